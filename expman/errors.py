@@ -1,0 +1,140 @@
+"""The exceptions of expman.
+
+ExpmanError
+ ├─ ConfigError (ValueError)      a setting or a name that cannot be used
+ ├─ RunExistsError                the run directory is already there
+ ├─ RunClosedError                logging after close()
+ ├─ RecordTooLargeError           one record larger than max_buffer_bytes
+ ├─ SharedMemoryError             no shared memory, nor a file in its place
+ ├─ LayoutVersionError            a lane written by another layout version
+ ├─ CorruptLaneError              bytes in a lane that are no record
+ ├─ StorageError                  a file of the run cannot be written or read
+ ├─ FlushError                    flush() or close(): not everything is durable
+ └─ NoActiveRunError              a module-level function before expman.init()
+
+A value that cannot be logged raises the built-in `TypeError` or `ValueError`.
+Every class carries what it is about as attributes; every message says what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigError",
+    "CorruptLaneError",
+    "ExpmanError",
+    "FlushError",
+    "LayoutVersionError",
+    "NoActiveRunError",
+    "RecordTooLargeError",
+    "RunClosedError",
+    "RunExistsError",
+    "SharedMemoryError",
+    "StorageError",
+]
+
+
+class ExpmanError(Exception):
+    """Base of every error that expman raises on its own account."""
+
+
+class ConfigError(ExpmanError, ValueError):
+    """A setting or a name cannot be used."""
+
+    def __init__(self, setting: str, value: object, rule: str) -> None:
+        super().__init__(f"{setting}={value!r}: {rule}")
+        self.setting = setting
+        self.value = value
+        self.rule = rule
+
+
+class RunExistsError(ExpmanError):
+    """The run directory exists already, and runs are never mixed."""
+
+    def __init__(self, run_dir: str) -> None:
+        super().__init__(
+            f"run directory {run_dir} exists already; choose another run_name, "
+            "or leave run_name out to get a fresh one"
+        )
+        self.run_dir = run_dir
+
+
+class RunClosedError(ExpmanError):
+    """The run has been closed; nothing was logged by this call."""
+
+    def __init__(self, run_dir: str) -> None:
+        super().__init__(f"run {run_dir} is closed; start a new LoggingEngine to log more")
+        self.run_dir = run_dir
+
+
+class RecordTooLargeError(ExpmanError):
+    """One record does not fit into the whole buffer; nothing was logged by this call."""
+
+    def __init__(self, record_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"record of {record_bytes} bytes is larger than max_buffer_bytes={limit_bytes}; "
+            "raise max_buffer_bytes, or save the data as an artifact"
+        )
+        self.record_bytes = record_bytes
+        self.limit_bytes = limit_bytes
+
+
+class SharedMemoryError(ExpmanError):
+    """No memory could be reserved for a lane."""
+
+    def __init__(self, size_bytes: int, tried: list[str]) -> None:
+        super().__init__(
+            f"cannot reserve {size_bytes} bytes for a lane ({'; '.join(tried)}); "
+            "enlarge /dev/shm (docker run --shm-size), or point TMPDIR at a disk with room"
+        )
+        self.size_bytes = size_bytes
+        self.tried = tried
+
+
+class LayoutVersionError(ExpmanError):
+    """A lane has another layout version than this expman reads."""
+
+    def __init__(self, segment: str, found: int, expected: int) -> None:
+        super().__init__(
+            f"segment {segment} has layout version {found}, this expman reads {expected}; "
+            "use the expman version that wrote it"
+        )
+        self.segment = segment
+        self.found = found
+        self.expected = expected
+
+
+class CorruptLaneError(ExpmanError):
+    """Bytes in a lane do not make a record."""
+
+    def __init__(self, segment: str, offset: int, detail: str) -> None:
+        super().__init__(f"segment {segment}, data offset {offset}: {detail}")
+        self.segment = segment
+        self.offset = offset
+        self.detail = detail
+
+
+class StorageError(ExpmanError):
+    """A file of a run cannot be written or read; the rows concerned are kept and retried."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"{path}: {detail}")
+        self.path = path
+        self.detail = detail
+
+
+class FlushError(ExpmanError):
+    """Not everything logged is durable; the message says what is where."""
+
+    def __init__(self, run_dir: str, detail: str, recovery: str) -> None:
+        super().__init__(f"run {run_dir}: {detail}; {recovery}")
+        self.run_dir = run_dir
+        self.detail = detail
+        self.recovery = recovery
+
+
+class NoActiveRunError(ExpmanError):
+    """A module-level function was called while no run is active."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__(f"expman.{function}() needs a run; call expman.init(name) first")
+        self.function = function

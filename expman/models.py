@@ -1,0 +1,230 @@
+"""The model of an experiment: configuration, status, rows and metadata."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from expman.errors import ConfigError
+
+__all__ = [
+    "ExperimentConfig",
+    "ExperimentMetadata",
+    "LogLevel",
+    "MetricValue",
+    "RunMetadata",
+    "RunStatus",
+    "VectorRow",
+]
+
+MetricValue: TypeAlias = float | int | bool | str
+"""What a metric may be: a float64, an integer, a boolean or text."""
+
+MAX_NAME_BYTES = 255
+MIN_BUFFER_BYTES = 64 * 1024
+
+
+class RunStatus(StrEnum):
+    """Where a run stands; all but RUNNING are final."""
+
+    RUNNING = "RUNNING"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    CRASHED = "CRASHED"
+
+    @classmethod
+    def parse(cls, value: RunStatus | str) -> RunStatus:
+        """Reads a status in any letter case.
+
+        Raises:
+            ValueError: if it names no status.
+        """
+        try:
+            return cls(str(value).strip().upper())
+        except ValueError:
+            known = ", ".join(cls)
+            raise ValueError(f"status {value!r} is none of {known}") from None
+
+
+class LogLevel(StrEnum):
+    """Severity of a line in run.log."""
+
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
+
+class VectorRow(msgspec.Struct, frozen=True):
+    """One logged row: metrics that were measured together.
+
+    Attributes:
+        values: metric name to value; a metric that is absent was not logged in this row.
+        step: the user's step, or None.
+        timestamp_ns: nanoseconds since the Unix epoch, taken at the call.
+        producer: who logged it, "main" for the run's owner.
+        seq: number of the row among its producer's rows, from 0.
+    """
+
+    values: dict[str, MetricValue]
+    step: int | None
+    timestamp_ns: int
+    producer: str
+    seq: int
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str
+    base_dir: str = "experiments"
+
+
+class ExperimentConfig(_Named, frozen=True, kw_only=True):
+    """How a run is recorded. Immutable; checked when it is made.
+
+    Attributes:
+        name: the experiment's name, one directory name.
+        base_dir: directory that holds all experiments; a path or an os.PathLike.
+        run_name: the run's directory name; `YYYYmmdd_HHMMSS` (local time) if left out.
+        suffix_if_taken: give the run a suffix (`-1`, `-2`, …) where its directory exists
+            already, instead of raising RunExistsError. Defaults to True exactly if
+            run_name was left out.
+        flush_interval_rows: rows after which the writer writes to disk.
+        flush_interval_ms: milliseconds after which it writes whatever there is.
+        language: recorded in run.yaml.
+        env_path: recorded in run.yaml; the interpreter's path.
+        tags: recorded in run.yaml.
+        description: recorded in run.yaml.
+        max_buffer_bytes: limit of shared memory per producer.
+        overflow: what a log call does once that much is waiting to be written: "block"
+            waits for the writer, "drop" drops the row and counts it.
+
+    Raises:
+        ConfigError: naming the setting, the value and the rule.
+    """
+
+    run_name: str | None = None
+    suffix_if_taken: bool | None = None
+    flush_interval_rows: int = 50
+    flush_interval_ms: int = 500
+    language: str = "python"
+    env_path: str = sys.executable
+    tags: tuple[str, ...] = ()
+    description: str | None = None
+    max_buffer_bytes: int = 64 * 1024 * 1024
+    overflow: Literal["block", "drop"] = "block"
+
+    def __post_init__(self) -> None:
+        force = msgspec.structs.force_setattr
+        force(self, "base_dir", _directory(self.base_dir))
+        if self.suffix_if_taken is None:
+            force(self, "suffix_if_taken", self.run_name is None)
+        if self.run_name is None:
+            force(self, "run_name", time.strftime("%Y%m%d_%H%M%S"))
+        check_name("name", self.name)
+        check_name("run_name", self.run_name)
+        force(self, "tags", _tags(self.tags))
+        _check_count("flush_interval_rows", self.flush_interval_rows, 1)
+        _check_count("flush_interval_ms", self.flush_interval_ms, 1)
+        _check_count("max_buffer_bytes", self.max_buffer_bytes, MIN_BUFFER_BYTES)
+        for setting in ("language", "env_path", "description"):
+            value = getattr(self, setting)
+            if not isinstance(value, str) and not (setting == "description" and value is None):
+                raise ConfigError(setting, value, "must be text")
+        if self.overflow not in ("block", "drop"):
+            raise ConfigError("overflow", self.overflow, 'must be "block" or "drop"')
+
+    @property
+    def experiment_dir(self) -> str:
+        """Directory of the experiment."""
+        return os.path.join(self.base_dir, self.name)
+
+    @property
+    def run_dir(self) -> str:
+        """Directory of the run."""
+        return os.path.join(self.base_dir, self.name, self.run_name or "")
+
+
+class RunMetadata(msgspec.Struct, kw_only=True):
+    """What run.yaml says. Times are UTC in ISO 8601, durations in seconds."""
+
+    name: str
+    experiment: str
+    status: RunStatus = RunStatus.RUNNING
+    reason: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    duration_secs: float | None = None
+    description: str | None = None
+    tags: list[str] | None = None
+    scalars: dict[str, MetricValue] = {}
+    vectors: dict[str, MetricValue] = {}
+    language: str | None = None
+    env_path: str | None = None
+    rows_logged: int = 0
+    rows_written: int = 0
+    rows_dropped: int = 0
+    writer_restarts: int = 0
+
+
+class ExperimentMetadata(msgspec.Struct, kw_only=True):
+    """What experiment.yaml says."""
+
+    display_name: str | None = None
+    description: str | None = None
+    tags: list[str] = []
+
+
+def check_name(setting: str, name: object) -> None:
+    """Checks that a name is one plain directory name.
+
+    Raises:
+        ConfigError: naming the rule that is broken.
+    """
+    if not isinstance(name, str):
+        raise ConfigError(setting, name, "must be text")
+    if not name:
+        raise ConfigError(setting, name, "must not be empty")
+    if name in (".", ".."):
+        raise ConfigError(setting, name, "must not be . or ..")
+    if "/" in name or os.sep in name or (os.altsep and os.altsep in name):
+        raise ConfigError(setting, name, "must not contain a path separator")
+    if any(ord(char) < 32 or ord(char) == 127 for char in name):
+        raise ConfigError(setting, name, "must not contain NUL or other control characters")
+    try:
+        length = len(os.fsencode(name))
+    except UnicodeEncodeError:
+        raise ConfigError(setting, name, "must be valid text") from None
+    if length > MAX_NAME_BYTES:
+        raise ConfigError(
+            setting, name, f"must not be longer than {MAX_NAME_BYTES} bytes, is {length}"
+        )
+
+
+def _directory(value: object) -> str:
+    try:
+        text = os.fspath(value)  # type: ignore[call-overload]
+    except TypeError:
+        raise ConfigError("base_dir", value, "must be a path") from None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ConfigError("base_dir", value, "must be a non-empty text path without NUL")
+    return text
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str) or not isinstance(value, tuple | list | set | frozenset):
+        raise ConfigError("tags", value, "must be a list or tuple of texts")
+    for tag in value:
+        if not isinstance(tag, str):
+            raise ConfigError("tags", tag, "must be a text")
+    return tuple(sorted(value) if isinstance(value, set | frozenset) else value)
+
+
+def _check_count(setting: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(setting, value, f"must be a whole number of at least {least}")
