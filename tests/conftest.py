@@ -1,0 +1,210 @@
+"""Fixtures for all tests: where runs go, how programs are started, what must not stay behind."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from leaks import TOKEN_VARIABLE, find_leaks, take_snapshot
+
+DEADLINE_S = 30.0
+PROGRAMS = Path(__file__).parent / "programs"
+
+# What a program needs to run; nothing else of the caller's environment gets into it.
+_KEPT_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR")
+
+_GROUPS: dict[str, Callable[[], bool]] = {
+    "torch": lambda: importlib.util.find_spec("torch") is not None,
+    "peers": lambda: bool(os.environ.get("EXPMAN_RS_PYTHON")),
+    "interop": lambda: all(map(importlib.util.find_spec, ("duckdb", "pandas", "polars"))),
+    "root": lambda: os.geteuid() == 0,
+}
+
+
+def pytest_configure() -> None:
+    # Set before any test starts a process; scripts/test sets it before Python starts, so that
+    # forked children carry it, too.
+    os.environ.setdefault(TOKEN_VARIABLE, secrets.token_hex(8))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skips the groups that cannot run here; EXPMAN_TEST_REQUIRE names those that must run."""
+    required = set(filter(None, os.environ.get("EXPMAN_TEST_REQUIRE", "").split(",")))
+    reasons = {
+        group: f"the group {group} cannot run here: {_marker_help(config, group)}"
+        for group, can_run in _GROUPS.items()
+        if group not in required and not can_run()
+    }
+    if "soak" not in config.option.markexpr:
+        reasons["soak"] = "soak tests run with -m soak"
+    for item in items:
+        for group, reason in reasons.items():
+            if group in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _marker_help(config: pytest.Config, group: str) -> str:
+    lines = (line.split(":", 1) for line in config.getini("markers"))
+    return next(rest.strip() for name, rest in lines if name == group)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fails the session if it leaves a process, shared memory or a file behind."""
+    before = take_snapshot()
+    yield
+    leaks = find_leaks(before, os.environ[TOKEN_VARIABLE])
+    if leaks:
+        listing = "\n  ".join(leaks)
+        pytest.fail(f"the test session left things behind:\n  {listing}", pytrace=False)
+
+
+@pytest.fixture
+def run_base(tmp_path: Path) -> Path:
+    """A base directory of this test's own, not made yet."""
+    return tmp_path / "experiments"
+
+
+class Program:
+    """A program that a test has started, and that ends with the test at the latest."""
+
+    def __init__(self, command: list[str], *, cwd: Path, env: dict[str, str]) -> None:
+        self.command = command
+        self.cwd = cwd
+        self._stdout = cwd / f".{secrets.token_hex(4)}.out"
+        self._stderr = self._stdout.with_suffix(".err")
+        with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
+            self._popen = subprocess.Popen(
+                command, cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=out, stderr=err
+            )
+        self._lines_taken = 0
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def stdout(self) -> str:
+        """What it has printed so far."""
+        return self._stdout.read_text(errors="replace")
+
+    @property
+    def stderr(self) -> str:
+        """What it has printed to standard error so far."""
+        return self._stderr.read_text(errors="replace")
+
+    def running(self) -> bool:
+        return self._popen.poll() is None
+
+    def send_line(self, text: str = "") -> None:
+        """Writes a line to its standard input."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(text.encode() + b"\n")
+        self._popen.stdin.flush()
+
+    def close_stdin(self) -> None:
+        assert self._popen.stdin is not None
+        self._popen.stdin.close()
+
+    def read_line(self, timeout_s: float = DEADLINE_S) -> str:
+        """Waits for the next whole line of its output."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            ended = not self.running()
+            lines = self.stdout.split("\n")[:-1]
+            if len(lines) > self._lines_taken:
+                self._lines_taken += 1
+                return lines[self._lines_taken - 1]
+            if ended or time.monotonic() > deadline:
+                what = f"ended with {self._popen.returncode}" if ended else "did not answer"
+                pytest.fail(f"{self._describe()} {what} before its next line")
+            time.sleep(0.002)
+
+    def expect_line(self, text: str, timeout_s: float = DEADLINE_S) -> None:
+        """Waits for its next line, which must be `text`."""
+        assert text == self.read_line(timeout_s), self._describe()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self._popen.send_signal(number)
+
+    def kill(self) -> int:
+        """Kills it with SIGKILL and waits until it is gone."""
+        self._popen.kill()
+        return self.wait()
+
+    def wait(self, timeout_s: float = DEADLINE_S) -> int:
+        """Waits for its end and gives its exit status, negative for a signal."""
+        try:
+            return self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{self._describe()} still runs after {timeout_s} s")
+
+    def succeed(self, timeout_s: float = DEADLINE_S) -> str:
+        """Waits for its end, which must be a success, and gives its output."""
+        status = self.wait(timeout_s)
+        assert status == 0, f"{self._describe()} ended with {status}"
+        return self.stdout
+
+    def end(self) -> None:
+        """Makes sure that it is gone."""
+        if self._popen.stdin is not None:
+            try:
+                self._popen.stdin.close()
+            except BrokenPipeError:
+                pass
+        if self.running():
+            self._popen.kill()
+        self._popen.wait()
+
+    def _describe(self) -> str:
+        return (
+            f"{' '.join(self.command)} (pid {self.pid})\n"
+            f"--- its output\n{self.stdout}\n--- its errors\n{self.stderr}\n---\n"
+        )
+
+
+StartProgram = Callable[..., Program]
+
+
+@pytest.fixture
+def program_env() -> dict[str, str]:
+    """The environment that programs of a test start with."""
+    env = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    env[TOKEN_VARIABLE] = os.environ[TOKEN_VARIABLE]
+    env["PYTHONUNBUFFERED"] = "1"
+    env["PYTHONFAULTHANDLER"] = "1"
+    return env
+
+
+@pytest.fixture
+def program(tmp_path: Path, program_env: dict[str, str]) -> Iterator[StartProgram]:
+    """Starts programs: `program("name.py", arg, …, env={…}, python=…, cwd=…)`.
+
+    A name without a directory is looked up in tests/programs. A list as the first argument
+    is a whole command line: `program(["-c", code])` follows the interpreter.
+    """
+    started: list[Program] = []
+
+    def start(
+        name: str | Path | list[str],
+        *args: object,
+        env: dict[str, str] | None = None,
+        python: str = sys.executable,
+        cwd: Path = tmp_path,
+    ) -> Program:
+        first = name if isinstance(name, list) else [str(PROGRAMS / name)]
+        command = [python, *first, *map(str, args)]
+        started.append(Program(command, cwd=cwd, env=program_env | (env or {})))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()

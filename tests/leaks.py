@@ -1,0 +1,170 @@
+"""What a test session must not leave behind: processes, shared memory, files.
+
+Processes are found by parentage and by a token that they inherit in their environment,
+segments and files as the difference between the end of the session and its start.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["TOKEN_VARIABLE", "Snapshot", "find_leaks", "processes", "take_snapshot"]
+
+TOKEN_VARIABLE = "EXPMAN_TEST_SESSION"
+GRACE_S = 5.0
+SHM_DIR = Path("/dev/shm")
+SEGMENT_PREFIX = "expman-"
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Caches that tools keep in the repository, all of them ignored by git.
+_TOOL_DIRS = {
+    ".cache",
+    ".git",
+    ".hypothesis",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".venv",
+    "__pycache__",
+}
+
+# The standard library's own helpers live as long as the process that started them.
+_HELPERS = (b"multiprocessing.resource_tracker", b"multiprocessing.forkserver")
+
+
+class Process(NamedTuple):
+    """A process as /proc shows it."""
+
+    pid: int
+    parent_pid: int
+    command: str
+    environment: bytes
+
+
+class Snapshot(NamedTuple):
+    """What is there at one moment."""
+
+    taken_at: float
+    segments: frozenset[Path]
+    temporary: frozenset[Path]
+    repository: frozenset[Path]
+
+
+def take_snapshot() -> Snapshot:
+    """Looks at everything that a session could leave behind, but for processes."""
+    return Snapshot(
+        taken_at=time.time(),
+        segments=_named(SHM_DIR),
+        temporary=_named(Path(tempfile.gettempdir())),
+        repository=_repository_files(),
+    )
+
+
+def find_leaks(before: Snapshot, token: str, grace_s: float = GRACE_S) -> list[str]:
+    """Says what this session has left behind, one line each.
+
+    What is still ending gets `grace_s` seconds to be gone.
+    """
+    deadline = time.monotonic() + grace_s
+    while (leaks := _leaks_now(before, token)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return leaks
+
+
+def processes() -> Iterator[Process]:
+    """Lists the running processes that may be looked at, zombies left out."""
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = Path(entry.path, "stat").read_bytes()
+            command = Path(entry.path, "cmdline").read_bytes()
+            environment = Path(entry.path, "environ").read_bytes()
+        except OSError:
+            continue  # ended meanwhile, or somebody else's
+        # The name in parentheses may contain anything, a parenthesis too.
+        state, parent_pid = stat[stat.rindex(b")") + 2 :].split()[:2]
+        if state not in (b"Z", b"X"):
+            text = command.replace(b"\0", b" ").decode(errors="replace").strip()
+            yield Process(int(entry.name), int(parent_pid), text, environment)
+
+
+def _leaks_now(before: Snapshot, token: str) -> list[str]:
+    ours, others = _sort_processes(token)
+    leaks = [f"process {process.pid} still runs: {process.command}" for process in ours]
+    for kind, then, now in (
+        ("shared memory", before.segments, _named(SHM_DIR)),
+        ("temporary file", before.temporary, _named(Path(tempfile.gettempdir()))),
+    ):
+        for path in sorted(now - then):
+            if _made_since(path, before.taken_at) and not _in_use(path, others):
+                leaks.append(f"{kind} left behind: {path}")
+    for path in sorted(_repository_files() - before.repository):
+        leaks.append(f"file left behind in the repository: {path.relative_to(REPOSITORY)}")
+    return leaks
+
+
+def _sort_processes(token: str) -> tuple[list[Process], list[int]]:
+    """Divides what runs into this session's descendants and the pids of all others."""
+    everything = {process.pid: process for process in processes()}
+    mark = f"{TOKEN_VARIABLE}={token}".encode()
+    me = os.getpid()
+    myself = {me, *_lineage(me, everything)}
+    ours, others = [], []
+    for process in everything.values():
+        lineage = _lineage(process.pid, everything)
+        if process.pid in myself:
+            continue
+        if process.parent_pid == me and any(name in process.command.encode() for name in _HELPERS):
+            continue
+        if me in lineage or mark in process.environment.split(b"\0"):
+            ours.append(process)
+        else:
+            others.append(process.pid)
+    return ours, others
+
+
+def _lineage(pid: int, everything: dict[int, Process]) -> list[int]:
+    """Gives the pids of a process's parent, its parent's parent, and so on."""
+    pids: list[int] = []
+    while pid in everything and (pid := everything[pid].parent_pid) not in pids:
+        pids.append(pid)
+    return pids
+
+
+def _named(directory: Path) -> frozenset[Path]:
+    return frozenset(directory.glob(f"{SEGMENT_PREFIX}*"))
+
+
+def _made_since(path: Path, moment: float) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    # A clock of the file system may be a tick behind.
+    return status.st_uid == os.geteuid() and status.st_ctime >= moment - 1
+
+
+def _in_use(path: Path, pids: list[int]) -> bool:
+    """Tells whether a process that is not of this session has the file mapped."""
+    name = os.fsencode(path)
+    for pid in pids:
+        try:
+            if name in Path(f"/proc/{pid}/maps").read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _repository_files() -> frozenset[Path]:
+    found = set()
+    for directory, names, files in os.walk(REPOSITORY):
+        names[:] = [name for name in names if name not in _TOOL_DIRS]
+        found.update(Path(directory, name) for name in files if not name.endswith(".pyc"))
+    return frozenset(found)
