@@ -1,0 +1,152 @@
+"""Which column a metric's values go to, and of what kind it is.
+
+A metric has at most two columns: one for numbers, one for text. The kind seen first takes the
+metric's own name, the other one `<name>__text` or `<name>__num`, or the next free name if a
+metric is called just that. The column of numbers only widens: bool, int64, float64. (A boolean
+becomes 1 or 0 when its column is widened.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+
+import pyarrow as pa
+
+__all__ = [
+    "COLUMNS_KEY",
+    "EXACT_INT",
+    "FIXED_FIELDS",
+    "RESERVED_COLUMNS",
+    "Columns",
+    "Kind",
+    "Warn",
+    "safe_text",
+]
+
+COLUMNS_KEY = b"expman.columns"
+EXACT_INT = 2**53
+"""Beyond it not every integer is a float64."""
+
+FIXED_FIELDS: tuple[pa.Field, ...] = (
+    pa.field("step", pa.int64()),
+    pa.field("timestamp", pa.timestamp("us", tz="UTC")),
+    pa.field("_producer", pa.string()),
+    pa.field("_seq", pa.int64()),
+)
+RESERVED_COLUMNS = frozenset(field.name for field in FIXED_FIELDS)
+
+Warn = Callable[[str, str], None]
+"""Takes the subject (one warning each) and the message."""
+
+
+class Kind(IntEnum):
+    """Kind of a column; the order of the numeric ones is that of widening."""
+
+    BOOL = 0
+    INT = 1
+    FLOAT = 2
+    TEXT = 3
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """The Arrow type of a column of this kind."""
+        return _ARROW[self]
+
+    @classmethod
+    def of_type(cls, arrow_type: pa.DataType) -> Kind | None:
+        """The kind of a column read back; None if none of ours has that type."""
+        return _KINDS.get(arrow_type)
+
+
+_ARROW = {
+    Kind.BOOL: pa.bool_(),
+    Kind.INT: pa.int64(),
+    Kind.FLOAT: pa.float64(),
+    Kind.TEXT: pa.string(),
+}
+_KINDS = {arrow_type: kind for kind, arrow_type in _ARROW.items()}
+
+
+class Columns:
+    """The columns of one run, in order of first appearance.
+
+    Attributes:
+        kinds: column name to kind.
+        metric_of: column name to metric, for every column.
+    """
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, Kind] = {}
+        self.metric_of: dict[str, str] = {}
+        self._numeric: dict[str, str] = {}
+        self._text: dict[str, str] = {}
+
+    def place(self, metric: str, kind: Kind) -> str:
+        """The column for values of `kind`; creates or widens it as needed."""
+        mine, other = (
+            (self._text, self._numeric) if kind is Kind.TEXT else (self._numeric, self._text)
+        )
+        name = mine.get(metric)
+        if name is None:
+            suffix = "" if metric not in other else "__text" if kind is Kind.TEXT else "__num"
+            name = self._free_name(safe_text(metric) + suffix)
+            mine[metric] = name
+            self.metric_of[name] = metric
+            self.kinds[name] = kind
+        elif kind > self.kinds[name]:
+            self.kinds[name] = kind
+        return name
+
+    def adopt(self, schema: pa.Schema) -> bool:
+        """Takes over the columns of a file of this run; False if they cannot be ours."""
+        metrics = columns_metadata(schema.metadata)
+        found: list[tuple[str, Kind, str]] = []
+        for field in schema:
+            if field.name in RESERVED_COLUMNS:
+                continue
+            kind = Kind.of_type(field.type)
+            known = self.kinds.get(field.name)
+            if kind is None or (known is not None and (known is Kind.TEXT) != (kind is Kind.TEXT)):
+                return False
+            found.append((field.name, kind, metrics.get(field.name, field.name)))
+        for name, kind, metric in found:
+            self.kinds[name] = max(kind, self.kinds.get(name, kind))
+            self.metric_of[name] = metric
+            (self._text if kind is Kind.TEXT else self._numeric)[metric] = name
+        return True
+
+    def schema(self, names: Mapping[str, object] | None = None) -> pa.Schema:
+        """The Arrow schema of all columns, or of those in `names` (in the run's order)."""
+        kinds = self.kinds
+        chosen = [name for name in kinds if names is None or name in names]
+        fields = [pa.field(name, kinds[name].arrow) for name in chosen]
+        metric_of = self.metric_of
+        renamed = {name: metric_of[name] for name in chosen if metric_of[name] != name}
+        metadata = {COLUMNS_KEY: json.dumps(renamed).encode()} if renamed else None
+        return pa.schema([*FIXED_FIELDS, *fields], metadata=metadata)
+
+    def _free_name(self, base: str) -> str:
+        name, number = base, 2
+        while name in self.kinds or name in RESERVED_COLUMNS:
+            name, number = f"{base}{number}", number + 1
+        return name
+
+
+def columns_metadata(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
+    """Column name to metric, for the columns that are not called as their metric."""
+    try:
+        found = json.loads((metadata or {}).get(COLUMNS_KEY, b"{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def safe_text(text: str) -> str:
+    """The text as UTF-8 can hold it: lone surrogates become `\\udc80`-like escapes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text

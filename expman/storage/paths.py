@@ -1,0 +1,157 @@
+"""Names of the files of a run, and how one is replaced without ever being half there.
+
+A reader sees the old bytes or the new ones, never a part: new bytes go to a temporary file in
+the same directory, are fsynced, and take the name by one rename. A symbolic link that somebody
+planted at one of our names is replaced by that rename or refused by an append; it is never
+followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import stat
+
+from expman.errors import StorageError
+
+__all__ = [
+    "ARTIFACTS",
+    "CONFIG_YAML",
+    "EXPERIMENT_YAML",
+    "RUN_LOG",
+    "RUN_YAML",
+    "STAGING",
+    "TEMP_PREFIX",
+    "VECTORS_PARQUET",
+    "create_temp",
+    "fsync_dir",
+    "is_regular",
+    "quarantine",
+    "remove_stale_temps",
+    "replace_file",
+    "storage_error",
+    "tail_name",
+    "tail_number",
+    "write_all",
+]
+
+RUN_YAML = "run.yaml"
+CONFIG_YAML = "config.yaml"
+EXPERIMENT_YAML = "experiment.yaml"
+VECTORS_PARQUET = "vectors.parquet"
+RUN_LOG = "run.log"
+ARTIFACTS = "artifacts"
+STAGING = ".artifacts-staging"
+TEMP_PREFIX = ".expman-tmp-"
+
+_TAIL = re.compile(r"vectors-(\d{4,})\.arrow")
+_NOT_SUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+
+
+def tail_name(number: int) -> str:
+    """Name of the live tail's file `number`: `vectors-0001.arrow`."""
+    return f"vectors-{number:04d}.arrow"
+
+
+def tail_number(name: str) -> int | None:
+    """The number in a tail file's name; None if it is not such a name."""
+    match = _TAIL.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def storage_error(path: str, exc: BaseException) -> StorageError:
+    """A StorageError about `path` that says what the system said."""
+    detail = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+    return StorageError(path, detail or type(exc).__name__)
+
+
+def replace_file(path: str, data: bytes, *, sync: bool = True) -> None:
+    """Gives `path` the content `data`, atomically.
+
+    Durability: durable when it returns if `sync`, otherwise written.
+
+    Raises:
+        StorageError: the old content is untouched, and no temporary file is left.
+    """
+    directory = os.path.dirname(path) or "."
+    temp = None
+    try:
+        fd, temp = create_temp(directory)
+        try:
+            write_all(fd, data)
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temp, path)
+        temp = None
+        if sync:
+            fsync_dir(directory)
+    except OSError as exc:
+        raise storage_error(path, exc) from exc
+    finally:
+        if temp is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temp)
+
+
+def create_temp(directory: str) -> tuple[int, str]:
+    """Creates an empty temporary file that no one else can have planted; fd and path.
+
+    Its mode is 0644 under the process's umask, as for any other file a user makes.
+    """
+    path = os.path.join(directory, TEMP_PREFIX + secrets.token_hex(8))
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, 0o644), path
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Writes every byte, however the system cuts the writes."""
+    view = memoryview(data).cast("B")
+    while view:
+        written = os.write(fd, view)
+        if written == 0:
+            raise OSError(errno.EIO, "write() took no bytes")
+        view = view[written:]
+
+
+def fsync_dir(directory: str) -> None:
+    """Makes the names in a directory durable, where the file system offers that."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as exc:
+        if exc.errno not in _NOT_SUPPORTED:  # some FUSE and SMB mounts know no such thing
+            raise
+    finally:
+        os.close(fd)
+
+
+def is_regular(path: str) -> bool:
+    """Whether `path` itself is a plain file: not a link to one, not a pipe, not absent."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def quarantine(path: str) -> str:
+    """Renames what is at `path` to a free `<path>.corrupt` name, which it returns."""
+    for suffix in ("", *(f"-{number}" for number in range(1, 10_000))):
+        target = f"{path}.corrupt{suffix}"
+        if not os.path.lexists(target):
+            os.rename(path, target)
+            return target
+    raise OSError(errno.EEXIST, "too many .corrupt files")
+
+
+def remove_stale_temps(directory: str) -> None:
+    """Removes temporary files that a killed writer left; a run has one writer at a time."""
+    with os.scandir(directory) as entries:
+        stale = [entry.path for entry in entries if entry.name.startswith(TEMP_PREFIX)]
+    for path in stale:
+        with contextlib.suppress(OSError):
+            os.unlink(path)

@@ -1,0 +1,265 @@
+"""Finds out where the files of a run stand, whatever ended their last writer.
+
+Each row that is in a file is kept once: the Parquet file's footer says how far each producer's
+rows are in it, and rows of the tail that it covers already are dropped. A torn end is cut off;
+what cannot be read is renamed to `.corrupt`, never deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from expman.models import MetricValue
+from expman.storage.columns import FIXED_FIELDS, RESERVED_COLUMNS, Columns, Warn
+from expman.storage.paths import (
+    VECTORS_PARQUET,
+    create_temp,
+    is_regular,
+    quarantine,
+    tail_number,
+    write_all,
+)
+from expman.storage.rewrite import LANES_KEY, LATEST_KEY
+from expman.storage.tail import TailFile, TornTail, read_tail
+
+__all__ = ["Resumed", "resume"]
+
+
+class Resumed(msgspec.Struct):
+    """Where the files stand.
+
+    Attributes:
+        has_parquet: there is a vectors.parquet.
+        parquet_rows: rows in it.
+        tails: the tail files with rows of their own, in order.
+        next_number: number for the next tail file.
+        lanes: per producer the first seq that is in no file.
+        latest: latest value per metric.
+    """
+
+    has_parquet: bool = False
+    parquet_rows: int = 0
+    tails: list[TailFile] = []
+    next_number: int = 1
+    lanes: dict[str, int] = {}
+    latest: dict[str, MetricValue] = {}
+
+
+def resume(run_dir: str, columns: Columns, warn: Warn) -> Resumed:
+    """Reads the state of `run_dir` and heals its vector files; fills `columns`.
+
+    Raises:
+        OSError: a file cannot be read or healed; nothing is lost by trying again.
+    """
+    state = Resumed()
+    path = os.path.join(run_dir, VECTORS_PARQUET)
+    if os.path.lexists(path):
+        _resume_parquet(path, state, columns, warn)
+    numbers: list[tuple[int, str]] = []
+    for name in os.listdir(run_dir):
+        # A .corrupt file's number is not used again.
+        number = tail_number(name.partition(".arrow")[0] + ".arrow")
+        if number is not None:
+            state.next_number = max(state.next_number, number + 1)
+            if name.endswith(".arrow"):
+                numbers.append((number, os.path.join(run_dir, name)))
+    for _, tail_path in sorted(numbers):
+        tail = _resume_tail(tail_path, state, columns, warn)
+        if tail is not None:
+            state.tails.append(tail)
+    return state
+
+
+def _set_aside(path: str, why: str, warn: Warn) -> None:
+    target = quarantine(path)
+    warn(path, f"{path} {why}; it was renamed to {os.path.basename(target)}")
+
+
+def _resume_parquet(path: str, state: Resumed, columns: Columns, warn: Warn) -> None:
+    if not is_regular(path):
+        _set_aside(path, "is no regular file", warn)
+        return
+    try:
+        with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
+            schema = file.schema_arrow
+            if not _has_fixed(schema) or not columns.adopt(schema):
+                _set_aside(path, "was not written by expman", warn)
+                return
+            if not _from_footer(schema.metadata or {}, state):
+                _from_rows(file, state, columns)
+            state.has_parquet = True
+            state.parquet_rows = file.metadata.num_rows
+    except (pa.ArrowException, OSError) as exc:
+        if isinstance(exc, OSError) and exc.errno:
+            raise
+        _set_aside(path, f"is no valid Parquet file ({exc})", warn)
+
+
+def _has_fixed(schema: pa.Schema) -> bool:
+    return all(
+        field.name in schema.names and schema.field(field.name).type == field.type
+        for field in FIXED_FIELDS
+    )
+
+
+def _from_footer(metadata: dict[bytes, bytes], state: Resumed) -> bool:
+    try:
+        lanes = msgspec.convert(json.loads(metadata[LANES_KEY.encode()]), dict[str, int])
+        latest = json.loads(metadata[LATEST_KEY.encode()])
+        if not isinstance(latest, dict):
+            return False
+    except (KeyError, ValueError):  # msgspec's errors are ValueErrors
+        return False
+    state.lanes.update(lanes)
+    state.latest.update(latest)
+    return True
+
+
+def _from_rows(file: pq.ParquetFile, state: Resumed, columns: Columns) -> None:
+    for batch in file.iter_batches(use_threads=False):
+        _fresh_rows(batch, state.lanes)
+        _note_latest(batch, columns, state.latest)
+
+
+def _resume_tail(path: str, state: Resumed, columns: Columns, warn: Warn) -> TailFile | None:
+    if not is_regular(path):
+        _set_aside(path, "is no regular file", warn)
+        return None
+    tail: TailFile | None = None
+    # Per batch: True to keep all rows, False for none, or a mask.
+    kept: list[bool | pa.Array] = []
+    ours = True
+    cut: TornTail | None = None
+    try:
+        for schema, batch, offset in read_tail(path):
+            if batch is None:
+                ours = _has_fixed(schema) and columns.adopt(schema)
+                if not ours:
+                    break
+                tail = TailFile(path, schema)
+            elif tail is not None:
+                fresh = _fresh_rows(batch, state.lanes)
+                kept.append(fresh)
+                if fresh is not False:
+                    _note_latest(batch, columns, state.latest)
+                    tail.rows += batch.num_rows if fresh is True else fresh.true_count
+            if tail is not None:
+                tail.good_bytes = offset
+    except TornTail as exc:
+        cut = exc
+    if not ours:
+        _set_aside(path, "was not written by expman", warn)
+        return None
+    if cut is not None and not _cut_off(path, cut, tail is None, warn):
+        return None
+    if tail is None or not tail.rows:
+        os.unlink(path)
+        return None
+    if any(fresh is not True for fresh in kept):
+        _rewrite_without(tail, kept)
+    return tail
+
+
+def _cut_off(path: str, cut: TornTail, unreadable: bool, warn: Warn) -> bool:
+    """Ends the file where its whole messages end; False if nothing of it is left."""
+    size = os.path.getsize(path)
+    if unreadable and size and not _looks_torn(path):
+        _set_aside(path, f"is no Arrow stream ({cut.detail})", warn)
+        return False
+    if not cut.torn:
+        copy = f"{path}.corrupt"
+        if not os.path.lexists(copy):
+            shutil.copyfile(path, copy)
+        warn(path, f"{path}: wrong bytes from {cut.offset} on; a copy is in {copy}")
+    elif size > cut.offset:
+        warn(
+            path,
+            f"{path}: the last {size - cut.offset} bytes were an unfinished write; cut off",
+        )
+    if not unreadable:
+        os.truncate(path, cut.offset)
+    return True
+
+
+def _looks_torn(path: str) -> bool:
+    """Whether the file is the beginning of our stream's first message, or zeros."""
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    return b"\xff\xff\xff\xff".startswith(head[:4]) or not head.strip(b"\0")
+
+
+def _rewrite_without(tail: TailFile, kept: list[bool | pa.Array]) -> None:
+    """Takes rows that are in an earlier file out of this one."""
+    fd, temp = create_temp(os.path.dirname(tail.path))
+    try:
+        data = tail.schema.serialize()
+        write_all(fd, memoryview(data))
+        good = data.size
+        batches = (batch for _, batch, _ in read_tail(tail.path, tail.good_bytes) if batch)
+        for batch, fresh in zip(batches, kept, strict=True):
+            if fresh is not False:
+                data = (batch if fresh is True else batch.filter(fresh)).serialize()
+                write_all(fd, memoryview(data))
+                good += data.size
+        os.fsync(fd)
+        os.rename(temp, tail.path)
+        tail.good_bytes = good
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temp)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _fresh_rows(batch: pa.RecordBatch, lanes: dict[str, int]) -> bool | pa.Array:
+    """Which rows are in no earlier file, by producer and seq; advances `lanes`."""
+    if not batch.num_rows:
+        return False
+    seqs = batch.column("_seq")
+    producers = batch.column("_producer").dictionary_encode()
+    masks: list[pa.Array] = []
+    whole = True
+    for code, producer in enumerate(producers.dictionary.to_pylist()):
+        mine = pc.equal(producers.indices, code)
+        seen = lanes.get(producer, 0)
+        ends = pc.min_max(seqs.filter(mine)).as_py()
+        if ends["max"] is None:
+            continue
+        masks.append(mine if ends["min"] >= seen else pc.and_(mine, pc.greater_equal(seqs, seen)))
+        whole = whole and ends["min"] >= seen
+        lanes[producer] = max(seen, ends["max"] + 1)
+    return whole or _any_of(masks)
+
+
+def _any_of(masks: Iterable[pa.Array]) -> bool | pa.Array:
+    joined: pa.Array | None = None
+    for mask in masks:
+        joined = mask if joined is None else pc.or_(joined, mask)
+    return joined if joined is not None and joined.true_count else False
+
+
+def _note_latest(batch: pa.RecordBatch, columns: Columns, latest: dict[str, MetricValue]) -> None:
+    rows = batch.num_rows
+    found: dict[str, int] = {}
+    for name, array in zip(batch.schema.names, batch.columns, strict=True):
+        if name in RESERVED_COLUMNS or array.null_count == rows:
+            continue
+        row = rows - 1
+        if array.null_count:
+            while not array[row].is_valid:
+                row -= 1
+        metric = columns.metric_of[name]
+        # A metric of two columns, numbers and text: the later row counts.
+        if row >= found.get(metric, 0):
+            found[metric] = row
+            latest[metric] = array[row].as_py()

@@ -1,0 +1,256 @@
+"""Rewrites vectors.parquet from its old content and the tail, in bounded memory.
+
+The work runs in a thread of the writer process, nearly all of it in Arrow without the GIL, so
+that the writer goes on polling its lanes whatever a row group costs. The thread reads only
+sealed files and writes only its temporary file; the store renames that file and owns all state.
+
+Parquet with what every reader knows: zstd, statistics, plain logical types (no Arrow schema),
+dictionary for text, delta encoding for integers, and for floats a dictionary where values
+repeat, else byte-stream-split (Apache Parquet format, "Encodings").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from expman.models import MetricValue
+from expman.storage.columns import EXACT_INT
+from expman.storage.paths import create_temp
+from expman.storage.tail import TailFile, TornTail, read_tail
+
+__all__ = ["LANES_KEY", "LATEST_KEY", "Rewrite", "group_rows"]
+
+LANES_KEY = "expman.lanes"
+LATEST_KEY = "expman.latest"
+ROWS_KEY = "expman.rows"
+
+MAX_GROUP_ROWS = 128 * 1024
+"""Few enough that the writer stays small, and DuckDB's own choice."""
+MIN_GROUP_ROWS = 1024
+MAX_GROUP_BYTES = 32 * 1024 * 1024
+SAMPLE_ROWS = 4096
+
+
+class Rewrite:
+    """One rewrite: `start()`, then `wait()` until it says True, then look at the outcome.
+
+    Attributes:
+        temp: path of the finished, fsynced new file; None until then and after an error.
+        rows: rows in it.
+        error: what went wrong.
+        warnings: subject and message, for run.log.
+        damaged: tail files that could not be read to the end; keep them for a human.
+    """
+
+    def __init__(
+        self,
+        run_dir: str,
+        base: str | None,
+        tails: Sequence[TailFile],
+        schema: pa.Schema,
+        lanes: Mapping[str, int],
+        latest: Mapping[str, MetricValue],
+    ) -> None:
+        self.temp: str | None = None
+        self.rows = 0
+        self.error: BaseException | None = None
+        self.warnings: list[tuple[str, str]] = []
+        self.damaged: list[str] = []
+        self._run_dir = run_dir
+        self._base = base
+        self._tails = [(tail.path, tail.good_bytes) for tail in tails]
+        self._schema = schema
+        self._lanes = dict(lanes)
+        self._latest = dict(latest)
+        self._group_rows = group_rows(len(schema))
+        self._cancelled = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="expman-consolidate", daemon=True)
+
+    def start(self) -> None:
+        """Starts the work."""
+        self._thread.start()
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Waits for the end; True once it is there."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def cancel(self) -> None:
+        """Ends the work at the next chunk and leaves no file behind."""
+        self._cancelled.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self.discard()
+
+    def discard(self) -> None:
+        """Removes the temporary file."""
+        temp, self.temp = self.temp, None
+        if temp is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temp)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody called it off."""
+        return self._cancelled.is_set()
+
+    def _run(self) -> None:
+        try:
+            fd, self.temp = create_temp(self._run_dir)
+            try:
+                self._write(self.temp)
+                if not self.cancelled:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+        except BaseException as exc:  # noqa: BLE001 - the top of a thread: the store raises it
+            self.error = exc
+            self.discard()
+
+    def _write(self, temp: str) -> None:
+        groups = self._groups()
+        first = next(groups, None)
+        sample = self._schema.empty_table() if first is None else first
+        dictionary, encodings = _encodings(sample)
+        with pq.ParquetWriter(
+            temp,
+            self._schema,
+            compression="zstd",
+            write_statistics=True,
+            store_schema=False,
+            use_dictionary=dictionary,
+            column_encoding=encodings,
+        ) as writer:
+            while first is not None and not self.cancelled:
+                writer.write_table(first, row_group_size=self._group_rows)
+                self.rows += first.num_rows
+                first = next(groups, None)
+            footer = {
+                LANES_KEY: json.dumps(self._lanes),
+                LATEST_KEY: json.dumps(self._latest),
+                ROWS_KEY: str(self.rows),
+            }
+            writer.add_key_value_metadata(footer)
+
+    def _groups(self) -> Iterator[pa.Table]:
+        """Cuts all rows into whole row groups; only the last one may be smaller."""
+        held: list[pa.Table] = []
+        rows = 0
+        for table in self._tables():
+            held.append(self._align(table))
+            rows += table.num_rows
+            while rows >= self._group_rows:
+                joined = pa.concat_tables(held)
+                yield joined.slice(0, self._group_rows).combine_chunks()
+                held = [joined.slice(self._group_rows)]
+                rows = held[0].num_rows
+        if rows:
+            yield pa.concat_tables(held).combine_chunks()
+
+    def _tables(self) -> Iterator[pa.Table]:
+        if self._base is not None:
+            try:
+                yield from self._base_tables(self._base)
+            except FileNotFoundError:
+                self._removed(self._base)
+        for path, good_bytes in self._tails:
+            try:
+                yield from self._tail_tables(path, good_bytes)
+            except FileNotFoundError:
+                self._removed(path)
+
+    def _base_tables(self, path: str) -> Iterator[pa.Table]:
+        with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
+            for batch in file.iter_batches(batch_size=self._group_rows, use_threads=False):
+                if self.cancelled:
+                    return
+                yield pa.Table.from_batches([batch])
+
+    def _tail_tables(self, path: str, good_bytes: int) -> Iterator[pa.Table]:
+        held: list[pa.RecordBatch] = []
+        rows = 0
+        try:
+            for _, batch, _ in read_tail(path, good_bytes):
+                if self.cancelled:
+                    return
+                if batch is not None:
+                    held.append(batch)
+                    rows += batch.num_rows
+                if rows >= self._group_rows // 4:
+                    yield pa.Table.from_batches(held)
+                    held, rows = [], 0
+        except TornTail as exc:
+            self.damaged.append(path)
+            self.warnings.append((path, f"{path}: damaged at byte {exc.offset}: {exc.detail}"))
+        if held:
+            yield pa.Table.from_batches(held)
+
+    def _removed(self, path: str) -> None:
+        self.warnings.append((path, f"{path} was removed by somebody; its rows are gone"))
+
+    def _align(self, table: pa.Table) -> pa.Table:
+        """The table in the target schema: missing columns null, narrower numbers widened."""
+        schema = self._schema
+        if table.schema.equals(schema):
+            return table
+        position = {name: number for number, name in enumerate(table.schema.names)}
+        nulls: dict[pa.DataType, pa.Array] = {}
+        arrays = []
+        for field in schema:
+            number = position.get(field.name)
+            if number is None:
+                if field.type not in nulls:
+                    nulls[field.type] = pa.nulls(table.num_rows, field.type)
+                arrays.append(nulls[field.type])
+                continue
+            array = table.column(number)
+            if array.type != field.type:
+                array = self._widen(array, field)
+            arrays.append(array)
+        return pa.Table.from_arrays(arrays, schema=schema)
+
+    def _widen(self, array: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+        if pa.types.is_boolean(array.type):
+            array = array.cast(pa.int64())
+        elif pa.types.is_int64(array.type):
+            ends = pc.min_max(array).as_py()
+            beyond = [v for v in ends.values() if v is not None and abs(v) > EXACT_INT]
+            if beyond:
+                message = (
+                    f"metric column {field.name!r} is float64: the integer {beyond[0]}, "
+                    "beyond 2**53, was rounded to the nearest float"
+                )
+                self.warnings.append((f"inexact:{field.name}", message))
+        return array.cast(field.type, safe=False)
+
+
+def group_rows(columns: int) -> int:
+    """Rows of a row group: bounded in rows and in bytes, but not silly for wide tables."""
+    fitting = MAX_GROUP_BYTES // (8 * columns)
+    return max(MIN_GROUP_ROWS, min(MAX_GROUP_ROWS, fitting))
+
+
+def _encodings(sample: pa.Table) -> tuple[list[str], dict[str, str]]:
+    dictionary: list[str] = []
+    encodings: dict[str, str] = {}
+    head = sample.slice(0, SAMPLE_ROWS)
+    for field, column in zip(head.schema, head.columns, strict=True):
+        if pa.types.is_string(field.type):
+            dictionary.append(field.name)
+        elif pa.types.is_float64(field.type):
+            values = len(column) - column.null_count
+            if not values or pc.count_distinct(column, mode="only_valid").as_py() * 2 <= values:
+                dictionary.append(field.name)
+            else:
+                encodings[field.name] = "BYTE_STREAM_SPLIT"
+        elif not pa.types.is_boolean(field.type):
+            encodings[field.name] = "DELTA_BINARY_PACKED"
+    return dictionary, encodings

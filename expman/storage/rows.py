@@ -1,0 +1,221 @@
+"""From logged rows to Arrow arrays. No dict per row, no work per absent value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import TypeGuard
+
+import msgspec
+import pyarrow as pa
+
+from expman.models import MetricValue
+from expman.storage.columns import EXACT_INT, FIXED_FIELDS, Columns, Kind, Warn, safe_text
+
+__all__ = ["RowBlock", "build_columns", "trim"]
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+_KIND_OF = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT}
+_Values = Sequence[MetricValue | None]
+
+
+class RowBlock(msgspec.Struct, frozen=True):
+    """Rows of one producer that share their keys, in log order.
+
+    Attributes:
+        producer: "main", "worker-0", …
+        first_seq: the rows have the seqs first_seq, first_seq + 1, …
+        steps: the user's steps.
+        timestamps_ns: nanoseconds since the epoch.
+        keys: metric names, none of RESERVED_COLUMNS.
+        columns: per key the values, one per row; None is a value not logged.
+    """
+
+    producer: str
+    first_seq: int
+    steps: Sequence[int | None]
+    timestamps_ns: Sequence[int]
+    keys: tuple[str, ...]
+    columns: Sequence[Sequence[MetricValue | None]]
+
+
+def trim(block: RowBlock, rows: int) -> RowBlock:
+    """The block without its first `rows` rows."""
+    return RowBlock(
+        block.producer,
+        block.first_seq + rows,
+        block.steps[rows:],
+        block.timestamps_ns[rows:],
+        block.keys,
+        [column[rows:] for column in block.columns],
+    )
+
+
+def build_columns(
+    blocks: Sequence[RowBlock], columns: Columns, warn: Warn
+) -> tuple[list[pa.Array], dict[str, pa.Array]]:
+    """Builds the fixed columns and one array per metric column that has values in `blocks`.
+
+    New columns are placed and existing ones widened in `columns` on the way.
+    """
+    rows = sum(len(block.steps) for block in blocks)
+    parts: dict[str, list[tuple[int, _Values]]] = {}
+    start = 0
+    for block in blocks:
+        for key, values in zip(block.keys, block.columns, strict=True):
+            parts.setdefault(key, []).append((start, values))
+        start += len(block.steps)
+    arrays: dict[str, pa.Array] = {}
+    for key, pieces in parts.items():
+        _build_metric(key, _joined(pieces, rows), columns, arrays, warn)
+    return _fixed(blocks, warn), arrays
+
+
+def _joined(pieces: list[tuple[int, _Values]], rows: int) -> _Values:
+    if len(pieces) == 1 and len(pieces[0][1]) == rows:
+        return pieces[0][1]
+    if sum(len(values) for _, values in pieces) == rows:
+        return list(chain.from_iterable(values for _, values in pieces))
+    joined: list[MetricValue | None] = [None] * rows
+    for start, values in pieces:
+        joined[start : start + len(values)] = values
+    return joined
+
+
+def _build_metric(
+    key: str, values: _Values, columns: Columns, arrays: dict[str, pa.Array], warn: Warn
+) -> None:
+    types = set(map(type, values))
+    if types == {float}:  # by far the most frequent: straight into Arrow
+        name = columns.place(key, Kind.FLOAT)
+        arrays[name] = pa.array(values, pa.float64())
+        return
+    types.discard(type(None))
+    kinds = {_KIND_OF.get(kind, Kind.TEXT) for kind in types}
+    numeric = kinds - {Kind.TEXT}
+    # The kind that came first takes the metric's own name, also inside one block.
+    order = [Kind.TEXT] if Kind.TEXT in kinds else []
+    if numeric:
+        order.insert(0 if not order or _number_first(values) else 1, max(numeric))
+    for kind in order:
+        if kind is Kind.TEXT:
+            name = columns.place(key, kind)
+            arrays[name] = _text_array(values, bool(numeric), name, warn)
+        else:
+            chosen = [v if _is_number(v) else None for v in values] if len(order) > 1 else values
+            _build_numbers(key, chosen, kind, columns, arrays, warn)
+
+
+def _is_number(value: MetricValue | None) -> TypeGuard[float | int | bool]:
+    return type(value) in (float, int, bool)
+
+
+def _number_first(values: _Values) -> bool:
+    return _is_number(next(value for value in values if value is not None))
+
+
+def _text_array(values: _Values, mixed: bool, name: str, warn: Warn) -> pa.Array:
+    if mixed:
+        values = [None if _is_number(value) else value for value in values]
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        warn(
+            f"surrogate:{name}",
+            f"metric column {name!r}: text with lone surrogates is kept as backslash escapes",
+        )
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        warn(f"type:{name}", f"metric column {name!r}: a value of an unknown type became text")
+    return pa.array([None if v is None else safe_text(str(v)) for v in values], pa.string())
+
+
+def _build_numbers(
+    key: str,
+    values: _Values,
+    kind: Kind,
+    columns: Columns,
+    arrays: dict[str, pa.Array],
+    warn: Warn,
+) -> None:
+    name = columns.place(key, kind)
+    if columns.kinds[name] is Kind.BOOL:
+        arrays[name] = pa.array(values, pa.bool_())
+        return
+    if columns.kinds[name] is Kind.INT:
+        whole = [None if value is None else int(value) for value in values]
+        try:
+            arrays[name] = pa.array(whole, pa.int64())
+            return
+        except OverflowError:
+            columns.place(key, Kind.FLOAT)
+    arrays[name] = pa.array([_to_float(value, name, warn) for value in values], pa.float64())
+
+
+def _to_float(value: MetricValue | None, name: str, warn: Warn) -> float | None:
+    if value is None or type(value) is float:
+        return value
+    number = int(value)
+    if -EXACT_INT <= number <= EXACT_INT:
+        return float(number)
+    warn(
+        f"inexact:{name}",
+        f"metric column {name!r} is float64: the integer {_short(number)}, beyond 2**53, "
+        "was rounded to the nearest float",
+    )
+    try:
+        return float(number)
+    except OverflowError:
+        return float("inf") if number > 0 else float("-inf")
+
+
+def _fixed(blocks: Sequence[RowBlock], warn: Warn) -> list[pa.Array]:
+    step, stamp, producer, seq = (field.type for field in FIXED_FIELDS)
+    lengths = [len(block.steps) for block in blocks]
+    times = _int64s([block.timestamps_ns for block in blocks], "timestamp", warn)
+    # Microseconds, because that is what expman-rs writes; // on int64 in C.
+    micros = _divide(times, 1000).view(stamp)
+    return [
+        _int64s([block.steps for block in blocks], "step", warn).cast(step),
+        micros,
+        _concat(
+            [
+                pa.repeat(pa.scalar(safe_text(block.producer), producer), length)
+                for block, length in zip(blocks, lengths, strict=True)
+            ]
+        ),
+        _concat(
+            [
+                pa.array(range(block.first_seq, block.first_seq + length), seq)
+                for block, length in zip(blocks, lengths, strict=True)
+            ]
+        ),
+    ]
+
+
+def _concat(arrays: list[pa.Array]) -> pa.Array:
+    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+
+
+def _divide(array: pa.Array, divisor: int) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.divide(array, pa.scalar(divisor, pa.int64()))
+
+
+def _int64s(pieces: list[Sequence[int | None]], name: str, warn: Warn) -> pa.Array:
+    values = pieces[0] if len(pieces) == 1 else list(chain.from_iterable(pieces))
+    try:
+        return pa.array(values, pa.int64())
+    except OverflowError:
+        kept: list[int | None] = []
+        for value in values:
+            if value is not None and not INT64_MIN <= value <= INT64_MAX:
+                warn(f"int64:{name}", f"{name} {_short(value)} is outside int64; stored as null")
+                value = None
+            kept.append(value)
+        return pa.array(kept, pa.int64())
+
+
+def _short(number: int) -> str:
+    # str() of a huge integer is slow, and refused by Python past 4,300 digits.
+    return str(number) if number.bit_length() <= 256 else f"of {number.bit_length()} bits"

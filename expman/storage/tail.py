@@ -1,0 +1,166 @@
+"""The live tail: Arrow IPC streams that grow by one record batch per flush.
+
+A tail file is a schema message followed by record batch messages, without the end-of-stream
+mark, as they come out of `Schema.serialize()` and `RecordBatch.serialize()` (Arrow columnar
+format, "IPC Streaming Format"). Every append is failure-atomic: after an error the file ends
+where the last whole message ended, or counts only that far.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from expman.storage.paths import write_all
+
+__all__ = ["TailFile", "TornTail", "read_tail"]
+
+_EXCLUSIVE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class TornTail(Exception):
+    """Bytes at `offset` that are no whole message; the ones before it are fine.
+
+    Attributes:
+        offset: bytes that are good.
+        torn: the file simply ends too early, as after a kill; otherwise the bytes are wrong.
+    """
+
+    def __init__(self, offset: int, torn: bool, detail: str) -> None:
+        super().__init__(detail)
+        self.offset = offset
+        self.torn = torn
+        self.detail = detail
+
+
+class TailFile:
+    """One file of the tail.
+
+    Attributes:
+        path: where it is.
+        schema: of its batches.
+        good_bytes: length of its whole messages; what is beyond does not count.
+        rows: in these messages.
+    """
+
+    def __init__(self, path: str, schema: pa.Schema, good_bytes: int = 0, rows: int = 0) -> None:
+        self.path = path
+        self.schema = schema
+        self.types: dict[str, pa.DataType] = {field.name: field.type for field in schema}
+        self.good_bytes = good_bytes
+        self.rows = rows
+        self.synced = False
+        self.torn = False
+        self._fd: int | None = None
+
+    def create(self) -> None:
+        """Creates the file; fails if anything, a link too, has its name."""
+        self._fd = os.open(self.path, _EXCLUSIVE, 0o644)
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Appends one batch; on an error the file is as before, or `torn` beyond good_bytes.
+
+        Durability: written when it returns.
+        """
+        fd = self._fd
+        assert fd is not None
+        if os.fstat(fd).st_nlink == 0:
+            raise FileNotFoundError(f"{os.path.basename(self.path)} was removed by somebody")
+        written = self.good_bytes
+        self.synced = False
+        try:
+            if not self.good_bytes:
+                header = self.schema.serialize()
+                write_all(fd, memoryview(header))
+                written += header.size
+            body = batch.serialize()
+            write_all(fd, memoryview(body))
+            written += body.size
+        except BaseException:
+            self.heal()
+            raise
+        self.good_bytes = written
+        self.rows += batch.num_rows
+
+    def heal(self) -> None:
+        """Cuts off what a failed append left."""
+        self.torn = True
+        with contextlib.suppress(OSError):
+            if self._fd is not None:
+                os.ftruncate(self._fd, self.good_bytes)
+            else:
+                os.truncate(self.path, self.good_bytes)
+            self.torn = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be appended to."""
+        return self._fd is not None
+
+    def sync(self) -> None:
+        """Makes its bytes durable."""
+        if self.synced:
+            return
+        if self._fd is not None:
+            os.fsync(self._fd)
+        else:
+            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        self.synced = True
+
+    def close(self) -> None:
+        """Ends appending."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+def read_tail(
+    path: str, limit_bytes: int | None = None
+) -> Iterator[tuple[pa.Schema, pa.RecordBatch | None, int]]:
+    """Reads a tail file message by message, in bounded memory.
+
+    Yields:
+        The schema, a batch (None with the first item, the schema's), the offset behind it.
+
+    Raises:
+        TornTail: at the first bytes that are no whole, valid message.
+        OSError: the file cannot be read.
+    """
+    with pa.OSFile(path) as file:
+        size = file.size() if limit_bytes is None else limit_bytes
+        schema: pa.Schema | None = None
+        offset = 0
+        while offset < size:
+            try:
+                message = pa.ipc.read_message(file)
+                batch = None
+                if schema is None:
+                    schema = pa.ipc.read_schema(message)
+                else:
+                    batch = pa.ipc.read_record_batch(message, schema)
+                    batch.validate(full=limit_bytes is None)
+            except EOFError as exc:
+                # Zeros read as end-of-stream: a machine crash leaves them where data was lost.
+                raise TornTail(offset, True, "the file goes on with zeros") from exc
+            except pa.ArrowException as exc:
+                raise TornTail(offset, _is_short(str(exc)), str(exc)) from exc
+            except OSError as exc:
+                if exc.errno:  # the disk's own trouble, and not a short message
+                    raise
+                raise TornTail(offset, True, str(exc)) from exc
+            offset = file.tell()
+            yield schema, batch, offset
+        if schema is None:
+            raise TornTail(0, True, "the file is empty")
+
+
+def _is_short(detail: str) -> bool:
+    return "only" in detail or "got" in detail

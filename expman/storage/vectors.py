@@ -1,0 +1,353 @@
+"""The rows of a run: vectors.parquet and its live tail.
+
+Rows go `append()` → memory, `flush()` → the tail, `consolidate()` → vectors.parquet. Every step
+is failure-atomic: after an error the rows are where they were, and the next call tries again.
+Each row carries its producer and seq, and the Parquet footer says how far each producer's rows
+reach, so a successor knows what is in the files from the files alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from expman.models import MetricValue
+from expman.storage.columns import RESERVED_COLUMNS, Columns, safe_text
+from expman.storage.paths import (
+    VECTORS_PARQUET,
+    fsync_dir,
+    quarantine,
+    remove_stale_temps,
+    storage_error,
+    tail_name,
+)
+from expman.storage.resume import resume
+from expman.storage.rewrite import Rewrite
+from expman.storage.rows import RowBlock, build_columns, trim
+from expman.storage.tail import TailFile
+
+__all__ = ["RESERVED_COLUMNS", "RowBlock", "VectorStore"]
+
+MAX_BATCH_ROWS = 64 * 1024
+MAX_BATCH_CELLS = 4 * 1024 * 1024
+WIDE_COLUMNS = 256
+SPARSE = 8
+POLL_S = 0.002
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class VectorStore:
+    """The vector files of one run; opens them fresh or resumes them.
+
+    Attributes:
+        latest: latest value of each metric, in append order, rows in memory included.
+
+    Raises:
+        StorageError: the directory cannot be used.
+    """
+
+    def __init__(self, run_dir: str) -> None:
+        self.latest: dict[str, MetricValue] = {}
+        self._run_dir = run_dir
+        self._parquet = os.path.join(run_dir, VECTORS_PARQUET)
+        self._columns = Columns()
+        self._warned: set[str] = set()
+        self._warnings: list[str] = []
+        self._pending: list[RowBlock] = []
+        self._pending_rows = 0
+        self._rewrite: Rewrite | None = None
+        self._covered: list[str] = []  # tail files that vectors.parquet has, to be deleted
+        self._dir_dirty = True  # names changed since the directory was fsynced
+        self._tail: TailFile | None = None  # the last of _tails, if it can be appended to
+        try:
+            os.makedirs(run_dir, exist_ok=True)
+            remove_stale_temps(run_dir)
+            state = resume(run_dir, self._columns, self._warn)
+        except OSError as exc:
+            raise storage_error(str(exc.filename or run_dir), exc) from exc
+        self._has_parquet = state.has_parquet
+        self._parquet_rows = state.parquet_rows
+        self._tails = state.tails
+        self._next_number = state.next_number
+        self._file_seqs = state.lanes
+        self._file_latest = state.latest
+        self._seen_seqs = dict(state.lanes)
+        self.latest.update(state.latest)
+
+    @property
+    def pending_rows(self) -> int:
+        """Rows that are only in memory."""
+        return self._pending_rows
+
+    @property
+    def rows_written(self) -> int:
+        """Rows in the files."""
+        return self._parquet_rows + sum(tail.rows for tail in self._tails)
+
+    def next_seq(self, producer: str) -> int:
+        """The first seq of a producer that is in no file; 0 for a new one."""
+        return self._file_seqs.get(safe_text(producer), 0)
+
+    def take_warnings(self) -> list[str]:
+        """Messages for run.log since the last call; each subject is reported once."""
+        warnings, self._warnings = self._warnings, []
+        return warnings
+
+    def append(self, block: RowBlock) -> None:
+        """Takes rows into memory. Rows whose seq was taken before are left out: none twice.
+
+        Durability: none by itself; see `flush`.
+        """
+        producer = safe_text(block.producer)
+        seen = self._seen_seqs.get(producer, 0)
+        if block.first_seq < seen:
+            block = trim(block, min(seen - block.first_seq, len(block.steps)))
+        rows = len(block.steps)
+        if not rows:
+            return
+        self._pending.append(block)
+        self._pending_rows += rows
+        self._seen_seqs[producer] = block.first_seq + rows
+        _note_latest(self.latest, block)
+
+    def flush(self, *, sync: bool = False) -> None:
+        """Writes the rows in memory to the tail.
+
+        Durability: written when it returns; durable if `sync`.
+
+        Raises:
+            StorageError: the rows that are not written are kept, and the next call retries.
+        """
+        try:
+            for tail in self._tails:
+                if tail.torn:
+                    tail.heal()
+            while self._pending:
+                self._write_group()
+            if sync:
+                self._sync()
+        except OSError as exc:
+            path = self._tail.path if self._tail is not None else self._run_dir
+            raise storage_error(str(exc.filename or path), exc) from exc
+
+    def consolidate(self) -> Iterator[None]:
+        """Brings all rows of the tail into vectors.parquet, step by step.
+
+        The caller may append and flush between the steps: such rows go to a new tail file and
+        are left for the next time. Leaving the iterator early drops the work, not a row.
+
+        Durability: durable once the iterator is exhausted.
+
+        Raises:
+            StorageError: the files are as before, but for a new file that may cover the tail
+                already; the next call retries.
+        """
+        return self._consolidate(POLL_S)
+
+    def finish(self) -> None:
+        """Brings every row into vectors.parquet and removes the tail.
+
+        Durability: durable when it returns.
+
+        Raises:
+            StorageError: nothing is lost, and the next call retries.
+        """
+        if self._rewrite is not None:
+            self._rewrite.cancel()
+            self._rewrite = None
+        self.flush()
+        for _ in self._consolidate(None):
+            pass
+        self.flush(sync=True)
+
+    def close(self) -> None:
+        """Gives up the open file without writing anything."""
+        if self._rewrite is not None:
+            self._rewrite.cancel()
+            self._rewrite = None
+        self._seal()
+
+    # --- tail ---------------------------------------------------------------------------------
+
+    def _write_group(self) -> None:
+        blocks = self._next_group()
+        fixed, arrays = build_columns(blocks, self._columns, self._warn)
+        tail = self._tail_for(arrays)
+        rows = len(fixed[0])
+        nulls = {dtype: pa.nulls(rows, dtype) for dtype in set(tail.types.values())}
+        for name, dtype in list(tail.types.items())[len(fixed) :]:
+            fixed.append(arrays[name] if name in arrays else nulls[dtype])
+        batch = pa.RecordBatch.from_arrays(fixed, schema=tail.schema)
+        try:
+            tail.append(batch)
+        except OSError as exc:
+            self._after_failure(tail, exc)
+            raise
+        del self._pending[: len(blocks)]
+        self._pending_rows -= rows
+        for block in blocks:
+            self._file_seqs[safe_text(block.producer)] = block.first_seq + len(block.steps)
+            _note_latest(self._file_latest, block)
+
+    def _next_group(self) -> list[RowBlock]:
+        rows, count = 0, 0
+        limit = min(MAX_BATCH_ROWS, MAX_BATCH_CELLS // (len(self._columns.kinds) + 1))
+        for block in self._pending:
+            if count and rows + len(block.steps) > limit:
+                break
+            rows += len(block.steps)
+            count += 1
+        return self._pending[:count]
+
+    def _tail_for(self, arrays: dict[str, pa.Array]) -> TailFile:
+        """The open tail file, or a new one if these columns do not go into it."""
+        tail = self._tail
+        known: dict[str, object] = {}
+        if tail is not None:
+            types = tail.types
+            fits = all(types.get(name) == array.type for name, array in arrays.items())
+            sparse = len(types) > WIDE_COLUMNS and len(arrays) * SPARSE < len(types)
+            if fits and not sparse:
+                return tail
+            # One growing schema, or each batch would carry a file of its own. But where rows
+            # of many different keys alternate, it would be mostly nulls: begin a narrow one.
+            if not sparse and len(types) <= max(WIDE_COLUMNS, SPARSE * len(arrays)):
+                known.update(types)
+        self._seal()
+        self._tail = self._new_tail(self._columns.schema({**known, **arrays}))
+        self._tails.append(self._tail)
+        self._dir_dirty = True
+        return self._tail
+
+    def _new_tail(self, schema: pa.Schema) -> TailFile:
+        made_directory = False
+        while True:
+            path = os.path.join(self._run_dir, tail_name(self._next_number))
+            self._next_number += 1
+            tail = TailFile(path, schema)
+            try:
+                tail.create()
+                return tail
+            except FileExistsError:
+                continue  # not ours: leave it to the next resume
+            except FileNotFoundError:
+                if made_directory:
+                    raise
+                os.makedirs(self._run_dir, exist_ok=True)
+                made_directory = True
+
+    def _after_failure(self, tail: TailFile, exc: OSError) -> None:
+        """Keeps the file for the next try if it is merely full; otherwise takes a new one."""
+        if not tail.good_bytes:
+            tail.close()
+            self._tails.remove(tail)
+            self._tail = None
+            with contextlib.suppress(OSError):
+                os.unlink(tail.path)
+        elif isinstance(exc, FileNotFoundError):
+            self._forget(tail)
+        elif tail.torn or exc.errno not in _NO_ROOM:
+            self._seal()
+
+    def _forget(self, tail: TailFile) -> None:
+        self._warn(tail.path, f"{tail.path} was removed by somebody; its {tail.rows} rows are gone")
+        tail.close()
+        self._tails.remove(tail)
+        if self._tail is tail:
+            self._tail = None
+
+    def _seal(self) -> None:
+        tail, self._tail = self._tail, None
+        if tail is not None:
+            tail.close()
+
+    def _sync(self) -> None:
+        for tail in list(self._tails):
+            try:
+                tail.sync()
+            except FileNotFoundError:
+                self._forget(tail)
+        if self._dir_dirty:
+            fsync_dir(self._run_dir)
+            self._dir_dirty = False
+
+    # --- Parquet ------------------------------------------------------------------------------
+
+    def _consolidate(self, poll_s: float | None) -> Iterator[None]:
+        try:
+            self._delete_covered()
+            if not self._tails or self._rewrite is not None:
+                return
+            self._seal()
+            covers = list(self._tails)
+            os.makedirs(self._run_dir, exist_ok=True)
+            job = Rewrite(
+                self._run_dir,
+                self._parquet if self._has_parquet else None,
+                covers,
+                self._columns.schema(),
+                self._file_seqs,
+                self._file_latest,
+            )
+            self._rewrite = job
+            job.start()
+            try:
+                while not job.wait(poll_s):
+                    yield
+                if job.cancelled:
+                    return
+                self._publish(job, covers)
+            finally:
+                if self._rewrite is job:
+                    self._rewrite = None
+                job.cancel()
+            self._delete_covered()
+        except (OSError, pa.ArrowException) as exc:
+            path = getattr(exc, "filename", None) or self._parquet
+            raise storage_error(str(path), exc) from exc
+
+    def _publish(self, job: Rewrite, covers: list[TailFile]) -> None:
+        """The one step that moves rows from the tail to vectors.parquet: a rename."""
+        if job.error is not None:
+            raise job.error
+        assert job.temp is not None
+        os.rename(job.temp, self._parquet)
+        job.temp = None
+        self._dir_dirty = True
+        self._has_parquet = True
+        self._parquet_rows = job.rows
+        self._tails = [tail for tail in self._tails if tail not in covers]
+        self._covered += [tail.path for tail in covers if tail.path not in job.damaged]
+        for subject, message in job.warnings:
+            self._warn(subject, message)
+        for path in job.damaged:
+            quarantine(path)
+
+    def _delete_covered(self) -> None:
+        """Deletes tail files only once the name vectors.parquet is durable."""
+        if not self._covered:
+            return
+        fsync_dir(self._run_dir)
+        while self._covered:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._covered[-1])
+            self._covered.pop()
+        self._dir_dirty = True
+
+    def _warn(self, subject: str, message: str) -> None:
+        if subject not in self._warned:
+            self._warned.add(subject)
+            self._warnings.append(message)
+
+
+def _note_latest(latest: dict[str, MetricValue], block: RowBlock) -> None:
+    for key, column in zip(block.keys, block.columns, strict=True):
+        value = column[-1]
+        if value is None:
+            value = next((item for item in reversed(column) if item is not None), None)
+        if value is not None:
+            latest[key] = value
