@@ -1,0 +1,397 @@
+"""The consuming end of a lane.
+
+A stretch of published records is decoded in one call. Whatever does not add up (threads
+that interleaved, a call that was interrupted, a producer that died in the middle) is read
+record by record instead: each record tells its own ordinal, so the index says for each
+whether it was published.
+
+What may be taken, and why it is whole:
+- a published record: its length was stored after its bytes;
+- a record that lies before a published one: appends happen one after the other;
+- any record of a sealed term: nothing can be appended any more.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from typing import Literal
+
+import msgspec
+
+from expman.errors import CorruptLaneError, LayoutVersionError
+from expman.transport import layout, segment
+from expman.transport import records as wire
+from expman.transport.msgpack_walk import value_end
+
+__all__ = ["LaneConsumer", "Stretch"]
+
+STRETCH_RECORDS = 8192
+GLANCE_RECORDS = 64
+SETTLE_S = 1.0
+"""How long an index gap of a sealed term is waited for before the data alone is believed.
+
+A thread may be held up between its two stores. Its entry must land before the slot's
+memory serves another term.
+"""
+_WIPE_BYTES = 1 << 20
+_ORDERED_STORES = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """Records in the order of the lane.
+
+    Attributes:
+        records: what was decoded.
+        first_row: number of the first row among them, in its lane.
+        first_record: number of the first of them in its lane.
+        problems: what was unreadable and had to be left out.
+    """
+
+    records: list[wire.Record]
+    first_row: int
+    first_record: int
+    problems: list[CorruptLaneError]
+
+
+class _OpenTerm:
+    """One term being read."""
+
+    def __init__(self, name: str, memory: segment.Segment) -> None:
+        self.name = name
+        mapping = memory.map()
+        words = memoryview(mapping)[: layout.INDEX_OFFSET].cast("Q")
+        if words[layout.MAGIC] != layout.MAGIC_TERM:
+            raise CorruptLaneError(name, 0, "no magic number: this is no term")
+        _check_version(name, words[layout.VERSION])
+        self.entries = layout.index_entries(memory.size)
+        start, self.data_offset = layout.INDEX_OFFSET, layout.data_offset(memory.size)
+        self.bytes = memoryview(mapping)
+        self.index = self.bytes[start : start + 4 * self.entries].cast("I")
+        self.data = self.bytes[self.data_offset :]
+        self.position = 0  # bytes of data taken
+        self.slot = 0  # index entries taken
+        self.gaps: set[int] = set()  # entries below `slot` that were still zero
+        self.seen = 0  # entries seen at the previous poll
+        self.stuck_since: float | None = None
+
+    def published(self, ordinal: int, length: int) -> bool:
+        return 0 <= ordinal < self.entries and self.index[ordinal] == length
+
+    def wipe(self, entries: int, length: int) -> None:
+        """Zeroes what was used, so that the slot's next term starts clean."""
+        start = layout.INDEX_OFFSET
+        self.bytes[start : start + 4 * entries] = bytes(4 * entries)
+        for offset in range(0, length, _WIPE_BYTES):
+            piece = min(_WIPE_BYTES, length - offset)
+            self.data[offset : offset + piece] = bytes(piece)
+
+
+class LaneConsumer:
+    """Reads one lane. One consumer at a time; a successor goes on where the files end.
+
+    Raises:
+        FileNotFoundError: there is no such lane, or its hello is not complete yet.
+        LayoutVersionError, CorruptLaneError: it cannot be read.
+    """
+
+    def __init__(self, address: segment.Address, lane: int) -> None:
+        self.address = address
+        self.lane = lane
+        self.name = address.segment(lane)
+        self.control = segment.attach(address.place, self.name)
+        try:
+            self._read_control()
+        except BaseException:
+            self.control.close()
+            raise
+        self._slots: dict[int, segment.Segment] = {}
+        self._finish_release()
+        self.serial: int = self.words[layout.RELEASED_TERMS]
+        rows, records = self._start_of(self.serial)
+        self.rows = rows
+        """Number of the lane's next row, dropped ones included."""
+        self.records = records
+        """Number of the lane's next record."""
+        self._term: _OpenTerm | None = None
+        self._read: list[tuple[int, _OpenTerm, int, int]] = []  # terms to release
+
+    def _read_control(self) -> None:
+        mapping = self.control.map()
+        self.words = memoryview(mapping)[: layout.CONTROL_BYTES].cast("Q")
+        length = self.words[layout.HELLO_BYTES]
+        if not length:
+            raise FileNotFoundError(self.name)
+        if self.words[layout.MAGIC] != layout.MAGIC_LANE:
+            raise CorruptLaneError(self.name, 0, "no magic number: this is no lane")
+        _check_version(self.name, self.words[layout.VERSION])
+        try:
+            self.hello = wire.decode_hello(
+                bytes(mapping[layout.CONTROL_BYTES : layout.CONTROL_BYTES + length])
+            )
+        except msgspec.DecodeError as exc:
+            raise CorruptLaneError(self.name, layout.CONTROL_BYTES, f"hello: {exc}") from exc
+
+    def _start_of(self, serial: int) -> tuple[int, int]:
+        """Rows and records before a term, as noted when the term before it was released."""
+        entry = layout.START_TABLE + layout.START_WORDS * (serial % 2)
+        if self.words[entry] == serial + 1:
+            return self.words[entry + 1], self.words[entry + 2]
+        return 0, 0
+
+    # -- what the producer says ---------------------------------------------------
+
+    def producer_alive(self) -> bool:
+        """Whether the process that claimed the lane lives."""
+        return self.control.is_locked()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the producer closed the lane."""
+        return bool(self.words[layout.LANE_CLOSED])
+
+    @property
+    def dropped_rows(self) -> int:
+        """Rows dropped by the overflow policy."""
+        return int(self.words[layout.DROPPED_ROWS])
+
+    def at_end(self) -> bool:
+        """Whether every record of a closed lane was taken."""
+        return self.closed and self.serial >= self.words[layout.OPENED_TERMS]
+
+    # -- taking records -------------------------------------------------------------
+
+    def poll(self, producer: Literal["alive", "dead"] = "alive") -> Stretch:
+        """Takes what is published, up to a limit; an empty stretch if there is nothing new.
+
+        Args:
+            producer: "dead" once the producing process is known to be gone; then nothing
+                more will come, and what cannot be settled by waiting is settled at once.
+        """
+        problems: list[CorruptLaneError] = []
+        dead = producer == "dead"
+        while self.serial < self.words[layout.OPENED_TERMS] and not problems:
+            term = self._open(problems)
+            if term is None:
+                self.serial += 1
+                continue
+            taken = self._take_whole(term)
+            if taken is None or (not taken and (dead or self._sealed_bytes() is not None)):
+                taken = self._take_singly(term, dead, problems)
+            first_row, first_record = self.rows, self.records
+            self._count(taken)
+            finished = self._is_finished(term, dead)
+            if finished:
+                self._read.append((self.serial, term, self.rows, self.records))
+                self._term = None
+                self.serial += 1
+            if taken or problems or not finished:
+                return Stretch(taken, first_row, first_record, problems)
+        return Stretch([], self.rows, self.records, problems)
+
+    def _open(self, problems: list[CorruptLaneError]) -> _OpenTerm | None:
+        if self._term is None:
+            slot = self.words[layout.TERM_TABLE + 2 * (self.serial % layout.TERM_ENTRIES)]
+            name = self.address.segment(self.lane, slot)
+            try:
+                if slot not in self._slots:
+                    self._slots[slot] = segment.attach(self.address.place, name)
+                self._term = _OpenTerm(name, self._slots[slot])
+            except FileNotFoundError:
+                problems.append(CorruptLaneError(name, 0, f"term {self.serial} is gone"))
+            except CorruptLaneError as exc:
+                problems.append(exc)
+        return self._term
+
+    def _sealed_bytes(self) -> int | None:
+        entry = layout.TERM_TABLE + 2 * (self.serial % layout.TERM_ENTRIES)
+        sealed = self.words[entry + 1]
+        if not sealed or self._term is None:
+            return None
+        return min(sealed - 1, len(self._term.data))
+
+    def _take_whole(self, term: _OpenTerm) -> list[wire.Record] | None:
+        """Takes the published prefix in one decoding call; None if it does not add up."""
+        if term.gaps:
+            return None
+        lengths = term.index[term.slot : term.slot + GLANCE_RECORDS].tolist()
+        if lengths and 0 not in lengths:
+            lengths = term.index[term.slot : term.slot + STRETCH_RECORDS].tolist()
+        count = lengths.index(0) if 0 in lengths else len(lengths)
+        if not _ORDERED_STORES:
+            # Stores of other processors may show in another order for some nanoseconds:
+            # take only what an earlier poll had already seen.
+            count, term.seen = min(count, max(term.seen - term.slot, 0)), term.slot + count
+        if not count:
+            return None if any(lengths) else []
+        size = sum(lengths[:count])
+        end = term.position + size
+        if end > len(term.data):
+            return None
+        try:
+            taken = wire.decode_many(term.data[term.position : end], count)
+        except msgspec.DecodeError:
+            return None
+        term.position, term.slot = end, term.slot + count
+        term.stuck_since = None
+        return taken
+
+    def _take_singly(
+        self, term: _OpenTerm, dead: bool, problems: list[CorruptLaneError]
+    ) -> list[wire.Record]:
+        """Takes record by record, as far as each is known to be whole."""
+        sealed = self._sealed_bytes()
+        outstanding = any(term.index[gap] for gap in term.gaps) or any(
+            term.index[term.slot : term.slot + GLANCE_RECORDS]
+        )
+        settled = dead or self.closed or self._waited(term)
+        trust_all = sealed is not None and settled
+        if not outstanding and not (trust_all and term.position < (sealed or 0)):
+            if not outstanding and sealed is None:
+                term.stuck_since = None
+            return []
+        limit = len(term.data) if sealed is None else sealed
+        taken, ends, last_published = self._walk(term, limit)
+        if not trust_all:
+            del taken[last_published:]
+        if not taken and settled and (outstanding or trust_all):
+            return self._resynchronize(term, limit, problems)
+        if not taken:
+            return []
+        term.position = ends[len(taken) - 1]
+        ordinals = {record.ordinal for record in taken}
+        reached = max(term.slot, max(ordinals) + 1)
+        gaps = term.gaps.union(range(term.slot, reached)) - ordinals
+        term.gaps, term.slot = gaps, min(reached, term.entries)
+        term.stuck_since = None
+        return taken
+
+    def _walk(self, term: _OpenTerm, limit: int) -> tuple[list[wire.Record], list[int], int]:
+        """Decodes records one after the other; how many lead up to the last published one."""
+        taken: list[wire.Record] = []
+        ends: list[int] = []
+        published = 0
+        position = term.position
+        while position < limit and len(taken) < STRETCH_RECORDS:
+            record = _decode_at(term, position, limit)
+            if record is None:
+                break
+            start, position = position, record[1]
+            taken.append(record[0])
+            ends.append(position)
+            if term.published(record[0].ordinal, position - start):
+                published = len(taken)
+        return taken, ends, published
+
+    def _waited(self, term: _OpenTerm) -> bool:
+        now = time.monotonic()
+        if term.stuck_since is None:
+            term.stuck_since = now
+        return now - term.stuck_since >= SETTLE_S
+
+    def _resynchronize(
+        self, term: _OpenTerm, limit: int, problems: list[CorruptLaneError]
+    ) -> list[wire.Record]:
+        """Skips bytes that make no record, up to the next record that the index confirms."""
+        start = term.position
+        for offset in range(start + 1, limit):
+            if not 0x90 <= term.data[offset] <= 0x9F:
+                continue
+            record = _decode_at(term, offset, limit)
+            if record is not None and term.published(record[0].ordinal, record[1] - offset):
+                problems.append(
+                    CorruptLaneError(
+                        term.name, term.data_offset + start, f"{offset - start} bytes unreadable"
+                    )
+                )
+                lost = record[0].ordinal
+                self.rows += sum(1 for entry in range(term.slot, lost) if term.index[entry])
+                term.position, term.slot, term.gaps = record[1], lost + 1, set()
+                return [record[0]]
+        if any(term.data[start:limit]):
+            detail = f"{limit - start} bytes unreadable"
+            problems.append(CorruptLaneError(term.name, term.data_offset + start, detail))
+        term.position, term.slot, term.gaps = limit, term.entries, set()
+        return []
+
+    def _is_finished(self, term: _OpenTerm, dead: bool) -> bool:
+        sealed = self._sealed_bytes()
+        if sealed is None or term.position < sealed:
+            return False
+        return dead or self.closed or self._settled(term)
+
+    def _settled(self, term: _OpenTerm) -> bool:
+        """Whether the entries of interrupted calls had their time to land."""
+        term.gaps = {gap for gap in term.gaps if not term.index[gap]}
+        return not term.gaps or self._waited(term)
+
+    def _count(self, taken: list[wire.Record]) -> None:
+        self.records += len(taken)
+        for record in taken:
+            if type(record) is wire.Vector:
+                self.rows += 1
+            elif type(record) is wire.Drop:
+                self.rows += record.rows
+
+    # -- giving memory back -----------------------------------------------------------
+
+    def release(self) -> None:
+        """Gives back every term that was taken to its end. Call it once all is written."""
+        for serial, term, rows, records in self._read:
+            entry = layout.START_TABLE + layout.START_WORDS * ((serial + 1) % 2)
+            self.words[entry] = 0
+            self.words[entry + 1] = rows
+            self.words[entry + 2] = records
+            self.words[entry] = serial + 2
+            self.words[layout.DRAINED_TERMS] = serial + 1
+            term.wipe(term.slot, term.position)
+            self.words[layout.RELEASED_TERMS] = serial + 1
+        self._read.clear()
+
+    def _finish_release(self) -> None:
+        """Completes a release that a killed predecessor began."""
+        released, drained = self.words[layout.RELEASED_TERMS], self.words[layout.DRAINED_TERMS]
+        for serial in range(released, min(drained, self.words[layout.OPENED_TERMS])):
+            slot = self.words[layout.TERM_TABLE + 2 * (serial % layout.TERM_ENTRIES)]
+            name = self.address.segment(self.lane, slot)
+            try:
+                memory = segment.attach(self.address.place, name)
+            except FileNotFoundError:
+                continue
+            term = _OpenTerm(name, memory)
+            term.wipe(term.entries, len(term.data))
+            memory.close()
+        if drained > released:
+            self.words[layout.RELEASED_TERMS] = drained
+
+    def remove(self) -> None:
+        """Removes the lane's shared memory. Call it once everything is durable."""
+        self.close()
+        for name in segment.list_names(self.address.place):
+            if name.startswith(self.name + "-"):
+                segment.remove(self.address.place, name)
+        segment.remove(self.address.place, self.name)
+
+    def close(self) -> None:
+        """Lets go of the lane without removing anything."""
+        self._term = None
+        self._read.clear()
+        for memory in self._slots.values():
+            memory.close()
+        self._slots.clear()
+        self.control.close()
+
+
+def _decode_at(term: _OpenTerm, position: int, limit: int) -> tuple[wire.Record, int] | None:
+    if not 0x90 <= term.data[position] <= 0x9F:
+        return None
+    try:
+        end = value_end(term.data[:limit], position)
+        return wire.decode_one(term.data[position:end]), end
+    except (ValueError, msgspec.DecodeError):
+        return None
+
+
+def _check_version(name: str, found: int) -> None:
+    if found != layout.LAYOUT_VERSION:
+        raise LayoutVersionError(name, found, layout.LAYOUT_VERSION)

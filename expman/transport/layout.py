@@ -1,0 +1,117 @@
+"""The bytes of shared memory: offsets, sizes, magic and version. Nothing else.
+
+Three kinds of segment share one address, a random token. All words are native
+unsigned integers, stored and read only through aligned `memoryview.cast` items:
+such a store is one instruction, so a reader sees the old or the new value.
+(`struct.pack_into` zeroes its destination first and must not be used here.)
+
+The address itself, ``expman-TOKEN``, 4096 bytes::
+
+      0  MAGIC "expmanA1"        8  VERSION
+     64  NEXT_LANE      writer   the lane number that the writer probes next
+     72  WRITER_PID     writer   0 while there is none
+     80  WRITER_STARTS  writer   how many writers have served this address
+     88  STOPPING       writer   1: it takes no new lanes
+    128  TROUBLE_BYTES  writer   length of the text at 136; 0: all is well
+    136  TROUBLE        writer   what the writer cannot do at present, UTF-8
+
+The control of a lane, ``expman-TOKEN-LANE``, 4096 bytes and the hello::
+
+      0  MAGIC "expmanL1"        8  VERSION
+     16  HELLO_BYTES    producer length of the hello; stored last, it publishes the lane
+     64  OPENED_TERMS   producer terms opened so far; the current one has serial OPENED-1
+     72  LANE_CLOSED    producer 1: the last term is sealed, no more will come
+     80  DROPPED_ROWS   producer rows dropped by the overflow policy
+     88  HIGH_WATER     producer most bytes of terms in use at once
+     96  LANE_BYTES     producer bytes of all terms that exist
+    128  RELEASED_TERMS writer   terms whose records are written and whose memory is zeroed
+    136  DRAINED_TERMS  writer   terms whose records are written; being zeroed if > RELEASED
+    144  FLUSHED        writer   number of the last flush mark whose rows are durable
+    152  DURABLE_ROWS   writer   rows of this lane that are durable: seq below it
+    160  RUN_ENDED      writer   1: the files are final, everything is durable
+    168  WRITTEN_ROWS   writer   rows of this lane in the files
+    192  LOG_INTENT     writer   journal of run.log: records of the lane once the append is done
+    200  LOG_SIZE       writer   size of run.log before that append
+    208  LOG_DONE       writer   records of the lane whose lines are in run.log
+    256  TERM_TABLE     producer 64 entries by serial % 64: slot, sealed bytes + 1 (0: open)
+   1280  START_TABLE    writer   2 entries by serial % 2: serial + 1, rows and records before it
+   4096  hello          producer msgpack, see records.Hello
+
+A term, ``expman-TOKEN-LANE-SLOT``; a slot is reused by many terms in turn::
+
+      0  MAGIC "expmanT1"        8  VERSION     16  INDEX_ENTRIES     24  DATA_OFFSET
+     64  index          u32 a record, by the record's ordinal in the term: its length in bytes
+      D  data           records back to back, up to the end of the segment
+
+A record is published when its index entry holds its length. A producer reserves an
+ordinal, appends the record (which carries the ordinal) to the data, then stores the
+length. Entries and data of an open term are zero where nothing was written yet.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ADDRESS_BYTES",
+    "CONTROL_BYTES",
+    "LAYOUT_VERSION",
+    "MAGIC_ADDRESS",
+    "MAGIC_LANE",
+    "MAGIC_TERM",
+    "TERM_ENTRIES",
+    "index_entries",
+]
+
+LAYOUT_VERSION = 1
+
+MAGIC_ADDRESS = int.from_bytes(b"expmanA1", "little")
+MAGIC_LANE = int.from_bytes(b"expmanL1", "little")
+MAGIC_TERM = int.from_bytes(b"expmanT1", "little")
+
+# Word numbers (8 bytes each).
+MAGIC = 0
+VERSION = 1
+
+ADDRESS_BYTES = 4096
+NEXT_LANE = 8
+WRITER_PID = 9
+WRITER_STARTS = 10
+STOPPING = 11
+TROUBLE_BYTES = 16
+TROUBLE_OFFSET = 136
+
+CONTROL_BYTES = 4096
+HELLO_BYTES = 2
+OPENED_TERMS = 8
+LANE_CLOSED = 9
+DROPPED_ROWS = 10
+HIGH_WATER = 11
+LANE_BYTES = 12
+RELEASED_TERMS = 16
+DRAINED_TERMS = 17
+FLUSHED = 18
+DURABLE_ROWS = 19
+RUN_ENDED = 20
+WRITTEN_ROWS = 21
+LOG_INTENT = 24
+LOG_SIZE = 25
+LOG_DONE = 26
+TERM_TABLE = 32
+TERM_ENTRIES = 64
+START_TABLE = 160
+START_WORDS = 4
+
+INDEX_ENTRIES = 2
+DATA_OFFSET = 3
+INDEX_OFFSET = 64
+MIN_RECORD_BYTES = 12
+"""No record is shorter (header, tag, ordinal, 9 bytes of time), so data fills before the index."""
+
+
+def index_entries(segment_bytes: int) -> int:
+    """Number of index entries that a term of this size has room for."""
+    return (segment_bytes - INDEX_OFFSET) // (4 + MIN_RECORD_BYTES)
+
+
+def data_offset(segment_bytes: int) -> int:
+    """Where the data of a term of this size begins."""
+    return INDEX_OFFSET + -(-index_entries(segment_bytes) * 4 // 8) * 8

@@ -1,0 +1,175 @@
+"""The records of a lane, as msgspec types, and their encoding.
+
+On the wire a record is a msgpack array: tag, ordinal in its term, nanoseconds since the
+epoch, then its own fields. Producers write it as a plain tuple, which encodes faster
+than a Struct; the writer decodes the tagged union. `test_records` holds the two together.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import TypeAlias
+
+import msgspec
+
+from expman.models import LogLevel, MetricValue, RunStatus
+from expman.transport.values import PlainValue, scalar_hook
+
+__all__ = [
+    "Artifact",
+    "Drop",
+    "Flush",
+    "Hello",
+    "Log",
+    "Params",
+    "Record",
+    "Scalar",
+    "Schema",
+    "Sentinel",
+    "Vector",
+    "decode_many",
+    "decode_one",
+    "encode",
+]
+
+VECTOR, SCHEMA, SCALAR, PARAMS, LOG, ARTIFACT, FLUSH, DROP, SENTINEL = range(1, 10)
+
+
+class _Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    ordinal: int
+    logged_at_ns: int
+
+
+class Vector(_Record, tag=VECTOR, frozen=True, gc=False):
+    """A row: the values of a schema that was defined earlier in the same term."""
+
+    step: int | None
+    schema: int
+    values: tuple[MetricValue, ...]
+
+
+class Schema(_Record, tag=SCHEMA, frozen=True, gc=False):
+    """Names the keys of the vectors that follow with this number."""
+
+    schema: int
+    keys: tuple[str, ...]
+
+
+class Scalar(_Record, tag=SCALAR, frozen=True, gc=False):
+    """The latest value of a scalar."""
+
+    key: str
+    value: MetricValue
+
+
+class Params(_Record, tag=PARAMS, frozen=True):
+    """Parameters to merge at the top level."""
+
+    params: dict[str, object]
+
+
+class Log(_Record, tag=LOG, frozen=True, gc=False):
+    """A line of run.log."""
+
+    level: LogLevel
+    message: str
+
+
+class Artifact(_Record, tag=ARTIFACT, frozen=True, gc=False):
+    """A file or directory to copy; `staged` is its snapshot, if one could be made."""
+
+    source: str
+    staged: str | None
+    target: str
+
+
+class Flush(_Record, tag=FLUSH, frozen=True, gc=False):
+    """Asks that everything before it is made durable."""
+
+    number: int
+
+
+class Drop(_Record, tag=DROP, frozen=True, gc=False):
+    """So many rows were dropped here by the overflow policy."""
+
+    rows: int
+
+
+class Sentinel(_Record, tag=SENTINEL, frozen=True, gc=False):
+    """The last record of a lane; the owner's carries the run's status."""
+
+    status: RunStatus
+    reason: str | None
+
+
+Record: TypeAlias = (
+    Vector | Schema | Scalar | Params | Log | Artifact | Flush | Drop | Sentinel
+)
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """Who logs into a lane, and into which run. Stored in the lane's control."""
+
+    role: str
+    producer: str
+    pid: int
+    started_at_ns: int
+    base_dir: str
+    experiment: str
+    run_name: str
+    language: str
+    env_path: str
+    tags: tuple[str, ...] = ()
+    description: str | None = None
+    flush_interval_rows: int = 50
+    flush_interval_ms: int = 500
+    umask: int = 0o022
+
+
+_DATE, _DATETIME, _BIG_INT = 1, 2, 3
+
+
+def wire_params(value: PlainValue) -> object:
+    """Parameters for the wire: dates and integers beyond 64 bits travel as extensions."""
+    ext = msgspec.msgpack.Ext
+    match value:
+        case bool() | float() | str() | None:
+            return value
+        case int():
+            fits = -(2**63) <= value < 2**64
+            return value if fits else ext(_BIG_INT, hex(value).encode())
+        case datetime.datetime():
+            return ext(_DATETIME, value.isoformat().encode())
+        case datetime.date():
+            return ext(_DATE, value.isoformat().encode())
+        case list():
+            return [wire_params(item) for item in value]
+    return {key: wire_params(item) for key, item in value.items()}
+
+
+def _read_extension(code: int, data: memoryview) -> object:
+    text = bytes(data).decode()
+    match code:
+        case 1:
+            return datetime.date.fromisoformat(text)
+        case 2:
+            return datetime.datetime.fromisoformat(text)
+        case 3:
+            return int(text, 16)
+    raise ValueError(f"unknown extension {code}")
+
+
+encode = msgspec.msgpack.Encoder(enc_hook=scalar_hook).encode
+encode_hello = msgspec.msgpack.Encoder().encode
+decode_hello = msgspec.msgpack.Decoder(Hello).decode
+_decode_list = msgspec.msgpack.Decoder(list[Record], ext_hook=_read_extension).decode
+decode_one = msgspec.msgpack.Decoder(Record, ext_hook=_read_extension).decode  # type: ignore[arg-type]
+
+
+def decode_many(stretch: bytes | memoryview, count: int) -> list[Record]:
+    """Decodes records that lie back to back: an array header before them makes one array.
+
+    Raises:
+        msgspec.DecodeError: if the bytes are not exactly that many records.
+    """
+    return _decode_list(b"".join((b"\xdd", count.to_bytes(4, "big"), stretch)))

@@ -1,0 +1,272 @@
+"""Named memory that outlives its processes. Nothing else touches SharedMemory.
+
+The rules, all kept here:
+- no resource_tracker: before Python 3.13 it would start a helper process and unlink a
+  segment when any process that used it exits, which is exactly when it must survive;
+- memory is reserved before it is touched: on a small /dev/shm `ftruncate` succeeds and
+  the first store kills the process with SIGBUS, `posix_fallocate` says ENOSPC instead;
+- mode 0600, exclusive creation, names from 128 random bits;
+- where /dev/shm has no room, a file in a private temporary directory takes its place.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import secrets
+import stat
+import sys
+import tempfile
+import types
+from multiprocessing import shared_memory
+from typing import NamedTuple
+
+from expman.errors import ConfigError, SharedMemoryError
+
+__all__ = ["SHM", "Address", "Segment", "attach", "create", "create_anywhere", "list_names", "places", "remove"]
+
+SHM = "shm"
+PREFIX = "expman-"
+_SHM_DIR = "/dev/shm"
+
+
+class Address(NamedTuple):
+    """Where lanes meet their writer: a place (SHM or a directory) and a random token."""
+
+    place: str
+    token: str
+
+    @classmethod
+    def fresh(cls, place: str) -> Address:
+        """Makes a new address with a token that cannot be guessed."""
+        return cls(place, secrets.token_hex(16))
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Reads what str(address) wrote.
+
+        Raises:
+            ConfigError: if it is no address.
+        """
+        place, colon, token = text.rpartition(":")
+        if not colon or not place or len(token) != 32 or token.strip("0123456789abcdef"):
+            raise ConfigError("address", text, "must look like shm:TOKEN or DIRECTORY:TOKEN")
+        return cls(place, token)
+
+    def __str__(self) -> str:
+        return f"{self.place}:{self.token}"
+
+    def segment(self, lane: int | None = None, slot: int | None = None) -> str:
+        """Name of the address's, a lane's or a term's segment."""
+        parts = [PREFIX + self.token, *(str(n) for n in (lane, slot) if n is not None)]
+        return "-".join(parts)
+
+
+class _NoTracker:
+    @staticmethod
+    def register(name: str, kind: str) -> None:
+        """Leaves the tracker out."""
+
+    unregister = register
+
+
+def _without_tracker(function: types.FunctionType) -> types.FunctionType:
+    """The same function, whose global `resource_tracker` does nothing.
+
+    Unregistering afterwards would race with the exit of other processes, and patching
+    the module would change it for everybody.
+    """
+    namespace = {**vars(shared_memory), "resource_tracker": _NoTracker}
+    return types.FunctionType(
+        function.__code__, namespace, function.__name__, function.__defaults__
+    )
+
+
+if sys.version_info >= (3, 13):
+
+    def _shared_memory(name: str, size: int) -> shared_memory.SharedMemory:
+        return shared_memory.SharedMemory(name, create=size > 0, size=size, track=False)
+else:
+
+    class _Untracked(shared_memory.SharedMemory):
+        __init__ = _without_tracker(shared_memory.SharedMemory.__init__)  # type: ignore[assignment,arg-type]
+        unlink = _without_tracker(shared_memory.SharedMemory.unlink)  # type: ignore[assignment,arg-type]
+
+    def _shared_memory(name: str, size: int) -> shared_memory.SharedMemory:
+        return _Untracked(name, create=size > 0, size=size)
+
+
+class Segment:
+    """A named piece of memory, mapped. Its descriptor stays open until close().
+
+    A POSIX record lock on the descriptor tells that the locking process lives: it is not
+    inherited by forked children and the kernel drops it at death, whatever the death.
+    It is also dropped when the process closes *any* descriptor of the same file, so a
+    process must never attach a segment that it has locked.
+    """
+
+    def __init__(self, place: str, name: str, size: int) -> None:
+        """Creates (size > 0) or attaches (size 0) the segment; use create() and attach()."""
+        self.place = place
+        self.name = name
+        self._shm: shared_memory.SharedMemory | None = None
+        if place == SHM:
+            self._shm = _shared_memory(name, size)
+            self.fd = self._shm._fd  # type: ignore[attr-defined]
+        else:
+            flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+            path = os.path.join(place, name)
+            self.fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if size else 0), 0o600)
+            if size:
+                os.ftruncate(self.fd, size)
+        self.size = size or os.fstat(self.fd).st_size
+        if size:
+            try:
+                os.posix_fallocate(self.fd, 0, size)
+            except OSError:
+                self.unlink()
+                self.close()
+                raise
+        elif not self.size:
+            self.close()
+            raise FileNotFoundError(errno.ENOENT, "not sized yet", name)
+
+    def map(self) -> mmap.mmap:
+        """A new mapping of the whole segment, with a position of its own."""
+        mapping = mmap.mmap(self.fd, self.size)
+        if hasattr(mmap, "MADV_POPULATE_WRITE"):
+            mapping.madvise(mmap.MADV_POPULATE_WRITE)
+        return mapping
+
+    def try_lock(self) -> bool:
+        """Takes the lock that means "the locking process lives", unless another holds it."""
+        try:
+            fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (PermissionError, BlockingIOError):
+            return False
+        return True
+
+    def is_locked(self) -> bool:
+        """Whether another process holds the lock, that is, lives."""
+        if not self.try_lock():
+            return True
+        fcntl.lockf(self.fd, fcntl.LOCK_UN)
+        return False
+
+    def unlink(self) -> None:
+        """Removes the name; the memory goes with its last user."""
+        try:
+            if self._shm is not None:
+                self._shm.unlink()
+            else:
+                os.unlink(os.path.join(self.place, self.name))
+        except FileNotFoundError:
+            return
+
+    def close(self) -> None:
+        """Closes the descriptor; mappings live on until they are dropped."""
+        if self._shm is not None:
+            self._shm.close()
+        elif self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+
+def create(place: str, name: str, size: int) -> Segment:
+    """Creates a segment whose memory is reserved and zero.
+
+    Raises:
+        FileExistsError: the name is taken.
+        OSError: the place is missing or has no room (ENOSPC).
+    """
+    return Segment(place, name, size)
+
+
+def attach(place: str, name: str) -> Segment:
+    """Opens a segment.
+
+    Raises:
+        FileNotFoundError: there is none, or its creator has not sized it yet.
+    """
+    try:
+        return Segment(place, name, 0)
+    except ValueError as exc:  # mmap of an empty file: created, not sized yet
+        raise FileNotFoundError(errno.ENOENT, "not sized yet", name) from exc
+
+
+def remove(place: str, name: str) -> None:
+    """Removes a segment by name, if it is there."""
+    try:
+        segment = attach(place, name)
+    except FileNotFoundError:
+        return
+    segment.unlink()
+    segment.close()
+
+
+def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:
+    """Creates the segment of a fresh address where `room` bytes more can be had, too.
+
+    Raises:
+        SharedMemoryError: neither /dev/shm nor the temporary directory has room.
+    """
+    tried: list[str] = []
+    for place in (SHM, None):
+        try:
+            address = Address.fresh(place or _private_directory())
+            segment = create(address.place, address.segment(), size)
+            probe = address.segment(0, 0) + "-probe"
+            try:
+                room_segment = create(address.place, probe, room)
+            except OSError:
+                segment.unlink()
+                segment.close()
+                raise
+            room_segment.unlink()
+            room_segment.close()
+            return address, segment
+        except OSError as exc:
+            tried.append(f"{place or tempfile.gettempdir()}: {exc.strerror or exc}")
+    raise SharedMemoryError(size + room, tried)
+
+
+def places() -> list[str]:
+    """Where this user's segments can be."""
+    directory = os.path.join(tempfile.gettempdir(), f"{PREFIX}{os.getuid()}")
+    return [SHM, directory]
+
+
+def list_names(place: str) -> list[str]:
+    """Names of this user's segments in a place, sorted."""
+    directory = _SHM_DIR if place == SHM else place
+    names = []
+    try:
+        entries = list(os.scandir(directory))
+    except OSError:
+        return []
+    for entry in entries:
+        if not entry.name.startswith(PREFIX):
+            continue
+        try:
+            info = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        if info.st_uid == os.getuid() and stat.S_ISREG(info.st_mode):
+            names.append(entry.name)
+    return sorted(names)
+
+
+def _private_directory() -> str:
+    """The directory that stands in for /dev/shm: ours alone, or an error."""
+    directory = places()[1]
+    try:
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        info = os.lstat(directory)
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
+            raise PermissionError(
+                errno.EPERM, "exists, but is not a private directory of this user", directory
+            ) from None
+    return directory
