@@ -1,0 +1,118 @@
+"""run.log: one line per message, which no message can forge.
+
+[2026-01-31T12:00:00.000Z] [INFO] message
+    continuation of the message
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from expman.storage.paths import RUN_LOG, storage_error, write_all
+
+__all__ = ["RunLog", "format_line"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def format_line(level: str, timestamp_ns: int, message: str) -> str:
+    """One entry, newline included; continuation lines are indented by four spaces.
+
+    Control characters, which could drive a terminal or end a line, become escapes.
+    """
+    lines = message.replace("\r\n", "\n").split("\n")
+    safe = [_CONTROL.sub(_escape, line) for line in lines]
+    return (
+        f"[{_stamp(timestamp_ns)}] [{_CONTROL.sub(_escape, level)}] " + "\n    ".join(safe) + "\n"
+    )
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def _stamp(timestamp_ns: int) -> str:
+    try:
+        moment = _EPOCH + timedelta(milliseconds=timestamp_ns // 1_000_000)
+    except OverflowError:  # a clock beyond the year 9999
+        return f"{timestamp_ns} ns"
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+class RunLog:
+    """The run.log of one run."""
+
+    def __init__(self, run_dir: str) -> None:
+        self.path = os.path.join(run_dir, RUN_LOG)
+
+    def append(self, lines: Sequence[tuple[str, int, str]]) -> None:
+        """Appends (level, timestamp_ns, message) entries in one write.
+
+        Durability: written when it returns; see `sync`.
+
+        Raises:
+            StorageError: nothing was appended; the same call can be made again.
+        """
+        if not lines:
+            return
+        text = "".join(format_line(*line) for line in lines)
+        data = text.encode("utf-8", "backslashreplace")
+        try:
+            fd = os.open(self.path, _FLAGS, 0o644)
+            try:
+                self._append(fd, data)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            raise storage_error(self.path, exc) from exc
+
+    def _append(self, fd: int, data: bytes) -> None:
+        before = os.fstat(fd).st_size
+        try:
+            write_all(fd, data)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, before)
+            raise
+
+    def size(self) -> int:
+        """Bytes in the file; 0 if there is none."""
+        try:
+            return os.lstat(self.path).st_size
+        except FileNotFoundError:
+            return 0
+        except OSError as exc:
+            raise storage_error(self.path, exc) from exc
+
+    def truncate(self, size: int) -> None:
+        """Cuts the file to `size` bytes; it never makes it longer."""
+        if self.size() <= size:
+            return
+        try:
+            fd = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.ftruncate(fd, size)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            raise storage_error(self.path, exc) from exc
+
+    def sync(self) -> None:
+        """Makes what was appended durable. A log that does not exist is."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise storage_error(self.path, exc) from exc
