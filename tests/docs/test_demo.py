@@ -1,0 +1,50 @@
+"""The demo, cut short: it trains, its files hold what it logged, its pictures are pictures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+DEMO = Path(__file__).resolve().parents[2] / "scripts" / "demo_train.py"
+EPOCHS = 4
+BATCHES = 43  # 1,347 digits to train with, 32 at a time
+PNG = b"\x89PNG\r\n\x1a\n"
+
+pytest.importorskip("sklearn")
+pytest.importorskip("matplotlib")
+
+
+def test_demo_leaves_a_finished_run(tmp_path: Path, run_base: Path) -> None:
+    """The demo ends well, and its run has every row, the parameters, the model and the pictures."""
+    picture = tmp_path / "curve.png"
+    command = [sys.executable, DEMO, "--epochs", str(EPOCHS), "--base-dir", run_base]
+
+    done = subprocess.run(
+        [*command, "--out", picture],
+        env={**os.environ, "MPLCONFIGDIR": str(tmp_path / "matplotlib")},
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = (path for path in (run_base / "digits").iterdir() if path.is_dir())
+    assert str(run) in done.stdout
+    assert yaml.safe_load((run / "run.yaml").read_text())["status"] == "FINISHED"
+    assert yaml.safe_load((run / "config.yaml").read_text())["epochs"] == EPOCHS
+    rows = pq.read_table(run / "vectors.parquet", columns=["loss", "test/accuracy"])
+    assert EPOCHS * (BATCHES + 1) == rows.num_rows
+    assert EPOCHS * BATCHES == rows.num_rows - rows["loss"].null_count
+    assert EPOCHS == rows.num_rows - rows["test/accuracy"].null_count
+    assert {"model.npz", "confusion_matrix.png"} == {p.name for p in (run / "artifacts").iterdir()}
+    assert PNG == picture.read_bytes()[:8]
+    assert PNG == (run / "artifacts" / "confusion_matrix.png").read_bytes()[:8]
