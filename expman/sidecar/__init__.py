@@ -1,0 +1,1 @@
+"""The trainer's side of the writer: start it, watch it, say what it cannot do."""

@@ -1,0 +1,1 @@
+"""The writer process: takes records out of lanes and writes the files of runs."""
