@@ -1,0 +1,95 @@
+"""The leak check itself: it must see what it is there to see."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from leaks import REPOSITORY, SHM_DIR, TOKEN_VARIABLE, find_leaks, take_snapshot
+
+TOKEN = os.environ[TOKEN_VARIABLE]
+GRACE_S = 0.2
+
+# Starts a grandchild in a session of its own, says its pid and ends.
+ORPHAN = """
+import subprocess, sys
+child = subprocess.Popen(
+    [sys.executable, "-c", "import sys; sys.stdin.read()"],
+    stdin=sys.stdin, stdout=subprocess.DEVNULL, start_new_session=True,
+)
+print(child.pid)
+"""
+
+
+@pytest.fixture
+def orphan() -> Iterator[int]:
+    """A process whose parent has ended; it ends when its standard input does."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHAN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.wait()
+    yield pid
+    parent.stdin.close()
+    parent.stdout.close()
+
+
+def test_nothing_is_found_where_nothing_was_left() -> None:
+    """A session that leaves nothing behind has no leaks."""
+    assert [] == find_leaks(take_snapshot(), "token of nobody", GRACE_S)
+
+
+def test_an_orphan_in_its_own_session_is_found(orphan: int) -> None:
+    """A process is found by its environment although its parent is gone."""
+    leaks = find_leaks(take_snapshot(), TOKEN, GRACE_S)
+
+    assert [f"process {orphan} still runs"] == [leak.split(":")[0] for leak in leaks]
+
+
+def test_a_forked_child_is_found() -> None:
+    """A child that shares our environment block is found by its parentage."""
+    before = take_snapshot()
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+        os._exit(0)
+    try:
+        leaks = find_leaks(before, "token of nobody", GRACE_S)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    assert [f"process {pid} still runs"] == [leak.split(":")[0] for leak in leaks]
+
+
+@pytest.mark.parametrize(
+    ("directory", "prefix", "message"),
+    [
+        (SHM_DIR, "expman-", "shared memory left behind"),
+        (Path(tempfile.gettempdir()), "expman-", "temporary file left behind"),
+        (REPOSITORY / "tests", "left-", "file left behind in the repository"),
+    ],
+    ids=["shared memory", "temporary file", "repository"],
+)
+def test_a_file_is_found(directory: Path, prefix: str, message: str) -> None:
+    """A segment, a temporary file and a file in the repository are found, new ones only."""
+    before = take_snapshot()
+    path = directory / f"{prefix}{secrets.token_hex(8)}"
+    path.touch(mode=0o600)
+    try:
+        leaks = find_leaks(before, "token of nobody", GRACE_S)
+        again = find_leaks(take_snapshot(), "token of nobody", GRACE_S)
+    finally:
+        path.unlink()
+
+    assert [message] == [leak.split(":")[0] for leak in leaks if path.name in leak]
+    assert [] == [leak for leak in again if path.name in leak]
