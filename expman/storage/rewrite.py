@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expman.models import MetricValue
-from expman.storage.columns import EXACT_INT
+from expman.storage.columns import COLUMNS_KEY, EXACT_INT
 from expman.storage.paths import create_temp
 from expman.storage.tail import TailFile, TornTail, read_tail
 
@@ -138,6 +138,10 @@ class Rewrite:
                 LATEST_KEY: json.dumps(self._latest),
                 ROWS_KEY: str(self.rows),
             }
+            # Without an Arrow schema in the file, pyarrow leaves the schema's metadata out.
+            renamed = (self._schema.metadata or {}).get(COLUMNS_KEY)
+            if renamed is not None:
+                footer[COLUMNS_KEY.decode()] = renamed.decode()
             writer.add_key_value_metadata(footer)
 
     def _groups(self) -> Iterator[pa.Table]:

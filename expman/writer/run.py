@@ -78,10 +78,7 @@ class RunWriter:
         meta.description, meta.tags = self._hello.description, list(self._hello.tags) or None
         meta.language, meta.env_path = self._hello.language, self._hello.env_path
         meta.writer_restarts = max(meta.writer_restarts, restarts)
-        experiment = os.path.dirname(self.run_dir)
-        path = os.path.join(experiment, "experiment.yaml")
-        if not os.path.lexists(path):
-            yamlfile.write_yaml(path, {"display_name": None, "description": None, "tags": []})
+        yamlfile.create_experiment(os.path.dirname(self.run_dir))
         return meta
 
     # -- taking records ---------------------------------------------------------------
