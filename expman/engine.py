@@ -9,12 +9,16 @@ import time
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from expman.errors import ConfigError, FlushError, RunExistsError, StorageError
+from expman.errors import FlushError, RunExistsError, StorageError
 from expman.exit_status import ExitWatch, describe
 from expman.models import ExperimentConfig, LogLevel, RunStatus
+
+if TYPE_CHECKING:  # what only a run needs is imported by its first engine
+    from expman.transport import records
 
 __all__ = ["LoggingEngine"]
 
@@ -46,7 +50,7 @@ class LoggingEngine:
 
     def __init__(self, config: ExperimentConfig) -> None:
         from expman.sidecar.supervisor import Supervisor
-        from expman.transport import layout, producer, records, segment
+        from expman.transport import layout, producer, segment
 
         self.config = _create_run(config)
         self.run_dir = os.path.abspath(self.config.run_dir)
@@ -57,7 +61,7 @@ class LoggingEngine:
         self._sidecar = Supervisor(self._address, self.run_dir)
         self._lane = producer.LaneProducer(
             self._address,
-            _hello(self.config, records),
+            _hello(self.config),
             max_bytes=self.config.max_buffer_bytes,
             overflow=self.config.overflow,
             on_wait=self._may_wait,
@@ -264,7 +268,7 @@ def _create_run(config: ExperimentConfig) -> ExperimentConfig:
             config = msgspec.structs.replace(config, run_name=f"{first}-{number}")
         except OSError as exc:
             raise StorageError(config.run_dir, f"cannot be created: {exc.strerror}") from exc
-    document = {
+    document: dict[str, object] = {
         "name": config.run_name,
         "experiment": config.name,
         "status": RunStatus.RUNNING,
@@ -287,8 +291,10 @@ def _create_run(config: ExperimentConfig) -> ExperimentConfig:
     return config
 
 
-def _hello(config: ExperimentConfig, records: object) -> object:
-    return records.Hello(  # type: ignore[attr-defined]
+def _hello(config: ExperimentConfig) -> records.Hello:
+    from expman.transport import records
+
+    return records.Hello(
         role="owner",
         producer="main",
         pid=os.getpid(),

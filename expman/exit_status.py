@@ -68,7 +68,7 @@ def _unhandled(exc: BaseException) -> bool:
 def _wrap_exit() -> None:
     original = sys.exit
 
-    def exit(status: object = None, /) -> NoReturn:  # noqa: A001
+    def exit(status: object = None, /) -> NoReturn:
         try:
             original(status)  # type: ignore[arg-type]
         except SystemExit as exc:

@@ -16,6 +16,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 
+from expman.faults import reach
 from expman.storage.paths import ARTIFACTS, STAGING, TEMP_PREFIX, storage_error, write_all
 
 __all__ = ["artifact_target", "snapshot", "staging_dir", "store"]
@@ -212,6 +213,7 @@ def _copy(source: str, dir_fd: int, name: str) -> None:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+            reach("artifact-before-rename")
             os.rename(temp, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
         except BaseException:
             with contextlib.suppress(OSError):

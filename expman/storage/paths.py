@@ -16,6 +16,7 @@ import secrets
 import stat
 
 from expman.errors import StorageError
+from expman.faults import reach
 
 __all__ = [
     "ARTIFACTS",
@@ -79,6 +80,7 @@ def replace_file(path: str, data: bytes, *, sync: bool = True) -> None:
     directory = os.path.dirname(path) or "."
     temp = None
     try:
+        reach("replace")
         fd, temp = create_temp(directory)
         try:
             write_all(fd, data)
@@ -86,8 +88,10 @@ def replace_file(path: str, data: bytes, *, sync: bool = True) -> None:
                 os.fsync(fd)
         finally:
             os.close(fd)
+        reach("replace-before-rename")
         os.rename(temp, path)
         temp = None
+        reach("replace-after-rename")
         if sync:
             fsync_dir(directory)
     except OSError as exc:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from expman.faults import reach
 from expman.models import MetricValue
 from expman.storage.columns import COLUMNS_KEY, EXACT_INT
 from expman.storage.paths import create_temp
@@ -130,6 +131,7 @@ class Rewrite:
             column_encoding=encodings,
         ) as writer:
             while first is not None and not self.cancelled:
+                reach("parquet-row-group")
                 writer.write_table(first, row_group_size=self._group_rows)
                 self.rows += first.num_rows
                 first = next(groups, None)

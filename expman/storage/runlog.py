@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from expman.faults import reach
 from expman.storage.paths import RUN_LOG, storage_error, write_all
 
 __all__ = ["RunLog", "format_line"]
@@ -74,6 +75,7 @@ class RunLog:
             raise storage_error(self.path, exc) from exc
 
     def _append(self, fd: int, data: bytes) -> None:
+        reach("log-before-append")
         before = os.fstat(fd).st_size
         try:
             write_all(fd, data)
@@ -81,6 +83,7 @@ class RunLog:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, before)
             raise
+        reach("log-after-append")
 
     def size(self) -> int:
         """Bytes in the file; 0 if there is none."""

@@ -14,10 +14,12 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from expman.faults import reach
 from expman.storage.paths import write_all
 
 __all__ = ["TailFile", "TornTail", "read_tail"]
 
+_MARKER = b"\xff\xff\xff\xff"
 _EXCLUSIVE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -72,10 +74,12 @@ class TailFile:
         written = self.good_bytes
         self.synced = False
         try:
+            reach("tail-before-append")
             if not self.good_bytes:
                 header = self.schema.serialize()
                 write_all(fd, memoryview(header))
                 written += header.size
+            reach("tail-after-schema")
             body = batch.serialize()
             write_all(fd, memoryview(body))
             written += body.size
@@ -84,6 +88,7 @@ class TailFile:
             raise
         self.good_bytes = written
         self.rows += batch.num_rows
+        reach("tail-after-append")
 
     def heal(self) -> None:
         """Cuts off what a failed append left."""
@@ -104,6 +109,7 @@ class TailFile:
         """Makes its bytes durable."""
         if self.synced:
             return
+        reach("tail-sync")
         if self._fd is not None:
             os.fsync(self._fd)
         else:
@@ -150,17 +156,28 @@ def read_tail(
             except EOFError as exc:
                 # Zeros read as end-of-stream: a machine crash leaves them where data was lost.
                 raise TornTail(offset, True, "the file goes on with zeros") from exc
-            except pa.ArrowException as exc:
-                raise TornTail(offset, _is_short(str(exc)), str(exc)) from exc
-            except OSError as exc:
-                if exc.errno:  # the disk's own trouble, and not a short message
-                    raise
-                raise TornTail(offset, True, str(exc)) from exc
+            except (pa.ArrowException, OSError) as exc:
+                if isinstance(exc, OSError) and exc.errno:
+                    raise  # the disk's own trouble, and not a short message
+                torn = _ends_early(path, offset, size, str(exc))
+                raise TornTail(offset, torn, str(exc)) from exc
             offset = file.tell()
             yield schema, batch, offset
         if schema is None:
             raise TornTail(0, True, "the file is empty")
 
 
-def _is_short(detail: str) -> bool:
-    return "only" in detail or "got" in detail
+def _ends_early(path: str, offset: int, size: int, detail: str) -> bool:
+    """Whether the message at `offset` is right as far as it goes, and goes beyond the file.
+
+    A message is a marker of four 0xFF, the length of its metadata, metadata, body (Arrow
+    columnar format, "Encapsulated message format").
+    """
+    with open(path, "rb") as file:
+        file.seek(offset)
+        head = file.read(8)
+    if not _MARKER.startswith(head[:4]):
+        return False
+    if len(head) < 8 or offset + 8 + int.from_bytes(head[4:], "little", signed=True) > size:
+        return True
+    return detail.startswith("Expected to be able to read")  # the body's bytes

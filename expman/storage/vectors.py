@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from expman.faults import reach
 from expman.models import MetricValue
 from expman.storage.columns import RESERVED_COLUMNS, Columns, safe_text
 from expman.storage.paths import (
@@ -315,8 +316,10 @@ class VectorStore:
         if job.error is not None:
             raise job.error
         assert job.temp is not None
+        reach("parquet-before-rename")
         os.rename(job.temp, self._parquet)
         job.temp = None
+        reach("parquet-after-rename")
         self._dir_dirty = True
         self._has_parquet = True
         self._parquet_rows = job.rows
@@ -333,6 +336,7 @@ class VectorStore:
             return
         fsync_dir(self._run_dir)
         while self._covered:
+            reach("parquet-before-delete")
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._covered[-1])
             self._covered.pop()

@@ -20,6 +20,7 @@ from typing import Literal
 import msgspec
 
 from expman.errors import CorruptLaneError, LayoutVersionError
+from expman.faults import reach
 from expman.transport import layout, segment
 from expman.transport import records as wire
 from expman.transport.msgpack_walk import value_end
@@ -343,8 +344,11 @@ class LaneConsumer:
             self.words[entry + 1] = rows
             self.words[entry + 2] = records
             self.words[entry] = serial + 2
+            reach("release-before-drained")
             self.words[layout.DRAINED_TERMS] = serial + 1
+            reach("release-before-wipe")
             term.wipe(term.slot, term.position)
+            reach("release-after-wipe")
             self.words[layout.RELEASED_TERMS] = serial + 1
         self._read.clear()
 
@@ -366,10 +370,12 @@ class LaneConsumer:
 
     def remove(self) -> None:
         """Removes the lane's shared memory. Call it once everything is durable."""
+        reach("lane-before-remove")
         self.close()
         for name in segment.list_names(self.address.place):
             if name.startswith(self.name + "-"):
                 segment.remove(self.address.place, name)
+        reach("lane-half-removed")
         segment.remove(self.address.place, self.name)
 
     def close(self) -> None:

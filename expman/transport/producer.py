@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
 from expman.models import LogLevel, MetricValue, RunStatus
@@ -91,6 +91,16 @@ class _Schema(NamedTuple):
     number: int
     getter: Callable[[Mapping[str, object]], tuple[object, ...]]
     keys: tuple[str, ...]
+
+
+_State: TypeAlias = tuple[
+    Callable[[Mapping[str, object]], tuple[Any, ...]],  # the schema's getter
+    int,  # number of keys
+    int,  # the schema's number
+    Iterator[int],  # ordinals of the open term
+    memoryview,  # its index
+    Callable[[bytes], int],  # write() of its data
+]
 
 
 class LaneProducer:
@@ -430,7 +440,7 @@ def _make_log_vector(lane: LaneProducer) -> tuple[LogVector, Callable[[_Schema |
     (msgspec alone would encode None, lists and dates); the encoder's hook refuses the rest.
     """
     encode, time_ns, slowly = wire.encode, time.time_ns, lane.log_vector_slowly
-    state: tuple[object, ...] | None = None
+    state: _State | None = None
 
     def log_vector(values: Mapping[str, object], step: int | None = None) -> None:
         try:
@@ -445,7 +455,7 @@ def _make_log_vector(lane: LaneProducer) -> tuple[LogVector, Callable[[_Schema |
                 ordinal = next(ordinals)
                 index[ordinal] = data_write(encode((1, ordinal, time_ns(), step, schema, row)))
                 return
-        except Exception:  # noqa: BLE001, S110 - the slow path repeats it all and tells
+        except Exception:  # noqa: BLE001 - the slow path repeats it all and tells
             pass
         slowly(values, step)
 

@@ -102,9 +102,7 @@ class Sentinel(_Record, tag=SENTINEL, frozen=True, gc=False):
     reason: str | None
 
 
-Record: TypeAlias = (
-    Vector | Schema | Scalar | Params | Log | Artifact | Flush | Drop | Sentinel
-)
+Record: TypeAlias = Vector | Schema | Scalar | Params | Log | Artifact | Flush | Drop | Sentinel
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +161,7 @@ encode = msgspec.msgpack.Encoder(enc_hook=scalar_hook).encode
 encode_hello = msgspec.msgpack.Encoder().encode
 decode_hello = msgspec.msgpack.Decoder(Hello).decode
 _decode_list = msgspec.msgpack.Decoder(list[Record], ext_hook=_read_extension).decode
-decode_one = msgspec.msgpack.Decoder(Record, ext_hook=_read_extension).decode  # type: ignore[arg-type]
+decode_one = msgspec.msgpack.Decoder(Record, ext_hook=_read_extension).decode
 
 
 def decode_many(stretch: bytes | memoryview, count: int) -> list[Record]:

@@ -17,6 +17,7 @@ import mmap
 import os
 import secrets
 import stat
+import struct
 import sys
 import tempfile
 import types
@@ -25,11 +26,22 @@ from typing import NamedTuple
 
 from expman.errors import ConfigError, SharedMemoryError
 
-__all__ = ["SHM", "Address", "Segment", "attach", "create", "create_anywhere", "list_names", "places", "remove"]
+__all__ = [
+    "SHM",
+    "Address",
+    "Segment",
+    "attach",
+    "create",
+    "create_anywhere",
+    "list_names",
+    "places",
+    "remove",
+]
 
 SHM = "shm"
 PREFIX = "expman-"
 _SHM_DIR = "/dev/shm"
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux: type, whence, start, len, pid
 
 
 class Address(NamedTuple):
@@ -91,11 +103,12 @@ if sys.version_info >= (3, 13):
 else:
 
     class _Untracked(shared_memory.SharedMemory):
-        __init__ = _without_tracker(shared_memory.SharedMemory.__init__)  # type: ignore[assignment,arg-type]
-        unlink = _without_tracker(shared_memory.SharedMemory.unlink)  # type: ignore[assignment,arg-type]
+        __init__ = _without_tracker(shared_memory.SharedMemory.__init__)  # type: ignore[arg-type]
+        unlink = _without_tracker(shared_memory.SharedMemory.unlink)  # type: ignore[arg-type]
 
     def _shared_memory(name: str, size: int) -> shared_memory.SharedMemory:
-        return _Untracked(name, create=size > 0, size=size)
+        memory: shared_memory.SharedMemory = _Untracked(name, create=size > 0, size=size)
+        return memory
 
 
 class Segment:
@@ -149,11 +162,13 @@ class Segment:
         return True
 
     def is_locked(self) -> bool:
-        """Whether another process holds the lock, that is, lives."""
-        if not self.try_lock():
-            return True
-        fcntl.lockf(self.fd, fcntl.LOCK_UN)
-        return False
+        """Whether another process holds the lock, that is, lives.
+
+        F_GETLK only asks: two who ask at once do not take each other for the holder. The
+        answer holds across PID namespaces, and for a holder that is a zombie it is no.
+        """
+        answer = fcntl.fcntl(self.fd, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
+        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
     def unlink(self) -> None:
         """Removes the name; the memory goes with its last user."""

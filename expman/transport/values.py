@@ -12,15 +12,15 @@ import enum
 import math
 import os
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from expman.models import MetricValue
 
 __all__ = [
-    "PlainValue",
     "RESERVED_COLUMNS",
+    "PlainValue",
     "check_key",
     "plain_metric",
     "plain_params",
@@ -152,7 +152,7 @@ def plain_step(step: object) -> int | None:
     return int(plain)
 
 
-def plain_params(params: Mapping[object, object]) -> tuple[dict[str, PlainValue], list[str]]:
+def plain_params(params: Mapping[str, object]) -> tuple[dict[str, PlainValue], list[str]]:
     """Parameters as plain YAML values, and what had to become text.
 
     Nested mappings, lists, tuples, None, numbers, text, dates, paths, enums, dataclasses
@@ -171,7 +171,7 @@ def plain_params(params: Mapping[object, object]) -> tuple[dict[str, PlainValue]
 
 
 def _plain_mapping(
-    mapping: Mapping[object, object], where: str, notes: list[str], depth: int
+    mapping: Mapping[Any, object], where: str, notes: list[str], depth: int
 ) -> dict[str, PlainValue]:
     return {
         _plain_key(key): _plain_param(value, f"{where}.{key}".lstrip("."), notes, depth + 1)
@@ -230,7 +230,7 @@ def _as_text(value: object, where: str, notes: list[str]) -> str:
     notes.append(f"parameter {where}: {_type_name(value)} was kept as its text")
     try:
         return str(value)
-    except Exception as exc:  # a foreign __str__ may raise anything; the run goes on
+    except Exception as exc:  # noqa: BLE001 - a foreign __str__ may raise anything
         return f"<{_type_name(value)}: str() failed with {type(exc).__name__}>"
 
 

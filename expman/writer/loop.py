@@ -8,6 +8,7 @@ import sys
 import time
 
 from expman.errors import CorruptLaneError, ExpmanError, LayoutVersionError, StorageError
+from expman.faults import reach
 from expman.models import LogLevel, RunStatus
 from expman.transport import layout, segment
 from expman.transport.consumer import LaneConsumer
@@ -94,6 +95,7 @@ class Server:
 
     def remove_address(self) -> None:
         """Removes the address: no lane can be claimed under it any more."""
+        reach("address-before-remove")
         self._base.unlink()
 
     def step(self) -> bool:
@@ -131,9 +133,7 @@ class Server:
             run.commit()
         return run.consolidate_a_bit() or taken > 0
 
-    def _verdict(
-        self, run: RunWriter, owner: LaneConsumer | None
-    ) -> tuple[RunStatus, str | None]:
+    def _verdict(self, run: RunWriter, owner: LaneConsumer | None) -> tuple[RunStatus, str | None]:
         if run.sentinel is not None:
             return run.sentinel.status, run.sentinel.reason
         pid = f" (pid {owner.hello.pid})" if owner is not None else ""
@@ -210,4 +210,4 @@ class Server:
         try:
             os.write(2, f"expman-writer: {message}\n".encode(errors="replace"))
         except OSError:
-            sys.stderr = None  # type: ignore[assignment]  # the trainer is gone, nobody listens
+            sys.stderr = None  # the trainer is gone, nobody listens

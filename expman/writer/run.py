@@ -12,6 +12,7 @@ from operator import attrgetter
 import msgspec
 
 from expman.errors import StorageError
+from expman.faults import reach
 from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus
 from expman.storage import artifacts, yamlfile
 from expman.storage.runlog import RunLog
@@ -195,6 +196,7 @@ class RunWriter:
             self._params = {}
         if self._scalars_dirty or now >= self._next_metadata:
             self.write_metadata()
+        reach("commit-before-release")
         for lane in self.lanes:
             lane.release()
             lane.words[layout.WRITTEN_ROWS] = lane.rows
@@ -288,6 +290,7 @@ class RunWriter:
         self._write_lines()
         self._log.sync()
         self.write_metadata()
+        reach("finish-before-ended")
         for lane in self.lanes:
             lane.words[layout.RUN_ENDED] = 1
             lane.remove()
@@ -303,7 +306,9 @@ def _seconds_between(start: str | None, end: str | None) -> float | None:
     if start is None or end is None:
         return None
     try:
-        first, last = (datetime.datetime.fromisoformat(text[:26] + "+00:00") for text in (start, end))
+        first, last = (
+            datetime.datetime.fromisoformat(text[:26] + "+00:00") for text in (start, end)
+        )
     except ValueError:
         return None
     return max(0.0, round((last - first).total_seconds(), 3))

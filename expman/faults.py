@@ -1,0 +1,57 @@
+"""Named points where a test makes something go wrong. Without EXPMAN_FAULTS they do nothing.
+
+EXPMAN_FAULTS is a comma-separated list of ``point=action@n``: at the n-th passage (from 1,
+default 1) of the point in a process,
+
+- ``kill``, ``stop``, ``exit``: the process gets SIGKILL, gets SIGSTOP, ends with status 70;
+- an errno name, ``EIO``, ``ENOSPC``, …: OSError is raised, at that passage and every later one.
+
+``point=action@n:PATH`` acts only as long as PATH exists, and `kill`, `stop` and `exit` remove
+it first: a successor passes unharmed. `tests/process` drives these; nobody else sets them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+__all__ = ["reach"]
+
+
+class _Fault:
+    def __init__(self, text: str) -> None:
+        self.point, _, rest = text.partition("=")
+        rest, _, self.path = rest.partition(":")
+        self.action, _, number = rest.partition("@")
+        self.number = int(number or 1)
+        self.passages = 0
+
+    def pass_by(self) -> None:
+        self.passages += 1
+        if self.passages < self.number or (self.path and not os.path.exists(self.path)):
+            return
+        if self.action not in ("kill", "stop", "exit"):
+            code = getattr(errno, self.action)
+            raise OSError(code, os.strerror(code))
+        if self.passages > self.number and not self.path:
+            return
+        if self.path:
+            os.unlink(self.path)
+        if self.action == "exit":
+            os._exit(70)
+        os.kill(os.getpid(), signal.SIGKILL if self.action == "kill" else signal.SIGSTOP)
+
+
+_faults = [_Fault(text) for text in os.environ.get("EXPMAN_FAULTS", "").split(",") if text]
+
+
+def reach(point: str) -> None:
+    """Passes a named point.
+
+    Raises:
+        OSError: if a test wants it to.
+    """
+    for fault in _faults:
+        if fault.point == point:
+            fault.pass_by()
