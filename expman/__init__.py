@@ -11,7 +11,7 @@ Importing it starts nothing and imports neither pyarrow nor yaml.
 from __future__ import annotations
 
 from expman import errors
-from expman.engine import LoggingEngine
+from expman.engine import LoggingEngine, attach
 from expman.errors import *  # noqa: F403
 from expman.experiment import (
     Experiment,
@@ -49,6 +49,7 @@ __all__ = [
     "RunStatus",
     "VectorRow",
     "__version__",
+    "attach",
     "close",
     "error",
     "fail",

@@ -7,24 +7,32 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from expman.errors import FlushError, RunExistsError, StorageError
+from expman.errors import (
+    ConfigError,
+    FlushError,
+    RunClosedError,
+    RunEndedError,
+    SharedMemoryError,
+)
 from expman.exit_status import ExitWatch, describe
-from expman.models import ExperimentConfig, LogLevel, RunStatus
+from expman.models import ExperimentConfig, Host, LogLevel, Rank, RunStatus
+from expman.run_directory import create_run, remove_run, write_first_metadata
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
+    from expman.sidecar.supervisor import Supervisor
     from expman.transport import records
+    from expman.transport.producer import LaneProducer
+    from expman.transport.segment import Address, Segment
 
-__all__ = ["LoggingEngine"]
+__all__ = ["LoggingEngine", "attach"]
 
+RUN_VARIABLE = "EXPMAN_RUN"
 DEFAULT_TIMEOUT_S = 60.0
 _REAP_S = 2.0
-_MAX_SUFFIX = 10_000
 _log = logging.getLogger("expman")
 _engines: weakref.WeakSet[LoggingEngine] = weakref.WeakSet()
 
@@ -49,29 +57,128 @@ class LoggingEngine:
     """
 
     def __init__(self, config: ExperimentConfig) -> None:
-        from expman.sidecar.supervisor import Supervisor
-        from expman.transport import layout, producer, segment
+        from expman.sidecar.shared import find_shared_writer
+        from expman.transport import identity
 
-        self.config = _create_run(config)
-        self.run_dir = os.path.abspath(self.config.run_dir)
-        self._layout = layout
-        room = producer.FIRST_TERM_BYTES + layout.CONTROL_BYTES
-        self._address, self._base = segment.create_anywhere(layout.ADDRESS_BYTES, room)
-        self._base_words = memoryview(self._base.map())
-        self._sidecar = Supervisor(self._address, self.run_dir)
-        self._lane = producer.LaneProducer(
-            self._address,
-            _hello(self.config),
-            max_bytes=self.config.max_buffer_bytes,
-            overflow=self.config.overflow,
-            on_wait=self._may_wait,
-        )
-        self._pid = os.getpid()
-        self._ended = False
+        shared = find_shared_writer(config.writer)
+        rank = identity.find_rank()
+        self.config = create_run(config, rank)
+        self._sidecar: Supervisor | None = None
+        try:
+            lane = self._join_shared(*shared, rank) if shared is not None else None
+            if lane is None:
+                lane = self._start_own(rank)
+        except BaseException:
+            remove_run(self.config)
+            raise
+        self._begin(lane, lane.lane, owner=True)
         self._watch = ExitWatch()
-        self.log_vector = self._lane.log_vector
         atexit.register(self._close_at_exit)
+
+    def _join_shared(
+        self, address: Address, base: Segment, rank: Rank | None
+    ) -> LaneProducer | None:
+        """Claims a lane at a shared writer; None if that has ended just now."""
+        from expman.sidecar.supervisor import Supervisor
+        from expman.transport.producer import LaneProducer
+
+        hello = self._describe(address, rank)
+        try:
+            lane = LaneProducer(address, hello)
+        except FileNotFoundError:
+            return None
+        self._sidecar = Supervisor(
+            address, base, self.config.run_dir, shared=True, ended=_ended(lane), lane=lane.lane
+        )
+        return lane
+
+    def _start_own(self, rank: Rank | None) -> LaneProducer:
+        """Starts a writer, and claims a lane while it starts."""
+        from expman.sidecar.supervisor import Supervisor
+        from expman.transport import layout, ring
+        from expman.transport.address import new_address
+        from expman.transport.producer import LaneProducer
+
+        room_bytes = 2 * ring.FIRST_TERM_BYTES + 2 * layout.CONTROL_BYTES
+        address, base = new_address(room_bytes)
+        lanes: list[LaneProducer] = []
+        self._sidecar = Supervisor(
+            address,
+            base,
+            self.config.run_dir,
+            shared=False,
+            ended=lambda: bool(lanes) and _ended(lanes[0])(),
+            lane=0,
+        )
+        try:
+            hello = self._describe(address, rank)
+            lanes.append(LaneProducer(address, hello, on_wait=self._may_wait))
+        except BaseException:
+            base.unlink()  # a writer that serves it ends
+            self._sidecar.stop(0)
+            raise
+        return lanes[0]
+
+    def _describe(self, address: Address, rank: Rank | None) -> records.Hello:
+        from expman.transport import identity
+
+        host = identity.this_host(address.place)
+        group = self.config.group or identity.find_group()
+        write_first_metadata(self.config, group, rank, host)
+        return _owner_hello(self.config, host, group, rank)
+
+    def _begin(self, lane: LaneProducer, owner_lane: int, *, owner: bool) -> None:
+        self.run_dir = lane.run_dir
+        self.address = f"{lane.address}#{owner_lane}"
+        self.log_vector = lane.log_vector
+        self._lane = lane
+        self._is_owner = owner
+        self._ended = False
         _engines.add(self)
+
+    @classmethod
+    def _attach(cls, address: str) -> LoggingEngine:
+        from expman.transport import producer, segment
+        from expman.transport.gate import RunGate
+
+        for engine in _engines:
+            if engine.address == address:
+                return engine
+        text, mark, number = address.rpartition("#")
+        if not mark or not number.isdigit():
+            raise ConfigError("address", address, "must be the `address` of an engine")
+        door = segment.Address.parse(text)
+        try:
+            gate = RunGate.attach(door, int(number))
+        except FileNotFoundError:
+            raise RunEndedError(address) from None
+        except PermissionError as exc:
+            raise SharedMemoryError(0, [f"{door}: {exc.strerror}"]) from exc
+        if gate.closing:
+            raise RunEndedError(address)
+        hello = gate.hello
+        self = cls.__new__(cls)
+        self.config = ExperimentConfig(
+            hello.experiment,
+            hello.base_dir,
+            run_name=hello.run_name,
+            flush_interval_rows=hello.flush_interval_rows,
+            flush_interval_ms=hello.flush_interval_ms,
+            language=hello.language,
+            env_path=hello.env_path,
+            tags=hello.tags,
+            description=hello.description,
+            max_buffer_bytes=hello.max_buffer_bytes,
+            overflow="drop" if hello.overflow == "drop" else "block",
+            group=hello.group,
+        )
+        self._sidecar = None
+        lane = producer.LaneProducer(door, hello, gate=gate)
+        self._begin(lane, int(number), owner=False)
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return attach, (self.address,)
 
     def __repr__(self) -> str:
         return f"LoggingEngine({self.run_dir!r})"
@@ -151,15 +258,46 @@ class LoggingEngine:
                 the data is. Nothing is lost by it.
             RunClosedError: after close().
         """
+        from expman.transport import layout
+
         deadline = time.monotonic() + timeout_s
         number = self._lane.request_flush(timeout_s)
-        words, layout = self._lane.words, self._layout
-        while number is None or words[layout.FLUSHED] < number:
-            if words[layout.RUN_ENDED] and number is not None:
-                return
-            if number is None or time.monotonic() > deadline or self._sidecar.given_up:
-                raise FlushError(self.run_dir, self._trouble(timeout_s), self._recovery())
+        if number == 0:
+            return  # a worker that has logged nothing
+        if number is None:
+            raise self._flush_error(timeout_s)
+        words = self._lane.words
+        while words[layout.FLUSHED] < number and not words[layout.RUN_ENDED]:
+            if time.monotonic() > deadline or self._is_hopeless():
+                raise self._flush_error(timeout_s)
             time.sleep(0.001)
+
+    @property
+    def durable_seq(self) -> int | None:
+        """Number of the last row of this process that is durable, from 0; None if none is.
+
+        Costs one look into shared memory. Rows become durable every few seconds by
+        themselves, and with flush().
+        """
+        from expman.transport import layout
+
+        if not self._lane.claimed or not self._lane.words[layout.DURABLE_ROWS]:
+            return None
+        words = self._lane.words
+        return int(words[layout.SEQ_BASE] + words[layout.DURABLE_ROWS] - 1)
+
+    @property
+    def durable_step(self) -> int | None:
+        """Step of the last durable row of this process that has one; None if there is none.
+
+        Put it next to a checkpoint to know how far the record of the run reaches.
+        """
+        from expman.transport import layout
+
+        if not self._lane.claimed or not self._lane.words[layout.HAS_STEP]:
+            return None
+        step = int(self._lane.words[layout.DURABLE_STEP])
+        return step - 2**64 if step >= 2**63 else step
 
     def close(
         self,
@@ -168,7 +306,10 @@ class LoggingEngine:
         reason: str | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> None:
-        """Ends the run with its status and waits until it is durable. Twice is fine.
+        """Ends the run with a status, and waits until it is durable. Twice is fine.
+
+        In a worker (a forked child, an attached process) it ends the worker's part only: the
+        run goes on, and the status does not count.
 
         Raises:
             ValueError: the status is none, or RUNNING.
@@ -178,22 +319,40 @@ class LoggingEngine:
         final = RunStatus.parse(status)
         if final is RunStatus.RUNNING:
             raise ValueError("a run cannot be closed as RUNNING; use FINISHED, FAILED or CRASHED")
-        if self._ended or self._pid != os.getpid():
+        if self._ended:
             return
         self._ended = True
+        if not self._is_owner:
+            self._close_worker(final, timeout_s)
+            return
         atexit.unregister(self._close_at_exit)
+        self._close_owner(final, reason, timeout_s)
+
+    def _close_worker(self, status: RunStatus, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        if not self._lane.close(final, reason, timeout_s):
-            raise FlushError(self.run_dir, self._trouble(timeout_s), self._recovery())
-        words, ended = self._lane.words, self._layout.RUN_ENDED
+        try:
+            self.flush(timeout_s)
+        except RunClosedError:
+            return  # the run has ended before: everything taken is durable
+        finally:
+            self._lane.close(status, None, max(0.0, deadline - time.monotonic()))
+
+    def _close_owner(self, status: RunStatus, reason: str | None, timeout_s: float) -> None:
+        from expman.transport import layout
+
+        sidecar = self._sidecar
+        assert sidecar is not None
+        deadline = time.monotonic() + timeout_s
+        if not self._lane.close(status, reason, timeout_s):
+            raise self._flush_error(timeout_s)
+        words = self._lane.words
         pause_s = 0.0002
-        while not words[ended]:
-            if time.monotonic() > deadline or self._sidecar.given_up:
-                self._sidecar.expect_end()
-                raise FlushError(self.run_dir, self._trouble(timeout_s), self._recovery())
+        while not words[layout.RUN_ENDED]:
+            if time.monotonic() > deadline or sidecar.failing:
+                raise self._flush_error(timeout_s)
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.3, 0.01)
-        self._sidecar.stop(min(_REAP_S, max(timeout_s, 0)))
+        sidecar.stop(min(_REAP_S, max(timeout_s, 0)))
         if self._lane.dropped_rows:
             _log.warning(
                 "expman: %d rows of %s were dropped: the buffer of %d bytes was full",
@@ -217,7 +376,7 @@ class LoggingEngine:
             self.close(RunStatus.FAILED, reason=describe(exc))
 
     def _close_at_exit(self) -> None:
-        if self._ended or self._pid != os.getpid():
+        if self._ended or not self._is_owner:
             return
         reason = self._watch.reason()
         try:
@@ -226,72 +385,71 @@ class LoggingEngine:
             _log.error("expman: %s", exc)
 
     def _may_wait(self) -> bool:
-        return not self._sidecar.given_up
+        return self._sidecar is None or not self._sidecar.failing
 
-    def _trouble(self, timeout_s: float) -> str:
-        layout = self._layout
-        length = self._base_words.cast("Q")[layout.TROUBLE_BYTES]
-        if self._sidecar.given_up:
+    def _is_hopeless(self) -> bool:
+        if self._sidecar is not None:
+            return self._sidecar.failing
+        gate = self._lane.gate
+        return gate is not None and not gate.may_wait()
+
+    def _flush_error(self, timeout_s: float) -> FlushError:
+        """Says why not everything is durable, where it is, and what to do."""
+        from expman.transport import layout
+
+        words = self._lane.words
+        length = words[layout.TROUBLE_BYTES]
+        if self._sidecar is not None and self._sidecar.failing:
             why = f"no writer can be kept running ({self._sidecar.reason()})"
         elif length:
             start = layout.TROUBLE_OFFSET
-            why = bytes(self._base_words[start : start + length]).decode(errors="replace")
+            why = bytes(words.cast("B")[start : start + length]).decode(errors="replace")
         else:
             why = f"the writer did not finish within {timeout_s:g} s"
-        return f"not everything is durable: {why}"
-
-    def _recovery(self) -> str:
-        return (
-            f"the data is in shared memory ({self._address.place}); "
-            f"`expman-writer recover {self.config.base_dir}` brings it into files"
+        return FlushError(
+            self.run_dir,
+            f"not everything is durable: {why}",
+            f"the data is in shared memory ({self._lane.address.place}); "
+            f"`expman-writer recover {self.config.base_dir}` brings it into files",
         )
 
     def _forget(self) -> None:
         self._lane.forget()
+        self._is_owner = False
+        self._sidecar = None
 
 
-def _create_run(config: ExperimentConfig) -> ExperimentConfig:
-    """Creates the run directory, which nobody else may have created, and its first run.yaml."""
-    try:
-        os.makedirs(config.experiment_dir, exist_ok=True)
-    except OSError as exc:
-        raise StorageError(config.experiment_dir, f"cannot be created: {exc.strerror}") from exc
-    first, number = config.run_name or "", 0
-    while True:
-        try:
-            os.mkdir(config.run_dir)
-            break
-        except FileExistsError:
-            number += 1
-            if not config.suffix_if_taken or number > _MAX_SUFFIX:
-                raise RunExistsError(config.run_dir) from None
-            config = msgspec.structs.replace(config, run_name=f"{first}-{number}")
-        except OSError as exc:
-            raise StorageError(config.run_dir, f"cannot be created: {exc.strerror}") from exc
-    document: dict[str, object] = {
-        "name": config.run_name,
-        "experiment": config.name,
-        "status": RunStatus.RUNNING,
-        "started_at": time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime()),
-        "finished_at": None,
-        "duration_secs": None,
-        "description": config.description,
-        "tags": config.tags or None,
-        "scalars": {},
-        "vectors": {},
-        "language": config.language,
-        "env_path": config.env_path,
-    }
-    path = os.path.join(config.run_dir, "run.yaml")
-    try:
-        with open(path, "xb") as file:  # JSON is YAML, and needs no YAML library here
-            file.write(msgspec.json.encode(document))
-    except OSError as exc:
-        raise StorageError(path, f"cannot be written: {exc.strerror}") from exc
-    return config
+def attach(address: str | None = None) -> LoggingEngine:
+    """Joins a run of another process as a worker; never creates one.
+
+    Args:
+        address: the `address` of the run's engine; the variable EXPMAN_RUN if left out.
+
+    Returns:
+        An engine whose rows go into that run. In a process that has the engine already, a
+        forked child or the owner itself, that one.
+
+    Raises:
+        ConfigError: it is no address, or there is none.
+        RunEndedError: the run has ended.
+    """
+    text = address if address is not None else os.environ.get(RUN_VARIABLE)
+    if not isinstance(text, str) or not text:
+        raise ConfigError(
+            "address", text, f"pass the `address` of an engine, or set {RUN_VARIABLE} to it"
+        )
+    return LoggingEngine._attach(text)
 
 
-def _hello(config: ExperimentConfig) -> records.Hello:
+def _ended(lane: LaneProducer) -> Callable[[], bool]:
+    from expman.transport import layout
+
+    return lambda: bool(lane.words[layout.RUN_ENDED])
+
+
+def _owner_hello(
+    config: ExperimentConfig, host: Host, group: str | None, rank: Rank | None
+) -> records.Hello:
     from expman.transport import records
 
     return records.Hello(
@@ -299,6 +457,7 @@ def _hello(config: ExperimentConfig) -> records.Hello:
         producer="main",
         pid=os.getpid(),
         started_at_ns=time.time_ns(),
+        started_monotonic_ns=time.monotonic_ns(),
         base_dir=os.path.abspath(config.base_dir),
         experiment=config.name,
         run_name=config.run_name or "",
@@ -308,6 +467,11 @@ def _hello(config: ExperimentConfig) -> records.Hello:
         description=config.description,
         flush_interval_rows=config.flush_interval_rows,
         flush_interval_ms=config.flush_interval_ms,
+        max_buffer_bytes=config.max_buffer_bytes,
+        overflow=config.overflow,
+        host=host,
+        rank=rank,
+        group=group,
     )
 
 

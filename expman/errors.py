@@ -3,7 +3,8 @@
 ExpmanError
  ├─ ConfigError (ValueError)      a setting or a name that cannot be used
  ├─ RunExistsError                the run directory is already there
- ├─ RunClosedError                logging after close()
+ ├─ RunClosedError                logging after close(), or after the run's end
+ ├─ RunEndedError                 attaching to a run that has ended
  ├─ RecordTooLargeError           one record larger than max_buffer_bytes
  ├─ SharedMemoryError             no shared memory, nor a file in its place
  ├─ LayoutVersionError            a lane written by another layout version
@@ -27,6 +28,7 @@ __all__ = [
     "NoActiveRunError",
     "RecordTooLargeError",
     "RunClosedError",
+    "RunEndedError",
     "RunExistsError",
     "SharedMemoryError",
     "StorageError",
@@ -64,6 +66,14 @@ class RunClosedError(ExpmanError):
     def __init__(self, run_dir: str) -> None:
         super().__init__(f"run {run_dir} is closed; start a new LoggingEngine to log more")
         self.run_dir = run_dir
+
+
+class RunEndedError(ExpmanError):
+    """The run of an address has ended, or never was."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"no run is at {address}: it has ended; attach while its owner runs")
+        self.address = address
 
 
 class RecordTooLargeError(ExpmanError):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Literal
 
-from expman.engine import DEFAULT_TIMEOUT_S, LoggingEngine
+from expman.engine import DEFAULT_TIMEOUT_S, RUN_VARIABLE, LoggingEngine, attach
 from expman.errors import NoActiveRunError
 from expman.models import ExperimentConfig, LogLevel, RunStatus
 
@@ -79,11 +79,24 @@ class Experiment:
                 overflow=overflow,
             )
         )
+        self._bind()
+
+    def _bind(self) -> None:
         self.log_vector = self.engine.log_vector
         self.log_scalar = self.engine.log_scalar
         self.log_params = self.engine.log_params
         self.save_artifact = self.engine.save_artifact
         self.flush = self.engine.flush
+
+    @classmethod
+    def _attached(cls, address: str) -> Experiment:
+        self = cls.__new__(cls)
+        self.engine = attach(address)
+        self._bind()
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Experiment._attached, (self.engine.address,)
 
     @property
     def run_dir(self) -> str:
@@ -165,8 +178,13 @@ def init(
 
 
 def _active(function: str) -> Experiment:
+    """The current run; in a process that has EXPMAN_RUN in its environment, that one."""
+    global _current
     if _current is None:
-        raise NoActiveRunError(function)
+        address = os.environ.get(RUN_VARIABLE)
+        if not address:
+            raise NoActiveRunError(function)
+        _current = Experiment._attached(address)
     return _current
 
 

@@ -27,6 +27,7 @@ MetricValue: TypeAlias = float | int | bool | str
 
 MAX_NAME_BYTES = 255
 MIN_BUFFER_BYTES = 64 * 1024
+_MAY_BE_NONE = ("description", "writer", "group")
 
 
 class RunStatus(StrEnum):
@@ -101,6 +102,10 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
         max_buffer_bytes: limit of shared memory per producer.
         overflow: what a log call does once that much is waiting to be written: "block"
             waits for the writer, "drop" drops the row and counts it.
+        writer: address of a running `expman-writer`, or path of its ready file, instead of
+            a writer of the run's own. Defaults to the variable EXPMAN_WRITER, if it is set.
+        group: what runs of one job have in common; found out from the launcher
+            (torchrun, SLURM, MPI, …) if left out.
 
     Raises:
         ConfigError: naming the setting, the value and the rule.
@@ -116,6 +121,8 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
     description: str | None = None
     max_buffer_bytes: int = 64 * 1024 * 1024
     overflow: Literal["block", "drop"] = "block"
+    writer: str | None = None
+    group: str | None = None
 
     def __post_init__(self) -> None:
         force = msgspec.structs.force_setattr
@@ -130,9 +137,9 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
         _check_count("flush_interval_rows", self.flush_interval_rows, 1)
         _check_count("flush_interval_ms", self.flush_interval_ms, 1)
         _check_count("max_buffer_bytes", self.max_buffer_bytes, MIN_BUFFER_BYTES)
-        for setting in ("language", "env_path", "description"):
+        for setting in ("language", "env_path", "description", "writer", "group"):
             value = getattr(self, setting)
-            if not isinstance(value, str) and not (setting == "description" and value is None):
+            if not isinstance(value, str) and not (setting in _MAY_BE_NONE and value is None):
                 raise ConfigError(setting, value, "must be text")
         if self.overflow not in ("block", "drop"):
             raise ConfigError("overflow", self.overflow, 'must be "block" or "drop"')
@@ -146,6 +153,36 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
     def run_dir(self) -> str:
         """Directory of the run."""
         return os.path.join(self.base_dir, self.name, self.run_name or "")
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run's processes live, as far as it says who may judge whether they do.
+
+    Attributes:
+        hostname: the machine's or container's name.
+        boot_id: changes at each start of the machine.
+        memory_id: device and inode of the directory with the shared memory.
+        pid: process id of the owner, in its own PID namespace.
+    """
+
+    hostname: str = ""
+    boot_id: str = ""
+    memory_id: str = ""
+    pid: int = 0
+
+
+class Rank(msgspec.Struct, frozen=True, kw_only=True):
+    """A process's place in a job of many, as its launcher says.
+
+    Attributes:
+        rank: from 0, over all nodes.
+        local_rank: from 0, on this node; None if the launcher does not say.
+        world_size: number of ranks; None if the launcher does not say.
+    """
+
+    rank: int
+    local_rank: int | None = None
+    world_size: int | None = None
 
 
 class RunMetadata(msgspec.Struct, kw_only=True):
@@ -167,7 +204,12 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     rows_logged: int = 0
     rows_written: int = 0
     rows_dropped: int = 0
+    rows_missing: int = 0
     writer_restarts: int = 0
+    buffer_high_water_bytes: int = 0
+    group: str | None = None
+    rank: Rank | None = None
+    host: Host = Host()
 
 
 class ExperimentMetadata(msgspec.Struct, kw_only=True):

@@ -1,25 +1,32 @@
 """Starts the writer process and starts a successor when it dies.
 
-The supervising thread blocks in a read of the writer's stderr: it costs nothing while all
-is well. A line is a warning for the user, the end of the stream is the writer's death.
+The supervising thread blocks in poll() on the writer's stderr and on its end, or, where the
+writer is shared, in a wait for the lock that the writer holds: it costs nothing while all is
+well. A line on stderr is a warning for the user.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import select
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
-from expman.transport.segment import Address
+from expman.transport import segment
+from expman.transport.address import revive_address
 
 __all__ = ["Supervisor"]
 
-MAX_QUICK_DEATHS = 6
 QUICK_DEATH_S = 5.0
+MANY_DEATHS = 6
+LONGEST_PAUSE_S = 10.0
+ANOTHER_SERVES = 3
+"""Exit code of a writer whose address another writer serves."""
 _log = logging.getLogger("expman")
 # The package's own directory comes last on the path: a trainer may have found expman by a
 # path that the child does not know, and `-P` keeps modules of the working directory out.
@@ -30,21 +37,41 @@ _CODE = (
 
 
 class Supervisor:
-    """Keeps one writer process running for an address.
+    """Keeps an address served.
+
+    Args:
+        address: what the writer serves.
+        base: the address's segment, to be kept open.
+        run_dir: for messages.
+        shared: a writer that somebody else started serves it now; one of our own is started
+            only when that one has gone.
+        ended: tells whether the run has ended, so that the writer's end is no accident.
+        lane: number of the owner's lane.
 
     Attributes:
-        given_up: no writer could be kept alive; rows stay in shared memory.
-        last_words: the latest lines of the writer's stderr.
+        failing: many writers in a row died at once; they are tried more and more seldom.
     """
 
-    def __init__(self, address: Address, run_dir: str) -> None:
-        self.given_up = False
-        self.last_words: deque[str] = deque(maxlen=8)
-        self.restarts = 0
+    def __init__(
+        self,
+        address: segment.Address,
+        base: segment.Segment,
+        run_dir: str,
+        *,
+        shared: bool,
+        ended: Callable[[], bool],
+        lane: int,
+    ) -> None:
+        self.failing = False
+        self._has_ended = ended
+        self._lane = lane
         self._address = address
+        self._base = base
         self._run_dir = run_dir
-        self._stopping = False
-        self._process = self._spawn()
+        self._shared = shared
+        self._last_words: deque[str] = deque(maxlen=8)
+        self._stopping = threading.Event()
+        self._process = None if shared else self._spawn()
         self._thread = threading.Thread(target=self._watch, name="expman-supervisor", daemon=True)
         self._thread.start()
 
@@ -60,58 +87,102 @@ class Supervisor:
                 start_new_session=True,
             )
         except OSError as exc:
-            self.last_words.append(f"{sys.executable}: {exc}")
+            self._last_words.append(f"{sys.executable}: {exc}")
             return None
 
     def _watch(self) -> None:
         deaths = 0
         while True:
+            if self._shared:
+                self._base.wait_for_lock()  # the shared writer holds it as long as it lives
+                if self._is_over():
+                    return
+                try:
+                    revive_address(self._address, self._lane)
+                except OSError as exc:
+                    self._last_words.append(f"{self._address}: {exc}")
+                self._process = self._spawn()
             started = time.monotonic()
-            self._listen()
-            if self._stopping:
+            code = self._listen()
+            if self._is_over():
                 return
-            quick = time.monotonic() - started < QUICK_DEATH_S
-            deaths = deaths + 1 if quick else 1
-            if deaths > MAX_QUICK_DEATHS:
-                self.given_up = True
-                _log.warning(
-                    "expman: the writer of %s cannot be kept running (%s); rows stay in shared "
-                    "memory, `expman-writer recover` brings them into files",
-                    self._run_dir,
-                    self.reason(),
-                )
+            self._shared = code == ANOTHER_SERVES
+            if self._shared:
+                continue
+            deaths = deaths + 1 if time.monotonic() - started < QUICK_DEATH_S else 1
+            if deaths == MANY_DEATHS:
+                self._warn_of_deaths()
+            pause_s = 0.0 if deaths == 1 else min(0.05 * 2 ** (deaths - 1), LONGEST_PAUSE_S)
+            if self._stopping.wait(pause_s) or self._is_over():
                 return
-            time.sleep(0.05 * 2 ** (deaths - 1) if deaths > 1 else 0.0)
-            if self._stopping:
-                return
-            self.restarts += 1
             self._process = self._spawn()
 
-    def _listen(self) -> None:
+    def _is_over(self) -> bool:
+        return self._stopping.is_set() or self._has_ended()
+
+    def _warn_of_deaths(self) -> None:
+        self.failing = True
+        _log.warning(
+            "expman: the writer of %s cannot be kept running (%s); rows wait in shared memory, "
+            "and `expman-writer recover` brings them into files",
+            self._run_dir,
+            self.reason(),
+        )
+
+    def _listen(self) -> int | None:
+        """Passes the writer's messages on until it ends; returns its exit status."""
         process = self._process
         if process is None or process.stderr is None:
-            return
-        with process.stderr as lines:
-            for line in lines:
-                text = line.decode(errors="replace").rstrip()
-                self.last_words.append(text)
-                if text.startswith("expman-writer: "):
-                    _log.warning("%s", text)
-        process.wait()
+            return None
+        fd = process.stderr.fileno()
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        # The pipe's end alone would not do: a child that the trainer forks while the pipe is
+        # made keeps it open.
+        end = _open_pid(process.pid)
+        if end is not None:
+            poller.register(end, select.POLLIN)
+        text = b""
+        with process.stderr:
+            while True:
+                ready = [ready for ready, _ in poller.poll()]
+                piece = os.read(fd, 65536) if fd in ready else b""
+                *lines, text = (text + piece).split(b"\n")
+                for line in lines:
+                    self._pass_on(line)
+                if not piece and (end is None or end in ready):
+                    break
+                if not piece:
+                    poller.unregister(fd)
+        if end is not None:
+            os.close(end)
+        self._pass_on(text)
+        return process.wait()
+
+    def _pass_on(self, line: bytes) -> None:
+        text = line.decode(errors="replace").strip()
+        if text:
+            self._last_words.append(text)
+        if text.startswith("expman-writer: "):
+            _log.warning("%s", text)
 
     def reason(self) -> str:
         """The writer's own latest words."""
-        return self.last_words[-1] if self.last_words else "it said nothing"
+        return self._last_words[-1] if self._last_words else "it said nothing"
 
     def pid(self) -> int | None:
-        """Process id of the present writer."""
-        return self._process.pid if self._process is not None else None
+        """Process id of the writer that was started here; None if it is a shared one."""
+        return None if self._process is None else self._process.pid
 
     def stop(self, timeout_s: float) -> None:
-        """Starts no more successors, and waits for the writer's own end."""
-        self._stopping = True
-        self._thread.join(timeout_s)
+        """Starts no more successors, and waits for the end of a writer started here."""
+        self._stopping.set()
+        if not self._shared:
+            self._thread.join(timeout_s)
 
-    def expect_end(self) -> None:
-        """The run is over: the writer's end is no accident any more."""
-        self._stopping = True
+
+def _open_pid(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None

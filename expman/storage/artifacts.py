@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from expman.faults import reach
 from expman.storage.paths import ARTIFACTS, STAGING, TEMP_PREFIX, storage_error, write_all
 
-__all__ = ["artifact_target", "snapshot", "staging_dir", "store"]
+__all__ = ["artifact_target", "is_there", "snapshot", "staging_dir", "store"]
 
 FICLONE = 0x40049409
 CHUNK_BYTES = 1024 * 1024
@@ -167,6 +167,11 @@ def store(source: str, run_dir: str, target: str) -> list[str]:
     if staged:
         _remove(source)
     return warnings
+
+
+def is_there(source: str) -> bool:
+    """Whether an artifact's source can still be read."""
+    return os.access(source, os.R_OK)
 
 
 def _walk(source: str, warnings: list[str]) -> Iterator[tuple[str, list[str]]]:

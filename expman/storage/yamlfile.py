@@ -149,8 +149,7 @@ class RunFile:
         Raises:
             StorageError: the file is as before.
         """
-        fields = msgspec.structs.asdict(meta)
-        fields["status"] = str(meta.status)
+        fields = msgspec.to_builtins(meta)
         fields["tags"] = meta.tags or None
         ordered = {key: fields.pop(key) for key in RUN_KEYS}
         write_yaml(self.path, {**ordered, **fields})

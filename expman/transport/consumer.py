@@ -118,7 +118,7 @@ class LaneConsumer:
         self._read: list[tuple[int, _OpenTerm, int, int]] = []  # terms to release
 
     def _read_control(self) -> None:
-        mapping = self.control.map()
+        mapping = self._mapping = self.control.map()
         self.words = memoryview(mapping)[: layout.CONTROL_BYTES].cast("Q")
         length = self.words[layout.HELLO_BYTES]
         if not length:
@@ -159,6 +159,24 @@ class LaneConsumer:
     def at_end(self) -> bool:
         """Whether every record of a closed lane was taken."""
         return self.closed and self.serial >= self.words[layout.OPENED_TERMS]
+
+    # -- what the writer says ------------------------------------------------------
+
+    def set_trouble(self, trouble: str | None) -> None:
+        """Says, where flush() and close() find it, what cannot be done at present."""
+        text = (trouble or "").encode(errors="replace")
+        text = text[: layout.CONTROL_BYTES - layout.TROUBLE_OFFSET]
+        self._mapping[layout.TROUBLE_OFFSET : layout.TROUBLE_OFFSET + len(text)] = text
+        self.words[layout.TROUBLE_BYTES] = len(text)
+
+    def close_door(self) -> None:
+        """Says that the run ends. What is published some milliseconds later may be too late."""
+        self.words[layout.CLOSING] = 1
+
+    def give_verdict(self) -> None:
+        """Says, after the last poll, what was taken; see `LaneProducer.await_verdict`."""
+        self.words[layout.FINAL_ENTRIES] = self._term.slot if self._term is not None else 0
+        self.words[layout.FINAL_TERMS] = self.serial + 1
 
     # -- taking records -------------------------------------------------------------
 

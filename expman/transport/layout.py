@@ -11,9 +11,7 @@ The address itself, ``expman-TOKEN``, 4096 bytes::
      64  NEXT_LANE      writer   the lane number that the writer probes next
      72  WRITER_PID     writer   0 while there is none
      80  WRITER_STARTS  writer   how many writers have served this address
-     88  STOPPING       writer   1: it takes no new lanes
-    128  TROUBLE_BYTES  writer   length of the text at 136; 0: all is well
-    136  TROUBLE        writer   what the writer cannot do at present, UTF-8
+     88  STOPPING       writer   1: it takes no new runs
 
 The control of a lane, ``expman-TOKEN-LANE``, 4096 bytes and the hello::
 
@@ -33,8 +31,20 @@ The control of a lane, ``expman-TOKEN-LANE``, 4096 bytes and the hello::
     192  LOG_INTENT     writer   journal of run.log: records of the lane once the append is done
     200  LOG_SIZE       writer   size of run.log before that append
     208  LOG_DONE       writer   records of the lane whose lines are in run.log
+    216  TROUBLE_BYTES  writer   length of the text at 1536; 0: all is well
+    224  CLOSING        writer   1: the run ends; a record published from now on may not be taken
+    232  FINAL_ENTRIES  writer   index entries of the last term that were taken
+    240  FINAL_TERMS    writer   serial of that term + 1; stored last, it says what was taken
     256  TERM_TABLE     producer 64 entries by serial % 64: slot, sealed bytes + 1 (0: open)
    1280  START_TABLE    writer   2 entries by serial % 2: serial + 1, rows and records before it
+   1344  SEQ_BASE       writer   the lane's row 0 has this seq
+   1352  NAME_NUMBER    writer   number that makes the producer's name its own
+   1360  ADOPTED        writer   1: the two words above are set and hold for every later writer
+   1368  DURABLE_STEP   writer   step of the last durable row that has one (two's complement)
+   1376  HAS_STEP       writer   1: there is such a row
+   1384  RETIRED_ROWS   writer   owner's lane: rows of workers that have gone
+   1392  RETIRED_DROPS  writer   owner's lane: rows that they dropped
+   1536  TROUBLE        writer   what the writer cannot do at present, UTF-8
    4096  hello          producer msgpack, see records.Hello
 
 A term, ``expman-TOKEN-LANE-SLOT``; a slot is reused by many terms in turn::
@@ -76,8 +86,6 @@ NEXT_LANE = 8
 WRITER_PID = 9
 WRITER_STARTS = 10
 STOPPING = 11
-TROUBLE_BYTES = 16
-TROUBLE_OFFSET = 136
 
 CONTROL_BYTES = 4096
 HELLO_BYTES = 2
@@ -95,10 +103,22 @@ WRITTEN_ROWS = 21
 LOG_INTENT = 24
 LOG_SIZE = 25
 LOG_DONE = 26
+TROUBLE_BYTES = 27
+CLOSING = 28
+FINAL_ENTRIES = 29
+FINAL_TERMS = 30
 TERM_TABLE = 32
 TERM_ENTRIES = 64
 START_TABLE = 160
 START_WORDS = 4
+SEQ_BASE = 168
+NAME_NUMBER = 169
+ADOPTED = 170
+DURABLE_STEP = 171
+HAS_STEP = 172
+RETIRED_ROWS = 173
+RETIRED_DROPS = 174
+TROUBLE_OFFSET = 1536
 
 INDEX_ENTRIES = 2
 DATA_OFFSET = 3

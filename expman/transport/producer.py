@@ -12,8 +12,7 @@ which index entry belongs to which record. Builds without a GIL take the lock.
 
 from __future__ import annotations
 
-import itertools
-import mmap
+import logging
 import os
 import sys
 import threading
@@ -24,14 +23,17 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
 from expman.models import LogLevel, MetricValue, RunStatus
-from expman.transport import layout, segment, values
+from expman.transport import identity, layout, ring, segment, values
 from expman.transport import records as wire
+from expman.transport.gate import RunGate
 
 __all__ = ["LaneProducer", "LogVector", "WaitHook"]
 
-FIRST_TERM_BYTES = 256 * 1024
-LARGEST_TERM_BYTES = 8 * 1024 * 1024
 SCHEMA_CACHE = 1024
+RECLAIM_S = 1.0
+"""Spacing of a worker's tries to get a lane, where there is no memory for one."""
+_VERDICT_S = 5.0
+_log = logging.getLogger("expman")
 _FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
@@ -47,46 +49,6 @@ class WaitHook(Protocol):
     def __call__(self) -> bool: ...
 
 
-class _Slot(NamedTuple):
-    number: int
-    segment: segment.Segment
-
-
-class _Term:
-    """The open term: one mapping, used once, so that its position only ever advances.
-
-    A thread that was held up with an old term in hand finds its position at the end and
-    gets ValueError, even if the slot's memory serves a later term by then.
-    """
-
-    def __init__(self, serial: int, slot: _Slot) -> None:
-        self.serial = serial
-        self.slot = slot
-        self.data = slot.segment.map()
-        size = slot.segment.size
-        words = memoryview(self.data)[: layout.INDEX_OFFSET].cast("Q")
-        words[layout.VERSION] = layout.LAYOUT_VERSION
-        words[layout.INDEX_ENTRIES] = layout.index_entries(size)
-        words[layout.DATA_OFFSET] = layout.data_offset(size)
-        words[layout.MAGIC] = layout.MAGIC_TERM
-        start = layout.INDEX_OFFSET
-        self.index = memoryview(self.data)[start : start + 4 * layout.index_entries(size)].cast("I")
-        self.data_offset = layout.data_offset(size)
-        self.data.seek(self.data_offset)
-        self.ordinal: Iterator[int] = itertools.count()
-        self.defined: set[int] = set()
-
-    def close_door(self) -> int:
-        """Fills the rest, so that no append can succeed any more; returns the bytes before it."""
-        while True:
-            end = self.data.tell()
-            try:
-                self.data.write(bytes(len(self.data) - end))
-            except ValueError:  # another thread appended in between
-                continue
-            return end - self.data_offset
-
-
 class _Schema(NamedTuple):
     number: int
     getter: Callable[[Mapping[str, object]], tuple[object, ...]]
@@ -98,23 +60,44 @@ _State: TypeAlias = tuple[
     int,  # number of keys
     int,  # the schema's number
     Iterator[int],  # ordinals of the open term
-    memoryview,  # its index
+    Any,  # its index
     Callable[[bytes], int],  # write() of its data
 ]
+
+
+class _WatchedIndex:
+    """A worker's index: a store is followed by a look at whether the run ends.
+
+    Why that is enough: the writer stores CLOSING, waits some milliseconds, and takes what is
+    published by then. A producer that published and then saw no CLOSING is in time, whatever
+    the processor reorders in between (`test_late_rows`).
+    """
+
+    def __init__(self, lane: LaneProducer, term: ring.Term) -> None:
+        self._lane = lane
+        self._index = term.index
+        self._serial = term.serial
+        self._words = lane.words
+
+    def __setitem__(self, ordinal: int, length: int) -> None:
+        self._index[ordinal] = length
+        if self._words[layout.CLOSING]:
+            self._lane.await_verdict(self._serial, ordinal)
 
 
 class LaneProducer:
     """Claims a lane and appends records to it.
 
+    In a forked child it turns into a worker: its first record claims a lane of the child's own.
+
     Args:
         address: where the writer looks for lanes.
         hello: who logs, and into which run.
-        max_bytes: limit of the lane's terms.
-        overflow: "block" or "drop".
-        on_wait: called while waiting for the writer.
+        gate: for a worker, its run's owner; a worker claims its lane with its first record.
+        on_wait: for an owner, called while waiting for the writer.
 
     Raises:
-        SharedMemoryError: if no memory can be had for the first term.
+        SharedMemoryError: if no memory can be had for an owner's first term.
     """
 
     def __init__(
@@ -122,175 +105,162 @@ class LaneProducer:
         address: segment.Address,
         hello: wire.Hello,
         *,
-        max_bytes: int,
-        overflow: str,
+        gate: RunGate | None = None,
         on_wait: WaitHook = lambda: True,
     ) -> None:
         self.address = address
         self.run_dir = os.path.join(hello.base_dir, hello.experiment, hello.run_name)
-        self._max_bytes = max_bytes
-        self._drop = overflow == "drop"
+        self.gate = gate
+        self._hello = hello
+        self._max_bytes = hello.max_buffer_bytes
+        self._drop = hello.overflow == "drop"
         self._on_wait = on_wait
+        self._inherited: list[object] = []
+        self._closed = False
+        self._reset()
+        self.log_vector, self._set_fast = _make_log_vector(self)
+        if gate is None:
+            self._claim(hello)
+
+    def _reset(self) -> None:
         self._lock = threading.RLock()
-        self._pid = os.getpid()
+        self._claimed = False
         self._schemas: dict[tuple[str, ...], _Schema] = {}
         self._next_schema = 0
         self._dropped = 0
         self._dropped_unsaid = 0
         self._flushes = 0
-        self._closed = False
         self._give_up_at = float("inf")
-        self._slots: list[_Slot] = []
-        self._slots_made = 0
-        self._busy: dict[int, _Slot] = {}  # serial -> slot, until released
-        self._claim(hello)
-        self.log_vector, self._set_fast = _make_log_vector(self)
+        self._reclaim_at = 0.0
 
     # -- claiming ---------------------------------------------------------------
 
     def _claim(self, hello: wire.Hello) -> None:
         encoded = wire.encode_hello(hello)
-        size = layout.CONTROL_BYTES + len(encoded)
-        base = segment.attach(self.address.place, self.address.segment())
-        directory = memoryview(base.map()).cast("Q")
+        self.lane, self.control = _claim_number(self.address, layout.CONTROL_BYTES + len(encoded))
         try:
-            lane = directory[layout.NEXT_LANE]
-            while True:
-                try:
-                    control = segment.create(self.address.place, self.address.segment(lane), size)
-                except FileExistsError:
-                    lane += 1
-                    continue
-                # The writer probes numbers in order and never goes back: a number that it
-                # had passed before this segment existed would never be found.
-                if directory[layout.NEXT_LANE] <= lane:
-                    break
-                control.unlink()
-                control.close()
-                lane = directory[layout.NEXT_LANE]
-        finally:
-            base.close()
-        self.lane = lane
-        self.control = control
-        control.try_lock()
-        mapping = control.map()
-        self.words = memoryview(mapping)[: layout.CONTROL_BYTES].cast("Q")
-        self.words[layout.VERSION] = layout.LAYOUT_VERSION
-        self.words[layout.MAGIC] = layout.MAGIC_LANE
-        mapping[layout.CONTROL_BYTES : size] = encoded
-        self._term = self._open_term(0, self._new_slot(0))
+            # Before anybody can look: the lock is what says that this process lives.
+            self.control.try_lock()
+            mapping = self.control.map()
+            self.words = memoryview(mapping)[: layout.CONTROL_BYTES].cast("Q")
+            self.words[layout.VERSION] = layout.LAYOUT_VERSION
+            self.words[layout.MAGIC] = layout.MAGIC_LANE
+            mapping[layout.CONTROL_BYTES :] = encoded
+            slots = 2 if self.gate is None else 1
+            self._ring = ring.Ring(self.address, self.lane, self.words, self._max_bytes, slots)
+        except BaseException:
+            self.control.unlink()
+            self.control.close()
+            raise
         self.words[layout.HELLO_BYTES] = len(encoded)
+        self._claimed = True
+
+    def _claim_as_worker(self, gate: RunGate) -> bool:
+        """Claims a lane for this process; False: there is no memory for one at present.
+
+        Raises:
+            RunClosedError: the run has ended, or ends.
+        """
+        if time.monotonic() < self._reclaim_at:
+            return False
+        self._inherited.clear()
+        try:
+            self._claim(identity.worker_hello(gate.hello))
+        except FileNotFoundError:
+            self._closed = True  # the address is gone, and with it the run
+            raise RunClosedError(self.run_dir) from None
+        except (SharedMemoryError, OSError) as exc:
+            if not self._reclaim_at:
+                _log.warning("expman: pid %d drops what it logs: %s", os.getpid(), exc)
+            self._reclaim_at = time.monotonic() + RECLAIM_S
+            return False
+        self.words[layout.DROPPED_ROWS] = self._dropped
+        if gate.closing:
+            # The writer looked for new lanes after it had said so: it has this one, or will
+            # never look again.
+            self.await_verdict(0, -1)
+        return True
+
+    def forget(self) -> None:
+        """In a forked child: turns into an unclaimed worker. No I/O, no lock is taken.
+
+        What the parent had is kept alive until the child's first record, so that no finalizer
+        runs in the hook; the parent's lock on its lane is the parent's alone.
+        """
+        if self._claimed:
+            self._inherited.append((self.control, self._ring))
+            if self.gate is None:
+                self.gate = RunGate(self.control, self.words, self._hello, self.address)
+        self._reset()
+        self._set_fast(None)
 
     # -- terms ------------------------------------------------------------------
 
-    def _new_slot(self, need: int) -> _Slot:
-        """Creates the next slot, twice as large as the last one.
-
-        Raises:
-            OSError: no room.
-        """
-        number = self._slots_made
-        largest = min(LARGEST_TERM_BYTES, self._max_bytes // 2)
-        size = max(min(FIRST_TERM_BYTES << min(number, 8), largest, self._unused_bytes()), need)
-        size = size // mmap.PAGESIZE * mmap.PAGESIZE
-        while True:
-            try:
-                new = segment.create(
-                    self.address.place, self.address.segment(self.lane, number), size
-                )
-                break
-            except OSError as exc:
-                if size // 2 < max(need, 4 * mmap.PAGESIZE):
-                    raise SharedMemoryError(size, [f"{self.address.place}: {exc}"]) from exc
-                size //= 2
-        slot = _Slot(number, new)
-        self._slots.append(slot)
-        self._slots_made += 1
-        self.words[layout.LANE_BYTES] = self._max_bytes - self._unused_bytes()
-        return slot
-
-    def _open_term(self, serial: int, slot: _Slot) -> _Term:
-        term = _Term(serial, slot)
-        entry = layout.TERM_TABLE + 2 * (serial % layout.TERM_ENTRIES)
-        self.words[entry] = slot.number
-        self.words[entry + 1] = 0
-        self._busy[serial] = slot
-        in_use = sum(used.segment.size for used in self._busy.values())
-        if in_use > self.words[layout.HIGH_WATER]:
-            self.words[layout.HIGH_WATER] = in_use
-        self.words[layout.OPENED_TERMS] = serial + 1
-        return term
-
-    def _seal(self) -> None:
-        term = self._term
-        entry = layout.TERM_TABLE + 2 * (term.serial % layout.TERM_ENTRIES)
-        self.words[entry + 1] = term.close_door() + 1
-
-    def _find_slot(self, need: int) -> _Slot | None:
-        """A slot for the next term: a released one, else a new one within the limit."""
-        released = self.words[layout.RELEASED_TERMS]
-        for serial in [serial for serial in self._busy if serial < released]:
-            del self._busy[serial]
-        if self._term.serial + 1 - released >= layout.TERM_ENTRIES:
-            return None
-        busy = {slot.number for slot in self._busy.values()}
-        free = [s for s in self._slots if s.number not in busy and s.segment.size >= need]
-        if free:
-            return max(free, key=lambda slot: slot.segment.size)
-        wanted = max(need, 4 * mmap.PAGESIZE)
-        for slot in [slot for slot in self._slots if slot.number not in busy]:
-            if self._unused_bytes() >= wanted:
-                break
-            self._slots.remove(slot)  # all free ones are too small for a large record
-            slot.segment.unlink()
-            slot.segment.close()
-        if self._unused_bytes() < wanted:
-            return None
-        try:
-            return self._new_slot(need)
-        except SharedMemoryError:
-            return None  # the place is full: go on with what there is
-
-    def _unused_bytes(self) -> int:
-        return self._max_bytes - sum(slot.segment.size for slot in self._slots)
-
     def _next_term(self, record_bytes: int, may_drop: bool) -> bool:
         """Opens the next term; False: the record is to be dropped."""
-        need = record_bytes + layout.INDEX_OFFSET + 64
-        need += need // (layout.MIN_RECORD_BYTES // 4) + mmap.PAGESIZE
-        if need > self._max_bytes:
+        if not self._ring.can_ever_hold(record_bytes):
             raise RecordTooLargeError(record_bytes, self._max_bytes)
         self._set_fast(None)
-        slot = self._find_slot(need)
         pause_s = 50e-6
-        while slot is None:
+        while not self._ring.advance(record_bytes):
             if (self._drop and may_drop) or time.monotonic() > self._give_up_at:
                 return False
-            if not self._on_wait():
+            if not self._may_wait():
                 return False
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, 5e-3)
-            slot = self._find_slot(need)
-        self._seal()
-        self._term = self._open_term(self._term.serial + 1, slot)
         return True
+
+    def _may_wait(self) -> bool:
+        if self.gate is None:
+            return self._on_wait()
+        if self.words[layout.CLOSING]:
+            self._closed = True
+            raise RunClosedError(self.run_dir)
+        return self.gate.may_wait()
+
+    def await_verdict(self, serial: int, ordinal: int) -> None:
+        """The run ends: waits until the writer says whether it took this record.
+
+        Raises:
+            RunClosedError: it did not.
+        """
+        self._closed = True
+        self._set_fast(None)
+        deadline = time.monotonic() + _VERDICT_S
+        while not self.words[layout.FINAL_TERMS]:
+            if time.monotonic() > deadline:
+                return  # no writer is at work; its successor takes what is published
+            time.sleep(0.001)
+        last = self.words[layout.FINAL_TERMS] - 1
+        if serial > last or (serial == last and ordinal >= self.words[layout.FINAL_ENTRIES]):
+            raise RunClosedError(self.run_dir)
 
     # -- publishing (under the lock) ----------------------------------------------
 
+    def _index(self, term: ring.Term) -> Any:
+        return term.index if self.gate is None else _WatchedIndex(self, term)
+
     def _append(self, tag: int, *fields: object) -> int:
         """Publishes one record in the open term; returns 0, or its size if it does not fit."""
-        term = self._term
+        term = self._ring.term
         ordinal = next(term.ordinal)
         payload = wire.encode((tag, ordinal, time.time_ns(), *fields))
         try:
-            term.index[ordinal] = term.data.write(payload)
+            self._index(term)[ordinal] = term.data.write(payload)
         except (ValueError, IndexError):
             return len(payload)
         return 0
 
-    def _enter(self) -> None:
-        if self._pid != os.getpid() or self._closed:
+    def _enter(self) -> bool:
+        """Whether there is a lane to publish in; False: drop, there is no memory for one.
+
+        Raises:
+            RunClosedError: after close(), or after the run's end.
+        """
+        if self._closed:
             raise RunClosedError(self.run_dir)
+        return self._claimed or self.gate is None or self._claim_as_worker(self.gate)
 
     def publish(self, tag: int, *fields: object, may_drop: bool = False) -> bool:
         """Appends one record; False: it was dropped.
@@ -300,7 +270,8 @@ class LaneProducer:
             RecordTooLargeError: if it does not fit into the whole buffer.
         """
         with self._lock:
-            self._enter()
+            if not self._enter():
+                return False
             while size := self._append(tag, *fields):
                 if not self._next_term(size, may_drop):
                     return False
@@ -314,19 +285,23 @@ class LaneProducer:
                     self._dropped_unsaid = 0
             else:
                 size = 0
-            if not size and schema.number not in self._term.defined:
+            if not size and schema.number not in self._ring.term.defined:
                 size = self._append(wire.SCHEMA, schema.number, schema.keys)
                 if not size:
-                    self._term.defined.add(schema.number)
+                    self._ring.term.defined.add(schema.number)
             if not size:
                 size = self._append(wire.VECTOR, step, schema.number, row)
                 if not size:
                     return
             if not self._next_term(size, may_drop=True):
-                self._dropped += 1
-                self._dropped_unsaid += 1
-                self.words[layout.DROPPED_ROWS] = self._dropped
+                self._drop_row()
                 return
+
+    def _drop_row(self) -> None:
+        self._dropped += 1
+        self._dropped_unsaid += 1
+        if self._claimed:
+            self.words[layout.DROPPED_ROWS] = self._dropped
 
     def log_vector_slowly(self, values_: Mapping[str, object], step: object) -> None:
         """Checks a row in full, publishes it, and sets the fast path to its metric names.
@@ -336,15 +311,18 @@ class LaneProducer:
             RunClosedError: after close().
         """
         with self._lock:
-            self._enter()
+            enters = self._enter()
             row = values.plain_row(values_)
             plain_step = values.plain_step(step)
+            if not enters:
+                self._drop_row()
+                return
             keys = tuple(row)
             schema = self._schemas.get(keys)
             if schema is None:
                 schema = self._define(keys)
             self._publish_vector(schema, tuple(row.values()), plain_step)
-            if keys and schema.number in self._term.defined and not _FREE_THREADED:
+            if keys and schema.number in self._ring.term.defined and not _FREE_THREADED:
                 self._set_fast(schema)
 
     def _define(self, keys: tuple[str, ...]) -> _Schema:
@@ -360,9 +338,9 @@ class LaneProducer:
         return schema
 
     @property
-    def open_term(self) -> _Term:
-        """The term that records go into at present."""
-        return self._term
+    def open_term(self) -> tuple[ring.Term, Any]:
+        """The term that records go into at present, and its index for the fast path."""
+        return self._ring.term, self._index(self._ring.term)
 
     # -- the other records --------------------------------------------------------
 
@@ -388,6 +366,8 @@ class LaneProducer:
             return None
         self._give_up_at = time.monotonic() + timeout_s
         try:
+            if self.gate is not None and not self._claimed:
+                return 0  # a worker that has logged nothing
             self._flushes += 1
             return self._flushes if self.publish(wire.FLUSH, self._flushes) else None
         finally:
@@ -395,12 +375,17 @@ class LaneProducer:
             self._lock.release()
 
     def close(self, status: RunStatus, reason: str | None, timeout_s: float) -> bool:
-        """Publishes the sentinel and seals the lane; False: the lock could not be had."""
+        """Publishes the sentinel and seals the lane.
+
+        Returns:
+            False: the lock, or memory for the record, could not be had in time.
+        """
         if not self._lock.acquire(timeout=max(timeout_s, 0)):
             return False
         self._give_up_at = time.monotonic() + timeout_s
         try:
-            if self._closed:
+            if self._closed or not self._claimed:
+                self._closed = True
                 return True
             if self._dropped_unsaid and self.publish(wire.DROP, self._dropped_unsaid):
                 self._dropped_unsaid = 0
@@ -408,7 +393,7 @@ class LaneProducer:
                 return False
             self._set_fast(None)
             self._closed = True
-            self._seal()
+            self._ring.seal()
             self.words[layout.LANE_CLOSED] = 1
             return True
         finally:
@@ -416,20 +401,41 @@ class LaneProducer:
             self._lock.release()
 
     @property
-    def closed(self) -> bool:
-        """Whether close() was called."""
-        return self._closed
+    def claimed(self) -> bool:
+        """Whether this process has a lane."""
+        return self._claimed
 
     @property
     def dropped_rows(self) -> int:
         """Rows dropped so far by the overflow policy."""
         return self._dropped
 
-    def forget(self) -> None:
-        """In a forked child: drops what belongs to the parent. No I/O, no lock is taken."""
-        self._lock = threading.RLock()
-        self._closed = True
-        self._set_fast(None)
+
+def _claim_number(address: segment.Address, size: int) -> tuple[int, segment.Segment]:
+    """Takes the next free lane number by an exclusive create.
+
+    Raises:
+        FileNotFoundError: the address is gone.
+    """
+    base = segment.attach(address.place, address.segment())
+    try:
+        words = memoryview(base.map()).cast("Q")
+        lane = words[layout.NEXT_LANE]
+        while True:
+            try:
+                control = segment.create(address.place, address.segment(lane), size)
+            except FileExistsError:
+                lane += 1
+                continue
+            # The writer probes numbers in order and never goes back: a number that it
+            # had passed before this segment existed would never be found.
+            if words[layout.NEXT_LANE] <= lane:
+                return lane, control
+            control.unlink()
+            control.close()
+            lane = words[layout.NEXT_LANE]
+    finally:
+        base.close()
 
 
 def _make_log_vector(lane: LaneProducer) -> tuple[LogVector, Callable[[_Schema | None], None]]:
@@ -464,13 +470,13 @@ def _make_log_vector(lane: LaneProducer) -> tuple[LogVector, Callable[[_Schema |
         if schema is None:
             state = None
             return
-        term = lane.open_term
+        term, index = lane.open_term
         state = (
             schema.getter,
             len(schema.keys),
             schema.number,
             term.ordinal,
-            term.index,
+            index,
             term.data.write,
         )
 

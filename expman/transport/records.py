@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from expman.models import LogLevel, MetricValue, RunStatus
+from expman.models import Host, LogLevel, MetricValue, Rank, RunStatus
 from expman.transport.values import PlainValue, scalar_hook
 
 __all__ = [
@@ -106,12 +106,20 @@ Record: TypeAlias = Vector | Schema | Scalar | Params | Log | Artifact | Flush |
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """Who logs into a lane, and into which run. Stored in the lane's control."""
+    """Who logs into a lane, and into which run. Stored in the lane's control.
+
+    Attributes:
+        role: "owner" or "worker".
+        producer: the name that the producer wishes for; "worker" asks for a numbered one.
+        started_at_ns: nanoseconds since the Unix epoch.
+        started_monotonic_ns: the same moment by the clock that nobody sets.
+    """
 
     role: str
     producer: str
     pid: int
     started_at_ns: int
+    started_monotonic_ns: int = 0
     base_dir: str
     experiment: str
     run_name: str
@@ -121,7 +129,11 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
     flush_interval_rows: int = 50
     flush_interval_ms: int = 500
-    umask: int = 0o022
+    max_buffer_bytes: int = 64 * 1024 * 1024
+    overflow: str = "block"
+    host: Host = Host()
+    rank: Rank | None = None
+    group: str | None = None
 
 
 _DATE, _DATETIME, _BIG_INT = 1, 2, 3

@@ -33,7 +33,10 @@ __all__ = [
     "attach",
     "create",
     "create_anywhere",
+    "exists",
+    "links",
     "list_names",
+    "place_id",
     "places",
     "remove",
 ]
@@ -161,6 +164,11 @@ class Segment:
             return False
         return True
 
+    def wait_for_lock(self) -> None:
+        """Blocks until no other process holds the lock; it is not kept."""
+        fcntl.lockf(self.fd, fcntl.LOCK_EX)
+        fcntl.lockf(self.fd, fcntl.LOCK_UN)
+
     def is_locked(self) -> bool:
         """Whether another process holds the lock, that is, lives.
 
@@ -251,6 +259,25 @@ def places() -> list[str]:
     """Where this user's segments can be."""
     directory = os.path.join(tempfile.gettempdir(), f"{PREFIX}{os.getuid()}")
     return [SHM, directory]
+
+
+def exists(place: str, name: str) -> bool:
+    """Whether there is a segment of this name."""
+    return os.path.lexists(os.path.join(_SHM_DIR if place == SHM else place, name))
+
+
+def links(segment: Segment) -> int:
+    """How many names the segment has: 0 once it was removed."""
+    return os.fstat(segment.fd).st_nlink
+
+
+def place_id(place: str) -> str:
+    """What tells one place's memory from another's on the same machine: device and inode."""
+    try:
+        info = os.stat(_SHM_DIR if place == SHM else place)
+    except OSError:
+        return ""
+    return f"{info.st_dev}:{info.st_ino}"
 
 
 def list_names(place: str) -> list[str]:

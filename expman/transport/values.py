@@ -29,7 +29,7 @@ __all__ = [
     "scalar_hook",
 ]
 
-RESERVED_COLUMNS = frozenset({"step", "timestamp", "_producer", "_seq"})
+RESERVED_COLUMNS = frozenset({"step", "timestamp", "_producer", "_seq", "_rank"})
 
 PlainValue: TypeAlias = (
     "None | bool | int | float | str | datetime.date | datetime.datetime"

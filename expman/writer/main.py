@@ -5,46 +5,157 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 from expman.errors import ExpmanError
-from expman.transport.segment import Address
+from expman.storage.lean import keep_pandas_out
+from expman.transport import segment
+from expman.transport.address import new_address
+from expman.writer.ready import ReadyFile
 
 __all__ = ["main"]
 
+_ROOM_BYTES = 64 * 1024
+DONE, FAILED, WRONG_USAGE, TAKEN = 0, 1, 2, 3
+_EPILOG = """\
+Without a command it serves any number of runs of this user on this host until SIGTERM or
+SIGINT. Its first line on stdout is EXPMAN_WRITER=ADDRESS: trainers that have this variable
+in their environment use this writer instead of starting one of their own.
+
+exit codes: 0 done; 1 something could not be done, and stderr says what; 2 wrong usage;
+3 another writer serves the address. `run` has the exit code of its command, 128 + n if
+signal n killed it, 127 or 126 if it could not be started.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code (0 done, 1 failed, 2 wrong usage)."""
-    parser = argparse.ArgumentParser(prog="expman-writer", description="Writes the files of runs.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="serve the lanes of an address until its runs end")
-    serve.add_argument("--address", required=True, help="shm:TOKEN or DIRECTORY:TOKEN")
-    recover = commands.add_parser("recover", help="finish runs whose trainer and writer are gone")
-    recover.add_argument("base_dir", help="directory that holds the experiments")
-    recover.add_argument("--dry-run", action="store_true", help="only list what would be done")
-    options = parser.parse_args(arguments)
+    """Runs the command; returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    given, command = _split_command(given)
+    options = make_parser().parse_args(given)
     try:
-        if options.command == "serve":
-            return _serve(options.address)
-        from expman.writer.recover import recover as run_recovery
-
-        for line in run_recovery(options.base_dir, dry_run=options.dry_run):
-            print(line)
+        match options.command:
+            case "serve":
+                return _serve(segment.Address.parse(options.address))
+            case "run":
+                return _run(command, options.ready_file)
+            case "recover":
+                return _recover(options)
+            case _:
+                return _stand(options)
     except ExpmanError as exc:
         print(f"expman-writer: {exc}", file=sys.stderr)
-        return 1
-    return 0
+        return FAILED
 
 
-def _serve(text: str) -> int:
-    address = Address.parse(text)
-    from expman.writer.loop import Server
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="expman-writer",
+        description="Writes the files of runs.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    ready = "write ADDRESS to this file once trainers can use it; removed at the end"
+    parser.add_argument("--base-dir", metavar="DIR", help="recover stale runs below DIR first")
+    parser.add_argument("--ready-file", metavar="PATH", help=ready)
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    run = commands.add_parser(
+        "run",
+        help="run a training command whose runs this writer serves",
+        usage="expman-writer run [--ready-file PATH] -- COMMAND [ARGUMENT ...]",
+    )
+    run.add_argument("--ready-file", metavar="PATH", help=ready)
+    recover = commands.add_parser("recover", help="finish runs whose trainer and writer are gone")
+    recover.add_argument("base_dir", metavar="BASE_DIR", help="directory of the experiments")
+    recover.add_argument("--dry-run", action="store_true", help="only list what would be done")
+    recover.add_argument(
+        "--any-host",
+        action="store_true",
+        help="also finish runs of other hosts; you know that nobody runs them any more",
+    )
+    serve = commands.add_parser("serve", help="serve one address until its runs end (for engines)")
+    serve.add_argument("--address", required=True, help="shm:TOKEN or DIRECTORY:TOKEN")
+    return parser
 
-    gc.freeze()
+
+def _split_command(given: list[str]) -> tuple[list[str], list[str]]:
+    """Takes what stands behind `--` off the arguments of `run`."""
+    if given[:1] != ["run"] or "--" not in given:
+        return given, []
+    mark = given.index("--")
+    return given[:mark], given[mark + 1 :]
+
+
+def _serve(address: segment.Address) -> int:
+    """What an engine starts for itself."""
+    from expman.writer.recover import RecoverSoon
+    from expman.writer.server import AddressTakenError, Server
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _prepare()
     try:
-        server = Server(address)
+        server = Server(address, on_run=RecoverSoon())
     except FileNotFoundError:
-        return 0  # the run has ended meanwhile
+        return DONE  # the run has ended meanwhile
+    except AddressTakenError:
+        return TAKEN
+    signal.signal(signal.SIGTERM, server.stop_soon)
     server.serve()
-    os._exit(0)  # everything is written; skip the interpreter's tear-down
+    os._exit(DONE)  # everything is written; skip the interpreter's tear-down
+
+
+def _stand(options: argparse.Namespace) -> int:
+    """A writer that waits for runs."""
+    from expman.writer.recover import RecoverSoon, recover
+    from expman.writer.server import Server
+
+    _prepare()
+    address = _new_address()
+    server = Server(address, standing=True, on_run=RecoverSoon())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.stop_soon)
+    print(f"EXPMAN_WRITER={address}", flush=True)
+    with ReadyFile(options.ready_file, address):
+        if options.base_dir is not None:
+            for line in recover(options.base_dir):
+                print(f"expman-writer: {line}", file=sys.stderr)
+        server.serve()
+    return DONE
+
+
+def _run(command: list[str], ready_file: str | None) -> int:
+    if not command:
+        print("expman-writer run: put the command behind --", file=sys.stderr)
+        return WRONG_USAGE
+    from expman.writer.launch import run_command
+
+    address = _new_address()
+    with ReadyFile(ready_file, address):
+        return run_command(address, command)
+
+
+def _recover(options: argparse.Namespace) -> int:
+    from expman.writer.recover import recover
+
+    _prepare()
+    code = DONE
+    for line in recover(options.base_dir, dry_run=options.dry_run, any_host=options.any_host):
+        print(line, file=sys.stdout if line.ok else sys.stderr, flush=True)
+        code = code if line.ok else FAILED
+    return code
+
+
+def _prepare() -> None:
+    keep_pandas_out()
+    gc.freeze()
+
+
+def _new_address() -> segment.Address:
+    address, base = new_address(_ROOM_BYTES)
+    base.close()
+    return address

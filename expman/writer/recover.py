@@ -2,79 +2,234 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import os
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 
-from expman.errors import CorruptLaneError, ExpmanError, LayoutVersionError, StorageError
+from expman.errors import ExpmanError, StorageError
+from expman.models import LogLevel, RunMetadata, RunStatus
+from expman.storage.runlog import RunLog
+from expman.storage.vectors import VectorStore
+from expman.storage.yamlfile import RunFile
 from expman.transport import segment
-from expman.transport.consumer import LaneConsumer
-from expman.writer.loop import Server
+from expman.transport.address import revive_address
+from expman.writer.server import AddressTakenError, Server
+from expman.writer.stale import (
+    StaleAddress,
+    StaleRun,
+    served_runs,
+    stale_addresses,
+    stale_runs,
+)
 
-__all__ = ["recover"]
+__all__ = ["Outcome", "RecoverSoon", "recover"]
 
 RECOVERY_S = 600.0
+TROUBLE_S = 5.0
+_LOCK_PREFIX = "expmanlock-"
+_SCAN_DELAY_S = 1.0
 
 
-def recover(base_dir: str, *, dry_run: bool = False) -> Iterator[str]:
-    """Drains what is still in shared memory into the runs below a base directory.
+class Outcome(str):
+    """A line for the user.
 
-    Running it twice, or two at once, is harmless: a writer locks the address it serves.
+    Attributes:
+        ok: nothing is left to be done about it.
+    """
+
+    ok: bool
+
+    def __new__(cls, text: str, ok: bool = True) -> Outcome:
+        self = super().__new__(cls, text)
+        self.ok = ok
+        return self
+
+
+def recover(base_dir: str, *, dry_run: bool = False, any_host: bool = False) -> Iterator[Outcome]:
+    """Finishes the runs below a base directory that nobody runs any more.
+
+    What is still in shared memory is drained into the files first. Runs without shared memory
+    (the machine was restarted) are finished from what is in their files. Running it twice, or
+    two at once, is harmless: a writer locks the address it serves, and a lock per base
+    directory guards the rest.
+
+    Args:
+        base_dir: directory that holds the experiments.
+        dry_run: only say what would be done.
+        any_host: also finish runs of other hosts; the caller knows that they have ended.
 
     Yields:
-        A line for each address that was, or would be, recovered.
+        A line for each run that was, would be, or could not be recovered.
     """
     wanted = os.path.realpath(base_dir)
-    for address, lanes in _stale_addresses():
-        runs = sorted({_run_dir(lane) for lane in lanes if _below(lane, wanted)})
-        alive = any(lane.producer_alive() for lane in lanes)
-        for lane in lanes:
-            lane.close()
-        if not runs or alive:
+    for stale in stale_addresses():
+        if stale.runs and wanted not in stale.base_dirs:
             continue
         if dry_run:
-            yield from (f"would recover {run}" for run in runs)
-            continue
-        yield from _recover_one(address, runs)
-
-
-def _recover_one(address: segment.Address, runs: list[str]) -> Iterator[str]:
+            yield from (Outcome(f"would recover {run} from shared memory") for run in stale.runs)
+        else:
+            yield from _from_memory(stale)
+    if dry_run:
+        for run in stale_runs(wanted, served_runs(), any_host=any_host):
+            what = "would recover" if run.dead else "would leave alone"
+            yield Outcome(f"{what} {run.run_dir}: {run.why}")
+        return
+    lock = _take_lock(wanted)
+    if lock is None:
+        yield Outcome(f"another recovery of {base_dir} is at work")
+        return
     try:
-        server = Server(address)
-    except (FileNotFoundError, ExpmanError):
+        for run in stale_runs(wanted, served_runs(), any_host=any_host):
+            yield _from_files(run)
+    finally:
+        lock.unlink()
+        lock.close()
+
+
+class RecoverSoon:
+    """In a writer: has stale runs of the same base directory recovered by another process.
+
+    The look for them is a thread's; a process is started only if there are any. Its failure
+    costs this writer nothing.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def __call__(self, base_dir: str) -> None:
+        if base_dir not in self._seen:
+            self._seen.add(base_dir)
+            threading.Thread(
+                target=_scan, args=(base_dir,), name="expman-stale", daemon=True
+            ).start()
+
+
+def _scan(base_dir: str) -> None:
+    time.sleep(_SCAN_DELAY_S)  # the new run comes first
+    wanted = os.path.realpath(base_dir)
+    found = any(wanted in stale.base_dirs for stale in stale_addresses()) or any(
+        run.dead for run in stale_runs(wanted, served_runs())
+    )
+    if not found:
+        return
+    package_root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    code = (
+        "import sys; sys.path.append(sys.argv.pop(1)); "
+        "from expman.writer.main import main; sys.exit(main())"
+    )
+    subprocess.Popen(
+        [sys.executable, "-P", "-c", code, package_root, "recover", base_dir],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+# -- from shared memory -------------------------------------------------------------------
+
+
+def _from_memory(stale: StaleAddress) -> Iterator[Outcome]:
+    try:
+        revive_address(stale.address, stale.lanes[-1] + 1 if stale.lanes else 0)
+        server = Server(stale.address)
+    except (FileNotFoundError, AddressTakenError):
         return  # finished, or being served, by another writer
+    except (OSError, ExpmanError) as exc:
+        yield Outcome(f"cannot recover {', '.join(stale.runs) or stale.address}: {exc}", ok=False)
+        return
     deadline = time.monotonic() + RECOVERY_S
-    while not server.finished and time.monotonic() < deadline:
-        try:
-            server.step()
-        except StorageError as exc:
-            yield f"cannot recover {', '.join(runs)}: {exc}"
+    well_until = time.monotonic() + TROUBLE_S
+    server.step()
+    while not (server.idle and server.remove_address()):
+        busy = server.step()
+        now = time.monotonic()
+        if not server.troubles:
+            well_until = now + TROUBLE_S
+        if now > min(well_until, deadline):
+            why = "; ".join(server.troubles) or "it takes too long"
+            yield Outcome(f"cannot recover {', '.join(stale.runs)}: {why}", ok=False)
             return
-        time.sleep(0.001)
-    server.remove_address()
-    yield from (f"recovered {run}" for run in runs)
+        if not busy:
+            time.sleep(0.005)
+    for run in stale.runs:
+        yield Outcome(f"recovered {run}: {_summary(run)}")
 
 
-def _stale_addresses() -> Iterator[tuple[segment.Address, list[LaneConsumer]]]:
-    for place in segment.places():
-        names = segment.list_names(place)
-        tokens = [name.removeprefix(segment.PREFIX) for name in names if name.count("-") == 1]
-        for token in tokens:
-            address = segment.Address(place, token)
-            lanes = []
-            for name in names:
-                parts = name.split("-")
-                if parts[1] == token and len(parts) == 3:
-                    try:
-                        lanes.append(LaneConsumer(address, int(parts[2])))
-                    except (FileNotFoundError, ValueError, CorruptLaneError, LayoutVersionError):
-                        continue
-            yield address, lanes
+# -- from the files -----------------------------------------------------------------------
 
 
-def _run_dir(lane: LaneConsumer) -> str:
-    return os.path.join(lane.hello.base_dir, lane.hello.experiment, lane.hello.run_name)
+def _from_files(run: StaleRun) -> Outcome:
+    if not run.dead:
+        return Outcome(f"left alone {run.run_dir}: {run.why} (--any-host recovers it)")
+    try:
+        meta = RunFile(run.run_dir).read()
+        ended_at = _last_change(run.run_dir)
+        store = VectorStore(run.run_dir)
+        store.finish()
+        log = RunLog(run.run_dir)
+        reason = f"nobody ran it any more: {run.why}"
+        lines = [(LogLevel.WARN, warning) for warning in store.take_warnings()]
+        lines.append((LogLevel.ERROR, f"run CRASHED: {reason}; recovered from its files"))
+        log.append([(level, time.time_ns(), text) for level, text in lines])
+        log.sync()
+        _mark_crashed(meta, reason, ended_at, store.rows_written)
+        meta.vectors = dict(store.latest)
+        RunFile(run.run_dir).write(meta)
+        store.close()
+    except StorageError as exc:
+        return Outcome(f"cannot recover {run.run_dir}: {exc}", ok=False)
+    return Outcome(f"recovered {run.run_dir} from its files: {_summary(run.run_dir)}")
 
 
-def _below(lane: LaneConsumer, base_dir: str) -> bool:
-    return os.path.realpath(lane.hello.base_dir) == base_dir
+def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float, rows: int) -> None:
+    ended = datetime.datetime.fromtimestamp(ended_at, datetime.UTC)
+    meta.status, meta.reason = RunStatus.CRASHED, reason
+    meta.finished_at = ended.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    meta.rows_written = rows
+    meta.rows_logged = max(meta.rows_logged, rows + meta.rows_dropped)
+    if meta.started_at is not None:
+        try:
+            started = datetime.datetime.fromisoformat(meta.started_at[:26].rstrip("Z") + "+00:00")
+        except ValueError:
+            return
+        meta.duration_secs = max(0.0, round((ended - started).total_seconds(), 3))
+
+
+def _last_change(run_dir: str) -> float:
+    with os.scandir(run_dir) as entries:
+        return max((entry.stat(follow_symlinks=False).st_mtime for entry in entries), default=0.0)
+
+
+def _summary(run_dir: str) -> str:
+    try:
+        meta = RunFile(run_dir).read()
+    except StorageError as exc:
+        return str(exc)
+    return f"{meta.status}, {meta.rows_written} rows"
+
+
+def _take_lock(base_dir: str) -> segment.Segment | None:
+    """A lock of this host and user; None if another process has it."""
+    digest = hashlib.sha256(f"{os.getuid()}:{base_dir}".encode(errors="replace")).hexdigest()
+    name = _LOCK_PREFIX + digest[:32]
+    place = next(place for place in segment.places() if segment.place_id(place))
+    while True:
+        try:
+            lock = segment.create(place, name, 8)
+        except FileExistsError:
+            try:
+                lock = segment.attach(place, name)
+            except FileNotFoundError:
+                continue
+        if not lock.try_lock():
+            lock.close()
+            return None
+        if segment.links(lock):
+            return lock
+        lock.close()  # its holder has removed it meanwhile

@@ -1,314 +1,189 @@
-"""One run in the writer: from the records of its lanes to its files."""
+"""One run in the writer: its lanes from the owner's hello to its end."""
 
 from __future__ import annotations
 
-import datetime
 import os
 import time
-from collections.abc import Iterator
-from itertools import groupby
-from operator import attrgetter
-
-import msgspec
 
 from expman.errors import StorageError
 from expman.faults import reach
-from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus
-from expman.storage import artifacts, yamlfile
-from expman.storage.runlog import RunLog
-from expman.storage.vectors import RowBlock, VectorStore
+from expman.models import LogLevel, RunStatus
 from expman.transport import layout
 from expman.transport import records as wire
-from expman.transport.consumer import LaneConsumer, Stretch
+from expman.transport.consumer import LaneConsumer
+from expman.writer.files import RunFiles
+from expman.writer.owner import OwnerWatch
 
-__all__ = ["RunWriter"]
+__all__ = ["Run", "run_dir_of"]
 
-REWRITE_SHARE = 0.02
-REWRITE_SPACING_S = 2.0
-FIRST_REWRITE_S = 0.3
-METADATA_SPACING_S = 1.0
-SYNC_SPACING_S = 5.0
 RETRY_S = 0.25
-_get_step, _get_time = attrgetter("step"), attrgetter("logged_at_ns")
-_get_values, _get_schema = attrgetter("values"), attrgetter("schema")
+GRACE_S = 0.003
+"""Between closing the door and the last poll: far longer than a store takes to be seen."""
+PATIENCE_S = 2.0
+"""How long the end of a run is put off for workers that never stop logging."""
 
 
-class _Line(msgspec.Struct):
-    lane: LaneConsumer | None
-    record: int
-    level: LogLevel
-    logged_at_ns: int
-    message: str
+def run_dir_of(hello: wire.Hello) -> str:
+    """Directory of the run that a lane belongs to."""
+    return os.path.join(hello.base_dir, hello.experiment, hello.run_name)
 
 
-class RunWriter:
-    """Writes one run. Every method that touches files may raise StorageError and be retried."""
+class Run:
+    """Serves the lanes of one run until it has ended.
 
-    def __init__(self, hello: wire.Hello, restarts: int) -> None:
-        self.run_dir = os.path.join(hello.base_dir, hello.experiment, hello.run_name)
-        self.lanes: list[LaneConsumer] = []
-        self.sentinel: wire.Sentinel | None = None
-        self.wants_sync = False
+    Attributes:
+        ended: its files are final and its lanes are removed.
+        trouble: what cannot be done at present, or None.
+    """
+
+    def __init__(self, hello: wire.Hello, restarts: int, stopping: str | None = None) -> None:
+        self.run_dir = run_dir_of(hello)
+        self.ended = False
+        self.trouble: str | None = None
+        self.stop_reason = stopping
         self._hello = hello
-        self._store = VectorStore(self.run_dir)
-        self._log = RunLog(self.run_dir)
-        self._file = yamlfile.RunFile(self.run_dir)
-        self._meta = self._first_metadata(restarts)
-        self._schemas: dict[tuple[int, int], tuple[str, ...]] = {}
-        self._lines: list[_Line] = []
-        self._params: dict[str, object] = {}
-        self._artifacts: list[wire.Artifact] = []
-        self._flushes: dict[LaneConsumer, int] = {}
-        self._scalars_dirty = False
-        self._rewrite: Iterator[None] | None = None
-        self._rewrite_started = self._rewrite_cost = 0.0
-        self._rewritten_rows = 0
-        now = time.monotonic()
-        self._next_rewrite = now + FIRST_REWRITE_S
-        self._next_metadata = now
-        self._last_flush = self._last_sync = now
-
-    def _first_metadata(self, restarts: int) -> RunMetadata:
-        try:
-            meta = self._file.read()
-        except StorageError:
-            meta = RunMetadata(name=self._hello.run_name, experiment=self._hello.experiment)
-        if meta.started_at is None:
-            meta.started_at = _iso(self._hello.started_at_ns)
-        meta.status, meta.finished_at = RunStatus.RUNNING, None
-        meta.description, meta.tags = self._hello.description, list(self._hello.tags) or None
-        meta.language, meta.env_path = self._hello.language, self._hello.env_path
-        meta.writer_restarts = max(meta.writer_restarts, restarts)
-        yamlfile.create_experiment(os.path.dirname(self.run_dir))
-        return meta
-
-    # -- taking records ---------------------------------------------------------------
+        self._restarts = restarts
+        self._files: RunFiles | None = None
+        self._new: list[LaneConsumer] = []
+        self._lanes: list[LaneConsumer] = []
+        self._owner: LaneConsumer | None = None
+        self._watch: OwnerWatch | None = None
+        self._retry_at = 0.0
+        self._ending_since: float | None = None
+        self._doors_closed_at: float | None = None
 
     def add_lane(self, lane: LaneConsumer) -> None:
-        """Takes a lane; completes or undoes what a killed predecessor was doing to run.log."""
-        if lane.words[layout.LOG_INTENT] > lane.words[layout.LOG_DONE]:
-            self._log.truncate(lane.words[layout.LOG_SIZE])
-        self.lanes.append(lane)
+        """Takes a lane; it is adopted by the next `serve`."""
+        self._new.append(lane)
+        if lane.hello.role == "owner":
+            self._owner = lane
+            self._watch = OwnerWatch(lane.hello)
 
-    def take(self, lane: LaneConsumer, stretch: Stretch) -> None:
-        """Takes records into memory."""
-        for problem in stretch.problems:
-            self.note(LogLevel.ERROR, f"unreadable shared memory: {problem}")
-        records = stretch.records
-        if not records:
-            return
-        row = stretch.first_row
-        if set(map(type, records)) == {wire.Vector}:
-            self._take_rows(lane, records, row)  # type: ignore[arg-type]
-            return
-        number = stretch.first_record
-        for kind, group in groupby(records, type):
-            several = list(group)
-            if kind is wire.Vector:
-                self._take_rows(lane, several, row)  # type: ignore[arg-type]
-                row += len(several)
-            else:
-                for offset, record in enumerate(several):
-                    self._take_other(lane, record, number + offset)
-                    row += record.rows if isinstance(record, wire.Drop) else 0
-            number += len(several)
+    def serve(self, check: bool) -> bool:
+        """One round; whether there was something to do. Trouble is kept, reported and retried.
 
-    def _take_rows(self, lane: LaneConsumer, rows: list[wire.Vector], first: int) -> None:
-        for schema, group in groupby(rows, _get_schema):
-            same = list(group)
-            keys = self._schemas.get((lane.lane, schema))
-            count = len(same)
-            if keys is None:
-                self.note(LogLevel.ERROR, f"{count} rows of {lane.hello.producer} name no metrics")
-            else:
-                block = RowBlock(
-                    lane.hello.producer,
-                    first,
-                    list(map(_get_step, same)),
-                    list(map(_get_time, same)),
-                    keys,
-                    list(zip(*map(_get_values, same), strict=True)),
-                )
-                self._store.append(block)
-            first += count
-
-    def _take_other(self, lane: LaneConsumer, record: wire.Record, number: int) -> None:
-        match record:
-            case wire.Schema():
-                self._schemas[lane.lane, record.schema] = record.keys
-            case wire.Scalar():
-                self._meta.scalars[record.key] = record.value
-                self._scalars_dirty = True
-            case wire.Params():
-                self._params.update(record.params)
-            case wire.Log() if number >= lane.words[layout.LOG_DONE]:
-                self._lines.append(
-                    _Line(lane, number, record.level, record.logged_at_ns, record.message)
-                )
-            case wire.Artifact():
-                self._artifacts.append(record)
-            case wire.Flush():
-                self._flushes[lane] = record.number
-                self.wants_sync = True
-            case wire.Sentinel():
-                if lane.hello.role == "owner":
-                    self.sentinel = record
-            case wire.Drop():
-                self.note(LogLevel.WARN, f"{record.rows} rows dropped: the buffer was full")
-            case _:
-                return
-
-    def note(self, level: LogLevel, message: str) -> None:
-        """A line of our own for run.log."""
-        self._lines.append(_Line(None, 0, level, time.time_ns(), message))
-
-    # -- writing -------------------------------------------------------------------------
-
-    def is_due(self) -> bool:
-        """Whether there is something to write by now."""
-        if self.wants_sync:
-            return True
-        age_s = time.monotonic() - self._last_flush
-        waiting = self._store.pending_rows
-        if waiting >= self._hello.flush_interval_rows:
-            return True
-        return age_s * 1000 >= self._hello.flush_interval_ms and bool(
-            waiting or self._lines or self._params or self._artifacts or self._scalars_dirty
-        )
-
-    def commit(self, *, sync: bool = False) -> None:
-        """Writes everything taken so far, then gives its shared memory back.
-
-        Raises:
-            StorageError: nothing is lost; call it again.
+        Args:
+            check: also look who still lives.
         """
-        now = time.monotonic()
-        sync = sync or self.wants_sync or now - self._last_sync > SYNC_SPACING_S
-        self._copy_artifacts()
-        self._store.flush(sync=sync)
-        for warning in self._store.take_warnings():
-            self.note(LogLevel.WARN, warning)
-        self._write_lines()
-        if sync:
-            self._log.sync()
-        if self._params:
-            yamlfile.merge_params(self.run_dir, self._params)
-            self._params = {}
-        if self._scalars_dirty or now >= self._next_metadata:
-            self.write_metadata()
-        reach("commit-before-release")
-        for lane in self.lanes:
-            lane.release()
-            lane.words[layout.WRITTEN_ROWS] = lane.rows
-            if sync:
-                lane.words[layout.DURABLE_ROWS] = lane.rows
-        if sync:
-            for lane, number in self._flushes.items():
-                lane.words[layout.FLUSHED] = number
-            self._flushes.clear()
-            self.wants_sync = False
-            self._last_sync = now
-        self._last_flush = time.monotonic()
-
-    def _write_lines(self) -> None:
-        """Appends to run.log, each lane's lines once even if we are killed in between."""
-        for lane, group in groupby(self._lines[:], lambda line: line.lane):
-            lines = list(group)
-            if lane is not None:
-                lane.words[layout.LOG_SIZE] = self._log.size()
-                lane.words[layout.LOG_INTENT] = lines[-1].record + 1
-            self._log.append([(line.level, line.logged_at_ns, line.message) for line in lines])
-            if lane is not None:
-                lane.words[layout.LOG_DONE] = lines[-1].record + 1
-            del self._lines[: len(lines)]
-
-    def _copy_artifacts(self) -> None:
-        while self._artifacts:
-            artifact = self._artifacts[0]
-            source = artifact.staged or artifact.source
-            try:
-                for warning in artifacts.store(source, self.run_dir, artifact.target):
-                    self.note(LogLevel.WARN, warning)
-            except StorageError as exc:
-                self.note(LogLevel.ERROR, f"artifact {artifact.source}: {exc}")
-            self._artifacts.pop(0)
-
-    def write_metadata(self) -> None:
-        """Refreshes run.yaml."""
-        meta, started = self._meta, time.monotonic()
-        latest: dict[str, MetricValue] = dict(self._store.latest)
-        meta.vectors = latest
-        meta.rows_dropped = sum(lane.dropped_rows for lane in self.lanes)
-        meta.rows_written = self._store.rows_written
-        meta.rows_logged = meta.rows_written + self._store.pending_rows + meta.rows_dropped
-        self._file.write(meta)
-        self._scalars_dirty = False
-        cost_s = time.monotonic() - started
-        self._next_metadata = started + max(METADATA_SPACING_S, cost_s / REWRITE_SHARE)
-
-    def consolidate_a_bit(self) -> bool:
-        """One step of bringing the tail into vectors.parquet; False: nothing to do at present."""
-        now = time.monotonic()
-        if self._rewrite is None:
-            rows = self._store.rows_written
-            if now < self._next_rewrite or rows == self._rewritten_rows:
-                return False
-            self._rewritten_rows = rows
-            self._rewrite = self._store.consolidate()
-            self._rewrite_cost = 0.0
+        if time.monotonic() < self._retry_at:
+            return False
         try:
-            next(self._rewrite)
-        except StopIteration:
-            self._rewrite = None
-        except StorageError:
-            self._rewrite = None
-            self._rewritten_rows = -1
-            self._next_rewrite = now + REWRITE_SPACING_S
-            raise
-        end = time.monotonic()
-        self._rewrite_cost += end - now
-        if self._rewrite is None:
-            self._next_rewrite = end + max(REWRITE_SPACING_S, self._rewrite_cost / REWRITE_SHARE)
-        return self._rewrite is not None
+            busy = self._serve(check)
+        except StorageError as exc:
+            self._retry_at = time.monotonic() + RETRY_S
+            self._set_trouble(str(exc))
+            return False
+        if self.trouble is not None and not self.ended:
+            self._set_trouble(None)
+        return busy
 
-    def finish(self, status: RunStatus, reason: str | None) -> None:
-        """Makes the files final and durable, then removes the lanes.
+    def leave(self) -> None:
+        """Makes durable what was taken; the lanes and the run are left to a successor."""
+        if self._files is not None:
+            try:
+                self._files.commit(sync=True)
+            except StorageError as exc:
+                self._set_trouble(str(exc))
 
-        Raises:
-            StorageError: nothing is lost; call it again.
-        """
-        self._rewrite = None
-        self.commit(sync=True)
-        self._store.finish()
-        meta = self._meta
-        meta.status, meta.reason = status, reason
-        meta.finished_at = meta.finished_at or _iso(time.time_ns())
-        meta.duration_secs = _seconds_between(meta.started_at, meta.finished_at)
-        if reason:
-            level = LogLevel.INFO if status is RunStatus.FINISHED else LogLevel.ERROR
-            self.note(level, f"run {status}: {reason}")
-        self._write_lines()
-        self._log.sync()
-        self.write_metadata()
+    def _serve(self, check: bool) -> bool:
+        if self._files is None:
+            self._files = RunFiles(self._hello, self.run_dir, self._restarts)
+        files = self._files
+        found = bool(self._new)
+        while self._new:
+            files.add_lane(self._new[0])
+            self._lanes.append(self._new.pop(0))
+        if self.trouble is not None:
+            files.commit()  # before more is taken into memory
+        if self._doors_closed_at is not None:
+            return self._end_if_quiet(files, found)
+        taken = sum(self._poll(files, lane) for lane in self._lanes)
+        if check:
+            self._retire_workers(files)
+        if self._is_over(files, check):
+            now = time.monotonic()
+            self._ending_since = self._ending_since or now
+            if not taken or now - self._ending_since > PATIENCE_S:
+                self._close_doors()
+            return True
+        if files.is_due():
+            files.commit()
+        return files.consolidate_a_bit() or taken > 0
+
+    def _is_over(self, files: RunFiles, check: bool) -> bool:
+        owner = self._owner
+        if owner is None:  # the run had ended when this worker's lane was found
+            return True
+        if files.sentinel is not None and owner.at_end():
+            return True
+        return self._ending_since is not None or (check and not owner.producer_alive())
+
+    def _poll(self, files: RunFiles, lane: LaneConsumer, dead: bool = False) -> int:
+        stretch = lane.poll("dead" if dead else "alive")
+        files.take(lane, stretch)
+        return len(stretch.records) + len(stretch.problems)
+
+    def _drain(self, files: RunFiles, lane: LaneConsumer) -> None:
+        dead = not lane.producer_alive() or lane.closed
+        while self._poll(files, lane, dead):
+            files.commit()
+
+    def _retire_workers(self, files: RunFiles) -> None:
+        """Drains and removes the lanes of workers that are gone."""
+        for lane in [lane for lane in self._lanes if lane is not self._owner]:
+            if lane.at_end() or not lane.producer_alive():
+                self._drain(files, lane)
+                files.commit()
+                files.retire(lane)
+                self._lanes.remove(lane)
+                lane.remove()
+
+    # -- the end ----------------------------------------------------------------------
+
+    def _close_doors(self) -> None:
+        """Tells all producers that the run ends; what they publish now may be too late."""
+        for lane in self._lanes:
+            lane.close_door()
+        self._doors_closed_at = time.monotonic()
+
+    def _end_if_quiet(self, files: RunFiles, found: bool) -> bool:
+        if found:  # claimed before the door was closed: these need their time, too
+            self._close_doors()
+        assert self._doors_closed_at is not None
+        if time.monotonic() - self._doors_closed_at < GRACE_S:
+            return True
+        for lane in self._lanes:
+            self._drain(files, lane)
+            if lane is not self._owner:
+                lane.give_verdict()
+        status, reason = self._verdict(files)
+        files.finish(status, reason)
         reach("finish-before-ended")
-        for lane in self.lanes:
+        # The owner's lane goes last: a successor needs it to see how the run ended.
+        for lane in sorted(self._lanes, key=lambda lane: lane is self._owner):
             lane.words[layout.RUN_ENDED] = 1
             lane.remove()
-        self._store.close()
+        self.ended = True
+        return True
 
+    def _verdict(self, files: RunFiles) -> tuple[RunStatus, str | None]:
+        if self._owner is None:
+            return files.earlier or (RunStatus.CRASHED, "the owner's lane is gone")
+        if files.sentinel is not None:
+            return files.sentinel.status, files.sentinel.reason
+        assert self._watch is not None
+        reason = self._watch.why_it_ended()
+        if self.stop_reason:
+            reason += f"; {self.stop_reason}"
+        return RunStatus.CRASHED, reason
 
-def _iso(time_ns: int) -> str:
-    moment = datetime.datetime.fromtimestamp(time_ns // 10**9, datetime.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ns % 10**9:09d}Z"
+    # -- trouble ----------------------------------------------------------------------
 
-
-def _seconds_between(start: str | None, end: str | None) -> float | None:
-    if start is None or end is None:
-        return None
-    try:
-        first, last = (
-            datetime.datetime.fromisoformat(text[:26] + "+00:00") for text in (start, end)
-        )
-    except ValueError:
-        return None
-    return max(0.0, round((last - first).total_seconds(), 3))
+    def _set_trouble(self, trouble: str | None) -> None:
+        if trouble == self.trouble:
+            return
+        for lane in [*self._lanes, *self._new]:
+            lane.set_trouble(trouble)
+        if trouble is None and self._files is not None:
+            self._files.note(LogLevel.ERROR, f"writing failed for a while: {self.trouble}")
+        self.trouble = trouble

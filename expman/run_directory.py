@@ -1,0 +1,99 @@
+"""Makes the directory of a new run, which nobody else may have made."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+import msgspec
+
+from expman.errors import ConfigError, RunExistsError, StorageError
+from expman.models import ExperimentConfig, Host, Rank, RunStatus
+
+__all__ = ["create_run", "remove_run", "write_first_metadata"]
+
+MAX_SUFFIX = 10_000
+
+
+def create_run(config: ExperimentConfig, rank: Rank | None) -> ExperimentConfig:
+    """Creates the run's directory; returns the configuration with the name that was taken.
+
+    Ranks above 0 add `-rank<n>` to the name: two of a job never meet in one directory.
+
+    Raises:
+        RunExistsError: the run_name that was asked for exists.
+        StorageError: it cannot be created.
+    """
+    name = config.run_name or ""
+    if rank is not None and rank.rank > 0:
+        name = f"{name}-rank{rank.rank}"
+        config = msgspec.structs.replace(config, run_name=name)
+    try:
+        os.makedirs(config.experiment_dir, exist_ok=True)
+    except OSError as exc:
+        raise StorageError(config.experiment_dir, f"cannot be created: {exc.strerror}") from exc
+    number = 0
+    while True:
+        try:
+            os.mkdir(config.run_dir)
+            return config
+        except FileExistsError:
+            number += 1
+            if not config.suffix_if_taken or number > MAX_SUFFIX:
+                raise RunExistsError(config.run_dir) from None
+            config = _renamed(config, f"{name}-{number}")
+        except OSError as exc:
+            raise StorageError(config.run_dir, f"cannot be created: {exc.strerror}") from exc
+
+
+def _renamed(config: ExperimentConfig, run_name: str) -> ExperimentConfig:
+    try:
+        return msgspec.structs.replace(config, run_name=run_name)
+    except ConfigError:  # the suffix made it too long
+        raise RunExistsError(config.run_dir) from None
+
+
+def write_first_metadata(
+    config: ExperimentConfig, group: str | None, rank: Rank | None, host: Host
+) -> None:
+    """Writes the run.yaml that a reader sees until the writer's first one.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    now_ns = time.time_ns()
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_ns // 10**9))
+    document: dict[str, object] = {
+        "name": config.run_name,
+        "experiment": config.name,
+        "status": RunStatus.RUNNING,
+        "started_at": f"{moment}.{now_ns % 10**9:09d}Z",
+        "finished_at": None,
+        "duration_secs": None,
+        "description": config.description,
+        "tags": config.tags or None,
+        "scalars": {},
+        "vectors": {},
+        "language": config.language,
+        "env_path": config.env_path,
+        "group": group,
+        "rank": rank,
+        "host": host,
+    }
+    path = os.path.join(config.run_dir, "run.yaml")
+    try:
+        with open(path, "xb") as file:  # JSON is YAML, and needs no YAML library here
+            file.write(msgspec.json.encode(document))
+    except OSError as exc:
+        raise StorageError(path, f"cannot be written: {exc.strerror}") from exc
+
+
+def remove_run(config: ExperimentConfig) -> None:
+    """Takes back a run that could not be started, if nothing else is in its directory."""
+    for remove, path in (
+        (os.unlink, os.path.join(config.run_dir, "run.yaml")),
+        (os.rmdir, config.run_dir),
+    ):
+        with contextlib.suppress(OSError):
+            remove(path)

@@ -1,0 +1,68 @@
+"""Finds the writer that somebody else started, if the user asks for it."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from expman.errors import ConfigError, ExpmanError
+from expman.transport import layout, segment
+from expman.transport.address import check_address
+
+__all__ = ["VARIABLE", "find_shared_writer"]
+
+VARIABLE = "EXPMAN_WRITER"
+_log = logging.getLogger("expman")
+
+
+def find_shared_writer(setting: str | None) -> tuple[segment.Address, segment.Segment] | None:
+    """The writer that the setting, or else EXPMAN_WRITER, names: its address or ready file.
+
+    Returns:
+        None if none is named, or if it does not serve: a warning says so, and the engine goes
+        on with a writer of its own.
+
+    Raises:
+        ConfigError: the setting is neither an address nor a path of a file with one.
+    """
+    text = setting or os.environ.get(VARIABLE) or None
+    if text is None:
+        return None
+    try:
+        address = segment.Address.parse(_read_ready_file(text))
+        base = segment.attach(address.place, address.segment())
+    except OSError as exc:
+        _warn(text, exc.strerror or str(exc))
+        return None
+    except ConfigError:
+        if setting is not None:
+            raise ConfigError(
+                "writer", setting, "must be an address of expman-writer or its ready file"
+            ) from None
+        _warn(text, "is no address")
+        return None
+    words = memoryview(base.map()).cast("Q")
+    try:
+        check_address(words, address.segment())
+    except ExpmanError as exc:
+        base.close()
+        _warn(text, str(exc))
+        return None
+    if words[layout.STOPPING] or not base.is_locked():
+        base.close()
+        _warn(text, "has ended")
+        return None
+    return address, base
+
+
+def _read_ready_file(text: str) -> str:
+    if "/" not in text.partition(":")[0]:
+        return text
+    with open(text, encoding="ascii", errors="replace") as file:
+        return file.read(4096).strip()
+
+
+def _warn(text: str, why: str) -> None:
+    _log.warning(
+        "expman: the shared writer %s cannot be used (%s); this run starts its own", text, why
+    )

@@ -1,0 +1,57 @@
+"""The segment in which producers and the writer of an address meet."""
+
+from __future__ import annotations
+
+from expman.errors import CorruptLaneError, LayoutVersionError
+from expman.transport import layout, segment
+
+__all__ = ["check_address", "new_address", "revive_address"]
+
+
+def new_address(room_bytes: int) -> tuple[segment.Address, segment.Segment]:
+    """Makes an address where that much memory can be had for lanes.
+
+    Raises:
+        SharedMemoryError: neither /dev/shm nor the temporary directory has room.
+    """
+    address, base = segment.create_anywhere(layout.ADDRESS_BYTES, room_bytes)
+    _stamp(base)
+    return address, base
+
+
+def revive_address(address: segment.Address, next_lane: int) -> None:
+    """Makes an address anew that was removed while it had lanes.
+
+    Args:
+        address: the address; one that is there is kept as it is.
+        next_lane: no absent lane below this number is waited for.
+
+    Raises:
+        OSError: no memory.
+    """
+    try:
+        base = segment.create(address.place, address.segment(), layout.ADDRESS_BYTES)
+        _stamp(base)
+    except FileExistsError:
+        base = segment.attach(address.place, address.segment())
+    words = memoryview(base.map()).cast("Q")
+    words[layout.NEXT_LANE] = max(words[layout.NEXT_LANE], next_lane)
+    base.close()
+
+
+def check_address(words: memoryview, name: str) -> None:
+    """Checks that it is an address of this layout.
+
+    Raises:
+        CorruptLaneError, LayoutVersionError: it is not.
+    """
+    if words[layout.MAGIC] != layout.MAGIC_ADDRESS:
+        raise CorruptLaneError(name, 0, "no magic number: this is no address")
+    if words[layout.VERSION] != layout.LAYOUT_VERSION:
+        raise LayoutVersionError(name, words[layout.VERSION], layout.LAYOUT_VERSION)
+
+
+def _stamp(base: segment.Segment) -> None:
+    words = memoryview(base.map()).cast("Q")
+    words[layout.VERSION] = layout.LAYOUT_VERSION
+    words[layout.MAGIC] = layout.MAGIC_ADDRESS

@@ -1,0 +1,79 @@
+"""What a worker sees of its run's owner."""
+
+from __future__ import annotations
+
+import time
+
+from expman.transport import layout, segment
+from expman.transport import records as wire
+
+__all__ = ["RunGate"]
+
+ABANDONED_S = 10.0
+"""How long a worker waits for memory while neither the owner nor a writer lives."""
+
+
+class RunGate:
+    """What a worker knows of its run's owner: whether it lives, whether the run ends.
+
+    Args:
+        control: the owner's lane, not to be closed as long as the gate is used.
+        words: the control's words.
+        hello: the owner's hello.
+        address: where the writer looks for lanes.
+    """
+
+    def __init__(
+        self,
+        control: segment.Segment,
+        words: memoryview,
+        hello: wire.Hello,
+        address: segment.Address,
+    ) -> None:
+        self.words = words
+        self.hello = hello
+        self._control = control
+        self._address = address
+        self._alone_since: float | None = None
+
+    @classmethod
+    def attach(cls, address: segment.Address, lane: int) -> RunGate:
+        """Finds the owner's lane.
+
+        Raises:
+            FileNotFoundError: the run has ended.
+        """
+        control = segment.attach(address.place, address.segment(lane))
+        mapping = control.map()
+        words = memoryview(mapping)[: layout.CONTROL_BYTES].cast("Q")
+        length = words[layout.HELLO_BYTES]
+        if not length or words[layout.MAGIC] != layout.MAGIC_LANE:
+            raise FileNotFoundError(address.segment(lane))
+        end = layout.CONTROL_BYTES + length
+        hello = wire.decode_hello(bytes(mapping[layout.CONTROL_BYTES : end]))
+        return cls(control, words, hello, address)
+
+    @property
+    def closing(self) -> bool:
+        """Whether the run takes no more records."""
+        return bool(self.words[layout.CLOSING])
+
+    def may_wait(self) -> bool:
+        """False once neither the owner nor a writer has lived for a while."""
+        if self._control.is_locked() or self._writer_lives():
+            self._alone_since = None
+            return True
+        now = time.monotonic()
+        if self._alone_since is None:
+            self._alone_since = now
+        return now - self._alone_since < ABANDONED_S
+
+    def _writer_lives(self) -> bool:
+        try:
+            base = segment.attach(self._address.place, self._address.segment())
+        except FileNotFoundError:
+            return False
+        try:
+            return base.is_locked()
+        finally:
+            base.close()

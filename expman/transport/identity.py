@@ -1,0 +1,108 @@
+"""Who this process is: its host, its rank in a job of many, its place among workers."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from expman.models import Host, Rank
+from expman.transport import records as wire
+from expman.transport import segment
+
+__all__ = ["find_group", "find_rank", "this_host", "worker_hello"]
+
+# (rank, local rank, number of ranks), by launcher: torchrun, SLURM's srun, Open MPI, PMIx,
+# MPICH and Intel MPI, MVAPICH2.
+_LAUNCHERS = (
+    ("RANK", "LOCAL_RANK", "WORLD_SIZE"),
+    ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMIX_RANK", "PMIX_LOCAL_RANK", "PMIX_SIZE"),
+    ("PMI_RANK", "MPI_LOCALRANKID", "PMI_SIZE"),
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_SIZE"),
+)
+_JOBS = (
+    "TORCHELASTIC_RUN_ID",
+    "SLURM_JOB_ID",
+    "PBS_JOBID",
+    "LSB_JOBID",
+    "JOB_ID",
+    "PMIX_NAMESPACE",
+)
+
+
+def this_host(place: str) -> Host:
+    """Describes the host and the memory in `place`, as seen by this process."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot_id = file.read().strip()
+    except OSError:
+        boot_id = ""
+    return Host(
+        hostname=socket.gethostname(),
+        boot_id=boot_id,
+        memory_id=segment.place_id(place),
+        pid=os.getpid(),
+    )
+
+
+def find_rank(environ: Mapping[str, str] = os.environ) -> Rank | None:
+    """The rank that the launcher gave this process; None if there is no such launcher."""
+    for names in _LAUNCHERS:
+        rank, local_rank, size = (_number(environ.get(name)) for name in names)
+        if rank is not None:
+            return Rank(rank=rank, local_rank=local_rank, world_size=size)
+    return None
+
+
+def find_group(environ: Mapping[str, str] = os.environ) -> str | None:
+    """What the ranks of this job have in common: the job's id, else where they meet."""
+    for name in _JOBS:
+        job = environ.get(name, "")
+        if job and job.lower() != "none":  # torchrun's id, where none was asked for
+            return job
+    address, port = environ.get("MASTER_ADDR"), environ.get("MASTER_PORT")
+    if find_rank(environ) is not None and address and port:
+        return f"{address}:{port}"
+    return None
+
+
+def worker_hello(owner: wire.Hello) -> wire.Hello:
+    """The hello of this process as a worker of the owner's run."""
+    rank = find_rank()
+    return msgspec.structs.replace(
+        owner,
+        role="worker",
+        producer=_worker_name(owner, rank),
+        pid=os.getpid(),
+        started_at_ns=time.time_ns(),
+        started_monotonic_ns=time.monotonic_ns(),
+        rank=rank,
+    )
+
+
+def _worker_name(owner: wire.Hello, rank: Rank | None) -> str:
+    number = _dataloader_worker()
+    name = "worker" if number is None else f"worker-{number}"
+    if rank is None or (owner.rank is not None and rank.rank == owner.rank.rank):
+        return name
+    return f"rank-{rank.rank}" if number is None else f"rank-{rank.rank}/{name}"
+
+
+def _dataloader_worker() -> int | None:
+    """The id of this process among the workers of a PyTorch DataLoader, if it is one."""
+    data = sys.modules.get("torch.utils.data")
+    info = data.get_worker_info() if data is not None else None
+    return None if info is None else int(info.id)
+
+
+def _number(text: str | None) -> int | None:
+    try:
+        return int(text) if text else None
+    except ValueError:
+        return None

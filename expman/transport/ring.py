@@ -1,0 +1,189 @@
+"""The terms of a lane, as its producer sees them: opened one after the other, used again."""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from expman.errors import SharedMemoryError
+from expman.transport import layout, segment
+
+__all__ = ["Ring", "Term"]
+
+FIRST_TERM_BYTES = 256 * 1024
+LARGEST_TERM_BYTES = 1024 * 1024
+"""Making a term stalls one call, and the time grows with its size. See `Ring._largest`."""
+
+
+class _Slot(NamedTuple):
+    number: int
+    segment: segment.Segment
+
+
+class Term:
+    """The open term: one mapping, used once, so that its position only ever advances.
+
+    A thread that was held up with an old term in hand finds its position at the end and
+    gets ValueError, even if the slot's memory serves a later term by then.
+    """
+
+    def __init__(self, serial: int, slot: _Slot) -> None:
+        self.serial = serial
+        self.data = slot.segment.map()
+        size = slot.segment.size
+        words = memoryview(self.data)[: layout.INDEX_OFFSET].cast("Q")
+        words[layout.VERSION] = layout.LAYOUT_VERSION
+        words[layout.INDEX_ENTRIES] = layout.index_entries(size)
+        words[layout.DATA_OFFSET] = layout.data_offset(size)
+        words[layout.MAGIC] = layout.MAGIC_TERM
+        start = layout.INDEX_OFFSET
+        self.index = memoryview(self.data)[start : start + 4 * layout.index_entries(size)].cast("I")
+        self.data_offset = layout.data_offset(size)
+        self.data.seek(self.data_offset)
+        self.ordinal: Iterator[int] = itertools.count()
+        self.defined: set[int] = set()
+        """Numbers of the schemas that are defined in this term."""
+
+    def close_door(self) -> int:
+        """Fills the rest, so that no append can succeed any more; returns the bytes before it."""
+        while True:
+            end = self.data.tell()
+            try:
+                self.data.write(bytes(len(self.data) - end))
+            except ValueError:  # another thread appended in between
+                continue
+            return end - self.data_offset
+
+
+class Ring:
+    """Opens, seals and reuses the terms of one lane. Not thread-safe; the producer locks.
+
+    Args:
+        address: whose lane it is.
+        lane: the lane's number.
+        words: the lane's control.
+        max_bytes: limit of all terms together.
+        slots: how many to make at once; two spare the first change of terms the making.
+
+    Raises:
+        SharedMemoryError: if no memory can be had for the first term.
+    """
+
+    def __init__(
+        self,
+        address: segment.Address,
+        lane: int,
+        words: memoryview,
+        max_bytes: int,
+        slots: int,
+    ) -> None:
+        self._address = address
+        self._lane = lane
+        self._words = words
+        self._max_bytes = max_bytes
+        self._slots: list[_Slot] = []
+        self._slots_made = 0
+        self._busy: dict[int, _Slot] = {}  # serial -> slot, until released
+        self.term = self._open(0, self._new_slot(0))
+        while self._slots_made < slots and self._unused_bytes() >= 4 * mmap.PAGESIZE:
+            try:
+                self._new_slot(0)
+            except SharedMemoryError:
+                break
+
+    def seal(self) -> None:
+        """Ends the open term: nothing can be appended to it any more."""
+        entry = layout.TERM_TABLE + 2 * (self.term.serial % layout.TERM_ENTRIES)
+        self._words[entry + 1] = self.term.close_door() + 1
+
+    def advance(self, record_bytes: int) -> bool:
+        """Seals the open term and opens one that a record fits into.
+
+        Returns:
+            False, with nothing changed, if there is no memory before the writer releases some.
+        """
+        slot = self._find_slot(self._need(record_bytes))
+        if slot is None:
+            return False
+        self.seal()
+        self.term = self._open(self.term.serial + 1, slot)
+        return True
+
+    def can_ever_hold(self, record_bytes: int) -> bool:
+        """Whether a record of this size fits into the largest possible term."""
+        return self._need(record_bytes) <= self._max_bytes
+
+    def _need(self, record_bytes: int) -> int:
+        need = record_bytes + layout.INDEX_OFFSET + 64
+        return need + need // (layout.MIN_RECORD_BYTES // 4) + mmap.PAGESIZE
+
+    def _largest(self) -> int:
+        # TERM_ENTRIES terms at most are in use at once: they must add up to the limit.
+        return min(max(LARGEST_TERM_BYTES, self._max_bytes // 32), self._max_bytes // 2)
+
+    def _new_slot(self, need: int) -> _Slot:
+        """Creates the next slot; every second one is twice as large as those before.
+
+        Raises:
+            SharedMemoryError: no room.
+        """
+        number = self._slots_made
+        wanted = min(FIRST_TERM_BYTES << min(number // 2, 16), self._largest())
+        size = max(min(wanted, self._unused_bytes()), need)
+        size = size // mmap.PAGESIZE * mmap.PAGESIZE
+        while True:
+            try:
+                name = self._address.segment(self._lane, number)
+                new = segment.create(self._address.place, name, size)
+                break
+            except OSError as exc:
+                if size // 2 < max(need, 4 * mmap.PAGESIZE):
+                    raise SharedMemoryError(size, [f"{self._address.place}: {exc}"]) from exc
+                size //= 2
+        slot = _Slot(number, new)
+        self._slots.append(slot)
+        self._slots_made += 1
+        self._words[layout.LANE_BYTES] = self._max_bytes - self._unused_bytes()
+        return slot
+
+    def _open(self, serial: int, slot: _Slot) -> Term:
+        term = Term(serial, slot)
+        entry = layout.TERM_TABLE + 2 * (serial % layout.TERM_ENTRIES)
+        self._words[entry] = slot.number
+        self._words[entry + 1] = 0
+        self._busy[serial] = slot
+        in_use = sum(used.segment.size for used in self._busy.values())
+        if in_use > self._words[layout.HIGH_WATER]:
+            self._words[layout.HIGH_WATER] = in_use
+        self._words[layout.OPENED_TERMS] = serial + 1
+        return term
+
+    def _find_slot(self, need: int) -> _Slot | None:
+        """A slot for the next term: a released one, else a new one within the limit."""
+        released = self._words[layout.RELEASED_TERMS]
+        for serial in [serial for serial in self._busy if serial < released]:
+            del self._busy[serial]
+        if self.term.serial + 1 - released >= layout.TERM_ENTRIES:
+            return None
+        busy = {slot.number for slot in self._busy.values()}
+        free = [s for s in self._slots if s.number not in busy and s.segment.size >= need]
+        if free:
+            return max(free, key=lambda slot: slot.segment.size)
+        wanted = max(need, 4 * mmap.PAGESIZE)
+        for slot in [slot for slot in self._slots if slot.number not in busy]:
+            if self._unused_bytes() >= wanted:
+                break
+            self._slots.remove(slot)  # all free ones are too small for a large record
+            slot.segment.unlink()
+            slot.segment.close()
+        if self._unused_bytes() < wanted:
+            return None
+        try:
+            return self._new_slot(need)
+        except SharedMemoryError:
+            return None  # the place is full: go on with what there is
+
+    def _unused_bytes(self) -> int:
+        return self._max_bytes - sum(slot.segment.size for slot in self._slots)

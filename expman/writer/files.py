@@ -1,0 +1,427 @@
+"""From the records of a run's lanes to its files."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+
+import msgspec
+
+from expman.errors import StorageError
+from expman.faults import reach
+from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus
+from expman.storage import artifacts, yamlfile
+from expman.storage.runlog import RunLog
+from expman.storage.vectors import RowBlock, VectorStore
+from expman.transport import layout
+from expman.transport import records as wire
+from expman.transport.consumer import LaneConsumer, Stretch
+from expman.transport.identity import this_host
+
+__all__ = ["RunFiles"]
+
+REWRITE_SHARE = 0.02
+REWRITE_SPACING_S = 2.0
+FIRST_REWRITE_S = 0.3
+METADATA_SPACING_S = 1.0
+SYNC_SPACING_S = 5.0
+RANK_COLUMN = "_rank"
+_get_step, _get_time = attrgetter("step"), attrgetter("logged_at_ns")
+_get_values, _get_schema = attrgetter("values"), attrgetter("schema")
+
+
+class _Line(msgspec.Struct):
+    lane: LaneConsumer | None
+    record: int
+    level: LogLevel
+    logged_at_ns: int
+    message: str
+
+
+class LaneFiles(msgspec.Struct):
+    """What the files of a run need to know of one of its lanes.
+
+    Attributes:
+        lane: the lane.
+        producer: the name that its rows carry.
+        seq_base: seq of the lane's row 0.
+        last_step: the step of the latest row that has one.
+    """
+
+    lane: LaneConsumer
+    producer: str
+    seq_base: int
+    last_step: int | None = None
+
+
+class RunFiles:
+    """Writes one run. Every method that touches files may raise StorageError and be retried."""
+
+    def __init__(self, hello: wire.Hello, run_dir: str, restarts: int) -> None:
+        self.run_dir = run_dir
+        self.lanes: dict[int, LaneFiles] = {}
+        self.sentinel: wire.Sentinel | None = None
+        self.wants_sync = False
+        self._hello = hello
+        self._store = VectorStore(self.run_dir)
+        self._log = RunLog(self.run_dir)
+        self._file = yamlfile.RunFile(self.run_dir)
+        self._meta = self._first_metadata(restarts)
+        self._schemas: dict[tuple[int, int], tuple[str, ...]] = {}
+        self._lines: list[_Line] = []
+        self._params: dict[str, object] = {}
+        self._artifacts: list[wire.Artifact] = []
+        self._flushes: dict[int, int] = {}
+        self._retired_rows = self._retired_drops = 0
+        self._scalars_dirty = False
+        self._rewrite: Iterator[None] | None = None
+        self._rewrite_started = self._rewrite_cost = 0.0
+        self._rewritten_rows = 0
+        now = time.monotonic()
+        self._next_rewrite = now + FIRST_REWRITE_S
+        self._next_metadata = now
+        self._last_flush = self._last_sync = now
+
+    def _first_metadata(self, restarts: int) -> RunMetadata:
+        try:
+            meta = self._file.read()
+        except StorageError:
+            meta = RunMetadata(name=self._hello.run_name, experiment=self._hello.experiment)
+        if meta.started_at is None:
+            meta.started_at = _iso(self._hello.started_at_ns)
+        self.earlier = None if meta.status is RunStatus.RUNNING else (meta.status, meta.reason)
+        """The status that an earlier writer gave the run, and its reason."""
+        hello = self._hello
+        meta.status, meta.finished_at = RunStatus.RUNNING, None
+        meta.description, meta.tags = hello.description, list(hello.tags) or None
+        meta.language, meta.env_path = hello.language, hello.env_path
+        meta.group, meta.rank, meta.host = hello.group, hello.rank, hello.host
+        meta.writer_restarts = max(meta.writer_restarts, restarts)
+        yamlfile.create_experiment(os.path.dirname(self.run_dir))
+        return meta
+
+    # -- taking records ---------------------------------------------------------------
+
+    def add_lane(self, lane: LaneConsumer) -> None:
+        """Takes a lane; completes or undoes what a killed predecessor was doing to run.log."""
+        if lane.words[layout.LOG_INTENT] > lane.words[layout.LOG_DONE]:
+            self._log.truncate(lane.words[layout.LOG_SIZE])
+        self._adopt(lane)
+        self.lanes[lane.lane] = LaneFiles(
+            lane, self._name(lane, lane.words[layout.NAME_NUMBER]), lane.words[layout.SEQ_BASE]
+        )
+        if lane.hello.role == "owner":
+            self._retired_rows = lane.words[layout.RETIRED_ROWS]
+            self._retired_drops = lane.words[layout.RETIRED_DROPS]
+
+    def _adopt(self, lane: LaneConsumer) -> None:
+        """Gives the lane's producer a name that no other living one has, once and for all.
+
+        A producer whose name was used before, the DataLoader worker 0 of the next epoch, goes on
+        with the next seq. The words are stored before any row of the lane is in a file, and
+        ADOPTED after them, so that every later writer reads the same ones.
+        """
+        if lane.words[layout.ADOPTED]:
+            return
+        taken = {known.producer for known in self.lanes.values()}
+        number = 0
+        while self._name(lane, number) in taken:
+            number += 1
+        lane.words[layout.NAME_NUMBER] = number
+        lane.words[layout.SEQ_BASE] = self._store.next_seq(self._name(lane, number))
+        lane.words[layout.ADOPTED] = 1
+
+    def _name(self, lane: LaneConsumer, number: int) -> str:
+        wish = lane.hello.producer
+        if wish == "worker":
+            return f"worker-{number}"
+        return wish if not number else f"{wish}~{number + 1}"
+
+    def retire(self, lane: LaneConsumer) -> None:
+        """Forgets a worker's lane whose records are written; its counts are kept."""
+        self._retired_rows += lane.rows
+        self._retired_drops += lane.dropped_rows
+        for known in self.lanes.values():
+            if known.lane.hello.role == "owner":
+                known.lane.words[layout.RETIRED_ROWS] = self._retired_rows
+                known.lane.words[layout.RETIRED_DROPS] = self._retired_drops
+        self._flushes.pop(lane.lane, None)
+        self.lanes.pop(lane.lane, None)
+        self._schemas = {key: keys for key, keys in self._schemas.items() if key[0] != lane.lane}
+
+    def take(self, lane: LaneConsumer, stretch: Stretch) -> None:
+        """Takes records into memory."""
+        for problem in stretch.problems:
+            self.note(LogLevel.ERROR, f"unreadable shared memory: {problem}")
+        records = stretch.records
+        if not records:
+            return
+        row = stretch.first_row
+        if set(map(type, records)) == {wire.Vector}:
+            self._take_rows(lane, records, row)  # type: ignore[arg-type]
+            return
+        number = stretch.first_record
+        for kind, group in groupby(records, type):
+            several = list(group)
+            if kind is wire.Vector:
+                self._take_rows(lane, several, row)  # type: ignore[arg-type]
+                row += len(several)
+            else:
+                for offset, record in enumerate(several):
+                    self._take_other(lane, record, number + offset)
+                    row += record.rows if isinstance(record, wire.Drop) else 0
+            number += len(several)
+
+    def _take_rows(self, lane: LaneConsumer, rows: list[wire.Vector], first: int) -> None:
+        known = self.lanes[lane.lane]
+        rank = lane.hello.rank
+        for schema, group in groupby(rows, _get_schema):
+            same = list(group)
+            keys = self._schemas.get((lane.lane, schema))
+            count = len(same)
+            if keys is None:
+                self.note(LogLevel.ERROR, f"{count} rows of {known.producer} name no metrics")
+                first += count
+                continue
+            steps = list(map(_get_step, same))
+            try:
+                columns: list[Sequence[MetricValue]] = list(
+                    zip(*map(_get_values, same), strict=True)
+                )
+            except ValueError:
+                self.note(LogLevel.ERROR, f"{count} rows of {known.producer} are damaged")
+                first += count
+                continue
+            if len(keys) != len(columns):
+                self.note(LogLevel.ERROR, f"{count} rows of {known.producer} are damaged")
+                first += count
+                continue
+            if rank is not None:
+                keys, columns = (*keys, RANK_COLUMN), [*columns, [rank.rank] * count]
+            self._store.append(
+                RowBlock(
+                    known.producer,
+                    known.seq_base + first,
+                    steps,
+                    list(map(_get_time, same)),
+                    keys,
+                    columns,
+                )
+            )
+            last = next((step for step in reversed(steps) if step is not None), None)
+            known.last_step = known.last_step if last is None else last
+            first += count
+
+    def _take_other(self, lane: LaneConsumer, record: wire.Record, number: int) -> None:
+        match record:
+            case wire.Schema():
+                self._schemas[lane.lane, record.schema] = record.keys
+            case wire.Scalar():
+                self._meta.scalars[record.key] = record.value
+                self._scalars_dirty = True
+            case wire.Params():
+                self._params.update(record.params)
+            case wire.Log() if number >= lane.words[layout.LOG_DONE]:
+                self._lines.append(
+                    _Line(lane, number, record.level, record.logged_at_ns, record.message)
+                )
+            case wire.Artifact():
+                self._artifacts.append(record)
+            case wire.Flush():
+                self._flushes[lane.lane] = record.number
+                self.wants_sync = True
+            case wire.Sentinel():
+                if lane.hello.role == "owner":
+                    self.sentinel = record
+            case wire.Drop():
+                self.note(LogLevel.WARN, f"{record.rows} rows dropped: the buffer was full")
+            case _:
+                return
+
+    def note(self, level: LogLevel, message: str) -> None:
+        """A line of our own for run.log."""
+        self._lines.append(_Line(None, 0, level, time.time_ns(), message))
+
+    # -- writing -------------------------------------------------------------------------
+
+    def is_due(self) -> bool:
+        """Whether there is something to write by now."""
+        if self.wants_sync:
+            return True
+        age_s = time.monotonic() - self._last_flush
+        waiting = self._store.pending_rows
+        if waiting >= self._hello.flush_interval_rows:
+            return True
+        return age_s * 1000 >= self._hello.flush_interval_ms and bool(
+            waiting or self._lines or self._params or self._artifacts or self._scalars_dirty
+        )
+
+    def commit(self, *, sync: bool = False) -> None:
+        """Writes everything taken so far, then gives its shared memory back.
+
+        Raises:
+            StorageError: nothing is lost; call it again.
+        """
+        now = time.monotonic()
+        sync = sync or self.wants_sync or now - self._last_sync > SYNC_SPACING_S
+        self._copy_artifacts()
+        self._store.flush(sync=sync)
+        for warning in self._store.take_warnings():
+            self.note(LogLevel.WARN, warning)
+        self._write_lines()
+        if sync:
+            self._log.sync()
+        if self._params:
+            yamlfile.merge_params(self.run_dir, self._params)
+            self._params = {}
+        if self._scalars_dirty or now >= self._next_metadata:
+            self.write_metadata()
+        reach("commit-before-release")
+        for known in self.lanes.values():
+            lane = known.lane
+            lane.release()
+            lane.words[layout.WRITTEN_ROWS] = lane.rows
+            if sync:
+                if known.last_step is not None:
+                    lane.words[layout.DURABLE_STEP] = known.last_step % 2**64
+                    lane.words[layout.HAS_STEP] = 1
+                lane.words[layout.DURABLE_ROWS] = lane.rows
+        if sync:
+            for number, mark in self._flushes.items():
+                self.lanes[number].lane.words[layout.FLUSHED] = mark
+            self._flushes.clear()
+            self.wants_sync = False
+            self._last_sync = now
+        self._last_flush = time.monotonic()
+
+    def _write_lines(self) -> None:
+        """Appends to run.log, each lane's lines once even if we are killed in between."""
+        for lane, group in groupby(self._lines[:], lambda line: line.lane):
+            lines = list(group)
+            if lane is not None:
+                lane.words[layout.LOG_SIZE] = self._log.size()
+                lane.words[layout.LOG_INTENT] = lines[-1].record + 1
+            self._log.append([(line.level, line.logged_at_ns, line.message) for line in lines])
+            if lane is not None:
+                lane.words[layout.LOG_DONE] = lines[-1].record + 1
+            del self._lines[: len(lines)]
+
+    def _copy_artifacts(self) -> None:
+        while self._artifacts:
+            artifact = self._artifacts[0]
+            source = artifact.staged or artifact.source
+            try:
+                warnings = artifacts.store(source, self.run_dir, artifact.target)
+            except StorageError as exc:
+                if artifacts.is_there(source):
+                    raise  # the run's side of it: try again
+                self.note(LogLevel.ERROR, f"artifact {artifact.source}: {exc}")
+            else:
+                for warning in warnings:
+                    self.note(LogLevel.WARN, warning)
+            self._artifacts.pop(0)
+
+    def write_metadata(self) -> None:
+        """Refreshes run.yaml."""
+        meta, started = self._meta, time.monotonic()
+        meta.vectors = {k: v for k, v in self._store.latest.items() if k != RANK_COLUMN}
+        lanes = [known.lane for known in self.lanes.values()]
+        meta.rows_dropped = self._retired_drops + sum(lane.dropped_rows for lane in lanes)
+        meta.rows_written = self._store.rows_written
+        counted = self._retired_rows + sum(lane.rows for lane in lanes)
+        known = meta.rows_logged if self.earlier is not None else 0
+        meta.rows_logged = max(counted, known, meta.rows_written + meta.rows_dropped)
+        high_water = max((lane.words[layout.HIGH_WATER] for lane in lanes), default=0)
+        meta.buffer_high_water_bytes = max(meta.buffer_high_water_bytes, high_water)
+        self._file.write(meta)
+        self._scalars_dirty = False
+        cost_s = time.monotonic() - started
+        self._next_metadata = started + max(METADATA_SPACING_S, cost_s / REWRITE_SHARE)
+
+    def consolidate_a_bit(self) -> bool:
+        """One step of bringing the tail into vectors.parquet; False: nothing to do at present."""
+        now = time.monotonic()
+        if self._rewrite is None:
+            rows = self._store.rows_written
+            if now < self._next_rewrite or rows == self._rewritten_rows:
+                return False
+            self._rewritten_rows = rows
+            self._rewrite = self._store.consolidate()
+            self._rewrite_cost = 0.0
+        try:
+            next(self._rewrite)
+        except StopIteration:
+            self._rewrite = None
+        except StorageError:
+            self._rewrite = None
+            self._rewritten_rows = -1
+            self._next_rewrite = now + REWRITE_SPACING_S
+            raise
+        end = time.monotonic()
+        self._rewrite_cost += end - now
+        if self._rewrite is None:
+            self._next_rewrite = end + max(REWRITE_SPACING_S, self._rewrite_cost / REWRITE_SHARE)
+        return self._rewrite is not None
+
+    def finish(self, status: RunStatus, reason: str | None) -> None:
+        """Makes the files final and durable.
+
+        Raises:
+            StorageError: nothing is lost; call it again.
+        """
+        self._rewrite = None
+        self.commit(sync=True)
+        self._store.finish()
+        for warning in self._store.take_warnings():
+            self.note(LogLevel.WARN, warning)
+        meta = self._meta
+        if not meta.finished_at:
+            meta.finished_at = _iso(time.time_ns())
+            meta.duration_secs = self._duration()
+            if reason and self.earlier is None:
+                level = LogLevel.INFO if status is RunStatus.FINISHED else LogLevel.ERROR
+                self.note(level, f"run {status}: {reason}")
+        meta.status, meta.reason = status, reason
+        self._check_count()
+        self._write_lines()
+        self._log.sync()
+        self.write_metadata()
+        self._store.close()
+
+    def _check_count(self) -> None:
+        """Says so if the files do not have what the lanes had: that must never happen."""
+        meta = self._meta
+        rows = sum(known.lane.rows for known in self.lanes.values()) + self._retired_rows
+        drops = sum(known.lane.dropped_rows for known in self.lanes.values())
+        missing = rows - drops - self._retired_drops - self._store.rows_written
+        if missing > 0 and self.earlier is None and not meta.rows_missing:
+            meta.rows_missing = missing
+            self.note(LogLevel.ERROR, f"{missing} rows were logged and are not in the files")
+
+    def _duration(self) -> float | None:
+        """Seconds by the clock that nobody sets, if this is still the boot that began the run."""
+        hello = self._hello
+        if hello.started_monotonic_ns and hello.host.boot_id == this_host("").boot_id:
+            return round((time.monotonic_ns() - hello.started_monotonic_ns) / 1e9, 3)
+        return _seconds_between(self._meta.started_at, self._meta.finished_at)
+
+
+def _iso(time_ns: int) -> str:
+    moment = datetime.datetime.fromtimestamp(time_ns // 10**9, datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ns % 10**9:09d}Z"
+
+
+def _seconds_between(start: str | None, end: str | None) -> float | None:
+    if start is None or end is None:
+        return None
+    try:
+        first, last = (
+            datetime.datetime.fromisoformat(text[:26] + "+00:00") for text in (start, end)
+        )
+    except ValueError:
+        return None
+    return max(0.0, round((last - first).total_seconds(), 3))

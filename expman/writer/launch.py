@@ -1,0 +1,75 @@
+"""`expman-writer run -- command`: the writer starts the trainer, and knows how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from expman.transport import segment
+from expman.writer.owner import OwnerWatch
+from expman.writer.server import DRAIN_S, Server
+
+__all__ = ["run_command"]
+
+PAUSE_S = 0.01
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)
+
+
+def run_command(address: segment.Address, command: Sequence[str]) -> int:
+    """Runs a command whose runs are served by this process.
+
+    Returns:
+        The command's exit status; 128 + n if signal n killed it; 127 or 126 if it cannot be
+        started, as a shell says it.
+    """
+    try:
+        child = subprocess.Popen(command, env={**os.environ, "EXPMAN_WRITER": str(address)})
+    except OSError as exc:
+        print(f"expman-writer: {command[0]}: {exc.strerror}", file=sys.stderr)
+        segment.remove(address.place, address.segment())
+        return NOT_FOUND if isinstance(exc, FileNotFoundError) else NOT_EXECUTABLE
+    _forward_signals(child)
+    OwnerWatch.ask_parent = staticmethod(_Asker(child))
+    server = Server(address, standing=True)
+    while child.poll() is None:
+        if not server.step():
+            time.sleep(PAUSE_S)
+    # Processes that the command left behind may go on: then they get a writer of their own.
+    deadline = time.monotonic() + DRAIN_S
+    while not (server.idle and server.remove_address()) and time.monotonic() < deadline:
+        if not server.step():
+            time.sleep(PAUSE_S)
+    server.leave()
+    status = child.returncode
+    return status if status >= 0 else 128 - status
+
+
+class _Asker:
+    """Tells the exit status of the child, once it has ended."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+
+    def __call__(self, pid: int) -> int | None:
+        if pid != self._child.pid:
+            return None
+        try:
+            return self._child.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+def _forward_signals(child: subprocess.Popen[bytes]) -> None:
+    def forward(number: int, _: object) -> None:
+        child.send_signal(number)  # a child that was reaped is left alone
+
+    for number in _FORWARDED:
+        signal.signal(number, forward)
+    # A terminal sends Ctrl-C to both of us.
+    at_terminal = os.isatty(0)
+    signal.signal(signal.SIGINT, (lambda *_: None) if at_terminal else forward)

@@ -1,0 +1,72 @@
+"""Why an owner ended, as far as the system tells."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+from expman.transport import records as wire
+
+__all__ = ["OwnerWatch", "describe_status"]
+
+
+class OwnerWatch:
+    """Remembers what is needed to say later why the owner ended.
+
+    The exit status of a process is its parent's alone to know. `ask_parent` gives it where the
+    writer is the parent (`expman-writer run`), negative for a signal.
+    """
+
+    ask_parent: Callable[[int], int | None] = staticmethod(lambda pid: None)
+
+    def __init__(self, hello: wire.Hello) -> None:
+        self._pid = hello.pid
+        self._events = _memory_events(hello.pid)
+        self._kills = _oom_kills(self._events)
+
+    def why_it_ended(self) -> str:
+        """One line."""
+        text = f"the owner process (pid {self._pid}) ended without closing the run"
+        status = self.ask_parent(self._pid)
+        if status is not None:
+            text += f": {describe_status(status)}"
+        now = _oom_kills(self._events)
+        if self._kills is not None and now is not None and now > self._kills:
+            text += "; its cgroup ran out of memory and the kernel killed a process (OOM)"
+        return text
+
+
+def describe_status(status: int) -> str:
+    """An exit status, negative for a signal, in words."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
+def _memory_events(pid: int) -> str | None:
+    """The file in which the process's cgroup (version 2) counts its out-of-memory kills."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("0::"):
+                    return f"/sys/fs/cgroup{line[3:].strip().rstrip('/')}/memory.events"
+    except (OSError, UnicodeDecodeError):
+        pass
+    return None
+
+
+def _oom_kills(path: str | None) -> int | None:
+    if path is None:
+        return None
+    try:
+        with open(path, encoding="ascii") as file:
+            for line in file:
+                name, _, count = line.partition(" ")
+                if name == "oom_kill":
+                    return int(count)
+    except (OSError, ValueError):
+        pass
+    return None

@@ -1,0 +1,246 @@
+"""The writer's loop: find lanes, serve their runs, end when it is time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from expman.errors import CorruptLaneError, ExpmanError, LayoutVersionError
+from expman.faults import reach
+from expman.transport import layout, segment
+from expman.transport.address import check_address
+from expman.transport.consumer import LaneConsumer
+from expman.writer.run import Run, run_dir_of
+
+__all__ = ["AddressTakenError", "Server"]
+
+BUSY_PAUSE_S = 0.001
+IDLE_PAUSE_S = 0.025
+LIVENESS_SPACING_S = 0.1
+ORPHAN_S = 10.0
+DRAIN_S = 10.0
+
+
+class AddressTakenError(ExpmanError):
+    """Another writer serves the address."""
+
+    def __init__(self, address: segment.Address) -> None:
+        super().__init__(f"another writer serves {address}")
+
+
+class Server:
+    """Serves one address.
+
+    Args:
+        address: where producers claim their lanes.
+        standing: goes on without runs, until told to stop; otherwise it ends with its runs.
+        on_run: called with the base directory of each run that is found.
+
+    Raises:
+        FileNotFoundError: there is no such address.
+        AddressTakenError: another writer serves it.
+    """
+
+    def __init__(
+        self,
+        address: segment.Address,
+        *,
+        standing: bool = False,
+        on_run: Callable[[str], None] = lambda base_dir: None,
+    ) -> None:
+        self.address = address
+        self._base = segment.attach(address.place, address.segment())
+        if not self._base.try_lock():
+            self._base.close()
+            raise AddressTakenError(address)
+        if segment.links(self._base) == 0:  # its writer ended between our two steps
+            raise FileNotFoundError(address.segment())
+        self.words = memoryview(self._base.map()).cast("Q")
+        check_address(self.words, address.segment())
+        self.words[layout.WRITER_PID] = os.getpid()
+        self.words[layout.WRITER_STARTS] += 1
+        if standing:
+            self.words[layout.STOPPING] = 0
+        self._standing = standing
+        self._on_run = on_run
+        self._runs: dict[str, Run] = {}
+        self._next_lane = 0
+        self._half_claimed: set[int] = set()
+        self._unreadable: set[str] = set()
+        self._served = False
+        self._deadline: float | None = None
+        self._signal: str | None = None
+        self._next_liveness = 0.0
+        self._parent = os.getppid()
+
+    def stop_soon(self, number: int = signal.SIGTERM, *_: object) -> None:
+        """SIGTERM: takes no new runs, and ends with the present ones or at the deadline."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + DRAIN_S
+            self.words[layout.STOPPING] = 1
+            self._signal = f"the writer got {signal.Signals(number).name} before"
+            for run in self._runs.values():
+                run.stop_reason = self._signal
+
+    def serve(self) -> bool:
+        """Runs until it is time to end; whether every run was finished."""
+        pause_s, alone_since = BUSY_PAUSE_S, time.monotonic()
+        while True:
+            busy = self.step()
+            if self.finished and self.remove_address():
+                return True
+            now = time.monotonic()
+            if self._runs or self._standing:
+                alone_since = now
+            elif segment.links(self._base) == 0:
+                return True  # the engine has given up before its first lane
+            elif os.getppid() != self._parent and now - alone_since > ORPHAN_S:
+                return self.remove_address()
+            if self._deadline is not None and now > self._deadline:
+                self.leave()
+                return False
+            pause_s = BUSY_PAUSE_S if busy else min(pause_s * 1.5, IDLE_PAUSE_S)
+            time.sleep(pause_s)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has no run."""
+        return not self._runs
+
+    def leave(self) -> None:
+        """Makes durable what can be, and leaves the runs to a successor."""
+        for run in self._runs.values():
+            run.leave()
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do, and nothing to wait for."""
+        if self._runs:
+            return False
+        return self._deadline is not None if self._standing else self._served
+
+    def remove_address(self) -> bool:
+        """Removes the address, so that no lane can be claimed under it any more.
+
+        Returns:
+            False: a lane was claimed just before; it is served first.
+        """
+        reach("address-before-remove")
+        self.words[layout.STOPPING] = 1
+        self._base.unlink()
+        self._find_lanes()
+        if self._runs:
+            return False
+        remove_leftovers(self.address, self._unreadable)
+        return True
+
+    def step(self) -> bool:
+        """One round over all runs; whether there was something to do."""
+        self._find_lanes()
+        now = time.monotonic()
+        check = now >= self._next_liveness
+        if check:
+            self._next_liveness = now + LIVENESS_SPACING_S
+        busy = False
+        for run_dir, run in list(self._runs.items()):
+            before = run.trouble
+            busy |= run.serve(check)
+            if run.trouble is not None and before is None:
+                self._say(f"cannot write, rows wait in shared memory: {run.trouble}")
+            if run.ended:
+                del self._runs[run_dir]
+        return busy
+
+    @property
+    def troubles(self) -> list[str]:
+        """What cannot be done at present, run by run."""
+        return [run.trouble for run in self._runs.values() if run.trouble is not None]
+
+    def _find_lanes(self) -> None:
+        for number in sorted(self._half_claimed):
+            self._look_again(number)
+        while True:
+            try:
+                lane = LaneConsumer(self.address, self._next_lane)
+            except FileNotFoundError:
+                if segment.exists(self.address.place, self.address.segment(self._next_lane)):
+                    self._half_claimed.add(self._next_lane)
+                elif self._next_lane >= self.words[layout.NEXT_LANE]:
+                    return
+                # else an earlier writer has finished and removed it
+            except (CorruptLaneError, LayoutVersionError, OSError) as exc:
+                self._leave_alone(self._next_lane, exc)
+            else:
+                self._take_lane(lane)
+            self._next_lane += 1
+            if self.words[layout.NEXT_LANE] < self._next_lane:
+                self.words[layout.NEXT_LANE] = self._next_lane
+
+    def _look_again(self, number: int) -> None:
+        """Takes a lane whose producer had not published its hello at the last look."""
+        name = self.address.segment(number)
+        try:
+            lane = LaneConsumer(self.address, number)
+        except FileNotFoundError:
+            if segment.exists(self.address.place, name):
+                return
+        except (CorruptLaneError, LayoutVersionError, OSError) as exc:
+            self._leave_alone(number, exc)
+        else:
+            self._take_lane(lane)
+        self._half_claimed.discard(number)
+
+    def _leave_alone(self, number: int, exc: Exception) -> None:
+        self._unreadable.add(self.address.segment(number))
+        self._say(f"a lane cannot be read and was left alone: {exc}")
+
+    def _take_lane(self, lane: LaneConsumer) -> None:
+        run_dir = run_dir_of(lane.hello)
+        run = self._runs.get(run_dir)
+        if run is None:
+            restarts = 0 if self._standing else self.words[layout.WRITER_STARTS] - 1
+            run = self._runs[run_dir] = Run(lane.hello, restarts, self._signal)
+            self._on_run(lane.hello.base_dir)
+        run.add_lane(lane)
+        self._served = True
+
+    def _say(self, message: str) -> None:
+        try:
+            os.write(2, f"expman-writer: {message}\n".encode(errors="replace"))
+        except OSError:
+            sys.stderr = None  # the trainer is gone, nobody listens
+
+
+def remove_leftovers(address: segment.Address, unreadable: set[str]) -> None:
+    """Removes what producers that died while claiming a lane left under an address.
+
+    Lanes that could not be read stay: another version of expman may read them.
+    """
+    start = address.segment() + "-"
+    for name in segment.list_names(address.place):
+        if not name.startswith(start):
+            continue
+        try:
+            found = segment.attach(address.place, name)
+        except FileNotFoundError:
+            continue
+        control = "-".join(name.split("-")[:3])
+        if control in unreadable:
+            continue
+        if not found.is_locked() and not _locked(address.place, control):
+            found.unlink()
+        found.close()
+
+
+def _locked(place: str, name: str) -> bool:
+    try:
+        control = segment.attach(place, name)
+    except FileNotFoundError:
+        return False
+    try:
+        return control.is_locked()
+    finally:
+        control.close()

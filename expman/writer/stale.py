@@ -1,0 +1,195 @@
+"""Finds what nobody serves any more: lanes in shared memory, and runs that say RUNNING."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from expman.errors import StorageError
+from expman.models import Host, RunMetadata
+from expman.storage.paths import RUN_YAML
+from expman.storage.yamlfile import RunFile
+from expman.transport import identity, segment
+from expman.transport.gate import RunGate
+from expman.writer.run import run_dir_of
+
+__all__ = ["StaleAddress", "StaleRun", "served_runs", "stale_addresses", "stale_runs"]
+
+YOUNG_S = 10.0
+"""A run directory or an address this young may still be on its way to its first lane."""
+HEAD_BYTES = 2048
+_RUNNING = re.compile(rb"status\"?: *\"?RUNNING")
+
+
+class StaleAddress(NamedTuple):
+    """An address with lanes, but neither a writer nor an owner that lives.
+
+    Attributes:
+        address: the address.
+        runs: directories of the runs that have lanes there.
+        base_dirs: their base directories, resolved.
+        lanes: numbers of the lanes, sorted.
+    """
+
+    address: segment.Address
+    runs: list[str]
+    base_dirs: set[str]
+    lanes: list[int]
+
+
+class StaleRun(NamedTuple):
+    """A run that says RUNNING and has no lane.
+
+    Attributes:
+        run_dir: its directory.
+        dead: nobody runs it; otherwise that cannot be told from here.
+        why: the reason for either.
+    """
+
+    run_dir: str
+    dead: bool
+    why: str
+
+
+def stale_addresses() -> Iterator[StaleAddress]:
+    """All such addresses of this user on this host."""
+    for place in segment.places():
+        lanes: dict[str, list[int]] = {}
+        for name in segment.list_names(place):
+            parts = name.split("-")
+            if len(parts) in (2, 3) and len(parts[1]) == 32:
+                numbers = lanes.setdefault(parts[1], [])
+                if len(parts) == 3 and parts[2].isdigit():
+                    numbers.append(int(parts[2]))
+        for token, numbers in lanes.items():
+            found = _look(segment.Address(place, token), sorted(numbers))
+            if found is not None:
+                yield found
+
+
+def _look(address: segment.Address, numbers: list[int]) -> StaleAddress | None:
+    if _is_locked(address, None):
+        return None
+    runs, base_dirs = set(), set()
+    for number in numbers:
+        try:
+            gate = RunGate.attach(address, number)
+        except (OSError, ValueError):  # no hello, or one that cannot be read
+            if _is_locked(address, number):
+                return None
+            continue
+        if gate.hello.role == "owner" and _is_locked(address, number):
+            return None  # it has a supervisor of its own
+        runs.add(run_dir_of(gate.hello))
+        base_dirs.add(os.path.realpath(gate.hello.base_dir))
+    if not runs and not _is_old(address):
+        return None
+    return StaleAddress(address, sorted(runs), base_dirs, numbers)
+
+
+def _is_locked(address: segment.Address, lane: int | None) -> bool:
+    try:
+        found = segment.attach(address.place, address.segment(lane))
+    except OSError:
+        return False
+    try:
+        return found.is_locked()
+    finally:
+        found.close()
+
+
+def _is_old(address: segment.Address) -> bool:
+    try:
+        found = segment.attach(address.place, address.segment())
+    except OSError:
+        return True
+    try:
+        return time.time() - os.fstat(found.fd).st_ctime > YOUNG_S
+    finally:
+        found.close()
+
+
+def stale_runs(
+    base_dir: str, with_lanes: set[str], *, any_host: bool = False
+) -> Iterator[StaleRun]:
+    """The runs of a base directory that say RUNNING without a lane on this host.
+
+    Args:
+        base_dir: directory of the experiments.
+        with_lanes: resolved directories of runs that have lanes; they are left out.
+        any_host: the caller knows that no other host runs any of them.
+    """
+    here = identity.this_host(segment.SHM)
+    memories = {segment.place_id(place) for place in segment.places()}
+    for run_dir in _running(base_dir):
+        if os.path.realpath(run_dir) in with_lanes:
+            continue
+        try:
+            meta = RunFile(run_dir).read()
+            age_s = time.time() - os.stat(os.path.join(run_dir, RUN_YAML)).st_mtime
+        except (StorageError, OSError):
+            continue
+        if 0 <= age_s < YOUNG_S and meta.host.boot_id == here.boot_id:
+            continue
+        yield _judge(run_dir, meta, here, memories, any_host)
+
+
+def _judge(
+    run_dir: str, meta: RunMetadata, here: Host, memories: set[str], any_host: bool
+) -> StaleRun:
+    host = meta.host
+    if any_host:
+        return StaleRun(run_dir, True, "no host runs it")
+    if not host.hostname:
+        return StaleRun(run_dir, False, "it does not say on which host it runs")
+    if host.hostname != here.hostname:
+        return StaleRun(run_dir, False, f"it was started on host {host.hostname}")
+    if host.boot_id != here.boot_id:
+        return StaleRun(run_dir, True, "the machine was restarted")
+    if host.memory_id not in memories:
+        return StaleRun(run_dir, False, "its shared memory is in another container")
+    return StaleRun(run_dir, True, "its shared memory is gone")
+
+
+def _running(base_dir: str) -> Iterator[str]:
+    for experiment in _directories(base_dir):
+        for run_dir in _directories(experiment):
+            try:
+                fd = os.open(os.path.join(run_dir, RUN_YAML), os.O_RDONLY | os.O_NOFOLLOW)
+            except OSError:
+                continue
+            try:
+                head = os.read(fd, HEAD_BYTES)
+            except OSError:
+                continue
+            finally:
+                os.close(fd)
+            if _RUNNING.search(head):
+                yield run_dir
+
+
+def _directories(path: str) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
+
+
+def served_runs() -> set[str]:
+    """Resolved directories of all runs that have a lane of this user on this host."""
+    runs = set()
+    for place in segment.places():
+        for name in segment.list_names(place):
+            parts = name.split("-")
+            if len(parts) != 3 or len(parts[1]) != 32 or not parts[2].isdigit():
+                continue
+            try:
+                gate = RunGate.attach(segment.Address(place, parts[1]), int(parts[2]))
+            except (OSError, ValueError):
+                continue
+            runs.add(os.path.realpath(run_dir_of(gate.hello)))
+    return runs
