@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -87,9 +87,8 @@ class LoggingEngine:
             lane = LaneProducer(address, hello)
         except FileNotFoundError:
             return None
-        self._sidecar = Supervisor(
-            address, base, self.config.run_dir, shared=True, ended=_ended(lane), lane=lane.lane
-        )
+        watch = _LaneWatch(lane)
+        self._sidecar = Supervisor(address, base, self.config.run_dir, watch, shared=True)
         return lane
 
     def _start_own(self, rank: Rank | None) -> LaneProducer:
@@ -101,23 +100,16 @@ class LoggingEngine:
 
         room_bytes = 2 * ring.FIRST_TERM_BYTES + 2 * layout.CONTROL_BYTES
         address, base = new_address(room_bytes)
-        lanes: list[LaneProducer] = []
-        self._sidecar = Supervisor(
-            address,
-            base,
-            self.config.run_dir,
-            shared=False,
-            ended=lambda: bool(lanes) and _ended(lanes[0])(),
-            lane=0,
-        )
+        watch = _LaneWatch()
+        self._sidecar = Supervisor(address, base, self.config.run_dir, watch, shared=False)
         try:
             hello = self._describe(address, rank)
-            lanes.append(LaneProducer(address, hello, on_wait=self._may_wait))
+            lane = watch.lane = LaneProducer(address, hello, on_wait=self._may_wait)
         except BaseException:
             base.unlink()  # a writer that serves it ends
             self._sidecar.stop(0)
             raise
-        return lanes[0]
+        return lane
 
     def _describe(self, address: Address, rank: Rank | None) -> records.Hello:
         from expman.transport import identity
@@ -419,6 +411,29 @@ class LoggingEngine:
         self._sidecar = None
 
 
+class _LaneWatch:
+    """What the supervisor sees of the lane, once it is claimed."""
+
+    def __init__(self, lane: LaneProducer | None = None) -> None:
+        self.lane = lane
+
+    def number(self) -> int:
+        return self.lane.lane if self.lane is not None else 0
+
+    def has_ended(self) -> bool:
+        from expman.transport import layout
+
+        return self.lane is not None and bool(self.lane.words[layout.RUN_ENDED])
+
+    def progress(self) -> int:
+        from expman.transport import layout
+
+        if self.lane is None:
+            return 0
+        words = self.lane.words
+        return int(words[layout.WRITTEN_ROWS] + words[layout.RELEASED_TERMS])
+
+
 def attach(address: str | None = None) -> LoggingEngine:
     """Joins a run of another process as a worker; never creates one.
 
@@ -439,12 +454,6 @@ def attach(address: str | None = None) -> LoggingEngine:
             "address", text, f"pass the `address` of an engine, or set {RUN_VARIABLE} to it"
         )
     return LoggingEngine._attach(text)
-
-
-def _ended(lane: LaneProducer) -> Callable[[], bool]:
-    from expman.transport import layout
-
-    return lambda: bool(lane.words[layout.RUN_ENDED])
 
 
 def _owner_hello(

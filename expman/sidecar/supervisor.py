@@ -13,17 +13,19 @@ import select
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Callable
+from typing import Protocol
 
 from expman.transport import segment
 from expman.transport.address import revive_address
 
-__all__ = ["Supervisor"]
+__all__ = ["LaneWatch", "Supervisor"]
 
-QUICK_DEATH_S = 5.0
-MANY_DEATHS = 6
+WARN_DEATHS = 4
+"""So many writers in a row that wrote nothing: the user hears of it."""
+KILLS = 12
+"""So many in a row that were killed by a signal before they wrote anything: no more hope."""
+SUCCESSOR_S = 0.8
 LONGEST_PAUSE_S = 10.0
 ANOTHER_SERVES = 3
 """Exit code of a writer whose address another writer serves."""
@@ -36,6 +38,22 @@ _CODE = (
 )
 
 
+class LaneWatch(Protocol):
+    """What there is to know of the owner's lane."""
+
+    def number(self) -> int:
+        """Its number."""
+        ...
+
+    def has_ended(self) -> bool:
+        """Whether the run has ended, so that the writer's end is no accident."""
+        ...
+
+    def progress(self) -> int:
+        """A number that grows as the writer writes."""
+        ...
+
+
 class Supervisor:
     """Keeps an address served.
 
@@ -43,13 +61,12 @@ class Supervisor:
         address: what the writer serves.
         base: the address's segment, to be kept open.
         run_dir: for messages.
+        lane: the owner's lane.
         shared: a writer that somebody else started serves it now; one of our own is started
             only when that one has gone.
-        ended: tells whether the run has ended, so that the writer's end is no accident.
-        lane: number of the owner's lane.
 
     Attributes:
-        failing: many writers in a row died at once; they are tried more and more seldom.
+        failing: many writers in a row wrote nothing; more are tried, but seldom.
     """
 
     def __init__(
@@ -57,13 +74,11 @@ class Supervisor:
         address: segment.Address,
         base: segment.Segment,
         run_dir: str,
+        lane: LaneWatch,
         *,
         shared: bool,
-        ended: Callable[[], bool],
-        lane: int,
     ) -> None:
         self.failing = False
-        self._has_ended = ended
         self._lane = lane
         self._address = address
         self._base = base
@@ -91,41 +106,46 @@ class Supervisor:
             return None
 
     def _watch(self) -> None:
-        deaths = 0
+        deaths, known = 0, -1
         while True:
             if self._shared:
                 self._base.wait_for_lock()  # the shared writer holds it as long as it lives
                 if self._is_over():
                     return
                 try:
-                    revive_address(self._address, self._lane)
+                    revive_address(self._address, self._lane.number())
                 except OSError as exc:
                     self._last_words.append(f"{self._address}: {exc}")
                 self._process = self._spawn()
-            started = time.monotonic()
             code = self._listen()
             if self._is_over():
                 return
             self._shared = code == ANOTHER_SERVES
             if self._shared:
                 continue
-            deaths = deaths + 1 if time.monotonic() - started < QUICK_DEATH_S else 1
-            if deaths == MANY_DEATHS:
+            progress = self._lane.progress()
+            if progress != known:
+                deaths, known, self.failing = 0, progress, False
+            deaths += 1
+            killed = code is not None and code < 0
+            if deaths == WARN_DEATHS:
                 self._warn_of_deaths()
-            pause_s = 0.0 if deaths == 1 else min(0.05 * 2 ** (deaths - 1), LONGEST_PAUSE_S)
+            self.failing = deaths >= (KILLS if killed else WARN_DEATHS)
+            longest_s = LONGEST_PAUSE_S if self.failing else SUCCESSOR_S
+            pause_s = 0.0 if deaths == 1 else min(0.05 * 2 ** min(deaths - 1, 16), longest_s)
             if self._stopping.wait(pause_s) or self._is_over():
                 return
             self._process = self._spawn()
 
     def _is_over(self) -> bool:
-        return self._stopping.is_set() or self._has_ended()
+        return self._stopping.is_set() or self._lane.has_ended()
 
     def _warn_of_deaths(self) -> None:
-        self.failing = True
         _log.warning(
-            "expman: the writer of %s cannot be kept running (%s); rows wait in shared memory, "
-            "and `expman-writer recover` brings them into files",
+            "expman: the writer of %s ended %d times in a row without writing (%s); rows wait in "
+            "shared memory, and `expman-writer recover` brings them into files",
             self._run_dir,
+            WARN_DEATHS,
             self.reason(),
         )
 

@@ -68,9 +68,12 @@ def recover(base_dir: str, *, dry_run: bool = False, any_host: bool = False) -> 
     """
     wanted = os.path.realpath(base_dir)
     for stale in stale_addresses():
-        if stale.runs and wanted not in stale.base_dirs:
+        if not stale.runs:
+            if not dry_run:
+                _remove_empty(stale)
+        elif wanted not in stale.base_dirs:
             continue
-        if dry_run:
+        elif dry_run:
             yield from (Outcome(f"would recover {run} from shared memory") for run in stale.runs)
         else:
             yield from _from_memory(stale)
@@ -159,6 +162,17 @@ def _from_memory(stale: StaleAddress) -> Iterator[Outcome]:
             time.sleep(0.005)
     for run in stale.runs:
         yield Outcome(f"recovered {run}: {_summary(run)}")
+
+
+def _remove_empty(stale: StaleAddress) -> None:
+    """Removes an address whose engine died before it claimed a lane, if it is ours."""
+    try:
+        server = Server(stale.address)
+    except (OSError, ExpmanError):
+        return
+    server.step()
+    if server.idle:
+        server.remove_address()
 
 
 # -- from the files -----------------------------------------------------------------------
