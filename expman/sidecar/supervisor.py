@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from typing import Protocol
 
-from expman.sidecar.command import writer_command, writer_environment
+from expman.interpreter import writer_command, writer_environment
 from expman.transport import segment
 from expman.transport.address import revive_address
 

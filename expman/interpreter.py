@@ -32,7 +32,7 @@ _DROPPED_VARIABLES = ("PYTHONPATH", "PYTHONWARNINGS")
 
 def writer_command(*arguments: str) -> list[str]:
     """The command line that runs `expman-writer` with these arguments."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     code = _CODE.format(path=ascii(_search_path()), root=ascii(root))
     safe_path = "-I" if sys.flags.isolated else "-P"
     return [sys.executable or "python3", safe_path, "-c", code, *arguments]
