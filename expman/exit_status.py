@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import NoReturn
+from typing import Any, NoReturn
 
 __all__ = ["ExitWatch", "describe"]
 
 _MAX_REASON = 400
+_CODE: Any = vars(SystemExit)["code"]
 
 
 class ExitWatch:
@@ -17,11 +18,10 @@ class ExitWatch:
 
     The interpreter keeps an uncaught exception in `sys.last_exc` (`sys.last_value` before
     3.12), but forgets a SystemExit before exit handlers run. So `sys.exit` is wrapped once
-    and its latest exception kept: if the frame that it reached last never went on, it was
-    not caught. `raise SystemExit(n)` without `sys.exit` cannot be seen.
+    and its exception tells when the interpreter asks for its code, which it does for an
+    uncaught one only. `raise SystemExit(n)` without `sys.exit` cannot be seen.
     """
 
-    _exit: SystemExit | None = None
     _wrapped = False
 
     def __init__(self) -> None:
@@ -35,11 +35,35 @@ class ExitWatch:
         exc = _uncaught()
         if exc is not None and exc is not self._before:
             return describe(exc)
-        leaving = ExitWatch._exit
-        if leaving is None or leaving.code in (None, 0, False) or not _unhandled(leaving):
+        code = _Exit.final_code
+        if code in (None, 0, False):
             return None
-        code = leaving.code
         return f"sys.exit({code})" if isinstance(code, int) else f"sys.exit: {code}"
+
+
+class _Exit(SystemExit):
+    """A SystemExit that notices when the interpreter ends with it."""
+
+    final_code: object = None
+
+    @property  # type: ignore[override]
+    def code(self) -> object:
+        code: object = _CODE.__get__(self)
+        try:
+            sys._getframe(1)
+        except ValueError:  # no Python code asks: it is the interpreter's own top level
+            _Exit.final_code = code
+        return code
+
+    @code.setter
+    def code(self, value: object) -> None:
+        _CODE.__set__(self, value)
+
+    def __reduce__(self) -> tuple[type[SystemExit], tuple[object, ...]]:
+        return SystemExit, self.args
+
+
+_Exit.__name__ = _Exit.__qualname__ = "SystemExit"
 
 
 def describe(exc: BaseException) -> str:
@@ -47,6 +71,8 @@ def describe(exc: BaseException) -> str:
     text = " ".join(f"{type(exc).__name__}: {exc}".split()).rstrip(": ")
     traceback = exc.__traceback__
     while traceback is not None and traceback.tb_next is not None:
+        if traceback.tb_next.tb_frame.f_code.co_filename == __file__:
+            break  # the wrapper of sys.exit is not the place
         traceback = traceback.tb_next
     if traceback is not None:
         code = traceback.tb_frame.f_code
@@ -59,12 +85,6 @@ def _uncaught() -> BaseException | None:
     return exc if isinstance(exc, BaseException) else None
 
 
-def _unhandled(exc: BaseException) -> bool:
-    """Whether the outermost frame that the exception reached stopped right there."""
-    traceback = exc.__traceback__
-    return traceback is not None and traceback.tb_frame.f_lasti == traceback.tb_lasti
-
-
 def _wrap_exit() -> None:
     original = sys.exit
 
@@ -72,9 +92,10 @@ def _wrap_exit() -> None:
         try:
             original(status)  # type: ignore[arg-type]
         except SystemExit as exc:
-            if threading.current_thread() is threading.main_thread():
-                ExitWatch._exit = exc
-            raise
+            # Threads end silently with SystemExit itself, not with a subclass.
+            if threading.current_thread() is not threading.main_thread():
+                raise
+            raise _Exit(*exc.args) from None
 
     exit.__doc__ = original.__doc__
     sys.exit = exit

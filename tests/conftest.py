@@ -21,10 +21,12 @@ PROGRAMS = Path(__file__).parent / "programs"
 # What a program needs to run; nothing else of the caller's environment gets into it.
 _KEPT_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR")
 
+_READERS = ("duckdb", "ipykernel", "nbclient", "pandas", "polars")
+
 _GROUPS: dict[str, Callable[[], bool]] = {
     "torch": lambda: importlib.util.find_spec("torch") is not None,
     "peers": lambda: bool(os.environ.get("EXPMAN_RS_PYTHON")),
-    "interop": lambda: all(map(importlib.util.find_spec, ("duckdb", "pandas", "polars"))),
+    "interop": lambda: all(map(importlib.util.find_spec, _READERS)),
     "root": lambda: os.geteuid() == 0,
 }
 

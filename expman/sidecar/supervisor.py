@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from typing import Protocol
 
+from expman.interpreter import writer_command, writer_environment
 from expman.transport import segment
 from expman.transport.address import revive_address
 
@@ -30,12 +31,6 @@ LONGEST_PAUSE_S = 10.0
 ANOTHER_SERVES = 3
 """Exit code of a writer whose address another writer serves."""
 _log = logging.getLogger("expman")
-# The package's own directory comes last on the path: a trainer may have found expman by a
-# path that the child does not know, and `-P` keeps modules of the working directory out.
-_CODE = (
-    "import sys; sys.path.append(sys.argv.pop(1)); "
-    "from expman.writer.main import main; sys.exit(main())"
-)
 
 
 class LaneWatch(Protocol):
@@ -91,11 +86,10 @@ class Supervisor:
         self._thread.start()
 
     def _spawn(self) -> subprocess.Popen[bytes] | None:
-        package_root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        command = [sys.executable or "python3", "-P", "-c", _CODE, package_root]
         try:
             return subprocess.Popen(  # a session of its own: not reached by the terminal's signals
-                [*command, "serve", "--address", str(self._address)],
+                writer_command("serve", "--address", str(self._address)),
+                env=writer_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

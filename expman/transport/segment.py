@@ -128,6 +128,7 @@ class Segment:
         self.place = place
         self.name = name
         self._shm: shared_memory.SharedMemory | None = None
+        _keep_off_streams()
         if place == SHM:
             self._shm = _shared_memory(name, size)
             self.fd = self._shm._fd  # type: ignore[attr-defined]
@@ -195,6 +196,17 @@ class Segment:
         elif self.fd >= 0:
             os.close(self.fd)
         self.fd = -1
+
+
+def _keep_off_streams() -> None:
+    """Puts /dev/null where a standard stream is closed, for this process only.
+
+    A segment, or the duplicate that each mapping keeps, would get the stream's number, and
+    what a library writes to number 2 would land in shared memory.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        continue
+    os.close(fd)
 
 
 def create(place: str, name: str, size: int) -> Segment:

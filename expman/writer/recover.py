@@ -6,12 +6,12 @@ import datetime
 import hashlib
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 
 from expman.errors import ExpmanError, StorageError
+from expman.interpreter import writer_command, writer_environment
 from expman.models import LogLevel, RunMetadata, RunStatus
 from expman.storage.runlog import RunLog
 from expman.storage.vectors import VectorStore
@@ -120,13 +120,9 @@ def _scan(base_dir: str) -> None:
     )
     if not found:
         return
-    package_root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    code = (
-        "import sys; sys.path.append(sys.argv.pop(1)); "
-        "from expman.writer.main import main; sys.exit(main())"
-    )
     subprocess.Popen(
-        [sys.executable, "-P", "-c", code, package_root, "recover", base_dir],
+        writer_command("recover", base_dir),
+        env=writer_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

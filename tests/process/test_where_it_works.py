@@ -1,0 +1,182 @@
+"""Logging works wherever Python code runs, and the writer finds what the trainer has."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+import venv
+import zipapp
+from pathlib import Path
+
+import pytest
+from process.runs import only_run, read_rows, run_yaml
+
+PROGRAM = Path(__file__).parents[1] / "programs" / "log_three_rows.py"
+TRAP = """import os
+with open({mark!r}, "a") as mark:
+    mark.write(f"{{__file__}} in {{os.getpid()}}\\n")
+raise RuntimeError(f"{{__file__}} was imported")
+"""
+
+
+def package_root(name: str) -> str:
+    """The directory that a package is imported from."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return str(Path(spec.origin).parents[1])
+
+
+def check_run(base: Path) -> None:
+    """The three rows are there, and the first writer wrote them."""
+    run_dir = only_run(base)
+    run = run_yaml(run_dir)
+    assert ("FINISHED", 0) == (run["status"], run["writer_restarts"])
+    assert [0, 1, 2] == read_rows(run_dir)["n"].to_pylist()
+
+
+@pytest.fixture
+def traps(tmp_path: Path):
+    """Makes a directory of modules that must not be imported; at the end none has been."""
+    mark = tmp_path / "imported"
+
+    def make(directory: Path, *names: str) -> Path:
+        directory.mkdir(exist_ok=True)
+        for name in names:
+            (directory / f"{name}.py").write_text(TRAP.format(mark=str(mark)))
+        return directory
+
+    yield make
+    assert not mark.exists(), mark.read_text()
+
+
+@pytest.fixture
+def bare_python(tmp_path: Path) -> str:
+    """An interpreter without any package."""
+    venv.create(tmp_path / "bare", symlinks=True)
+    return str(tmp_path / "bare" / "bin" / "python")
+
+
+@pytest.mark.parametrize("options", ["", "-P", "-I", "-Es", "-OO", "-Werror", "-Xdev"])
+def test_script_without_guard(program, run_base: Path, options: str) -> None:
+    """A script needs no `__main__` guard, whatever the interpreter's options."""
+    command = [options, str(PROGRAM)] if options else [str(PROGRAM)]
+    trainer = program(command, run_base)
+    assert "logged\n" == trainer.succeed()
+    assert "" == trainer.stderr
+    check_run(run_base)
+
+
+def test_code_on_the_command_line(program, run_base: Path) -> None:
+    """`python -c` works."""
+    program(["-c", PROGRAM.read_text()], run_base).succeed()
+    check_run(run_base)
+
+
+def test_code_from_standard_input(program, run_base: Path) -> None:
+    """`python - < script` works."""
+    trainer = program(["-"], run_base)
+    trainer.send_line(PROGRAM.read_text())
+    trainer.close_stdin()
+    trainer.succeed()
+    check_run(run_base)
+
+
+@pytest.mark.interop
+def test_notebook(program, run_base: Path, tmp_path: Path) -> None:
+    """A notebook's cells can log."""
+    places = {name: str(tmp_path / name) for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "HOME")}
+    assert "logged\n" == program("log_in_notebook.py", run_base, env=places).succeed()
+    check_run(run_base)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_daemonic_child(program, run_base: Path, method: str) -> None:
+    """A daemonic child of multiprocessing can own a run."""
+    program("log_in_child.py", run_base, method).succeed()
+    check_run(run_base)
+
+
+def test_removed_working_directory(program, run_base: Path) -> None:
+    """A trainer whose working directory is gone can log to an absolute path."""
+    program("log_without_directory.py", run_base).succeed()
+    check_run(run_base)
+
+
+@pytest.mark.parametrize("name", ["log_three_rows.py", "log_with_stray_output.py"])
+def test_closed_standard_streams(program, run_base: Path, name: str) -> None:
+    """Standard streams may be closed; what goes to their numbers does not reach shared memory."""
+    script = 'exec "$0" "$@" <&- >&- 2>&-'
+    program(
+        ["-c", script, sys.executable, str(PROGRAM.parent / name)], run_base, python="/bin/sh"
+    ).succeed()
+    check_run(run_base)
+
+
+def test_modules_of_the_working_directory(program, run_base: Path, tmp_path: Path, traps) -> None:
+    """The writer imports nothing that happens to lie in the working directory."""
+    cwd = traps(tmp_path / "cwd", "expman", "yaml", "pyarrow", "msgspec", "argparse", "random")
+    program("log_three_rows.py", run_base, cwd=cwd).succeed()
+    check_run(run_base)
+
+
+@pytest.mark.parametrize("path", [".", ":", "{cwd}"])
+def test_working_directory_on_the_path(
+    program, run_base: Path, tmp_path: Path, traps, path: str
+) -> None:
+    """Not even if PYTHONPATH names the working directory."""
+    cwd = traps(tmp_path / "cwd", "yaml", "pyarrow", "gc")
+    env = {"PYTHONPATH": path.format(cwd=cwd)}
+    program("log_three_rows.py", run_base, cwd=cwd, env=env).succeed()
+    check_run(run_base)
+
+
+def test_modules_beside_the_script(program, run_base: Path, tmp_path: Path, traps) -> None:
+    """The writer imports nothing that happens to lie beside the trainer's script."""
+    beside = traps(tmp_path / "scripts", "yaml", "pyarrow")
+    shutil.copy(PROGRAM, beside)
+    program([str(beside / PROGRAM.name)], run_base).succeed()
+    check_run(run_base)
+
+
+def test_isolated_trainer(program, run_base: Path, tmp_path: Path, traps) -> None:
+    """The writer of a trainer that ignores PYTHONPATH ignores it, too."""
+    path = traps(tmp_path / "path", "expman", "yaml", "pyarrow", "msgspec")
+    program(["-I", str(PROGRAM)], run_base, env={"PYTHONPATH": str(path)}).succeed()
+    check_run(run_base)
+
+
+def test_packages_from_pythonpath_only(program, run_base: Path, bare_python: str) -> None:
+    """Everything may come from PYTHONPATH."""
+    path = ":".join([package_root("expman"), package_root("pyarrow")])
+    program(PROGRAM.name, run_base, python=bare_python, env={"PYTHONPATH": path}).succeed()
+    check_run(run_base)
+
+
+def test_packages_from_sys_path_only(program, run_base: Path, bare_python: str) -> None:
+    """Everything may come from directories that the trainer itself put on its path."""
+    code = f"import sys; sys.path += {[package_root('expman'), package_root('pyarrow')]!r}\n"
+    program(["-c", code + PROGRAM.read_text()], run_base, python=bare_python).succeed()
+    check_run(run_base)
+
+
+def test_writer_has_the_trainers_expman(program, run_base: Path, tmp_path: Path, traps) -> None:
+    """If several are installed, the writer runs the same expman as the trainer."""
+    other = traps(tmp_path / "other", "expman")
+    code = f"import sys; sys.path.insert(0, {package_root('expman')!r})\n"
+    env = {"PYTHONPATH": str(other)}
+    program(["-c", code + PROGRAM.read_text()], run_base, env=env).succeed()
+    check_run(run_base)
+
+
+def test_zipped_application(program, run_base: Path, tmp_path: Path) -> None:
+    """expman may be in the zip file that the trainer runs from."""
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(package_root("expman"), "expman"), source / "expman", ignore=ignored)
+    shutil.copy(PROGRAM, source / "__main__.py")
+    zipapp.create_archive(source, tmp_path / "app.pyz")
+    shutil.rmtree(source)
+    program([str(tmp_path / "app.pyz")], run_base).succeed()
+    check_run(run_base)

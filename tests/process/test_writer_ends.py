@@ -1,0 +1,129 @@
+"""The writer process: when it ends, what it leaves, and what it costs while nothing is logged."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from process.runs import (
+    DEADLINE_S,
+    Writer,
+    is_running,
+    read_rows,
+    run_yaml,
+    segments_of,
+    wait_for_end,
+    wait_until,
+    writer_of,
+)
+
+END_DEADLINE_S = 10.0
+IDLE_S = 3.0
+MOST_IDLE_CPU = 0.03
+
+
+def start(program, run_base: Path):  # type: ignore[no-untyped-def]
+    """A trainer that has logged three rows, its run's directory, its writer."""
+    trainer = program("log_and_wait.py", run_base)
+    run_dir = Path(trainer.read_line())
+    trainer.send_line("log 3")
+    trainer.expect_line("logged")
+    return trainer, run_dir, writer_of(trainer.pid)
+
+
+def check_gone(writer: Writer) -> None:
+    """The writer ends by itself and nothing is left in shared memory."""
+    wait_until(lambda: not is_running(writer.pid), "the end of the writer", END_DEADLINE_S)
+    assert [] == segments_of(writer)
+
+
+def rows_in_files(run_dir: Path) -> int:
+    """Rows of the Parquet file and the live tail."""
+    rows = read_rows(run_dir).num_rows if (run_dir / "vectors.parquet").exists() else 0
+    for path in run_dir.glob("vectors-*.arrow"):
+        try:
+            with pa.ipc.open_stream(path.read_bytes()) as stream:
+                rows += sum(batch.num_rows for batch in stream)
+        except (pa.ArrowInvalid, OSError):
+            pass  # brought into the Parquet file just now, or not begun yet
+    return rows
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has used (proc(5): utime and stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_writer_ends_after_close(program, run_base: Path) -> None:
+    """close() ends the writer though the trainer goes on."""
+    trainer, run_dir, writer = start(program, run_base)
+    trainer.send_line("close")
+    trainer.expect_line("closed")
+    check_gone(writer)
+    assert "FINISHED" == run_yaml(run_dir)["status"]
+    assert trainer.running()
+    trainer.close_stdin()
+    trainer.succeed()
+
+
+@pytest.mark.parametrize(
+    ("word", "exit_status", "status", "reason"),
+    [
+        ("return", 0, "FINISHED", None),
+        ("raise", 1, "FAILED", "ArithmeticError: the loss is not a number"),
+        ("exit 3", 3, "FAILED", "sys.exit(3)"),
+    ],
+)
+def test_writer_ends_with_the_program(
+    program, run_base: Path, word: str, exit_status: int, status: str, reason: str | None
+) -> None:
+    """The program's end, an uncaught exception or an exit status ends the run and the writer."""
+    trainer, run_dir, writer = start(program, run_base)
+    trainer.send_line(word)
+    assert exit_status == trainer.wait()
+    check_gone(writer)
+    run = run_yaml(run_dir)
+    assert status == run["status"]
+    assert (run["reason"] or "").startswith(reason or "")
+    assert [0, 1, 2] == read_rows(run_dir)["n"].to_pylist()
+
+
+@pytest.mark.parametrize("number", [9, 15])
+def test_writer_ends_after_a_kill(program, run_base: Path, number: int) -> None:
+    """The writer outlives a killed trainer just long enough to finish the run."""
+    trainer, run_dir, writer = start(program, run_base)
+    trainer.send_signal(number)
+    assert -number == trainer.wait()
+    assert "CRASHED" == wait_for_end(run_dir)["status"]
+    check_gone(writer)
+    assert [0, 1, 2] == read_rows(run_dir)["n"].to_pylist()
+
+
+def test_idle_writer_costs_little(program, run_base: Path) -> None:
+    """A writer whose trainer logs nothing uses hardly any processor time."""
+    _, run_dir, writer = start(program, run_base)
+    wait_until((run_dir / "vectors.parquet").exists, "the first vectors.parquet")
+    used_s, begin = cpu_s(writer.pid), time.monotonic()
+    time.sleep(IDLE_S)
+    share = (cpu_s(writer.pid) - used_s) / (time.monotonic() - begin)
+    print(f"idle: {share:.2%} of a core")
+    assert share < MOST_IDLE_CPU
+
+
+def test_rows_reach_a_file_soon(program, run_base: Path) -> None:
+    """A row that nobody flushes is in a file before long."""
+    trainer, run_dir, _ = start(program, run_base)
+    wait_until(lambda: rows_in_files(run_dir) == 3, "the first rows")
+    delays_s = []
+    for number in range(4, 9):
+        trainer.send_line("log 1")
+        trainer.expect_line("logged")
+        begin = time.monotonic()
+        wait_until(lambda number=number: rows_in_files(run_dir) >= number, "the row", DEADLINE_S)
+        delays_s.append(time.monotonic() - begin)
+    print(f"median delivery: {statistics.median(delays_s):.2f} s")
