@@ -22,6 +22,7 @@ __all__ = [
     "Columns",
     "Kind",
     "Warn",
+    "columns_metadata",
     "safe_text",
 ]
 

@@ -30,6 +30,7 @@ __all__ = [
     "decode_many",
     "decode_one",
     "encode",
+    "wire_params",
 ]
 
 VECTOR, SCHEMA, SCALAR, PARAMS, LOG, ARTIFACT, FLUSH, DROP, SENTINEL = range(1, 10)
