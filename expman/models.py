@@ -21,6 +21,7 @@ __all__ = [
     "RunStatus",
     "VectorRow",
     "check_name",
+    "safe_text",
 ]
 
 MetricValue: TypeAlias = float | int | bool | str
@@ -278,3 +279,15 @@ def _tags(value: object) -> tuple[str, ...]:
 def _check_count(setting: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(setting, value, f"must be a whole number of at least {least}")
+
+
+def safe_text(text: str) -> str:
+    """The text as UTF-8 can hold it: lone surrogates become `\\udc80`-like escapes.
+
+    Names of files that are no UTF-8 have such surrogates, and so have messages with them.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text

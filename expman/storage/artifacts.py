@@ -17,6 +17,7 @@ import stat
 from collections.abc import Iterator
 
 from expman.faults import reach
+from expman.models import safe_text
 from expman.storage.paths import ARTIFACTS, STAGING, TEMP_PREFIX, storage_error, write_all
 
 __all__ = ["artifact_target", "is_there", "snapshot", "staging_dir", "store"]
@@ -39,6 +40,8 @@ def artifact_target(path: str, name: str | None = None) -> str:
     chosen = path if name is None else name
     if name is not None and os.path.isabs(name):
         raise ValueError(f"artifact name {name!r} must not be an absolute path")
+    if safe_text(path) != path or safe_text(chosen) != chosen:
+        raise ValueError(f"artifact {path!r}: names that are no UTF-8 are not supported; rename it")
     if "\0" in chosen:
         raise ValueError(f"artifact name {chosen!r} must not contain NUL")
     if os.path.isabs(chosen):

@@ -17,8 +17,7 @@ import msgspec
 import yaml
 
 from expman.errors import StorageError
-from expman.models import ExperimentMetadata, RunMetadata
-from expman.storage.columns import safe_text
+from expman.models import ExperimentMetadata, RunMetadata, safe_text
 from expman.storage.paths import (
     CONFIG_YAML,
     EXPERIMENT_YAML,
@@ -75,6 +74,7 @@ def _text(dumper: Any, value: str) -> yaml.ScalarNode:
 
 
 _Plain.add_representer(float, _float)
+_Plain.add_representer(str, _text)
 _Plain.add_multi_representer(str, _text)
 
 
