@@ -237,6 +237,8 @@ class LoggingEngine:
         """
         from expman.storage import artifacts
 
+        if self._ended:  # before a snapshot is made that nobody would store
+            raise RunClosedError(self.run_dir)
         source = os.fsdecode(path)
         target = artifacts.artifact_target(source, name)
         staged = artifacts.snapshot(source, artifacts.staging_dir(self.run_dir))
