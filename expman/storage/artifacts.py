@@ -20,7 +20,7 @@ from expman.faults import reach
 from expman.models import safe_text
 from expman.storage.paths import ARTIFACTS, STAGING, TEMP_PREFIX, storage_error, write_all
 
-__all__ = ["artifact_target", "is_there", "snapshot", "staging_dir", "store"]
+__all__ = ["artifact_target", "is_there", "remove_staging", "snapshot", "staging_dir", "store"]
 
 FICLONE = 0x40049409
 CHUNK_BYTES = 1024 * 1024
@@ -125,6 +125,12 @@ def _snapshot_file(source: str, staged: str) -> None:
     finally:
         os.close(source_fd)
     os.link(os.path.realpath(source), staged)
+
+
+def remove_staging(run_dir: str) -> None:
+    """Removes the staging directory, unless it has a snapshot that could not be stored."""
+    with contextlib.suppress(OSError):
+        os.rmdir(staging_dir(run_dir))
 
 
 def store(source: str, run_dir: str, target: str) -> list[str]:
