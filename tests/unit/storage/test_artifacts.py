@@ -279,3 +279,13 @@ def test_trouble_leaves_the_old_artifact(
     assert b"weights" == (run_dir / "artifacts/model.bin").read_bytes()
     keep(staged, run_dir, "model.bin")
     assert b"better weights" == (run_dir / "artifacts/model.bin").read_bytes()
+
+
+def test_staging_is_removed_only_if_it_is_empty(source: Path, run_dir: Path) -> None:
+    """A snapshot that could not be stored is kept: it may be all that is left of the file."""
+    artifacts.remove_staging(str(run_dir))
+    staged = take(source, run_dir)
+    artifacts.remove_staging(str(run_dir))
+    keep(staged, run_dir, "model.bin")
+    artifacts.remove_staging(str(run_dir))
+    assert ["artifacts"] == os.listdir(run_dir)
