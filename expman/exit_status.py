@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import NoReturn
+from collections import deque
+from collections.abc import Iterator
+from types import FrameType
+from typing import ClassVar, NamedTuple, NoReturn
 
 __all__ = ["ExitWatch", "describe"]
 
 _MAX_REASON = 400
+# What a frame ends with, or stands at, that an exception did not end.
+_ORDERLY = ("RETURN_VALUE", "RETURN_CONST", "YIELD_VALUE")
+
+
+class _Exit(NamedTuple):
+    code: object
+    frames: list[FrameType]  # from the caller of sys.exit outwards
 
 
 class ExitWatch:
@@ -17,11 +27,14 @@ class ExitWatch:
 
     The interpreter keeps an uncaught exception in `sys.last_exc` (`sys.last_value` before
     3.12), but forgets a SystemExit before exit handlers run. So `sys.exit` is wrapped once
-    and its latest exception kept: if the frame that it reached last never went on, it was
-    not caught. `raise SystemExit(n)` without `sys.exit` cannot be seen.
+    and remembers the frames that it was called in: whoever catches its exception goes on, and
+    ends with a return at last; a frame that stands elsewhere was ended by the exception. (Its
+    traceback does not tell: before 3.12 nothing is added to it on the way out.) The latest few
+    are kept, because one may be caught while another passes. `raise SystemExit(n)` without
+    `sys.exit` cannot be seen.
     """
 
-    _exit: SystemExit | None = None
+    _exits: ClassVar[deque[_Exit]] = deque(maxlen=4)
     _wrapped = False
 
     def __init__(self) -> None:
@@ -35,11 +48,13 @@ class ExitWatch:
         exc = _uncaught()
         if exc is not None and exc is not self._before:
             return describe(exc)
-        leaving = ExitWatch._exit
-        if leaving is None or leaving.code in (None, 0, False) or not _unhandled(leaving):
-            return None
-        code = leaving.code
-        return f"sys.exit({code})" if isinstance(code, int) else f"sys.exit: {code}"
+        for code, frames in reversed(ExitWatch._exits):
+            if any(map(_went_on, frames)):
+                continue
+            if isinstance(code, int | None):
+                return f"sys.exit({code})" if code else None
+            return f"sys.exit: {code}"
+        return None
 
 
 def describe(exc: BaseException) -> str:
@@ -59,22 +74,27 @@ def _uncaught() -> BaseException | None:
     return exc if isinstance(exc, BaseException) else None
 
 
-def _unhandled(exc: BaseException) -> bool:
-    """Whether the outermost frame that the exception reached stopped right there."""
-    traceback = exc.__traceback__
-    return traceback is not None and traceback.tb_frame.f_lasti == traceback.tb_lasti
+def _went_on(frame: FrameType) -> bool:
+    """Whether a frame has returned, or a generator has yielded."""
+    from opcode import opname
+
+    at = frame.f_lasti
+    return at >= 0 and opname[frame.f_code.co_code[at]] in _ORDERLY
 
 
 def _wrap_exit() -> None:
     original = sys.exit
 
     def exit(status: object = None, /) -> NoReturn:
-        try:
-            original(status)  # type: ignore[arg-type]
-        except SystemExit as exc:
-            if threading.current_thread() is threading.main_thread():
-                ExitWatch._exit = exc
-            raise
+        if threading.current_thread() is threading.main_thread():
+            ExitWatch._exits.append(_Exit(status, list(_frames(sys._getframe(1)))))
+        original(status)  # type: ignore[arg-type]
 
     exit.__doc__ = original.__doc__
     sys.exit = exit
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
