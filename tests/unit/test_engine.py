@@ -317,7 +317,7 @@ def test_text_with_lone_surrogates_is_kept_as_escapes(start: Start) -> None:
 
 
 def test_artifacts(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files and directories, by relative and absolute path and by name, as they were at the call."""
+    """Files and directories, by relative and absolute path and by name, as they were then."""
     monkeypatch.chdir(tmp_path)
     Path("out").mkdir()
     Path("out/model.bin").write_bytes(b"weights")
@@ -444,12 +444,13 @@ def test_nothing_can_be_logged_after_close(start: Start, tmp_path: Path) -> None
 def test_an_exception_makes_it_failed(start: Start) -> None:
     """The reason is one line: type, message, place. The exception goes on."""
     engine = start()
+    engine.log_vector({"loss": math.nan}, 0)
     with pytest.raises(ArithmeticError), engine:
-        engine.log_vector({"loss": math.nan}, 0)
         raise ArithmeticError("the loss is\nnot a number")
     found = run_yaml(engine.run_dir)
     assert "FAILED" == found["status"]
-    assert found["reason"].startswith("ArithmeticError: the loss is not a number (at test_engine.py")
+    expected = "ArithmeticError: the loss is not a number (at test_engine.py:"
+    assert found["reason"].startswith(expected)
     assert [f"[ERROR] run FAILED: {found['reason']}"] == log_lines(engine.run_dir)
     assert 1 == len(rows(engine.run_dir))
 
