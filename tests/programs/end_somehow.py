@@ -36,13 +36,6 @@ def caught_exit_then_fail() -> None:
     fail()
 
 
-def caught_failure() -> None:
-    try:
-        fail()
-    except ValueError:
-        pass
-
-
 def exit_in_thread() -> None:
     thread = threading.Thread(target=sys.exit, args=(3,))
     thread.start()
@@ -108,11 +101,9 @@ WAYS = {
     "interrupt": interrupt,
     "exit-3": lambda: sys.exit(3),
     "exit-0": lambda: sys.exit(0),
-    "exit-none": sys.exit,
     "exit-text": lambda: sys.exit("no data"),
     "caught-exit": caught_exit,
     "caught-exit-then-exception": caught_exit_then_fail,
-    "caught-exception": caught_failure,
     "exit-in-thread": exit_in_thread,
     "exit-from-except": exit_from_except,
     "exit-through-finally": exit_through_finally,
