@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from unit.storage.storage_model import metric_of, same, tables
 
+from expman.storage import vectors
 from expman.storage.columns import columns_metadata
 from expman.storage.vectors import RESERVED_COLUMNS, RowBlock, VectorStore
 
+MAX_BATCH_ROWS = vectors.MAX_BATCH_ROWS
 Value = bool | int | float | str | None
 Logged = tuple[str, int, int | None, dict[str, Value]]
 
@@ -62,6 +64,7 @@ class Storage(RuleBasedStateMachine):
         self.rewrite: Any = None
 
     def teardown(self) -> None:
+        vectors.MAX_BATCH_ROWS = MAX_BATCH_ROWS
         self.store.close()
         self.store = VectorStore(str(self.path))
         for row in self.logged[self.written :]:
@@ -72,8 +75,10 @@ class Storage(RuleBasedStateMachine):
         assert [] == list(self.path.glob("vectors-*.arrow"))
         self.directory.cleanup()
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(batch_rows=st.sampled_from([1, 6, 2**16]))
+    def open(self, batch_rows: int) -> None:
+        """Small batches divide what is written together."""
+        vectors.MAX_BATCH_ROWS = batch_rows
         self.store = VectorStore(str(self.path))
 
     @rule(rows=rows_of_one_schema(), producer=producers)
