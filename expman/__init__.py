@@ -10,9 +10,20 @@ Importing it starts nothing and imports neither pyarrow nor yaml.
 
 from __future__ import annotations
 
-from expman import errors
 from expman.engine import LoggingEngine, attach
-from expman.errors import *  # noqa: F403
+from expman.errors import (
+    ConfigError,
+    CorruptLaneError,
+    ExpmanError,
+    FlushError,
+    LayoutVersionError,
+    NoActiveRunError,
+    RecordTooLargeError,
+    RunClosedError,
+    RunExistsError,
+    SharedMemoryError,
+    StorageError,
+)
 from expman.experiment import (
     Experiment,
     close,
@@ -39,14 +50,25 @@ from expman.models import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConfigError",
+    "CorruptLaneError",
     "Experiment",
     "ExperimentConfig",
     "ExperimentMetadata",
+    "ExpmanError",
+    "FlushError",
+    "LayoutVersionError",
     "LogLevel",
     "LoggingEngine",
     "MetricValue",
+    "NoActiveRunError",
+    "RecordTooLargeError",
+    "RunClosedError",
+    "RunExistsError",
     "RunMetadata",
     "RunStatus",
+    "SharedMemoryError",
+    "StorageError",
     "VectorRow",
     "__version__",
     "attach",
@@ -60,7 +82,6 @@ __all__ = [
     "log_vector",
     "save_artifact",
     "warn",
-    *errors.__all__,
 ]
 
 

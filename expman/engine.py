@@ -19,7 +19,7 @@ from expman.errors import (
     SharedMemoryError,
 )
 from expman.exit_status import ExitWatch, describe
-from expman.models import ExperimentConfig, Host, LogLevel, Rank, RunStatus
+from expman.models import ExperimentConfig, Host, LogLevel, Rank, RunStatus, safe_text
 from expman.run_directory import create_run, remove_run, write_first_metadata
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
@@ -217,7 +217,7 @@ class LoggingEngine:
             ValueError: the level is none of INFO, WARN, ERROR.
             RunClosedError: after close().
         """
-        self._lane.log_message(LogLevel(str(level).upper()), str(message))
+        self._lane.log_message(LogLevel(str(level).upper()), safe_text(str(message)))
 
     def save_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> None:
         """Has the writer copy a file or a directory into `artifacts/`.
@@ -237,7 +237,9 @@ class LoggingEngine:
         """
         from expman.storage import artifacts
 
-        source = os.fspath(path)
+        if self._ended:  # before a snapshot is made that nobody would store
+            raise RunClosedError(self.run_dir)
+        source = os.fsdecode(path)
         target = artifacts.artifact_target(source, name)
         staged = artifacts.snapshot(source, artifacts.staging_dir(self.run_dir))
         self._lane.save_artifact(os.path.abspath(source), staged, target)
@@ -313,6 +315,7 @@ class LoggingEngine:
             raise ValueError("a run cannot be closed as RUNNING; use FINISHED, FAILED or CRASHED")
         if self._ended:
             return
+        reason = None if reason is None else safe_text(str(reason))
         self._ended = True
         if not self._is_owner:
             self._close_worker(final, timeout_s)

@@ -19,6 +19,8 @@ Every class carries what it is about as attributes; every message says what to d
 
 from __future__ import annotations
 
+import copyreg
+
 __all__ = [
     "ConfigError",
     "CorruptLaneError",
@@ -37,6 +39,11 @@ __all__ = [
 
 class ExpmanError(Exception):
     """Base of every error that expman raises on its own account."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # BaseException would call the class with its message; ours take other arguments, and
+        # an error that cannot be unpickled breaks the pool of workers that it was raised in.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConfigError(ExpmanError, ValueError):

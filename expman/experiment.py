@@ -162,8 +162,7 @@ def init(
 ) -> Experiment:
     """Starts a run and makes it the current one; a current run is closed first."""
     global _current
-    if _current is not None:
-        _current.close()
+    close()
     _current = Experiment(
         name,
         run_name,

@@ -20,6 +20,8 @@ __all__ = [
     "RunMetadata",
     "RunStatus",
     "VectorRow",
+    "check_name",
+    "safe_text",
 ]
 
 MetricValue: TypeAlias = float | int | bool | str
@@ -139,8 +141,8 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
         _check_count("max_buffer_bytes", self.max_buffer_bytes, MIN_BUFFER_BYTES)
         for setting in ("language", "env_path", "description", "writer", "group"):
             value = getattr(self, setting)
-            if not isinstance(value, str) and not (setting in _MAY_BE_NONE and value is None):
-                raise ConfigError(setting, value, "must be text")
+            if setting not in _MAY_BE_NONE or value is not None:
+                _check_text(setting, value)
         if self.overflow not in ("block", "drop"):
             raise ConfigError("overflow", self.overflow, 'must be "block" or "drop"')
 
@@ -236,14 +238,21 @@ def check_name(setting: str, name: object) -> None:
         raise ConfigError(setting, name, "must not contain a path separator")
     if any(ord(char) < 32 or ord(char) == 127 for char in name):
         raise ConfigError(setting, name, "must not contain NUL or other control characters")
-    try:
-        length = len(os.fsencode(name))
-    except UnicodeEncodeError:
-        raise ConfigError(setting, name, "must be valid text") from None
+    _check_text(setting, name)
+    length = len(os.fsencode(name))
     if length > MAX_NAME_BYTES:
         raise ConfigError(
             setting, name, f"must not be longer than {MAX_NAME_BYTES} bytes, is {length}"
         )
+
+
+def _check_text(setting: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise ConfigError(setting, value, "must be text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # lone surrogates: neither a record nor a file can hold them
+        raise ConfigError(setting, value, "must be valid text") from None
 
 
 def _directory(value: object) -> str:
@@ -253,6 +262,7 @@ def _directory(value: object) -> str:
         raise ConfigError("base_dir", value, "must be a path") from None
     if not isinstance(text, str) or not text or "\0" in text:
         raise ConfigError("base_dir", value, "must be a non-empty text path without NUL")
+    _check_text("base_dir", text)
     return text
 
 
@@ -262,11 +272,22 @@ def _tags(value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, tuple | list | set | frozenset):
         raise ConfigError("tags", value, "must be a list or tuple of texts")
     for tag in value:
-        if not isinstance(tag, str):
-            raise ConfigError("tags", tag, "must be a text")
+        _check_text("tags", tag)
     return tuple(sorted(value) if isinstance(value, set | frozenset) else value)
 
 
 def _check_count(setting: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(setting, value, f"must be a whole number of at least {least}")
+
+
+def safe_text(text: str) -> str:
+    """The text as UTF-8 can hold it: lone surrogates become `\\udc80`-like escapes.
+
+    Names of files that are no UTF-8 have such surrogates, and so have messages with them.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text

@@ -17,12 +17,14 @@ import stat
 from collections.abc import Iterator
 
 from expman.faults import reach
+from expman.models import safe_text
 from expman.storage.paths import ARTIFACTS, STAGING, TEMP_PREFIX, storage_error, write_all
 
-__all__ = ["artifact_target", "is_there", "snapshot", "staging_dir", "store"]
+__all__ = ["artifact_target", "is_there", "remove_staging", "snapshot", "staging_dir", "store"]
 
 FICLONE = 0x40049409
 CHUNK_BYTES = 1024 * 1024
+_LEFT_OUT = "/dev/null/left-out"
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -39,6 +41,8 @@ def artifact_target(path: str, name: str | None = None) -> str:
     chosen = path if name is None else name
     if name is not None and os.path.isabs(name):
         raise ValueError(f"artifact name {name!r} must not be an absolute path")
+    if safe_text(path) != path or safe_text(chosen) != chosen:
+        raise ValueError(f"artifact {path!r}: names that are no UTF-8 are not supported; rename it")
     if "\0" in chosen:
         raise ValueError(f"artifact name {chosen!r} must not contain NUL")
     if os.path.isabs(chosen):
@@ -91,16 +95,15 @@ def snapshot(source: str, staging: str) -> str | None:
 
 
 def _snapshot_tree(source: str, staged: str) -> None:
-    for directory, _, files in os.walk(source, onerror=_raise):
+    for directory, folders, files in os.walk(source, onerror=_raise):
         target = os.path.normpath(os.path.join(staged, os.path.relpath(directory, source)))
         os.mkdir(target, 0o700)
-        for name in files:
+        for name in [*files, *folders]:
             path = os.path.join(directory, name)
-            # Links and special files stay out; `store` says so, from its own look at them.
-            if stat.S_ISREG(os.lstat(path).st_mode):
+            if os.path.isfile(path):
                 _snapshot_file(path, os.path.join(target, name))
-            elif os.path.isfile(path):
-                _snapshot_file(os.path.realpath(path), os.path.join(target, name))
+            elif name in files or os.path.islink(path):
+                os.symlink(_LEFT_OUT, os.path.join(target, name))  # `store` tells the user
 
 
 def _raise(exc: OSError) -> None:
@@ -122,6 +125,12 @@ def _snapshot_file(source: str, staged: str) -> None:
     finally:
         os.close(source_fd)
     os.link(os.path.realpath(source), staged)
+
+
+def remove_staging(run_dir: str) -> None:
+    """Removes the staging directory, unless it has a snapshot that could not be stored."""
+    with contextlib.suppress(OSError):
+        os.rmdir(staging_dir(run_dir))
 
 
 def store(source: str, run_dir: str, target: str) -> list[str]:
@@ -152,7 +161,7 @@ def store(source: str, run_dir: str, target: str) -> list[str]:
     warnings: list[str] = []
     try:
         if os.path.isdir(source):
-            for directory, files in _walk(source, warnings):
+            for directory, files in _walk(source, target, warnings):
                 folder = [] if directory == "." else directory.split("/")
                 with _open_dir(run_dir, [*parts, *folder]) as dir_fd:
                     for name in files:
@@ -174,9 +183,10 @@ def is_there(source: str) -> bool:
     return os.access(source, os.R_OK)
 
 
-def _walk(source: str, warnings: list[str]) -> Iterator[tuple[str, list[str]]]:
+def _walk(source: str, target: str, warnings: list[str]) -> Iterator[tuple[str, list[str]]]:
     """The directories of a tree with their files; links to directories are not followed."""
     for directory, folders, files in os.walk(source, onerror=_raise):
+        below = os.path.relpath(directory, source)
         kept = []
         for name in [*files, *folders]:
             path = os.path.join(directory, name)
@@ -185,8 +195,9 @@ def _walk(source: str, warnings: list[str]) -> Iterator[tuple[str, list[str]]]:
             if os.path.isfile(path):
                 kept.append(name)
             else:
-                warnings.append(f"artifact {path} was left out: no regular file or a link to none")
-        yield os.path.relpath(directory, source), kept
+                shown = os.path.normpath(os.path.join(target, below, name))
+                warnings.append(f"artifact {shown} was left out: no regular file or a link to none")
+        yield below, kept
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from enum import IntEnum
 
 import pyarrow as pa
 
+from expman.models import safe_text
+
 __all__ = [
     "COLUMNS_KEY",
     "EXACT_INT",
@@ -22,7 +24,7 @@ __all__ = [
     "Columns",
     "Kind",
     "Warn",
-    "safe_text",
+    "columns_metadata",
 ]
 
 COLUMNS_KEY = b"expman.columns"
@@ -141,12 +143,3 @@ def columns_metadata(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def safe_text(text: str) -> str:
-    """The text as UTF-8 can hold it: lone surrogates become `\\udc80`-like escapes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace").decode()
-    return text

@@ -9,8 +9,8 @@ from typing import TypeGuard
 import msgspec
 import pyarrow as pa
 
-from expman.models import MetricValue
-from expman.storage.columns import EXACT_INT, FIXED_FIELDS, Columns, Kind, Warn, safe_text
+from expman.models import MetricValue, safe_text
+from expman.storage.columns import EXACT_INT, FIXED_FIELDS, Columns, Kind, Warn
 
 __all__ = ["RowBlock", "build_columns", "trim"]
 

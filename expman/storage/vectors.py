@@ -16,8 +16,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from expman.faults import reach
-from expman.models import MetricValue
-from expman.storage.columns import RESERVED_COLUMNS, Columns, safe_text
+from expman.models import MetricValue, safe_text
+from expman.storage.columns import RESERVED_COLUMNS, Columns
 from expman.storage.paths import (
     VECTORS_PARQUET,
     fsync_dir,

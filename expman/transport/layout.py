@@ -68,6 +68,7 @@ __all__ = [
     "MAGIC_LANE",
     "MAGIC_TERM",
     "TERM_ENTRIES",
+    "data_offset",
     "index_entries",
 ]
 

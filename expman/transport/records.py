@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from expman.models import Host, LogLevel, MetricValue, Rank, RunStatus
+from expman.models import Host, LogLevel, MetricValue, Rank, RunStatus, safe_text
 from expman.transport.values import PlainValue, scalar_hook
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "decode_many",
     "decode_one",
     "encode",
+    "wire_params",
 ]
 
 VECTOR, SCHEMA, SCALAR, PARAMS, LOG, ARTIFACT, FLUSH, DROP, SENTINEL = range(1, 10)
@@ -143,8 +144,10 @@ def wire_params(value: PlainValue) -> object:
     """Parameters for the wire: dates and integers beyond 64 bits travel as extensions."""
     ext = msgspec.msgpack.Ext
     match value:
-        case bool() | float() | str() | None:
+        case bool() | float() | None:
             return value
+        case str():
+            return safe_text(value)
         case int():
             fits = -(2**63) <= value < 2**64
             return value if fits else ext(_BIG_INT, hex(value).encode())
@@ -154,7 +157,7 @@ def wire_params(value: PlainValue) -> object:
             return ext(_DATE, value.isoformat().encode())
         case list():
             return [wire_params(item) for item in value]
-    return {key: wire_params(item) for key, item in value.items()}
+    return {safe_text(key): wire_params(item) for key, item in value.items()}
 
 
 def _read_extension(code: int, data: memoryview) -> object:

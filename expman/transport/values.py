@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from expman.models import MetricValue
+from expman.models import MetricValue, safe_text
 
 __all__ = [
     "RESERVED_COLUMNS",
@@ -90,6 +90,8 @@ def plain_metric(key: str, value: object) -> MetricValue:
             return float(plain)
         except OverflowError:
             return math.inf if plain > 0 else -math.inf
+    if type(plain) is str:
+        return safe_text(plain)
     return plain  # type: ignore[return-value]
 
 
@@ -127,7 +129,7 @@ def check_key(key: object) -> str:
             f"metric name {key!r} is a column of every run; choose another "
             f"(reserved: {', '.join(sorted(RESERVED_COLUMNS))})"
         )
-    return str.__str__(key)
+    return safe_text(str.__str__(key))
 
 
 def plain_step(step: object) -> int | None:

@@ -376,6 +376,7 @@ class RunFiles:
         self._rewrite = None
         self.commit(sync=True)
         self._store.finish()
+        artifacts.remove_staging(self.run_dir)
         for warning in self._store.take_warnings():
             self.note(LogLevel.WARN, warning)
         meta = self._meta

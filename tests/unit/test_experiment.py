@@ -1,0 +1,257 @@
+"""Experiment, init() and the functions of the module: the names that expman-rs users know."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_files import log_lines, params, rows, run_yaml
+
+import expman
+from expman import Experiment, NoActiveRunError, RunClosedError, RunStatus
+
+
+@pytest.fixture(autouse=True)
+def no_current_run() -> Iterator[None]:
+    """No test leaves a current run to the next one."""
+    yield
+    expman.close()
+
+
+@pytest.fixture
+def base(run_base: Path) -> str:
+    return str(run_base)
+
+
+# The public surface of the Python package of expman-rs 0.5.3: names in order, with defaults.
+NEEDED = inspect.Parameter.empty
+OF_A_RUN = {
+    "name": NEEDED,
+    "run_name": None,
+    "base_dir": "experiments",
+    "flush_interval_rows": 50,
+    "flush_interval_ms": 500,
+    "redirect_console": True,
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "log_params": {"params": NEEDED},
+    "log_vector": {"values": NEEDED, "step": None},
+    "log_scalar": {"key": NEEDED, "value": NEEDED},
+    "save_artifact": {"path": NEEDED},
+    "info": {"message": NEEDED},
+    "warn": {"message": NEEDED},
+    "close": {"status": "FINISHED"},
+}
+FUNCTIONS: dict[str, dict[str, Any]] = {**METHODS, "close": {}, "init": OF_A_RUN}
+
+
+def check_signature(function: Any, expected: dict[str, Any], *, but: str = "") -> None:
+    """The parameters come first, can be given by position and name, and have their defaults."""
+    actual = list(inspect.signature(function).parameters.values())
+    assert list(expected) == [p.name for p in actual[: len(expected)]]
+    for parameter in actual[: len(expected)]:
+        assert inspect.Parameter.POSITIONAL_OR_KEYWORD == parameter.kind
+        if parameter.name != but:
+            assert expected[parameter.name] == parameter.default
+    assert all(parameter.default is not NEEDED for parameter in actual[len(expected) :])
+
+
+def test_signatures_are_those_of_expman_rs(base: str) -> None:
+    """Code written for it runs unchanged, but for redirect_console, whose default does nothing."""
+    check_signature(Experiment, OF_A_RUN, but="redirect_console")
+    for name, expected in FUNCTIONS.items():
+        check_signature(getattr(expman, name), expected, but="redirect_console")
+    with Experiment("exp", base_dir=base) as run:
+        for name, expected in METHODS.items():
+            check_signature(getattr(run, name), expected)
+        assert isinstance(run.run_dir, str)
+        assert isinstance(run.run_name, str)
+    assert isinstance(expman.__version__, str)
+
+
+def test_a_run(base: str, tmp_path: Path) -> None:
+    """Each method does what LoggingEngine's does."""
+    source = tmp_path / "a.txt"
+    source.write_text("a")
+    run = Experiment("exp", "first", base, 10, 100, tags=["t"], description="d")
+    assert ("first", str(Path(base, "exp", "first"))) == (run.run_name, run.run_dir)
+    assert f"Experiment({run.run_dir!r})" == repr(run)
+    run.log_params(params={"lr": 0.1})
+    run.log_vector(values={"loss": 0.5}, step=0)
+    run.log_vector({"loss": 0.25})
+    run.log_scalar(key="best", value=0.25)
+    run.save_artifact(path=str(source))
+    run.info(message="one")
+    run.warn(message="two")
+    run.error("three")
+    run.flush()
+    assert 2 == run_yaml(run.run_dir)["rows_written"]
+    run.close(status="FINISHED")
+    found = run_yaml(run.run_dir)
+    assert ("FINISHED", ["t"], "d", {"best": 0.25}) == (
+        found["status"],
+        found["tags"],
+        found["description"],
+        found["scalars"],
+    )
+    assert [(0, {"loss": 0.5}), (None, {"loss": 0.25})] == rows(run.run_dir)
+    assert ["[INFO] one", "[WARN] two", "[ERROR] three"] == log_lines(run.run_dir)
+    assert {"lr": 0.1} == params(run.run_dir)
+    assert "a" == Path(run.run_dir, "artifacts", "a.txt").read_text()
+
+
+def test_settings_reach_the_engine(base: str) -> None:
+    """What Experiment takes is what ExperimentConfig gets."""
+    with Experiment("exp", "r", Path(base), 7, 8, max_buffer_bytes=2**20, overflow="drop") as run:
+        config = run.engine.config
+        assert ("exp", "r", base, 7, 8, 2**20, "drop") == (
+            config.name,
+            config.run_name,
+            config.base_dir,
+            config.flush_interval_rows,
+            config.flush_interval_ms,
+            config.max_buffer_bytes,
+            config.overflow,
+        )
+
+
+@pytest.mark.parametrize("status", ["FAILED", "crashed", RunStatus.FINISHED])
+def test_statuses_are_strings(base: str, status: str) -> None:
+    """In any case, with a reason."""
+    run = Experiment("exp", base_dir=base)
+    run.close(status, "because")
+    found = run_yaml(run.run_dir)
+    assert (status.upper(), "because") == (found["status"], found["reason"])
+    run.close("FAILED")
+    assert found == run_yaml(run.run_dir)
+
+
+def test_a_status_that_is_none(base: str) -> None:
+    """It raises, and the run goes on."""
+    with Experiment("exp", base_dir=base) as run:
+        with pytest.raises(ValueError, match="'done' is none of"):
+            run.close("done")
+        run.log_vector({"a": 1.0})
+    assert "FINISHED" == run_yaml(run.run_dir)["status"]
+
+
+def test_fail(base: str) -> None:
+    """A short way to FAILED."""
+    run = Experiment("exp", base_dir=base)
+    run.fail("no data")
+    found = run_yaml(run.run_dir)
+    assert ("FAILED", "no data") == (found["status"], found["reason"])
+    with pytest.raises(RunClosedError):
+        run.info("too late")
+
+
+def test_an_exception_in_the_block(base: str) -> None:
+    """As LoggingEngine: FAILED with the reason."""
+    run = Experiment("exp", base_dir=base)
+    with pytest.raises(ArithmeticError), run:
+        raise ArithmeticError("diverged")
+    found = run_yaml(run.run_dir)
+    assert "FAILED" == found["status"]
+    assert found["reason"].startswith("ArithmeticError: diverged (at ")
+
+
+def test_the_module_functions(base: str, tmp_path: Path) -> None:
+    """They do the same to the current run."""
+    source = tmp_path / "a.txt"
+    source.write_text("a")
+    run = expman.init("exp", base_dir=base)
+    expman.log_params(params={"lr": 0.1})
+    expman.log_vector(values={"loss": 0.5}, step=3)
+    expman.log_vector({"loss": 0.25})
+    expman.log_scalar(key="best", value=0.25)
+    expman.save_artifact(path=str(source))
+    expman.save_artifact(str(source), "b.txt")
+    expman.info("one")
+    expman.warn("two")
+    expman.error("three")
+    expman.close()
+    found = run_yaml(run.run_dir)
+    assert ("FINISHED", {"best": 0.25}) == (found["status"], found["scalars"])
+    assert [(3, {"loss": 0.5}), (None, {"loss": 0.25})] == rows(run.run_dir)
+    assert ["[INFO] one", "[WARN] two", "[ERROR] three"] == log_lines(run.run_dir)
+    assert {"lr": 0.1} == params(run.run_dir)
+    stored = Path(run.run_dir, "artifacts")
+    assert {"a.txt", "b.txt"} == {path.name for path in stored.iterdir()}
+
+
+def test_init_closes_the_run_before(base: str) -> None:
+    """One run is current at a time."""
+    first = expman.init("exp", "first", base)
+    expman.log_vector({"n": 1})
+    second = expman.init("exp", "second", base)
+    expman.log_vector({"n": 2})
+    assert "FINISHED" == run_yaml(first.run_dir)["status"]
+    expman.fail("enough")
+    found = run_yaml(second.run_dir)
+    assert ("FAILED", "enough") == (found["status"], found["reason"])
+    assert [(None, {"n": 1})] == rows(first.run_dir)
+    assert [(None, {"n": 2})] == rows(second.run_dir)
+
+
+def test_init_that_fails_leaves_no_current_run(base: str) -> None:
+    """What is logged next does not go into the run before, which has been closed."""
+    first = expman.init("exp", "first", base)
+    with pytest.raises(expman.RunExistsError):
+        expman.init("exp", "first", base)
+    assert "FINISHED" == run_yaml(first.run_dir)["status"]
+    with pytest.raises(NoActiveRunError):
+        expman.info("nowhere")
+
+
+def test_a_current_run_that_was_closed(base: str) -> None:
+    """Closing the object is as good as expman.close(); the next init() starts afresh."""
+    with expman.init("exp", "first", base):
+        expman.info("one")
+    with pytest.raises(RunClosedError, match="first"):
+        expman.info("two")
+    expman.init("exp", "second", base)
+    expman.info("three")
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("log_vector", ({"a": 1},)),
+        ("log_scalar", ("a", 1)),
+        ("log_params", ({"a": 1},)),
+        ("save_artifact", ("a",)),
+        ("info", ("a",)),
+        ("warn", ("a",)),
+        ("error", ("a",)),
+    ],
+)
+def test_without_a_run(function: str, arguments: tuple[object, ...]) -> None:
+    """The error names the function and the way to a run."""
+    with pytest.raises(NoActiveRunError) as caught:
+        getattr(expman, function)(*arguments)
+    assert function == caught.value.function
+    assert f"expman.{function}()" in str(caught.value)
+
+
+def test_close_and_fail_without_a_run() -> None:
+    """There is nothing to end, and that is fine."""
+    expman.close()
+    expman.fail("nothing")
+
+
+def test_what_is_not_there_yet_says_so(base: str) -> None:
+    """redirect_console=True and SummaryWriter raise, and no run is started."""
+    with pytest.raises(NotImplementedError, match="redirect_console=True is not available"):
+        Experiment("exp", base_dir=base, redirect_console=True)
+    with pytest.raises(NotImplementedError, match="redirect_console=True is not available"):
+        expman.init("exp", base_dir=base, redirect_console=True)
+    with pytest.raises(NotImplementedError, match=r"SummaryWriter is not available"):
+        _ = expman.SummaryWriter
+    assert not Path(base).exists()
+    with Experiment("exp", base_dir=base, redirect_console=False):
+        pass
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = expman.Nothing

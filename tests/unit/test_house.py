@@ -1,0 +1,189 @@
+"""The house: which room knows which, what an import brings, what is public."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import StartProgram
+
+import expman
+
+PACKAGE = Path(expman.__file__).parent
+
+# Room -> what it may import of the package, as in docs/design.md, "Where code lives". A room is
+# a folder or a module. A new one needs a line here.
+LEAVES = {"errors", "models", "faults"}
+CLIENT = {"engine", "experiment", "exit_status", "sidecar"}
+MAY_KNOW: dict[str, set[str]] = {
+    "errors": set(),
+    "faults": set(),
+    "models": {"errors"},
+    "transport": LEAVES,
+    "storage": LEAVES,
+    **dict.fromkeys(CLIENT, LEAVES | CLIENT | {"transport", "storage.artifacts", "storage.paths"}),
+    "writer": LEAVES | {"transport", "storage"},
+    "reading": LEAVES | {"storage"},
+    "cli": LEAVES | CLIENT | {"reading", "storage", "transport", "writer"},
+}
+# What a trainer imports with a run: these may bring neither pyarrow nor yaml.
+HEAVY = {"pyarrow", "yaml"}
+HEAVY_ROOMS = {"storage", "reading"}
+
+
+def modules() -> dict[str, ast.Module]:
+    """Every module of the package by its dotted name below `expman`; the package is ''."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        found[name] = ast.parse(path.read_text(), str(path))
+    return found
+
+
+MODULES = modules()
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Full names of what a module imports, inside functions and for type checkers too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room_of(name: str) -> str:
+    return name.split(".")[0]
+
+
+def below(name: str, rooms: set[str]) -> bool:
+    return any(name == room or name.startswith(room + ".") for room in rooms)
+
+
+def test_imports_go_one_way() -> None:
+    """A room knows itself and what docs/design.md lets it know, and nobody knows the package."""
+    wrong = []
+    for module, tree in MODULES.items():
+        if not module:
+            continue
+        allowed = MAY_KNOW[room_of(module)] | {room_of(module)}
+        for name in imports(tree):
+            if room_of(name) == "expman" and not below(name.removeprefix("expman."), allowed):
+                wrong.append(f"{module} imports {name}")
+    assert [] == wrong
+
+
+def test_only_storage_and_reading_import_pyarrow_and_yaml() -> None:
+    """What the trainer runs stays light."""
+    users = {
+        room_of(module)
+        for module, tree in MODULES.items()
+        if HEAVY & {room_of(name) for name in imports(tree)}
+    }
+    assert users <= HEAVY_ROOMS
+    assert "storage" in users
+
+
+def test_what_the_trainer_imports_of_storage_is_light() -> None:
+    """The two modules of storage that the client uses import nothing heavy, nor one that does."""
+    for module in ("storage", "storage.paths", "storage.artifacts"):
+        names = set(imports(MODULES[module]))
+        assert not HEAVY & set(map(room_of, names))
+        ours = {name for name in names if name.startswith("expman.storage.")}
+        assert all(name.startswith("expman.storage.paths.") for name in ours)
+
+
+def test_only_segment_touches_shared_memory() -> None:
+    """One module owns the rules of SharedMemory and of its tracker."""
+    users = [
+        module
+        for module, tree in MODULES.items()
+        if any(name.startswith("multiprocessing") for name in imports(tree))
+    ]
+    assert ["transport.segment"] == users
+
+
+def test_import_is_light_and_starts_nothing(program: StartProgram) -> None:
+    """`import expman` brings neither pyarrow nor yaml, and starts no thread and no process."""
+    found = json.loads(program("what_a_trainer_loads.py").succeed())
+    assert {"heavy": [], "threads": 1, "children": 0} == found["import"]
+
+
+def test_a_run_is_light(program: StartProgram, run_base: Path) -> None:
+    """Nor does a whole run bring them into the trainer; its one child is the writer."""
+    found = json.loads(program("what_a_trainer_loads.py", run_base).succeed())
+    assert {"heavy": [], "threads": 2, "children": 1} == found["run"]
+
+
+def isort_order(name: str) -> tuple[int, str]:
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+def declared(tree: ast.Module) -> list[str] | None:
+    """The literal `__all__` of a module."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return None
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_public_names_are_declared_and_sorted(module: str) -> None:
+    """`__all__` is a literal in order, without a name twice, and has every public definition."""
+    tree = MODULES[module]
+    defined = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    }
+    names = declared(tree)
+    if names is None:
+        assert set() == defined
+        return
+    assert sorted(set(names), key=isort_order) == names
+    assert set() == defined - set(names)
+
+
+def test_everything_public_can_be_imported() -> None:
+    """Each name of the package's `__all__` is there, and nothing else is public but modules."""
+    public = {
+        name
+        for name, value in vars(expman).items()
+        if not name.startswith("_") and not inspect.ismodule(value) and name != "annotations"
+    }
+    assert set() == public - set(expman.__all__)
+    assert [] == [name for name in expman.__all__ if not hasattr(expman, name)]
+
+
+def undocumented(tree: ast.AST, where: str) -> Iterator[str]:
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if node.name.startswith("_"):
+            continue
+        if not ast.get_docstring(node):
+            yield f"{where}.{node.name}"
+        if isinstance(node, ast.ClassDef) and where.startswith("expman"):
+            yield from undocumented(node, f"{where}.{node.name}")
+
+
+def test_everything_public_has_a_docstring() -> None:
+    """Modules, and public classes, functions and methods in them."""
+    missing = [name for name, tree in MODULES.items() if not ast.get_docstring(tree)]
+    for name, tree in MODULES.items():
+        missing += undocumented(tree, f"expman.{name}")
+    assert [] == missing
+
+
+def test_the_page_and_the_test_agree_on_the_rooms() -> None:
+    """docs/design.md draws every folder and module of the package."""
+    page = (PACKAGE.parent / "docs" / "design.md").read_text()
+    drawing = page.split("## Where code lives", 1)[1].split("```")[1]
+    rooms = {room_of(module) for module in MODULES if module}
+    assert [] == [room for room in sorted(rooms) if f"  {room}" not in drawing]
