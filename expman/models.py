@@ -15,12 +15,13 @@ from expman.errors import ConfigError
 __all__ = [
     "ExperimentConfig",
     "ExperimentMetadata",
+    "Host",
     "LogLevel",
     "MetricValue",
+    "Rank",
     "RunMetadata",
     "RunStatus",
     "VectorRow",
-    "check_name",
     "safe_text",
 ]
 
@@ -133,8 +134,8 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
             force(self, "suffix_if_taken", self.run_name is None)
         if self.run_name is None:
             force(self, "run_name", time.strftime("%Y%m%d_%H%M%S"))
-        check_name("name", self.name)
-        check_name("run_name", self.run_name)
+        _check_name("name", self.name)
+        _check_name("run_name", self.run_name)
         force(self, "tags", _tags(self.tags))
         _check_count("flush_interval_rows", self.flush_interval_rows, 1)
         _check_count("flush_interval_ms", self.flush_interval_ms, 1)
@@ -222,7 +223,7 @@ class ExperimentMetadata(msgspec.Struct, kw_only=True):
     tags: list[str] = []
 
 
-def check_name(setting: str, name: object) -> None:
+def _check_name(setting: str, name: object) -> None:
     """Checks that a name is one plain directory name.
 
     Raises:

@@ -22,7 +22,7 @@ from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer, Stretch
 from expman.transport.identity import this_host
 
-__all__ = ["RunFiles"]
+__all__ = ["LaneFiles", "RunFiles"]
 
 REWRITE_SHARE = 0.02
 REWRITE_SPACING_S = 2.0

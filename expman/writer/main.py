@@ -15,7 +15,7 @@ from expman.transport import segment
 from expman.transport.address import new_address
 from expman.writer.ready import ReadyFile
 
-__all__ = ["main"]
+__all__ = ["main", "make_parser"]
 
 _ROOM_BYTES = 64 * 1024
 DONE, FAILED, WRONG_USAGE, TAKEN = 0, 1, 2, 3

@@ -15,7 +15,7 @@ from expman.transport.address import check_address
 from expman.transport.consumer import LaneConsumer
 from expman.writer.run import Run, run_dir_of
 
-__all__ = ["AddressTakenError", "Server"]
+__all__ = ["AddressTakenError", "Server", "remove_leftovers"]
 
 BUSY_PAUSE_S = 0.001
 IDLE_PAUSE_S = 0.025

@@ -30,6 +30,11 @@ CASES: list[tuple[ExpmanError, dict[str, object], list[str]]] = [
         ["/e/digits/first", "is closed", "start a new LoggingEngine"],
     ),
     (
+        errors.RunEndedError("shm:0#0"),
+        {"address": "shm:0#0"},
+        ["shm:0#0", "has ended", "attach while"],
+    ),
+    (
         errors.RecordTooLargeError(70_000, 65_536),
         {"record_bytes": 70_000, "limit_bytes": 65_536},
         ["70000", "max_buffer_bytes=65536", "raise max_buffer_bytes"],

@@ -18,15 +18,19 @@ PACKAGE = Path(expman.__file__).parent
 # Room -> what it may import of the package, as in docs/design.md, "Where code lives". A room is
 # a folder or a module. A new one needs a line here.
 LEAVES = {"errors", "models", "faults"}
-CLIENT = {"engine", "experiment", "exit_status", "sidecar"}
+CLIENT = {"engine", "experiment", "exit_status", "run_directory", "sidecar"}
 MAY_KNOW: dict[str, set[str]] = {
     "errors": set(),
     "faults": set(),
+    "interpreter": set(),
     "models": {"errors"},
     "transport": LEAVES,
     "storage": LEAVES,
-    **dict.fromkeys(CLIENT, LEAVES | CLIENT | {"transport", "storage.artifacts", "storage.paths"}),
-    "writer": LEAVES | {"transport", "storage"},
+    **dict.fromkeys(
+        CLIENT,
+        LEAVES | CLIENT | {"interpreter", "transport", "storage.artifacts", "storage.paths"},
+    ),
+    "writer": LEAVES | {"interpreter", "transport", "storage"},
     "reading": LEAVES | {"storage"},
     "cli": LEAVES | CLIENT | {"reading", "storage", "transport", "writer"},
 }

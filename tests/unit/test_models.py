@@ -33,6 +33,8 @@ def test_defaults() -> None:
         "description": None,
         "max_buffer_bytes": 64 * 1024 * 1024,
         "overflow": "block",
+        "writer": None,
+        "group": None,
     }
     actual = msgspec.structs.asdict(config)
     del actual["run_name"]
