@@ -8,8 +8,6 @@ well. A line on stderr is a warning for the user.
 from __future__ import annotations
 
 import logging
-import os
-import select
 import subprocess
 import sys
 import threading
@@ -17,6 +15,7 @@ from collections import deque
 from typing import Protocol
 
 from expman.interpreter import writer_command, writer_environment
+from expman.sidecar.child import messages
 from expman.transport import segment
 from expman.transport.address import revive_address
 
@@ -145,40 +144,14 @@ class Supervisor:
 
     def _listen(self) -> int | None:
         """Passes the writer's messages on until it ends; returns its exit status."""
-        process = self._process
-        if process is None or process.stderr is None:
+        if self._process is None:
             return None
-        fd = process.stderr.fileno()
-        poller = select.poll()
-        poller.register(fd, select.POLLIN)
-        # The pipe's end alone would not do: a child that the trainer forks while the pipe is
-        # made keeps it open.
-        end = _open_pid(process.pid)
-        if end is not None:
-            poller.register(end, select.POLLIN)
-        text = b""
-        with process.stderr:
-            while True:
-                ready = [ready for ready, _ in poller.poll()]
-                piece = os.read(fd, 65536) if fd in ready else b""
-                *lines, text = (text + piece).split(b"\n")
-                for line in lines:
-                    self._pass_on(line)
-                if not piece and (end is None or end in ready):
-                    break
-                if not piece:
-                    poller.unregister(fd)
-        if end is not None:
-            os.close(end)
-        self._pass_on(text)
-        return process.wait()
-
-    def _pass_on(self, line: bytes) -> None:
-        text = line.decode(errors="replace").strip()
-        if text:
-            self._last_words.append(text)
-        if text.startswith("expman-writer: "):
-            _log.warning("%s", text)
+        for text in messages(self._process):
+            if text:
+                self._last_words.append(text)
+            if text.startswith("expman-writer: "):
+                _log.warning("%s", text)
+        return self._process.wait()
 
     def reason(self) -> str:
         """The writer's own latest words."""
@@ -193,10 +166,3 @@ class Supervisor:
         self._stopping.set()
         if not self._shared:
             self._thread.join(timeout_s)
-
-
-def _open_pid(pid: int) -> int | None:
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None

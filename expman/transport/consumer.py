@@ -23,6 +23,7 @@ from expman.errors import CorruptLaneError, LayoutVersionError
 from expman.faults import reach
 from expman.transport import layout, segment
 from expman.transport import records as wire
+from expman.transport.liveness import lives
 from expman.transport.msgpack_walk import value_end
 
 __all__ = ["LaneConsumer", "Stretch"]
@@ -144,7 +145,7 @@ class LaneConsumer:
 
     def producer_alive(self) -> bool:
         """Whether the process that claimed the lane lives."""
-        return self.control.is_locked()
+        return lives(self.control, self.hello.pid)
 
     @property
     def closed(self) -> bool:

@@ -6,6 +6,7 @@ import time
 
 from expman.transport import layout, segment
 from expman.transport import records as wire
+from expman.transport.liveness import lives
 
 __all__ = ["RunGate"]
 
@@ -58,9 +59,14 @@ class RunGate:
         """Whether the run takes no more records."""
         return bool(self.words[layout.CLOSING])
 
+    @property
+    def owner_lives(self) -> bool:
+        """Whether the run's owner lives."""
+        return lives(self._control, self.hello.pid)
+
     def may_wait(self) -> bool:
         """False once neither the owner nor a writer has lived for a while."""
-        if self._control.is_locked() or self._writer_lives():
+        if self.owner_lives or self._writer_lives():
             self._alone_since = None
             return True
         now = time.monotonic()

@@ -81,7 +81,7 @@ def _look(address: segment.Address, numbers: list[int]) -> StaleAddress | None:
             if _is_locked(address, number):
                 return None
             continue
-        if gate.hello.role == "owner" and _is_locked(address, number):
+        if gate.hello.role == "owner" and gate.owner_lives:
             return None  # it has a supervisor of its own
         runs.add(run_dir_of(gate.hello))
         base_dirs.add(os.path.realpath(gate.hello.base_dir))

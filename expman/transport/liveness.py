@@ -1,0 +1,45 @@
+"""Whether a producer lives, without being fooled.
+
+A process id says little: it is used again, zombies keep it, and in another PID namespace it is
+somebody else. So the kernel is asked about the lane itself: who claimed it holds a POSIX record
+lock on its control, which is not inherited by children and goes with the process, whatever
+ends it.
+
+Such a lock also goes when the process closes any descriptor of the file, as a program does
+that closes all it does not know. So where there is no lock, a process that has the recorded id
+*and* the lane's control in its memory map is taken for the producer, too. (exec drops the
+mapping; a process of another namespace or with a reused id has none.)
+"""
+
+from __future__ import annotations
+
+import os
+
+from expman.transport import segment
+
+__all__ = ["lives"]
+
+
+def lives(control: segment.Segment, pid: int) -> bool:
+    """Whether the producer of a lane lives.
+
+    Args:
+        control: the lane's control.
+        pid: what its hello says.
+    """
+    return control.is_locked() or (pid != os.getpid() and _maps(pid, control))
+
+
+def _maps(pid: int, control: segment.Segment) -> bool:
+    info = os.fstat(control.fd)
+    device = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}"
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
+            return any(_is_mapping(line, device, info.st_ino) for line in file)
+    except (OSError, ValueError):
+        return False  # it has ended, or is a zombie, or somebody else's
+
+
+def _is_mapping(line: str, device: str, inode: int) -> bool:
+    fields = line.split(maxsplit=5)
+    return len(fields) >= 5 and fields[3] == device and fields[4] == str(inode)
