@@ -34,6 +34,7 @@ __all__ = [
     "create",
     "create_anywhere",
     "exists",
+    "is_locked_here",
     "links",
     "list_names",
     "place_id",
@@ -114,6 +115,14 @@ else:
         return memory
 
 
+_locked_here: set[tuple[int, str, str]] = set()
+
+
+def is_locked_here(place: str, name: str) -> bool:
+    """Whether this process itself has locked a segment of this name, and so must not attach it."""
+    return (os.getpid(), place, name) in _locked_here
+
+
 class Segment:
     """A named piece of memory, mapped. Its descriptor stays open until close().
 
@@ -163,6 +172,7 @@ class Segment:
             fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (PermissionError, BlockingIOError):
             return False
+        _locked_here.add((os.getpid(), self.place, self.name))
         return True
 
     def wait_for_lock(self) -> None:

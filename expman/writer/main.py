@@ -99,12 +99,12 @@ def _serve(address: segment.Address) -> int:
     _prepare()
     try:
         server = Server(address, on_run=RecoverSoon())
+        signal.signal(signal.SIGTERM, server.stop_soon)
+        server.serve()
     except FileNotFoundError:
         return DONE  # the run has ended meanwhile
     except AddressTakenError:
         return TAKEN
-    signal.signal(signal.SIGTERM, server.stop_soon)
-    server.serve()
     os._exit(DONE)  # everything is written; skip the interpreter's tear-down
 
 

@@ -144,6 +144,8 @@ class Server:
         check = now >= self._next_liveness
         if check:
             self._next_liveness = now + LIVENESS_SPACING_S
+            if not self._base.try_lock():  # lost it, and a successor is at work: touch nothing
+                raise AddressTakenError(self.address)
         busy = False
         for run_dir, run in list(self._runs.items()):
             before = run.trouble

@@ -91,8 +91,11 @@ def _look(address: segment.Address, numbers: list[int]) -> StaleAddress | None:
 
 
 def _is_locked(address: segment.Address, lane: int | None) -> bool:
+    name = address.segment(lane)
+    if segment.is_locked_here(address.place, name):
+        return True  # this writer's own: attaching and closing it would drop the lock
     try:
-        found = segment.attach(address.place, address.segment(lane))
+        found = segment.attach(address.place, name)
     except OSError:
         return False
     try:
