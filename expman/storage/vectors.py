@@ -273,8 +273,15 @@ class VectorStore:
             except FileNotFoundError:
                 self._forget(tail)
         if self._dir_dirty:
-            fsync_dir(self._run_dir)
+            self._sync_names()
             self._dir_dirty = False
+
+    def _sync_names(self) -> None:
+        try:
+            fsync_dir(self._run_dir)
+        except FileNotFoundError:  # removed by somebody: there is nothing left to make durable
+            os.makedirs(self._run_dir, exist_ok=True)
+            fsync_dir(self._run_dir)
 
     # --- Parquet ------------------------------------------------------------------------------
 
@@ -334,7 +341,7 @@ class VectorStore:
         """Deletes tail files only once the name vectors.parquet is durable."""
         if not self._covered:
             return
-        fsync_dir(self._run_dir)
+        self._sync_names()
         while self._covered:
             reach("parquet-before-delete")
             with contextlib.suppress(FileNotFoundError):
