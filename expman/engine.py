@@ -33,6 +33,7 @@ __all__ = ["LoggingEngine", "attach"]
 RUN_VARIABLE = "EXPMAN_RUN"
 DEFAULT_TIMEOUT_S = 60.0
 _REAP_S = 2.0
+_MAX_REASON = 4000
 _log = logging.getLogger("expman")
 _engines: weakref.WeakSet[LoggingEngine] = weakref.WeakSet()
 
@@ -217,7 +218,7 @@ class LoggingEngine:
             ValueError: the level is none of INFO, WARN, ERROR.
             RunClosedError: after close().
         """
-        self._lane.log_message(LogLevel(str(level).upper()), safe_text(str(message)))
+        self._lane.log_message(LogLevel.parse(level), safe_text(str(message)))
 
     def save_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> None:
         """Has the writer copy a file or a directory into `artifacts/`.
@@ -300,7 +301,10 @@ class LoggingEngine:
         reason: str | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> None:
-        """Ends the run with a status, and waits until it is durable. Twice is fine.
+        """Ends the run with a status, and waits until it is durable.
+
+        Twice is fine: it waits again for what the first call did not wait for, with the first
+        status.
 
         In a worker (a forked child, an attached process) it ends the worker's part only: the
         run goes on, and the status does not count.
@@ -315,20 +319,19 @@ class LoggingEngine:
             raise ValueError("a run cannot be closed as RUNNING; use FINISHED, FAILED or CRASHED")
         if self._ended:
             return
-        reason = None if reason is None else safe_text(str(reason))
-        self._ended = True
-        if not self._is_owner:
+        if self._is_owner:
+            text = None if reason is None else safe_text(str(reason))[:_MAX_REASON]
+            self._close_owner(final, text, timeout_s)
+        else:
             self._close_worker(final, timeout_s)
-            return
-        atexit.unregister(self._close_at_exit)
-        self._close_owner(final, reason, timeout_s)
+        self._ended = True
 
     def _close_worker(self, status: RunStatus, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         try:
             self.flush(timeout_s)
         except RunClosedError:
-            return  # the run has ended before: everything taken is durable
+            return  # closed before, or the run has ended: everything taken is durable
         finally:
             self._lane.close(status, None, max(0.0, deadline - time.monotonic()))
 
@@ -340,6 +343,7 @@ class LoggingEngine:
         deadline = time.monotonic() + timeout_s
         if not self._lane.close(status, reason, timeout_s):
             raise self._flush_error(timeout_s)
+        atexit.unregister(self._close_at_exit)  # the writer knows the status now
         words = self._lane.words
         pause_s = 0.0002
         while not words[layout.RUN_ENDED]:

@@ -62,6 +62,18 @@ class LogLevel(StrEnum):
     WARN = "WARN"
     ERROR = "ERROR"
 
+    @classmethod
+    def parse(cls, value: LogLevel | str) -> LogLevel:
+        """Reads a level in any letter case.
+
+        Raises:
+            ValueError: if it names no level.
+        """
+        try:
+            return cls(str(value).strip().upper())
+        except ValueError:
+            raise ValueError(f"level {value!r} is none of {', '.join(cls)}") from None
+
 
 class VectorRow(msgspec.Struct, frozen=True):
     """One logged row: metrics that were measured together.

@@ -11,6 +11,7 @@ The rules, all kept here:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import mmap
@@ -246,6 +247,8 @@ def remove(place: str, name: str) -> None:
     try:
         segment = attach(place, name)
     except FileNotFoundError:
+        with contextlib.suppress(OSError):  # its creator was killed before it had a size
+            os.unlink(os.path.join(_SHM_DIR if place == SHM else place, name))
         return
     segment.unlink()
     segment.close()

@@ -18,7 +18,7 @@ from expman.storage.vectors import VectorStore
 from expman.storage.yamlfile import RunFile
 from expman.transport import segment
 from expman.transport.address import revive_address
-from expman.writer.server import AddressTakenError, Server
+from expman.writer.server import AddressTakenError, Server, remove_leftovers
 from expman.writer.stale import (
     StaleAddress,
     StaleRun,
@@ -164,6 +164,9 @@ def _remove_empty(stale: StaleAddress) -> None:
     """Removes an address whose engine died before it claimed a lane, if it is ours."""
     try:
         server = Server(stale.address)
+    except FileNotFoundError:
+        remove_leftovers(stale.address, set())
+        return
     except (OSError, ExpmanError):
         return
     server.step()

@@ -228,6 +228,7 @@ def remove_leftovers(address: segment.Address, unreadable: set[str]) -> None:
         try:
             found = segment.attach(address.place, name)
         except FileNotFoundError:
+            segment.remove(address.place, name)  # killed before it had a size
             continue
         control = "-".join(name.split("-")[:3])
         if control in unreadable:
