@@ -40,6 +40,7 @@ class Resumed(msgspec.Struct):
     Attributes:
         has_parquet: there is a vectors.parquet.
         parquet_rows: rows in it.
+        parquet_groups: row groups in it.
         tails: the tail files with rows of their own, in order.
         next_number: number for the next tail file.
         lanes: per producer the first seq that is in no file.
@@ -48,6 +49,7 @@ class Resumed(msgspec.Struct):
 
     has_parquet: bool = False
     parquet_rows: int = 0
+    parquet_groups: int = 0
     tails: list[TailFile] = []
     next_number: int = 1
     lanes: dict[str, int] = {}
@@ -98,6 +100,7 @@ def _resume_parquet(path: str, state: Resumed, columns: Columns, warn: Warn) -> 
                 _from_rows(file, state, columns)
             state.has_parquet = True
             state.parquet_rows = file.metadata.num_rows
+            state.parquet_groups = file.metadata.num_row_groups
     except (pa.ArrowException, OSError) as exc:
         if isinstance(exc, OSError) and exc.errno:
             raise

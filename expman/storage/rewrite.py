@@ -37,6 +37,8 @@ MAX_GROUP_ROWS = 128 * 1024
 """Few enough that the writer stays small, and DuckDB's own choice."""
 MIN_GROUP_ROWS = 1024
 MAX_GROUP_BYTES = 32 * 1024 * 1024
+MAX_SMALL_GROUPS = 16
+"""So many row groups that are not full are kept as they are before they are joined."""
 SAMPLE_ROWS = 4096
 
 
@@ -46,6 +48,8 @@ class Rewrite:
     Attributes:
         temp: path of the finished, fsynced new file; None until then and after an error.
         rows: rows in it.
+        groups: row groups in it.
+        is_compact: all of them, but for the last one, are full.
         error: what went wrong.
         warnings: subject and message, for run.log.
         damaged: tail files that could not be read to the end; keep them for a human.
@@ -59,9 +63,13 @@ class Rewrite:
         schema: pa.Schema,
         lanes: Mapping[str, int],
         latest: Mapping[str, MetricValue],
+        *,
+        compact: bool,
     ) -> None:
         self.temp: str | None = None
         self.rows = 0
+        self.groups = 0
+        self.is_compact = True
         self.error: BaseException | None = None
         self.warnings: list[tuple[str, str]] = []
         self.damaged: list[str] = []
@@ -71,6 +79,7 @@ class Rewrite:
         self._schema = schema
         self._lanes = dict(lanes)
         self._latest = dict(latest)
+        self._compact = compact
         self._group_rows = group_rows(len(schema))
         self._cancelled = threading.Event()
         self._thread = threading.Thread(target=self._run, name="expman-consolidate", daemon=True)
@@ -130,10 +139,14 @@ class Rewrite:
             use_dictionary=dictionary,
             column_encoding=encodings,
         ) as writer:
+            previous = 0
             while first is not None and not self.cancelled:
                 reach("parquet-row-group")
                 writer.write_table(first, row_group_size=self._group_rows)
                 self.rows += first.num_rows
+                self.groups += 1
+                self.is_compact &= not previous or previous == self._group_rows
+                previous = first.num_rows
                 first = next(groups, None)
             footer = {
                 LANES_KEY: json.dumps(self._lanes),
@@ -147,10 +160,19 @@ class Rewrite:
             writer.add_key_value_metadata(footer)
 
     def _groups(self) -> Iterator[pa.Table]:
-        """Cuts all rows into whole row groups; only the last one may be smaller."""
+        """The row groups: those of the base as they are, then the rest in whole ones.
+
+        While no column changes, the same row groups become the same bytes, so that the new file
+        begins with the old one's data. A reader that opens a path twice, for the footer and for
+        the data, finds what the old footer says also in the new file.
+        """
+        kept = 0
+        for number, table in enumerate(self._kept_groups()):
+            kept = number + 1
+            yield self._align(table).combine_chunks()
         held: list[pa.Table] = []
         rows = 0
-        for table in self._tables():
+        for table in self._tables(kept):
             held.append(self._align(table))
             rows += table.num_rows
             while rows >= self._group_rows:
@@ -161,10 +183,25 @@ class Rewrite:
         if rows:
             yield pa.concat_tables(held).combine_chunks()
 
-    def _tables(self) -> Iterator[pa.Table]:
+    def _kept_groups(self) -> Iterator[pa.Table]:
+        if self._base is None:
+            return
+        try:
+            with pq.ParquetFile(self._base, memory_map=False, pre_buffer=False) as file:
+                sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+                whole = next((i for i, n in enumerate(sizes) if n < self._group_rows), len(sizes))
+                few = len(sizes) - whole <= MAX_SMALL_GROUPS
+                for number in range(len(sizes) if few and not self._compact else whole):
+                    if self.cancelled:
+                        return
+                    yield file.read_row_group(number, use_threads=False)
+        except FileNotFoundError:
+            return  # _tables says so
+
+    def _tables(self, kept: int) -> Iterator[pa.Table]:
         if self._base is not None:
             try:
-                yield from self._base_tables(self._base)
+                yield from self._base_tables(self._base, kept)
             except FileNotFoundError:
                 self._removed(self._base)
         for path, good_bytes in self._tails:
@@ -173,9 +210,14 @@ class Rewrite:
             except FileNotFoundError:
                 self._removed(path)
 
-    def _base_tables(self, path: str) -> Iterator[pa.Table]:
+    def _base_tables(self, path: str, kept: int) -> Iterator[pa.Table]:
         with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
-            for batch in file.iter_batches(batch_size=self._group_rows, use_threads=False):
+            rest = range(kept, file.num_row_groups)
+            if not rest:
+                return
+            for batch in file.iter_batches(
+                batch_size=self._group_rows, row_groups=rest, use_threads=False
+            ):
                 if self.cancelled:
                     return
                 yield pa.Table.from_batches([batch])

@@ -72,6 +72,7 @@ class VectorStore:
             raise storage_error(str(exc.filename or run_dir), exc) from exc
         self._has_parquet = state.has_parquet
         self._parquet_rows = state.parquet_rows
+        self._parquet_groups = state.parquet_groups
         self._tails = state.tails
         self._next_number = state.next_number
         self._file_seqs = state.lanes
@@ -288,7 +289,9 @@ class VectorStore:
     def _consolidate(self, poll_s: float | None) -> Iterator[None]:
         try:
             self._delete_covered()
-            if not self._tails or self._rewrite is not None:
+            compact = poll_s is None
+            needed = self._tails or (compact and self._parquet_groups > 1)
+            if not needed or self._rewrite is not None:
                 return
             self._seal()
             covers = list(self._tails)
@@ -300,6 +303,7 @@ class VectorStore:
                 self._columns.schema(),
                 self._file_seqs,
                 self._file_latest,
+                compact=compact,
             )
             self._rewrite = job
             job.start()
@@ -330,6 +334,7 @@ class VectorStore:
         self._dir_dirty = True
         self._has_parquet = True
         self._parquet_rows = job.rows
+        self._parquet_groups = 0 if job.is_compact else job.groups
         self._tails = [tail for tail in self._tails if tail not in covers]
         self._covered += [tail.path for tail in covers if tail.path not in job.damaged]
         for subject, message in job.warnings:

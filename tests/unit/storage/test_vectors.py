@@ -323,3 +323,35 @@ def test_producers_are_kept_apart(tmp_path: Path) -> None:
     expected = [("main", 0), ("worker-0", 0), ("main", 1)]
     assert expected == [row[:2] for row in rows(tmp_path)]
     assert (2, 1, 0) == tuple(map(store.next_seq, ("main", "worker-0", "worker-1")))
+
+
+def test_live_rewrites_keep_what_is_there_as_a_prefix(tmp_path: Path) -> None:
+    """A reader with the old footer finds its row groups unchanged in the new file."""
+    store = VectorStore(str(tmp_path))
+    path = tmp_path / "vectors.parquet"
+    before = b""
+    for turn in range(8):
+        store.append(block(100 * turn, {"x": [turn + 0.25 * i for i in range(100)]}))
+        store.flush()
+        for _ in store.consolidate():
+            pass
+        data = path.read_bytes()
+        footer_bytes = int.from_bytes(before[-8:-4], "little") + 8 if before else 0
+        assert data.startswith(before[: len(before) - footer_bytes])
+        before = data
+    assert 8 == pq.read_metadata(path).num_row_groups
+    store.finish()
+    assert 1 == pq.read_metadata(path).num_row_groups
+    assert list(range(800)) == seqs(tmp_path)
+
+
+def test_row_groups_stay_few_while_a_run_is_live(tmp_path: Path) -> None:
+    """Small row groups are joined from time to time."""
+    store = VectorStore(str(tmp_path))
+    for turn in range(60):
+        store.append(block(turn, {"x": [float(turn)]}))
+        store.flush()
+        for _ in store.consolidate():
+            pass
+        assert pq.read_metadata(tmp_path / "vectors.parquet").num_row_groups <= 18
+    assert list(range(60)) == seqs(tmp_path)
