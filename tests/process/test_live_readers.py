@@ -20,7 +20,7 @@ def test_reading_a_live_run_never_fails(program, run_base: Path, readers: list[s
     """Readers in processes of their own meet no error and never fewer rows, up to the end."""
     trainer = program("log_steadily.py", run_base, 500)
     parquet = Path(trainer.read_line()) / "vectors.parquet"
-    reading = [program("read_in_a_loop.py", name, parquet, VERSIONS) for name in readers]
+    reading = [program("read_in_a_loop.py", name, parquet, VERSIONS, "file") for name in readers]
     for reader in reading:
         reader.expect_line("enough")
     trainer.send_line()
@@ -30,3 +30,24 @@ def test_reading_a_live_run_never_fails(program, run_base: Path, readers: list[s
         reader.send_line()
         reader.expect_line(str(rows))
         reader.succeed()
+
+
+@pytest.mark.parametrize(
+    "readers",
+    [
+        pytest.param(["pyarrow"], id="pyarrow"),
+        pytest.param(["duckdb", "pandas", "polars"], id="others", marks=pytest.mark.interop),
+    ],
+)
+def test_reading_by_path_never_fails(program, run_base: Path, readers: list[str]) -> None:
+    """Nor do readers that open the path again for the data, as long as no metric joins."""
+    trainer = program("log_steadily.py", run_base, 500, "same")
+    parquet = Path(trainer.read_line()) / "vectors.parquet"
+    reading = [program("read_in_a_loop.py", name, parquet, 4, "path") for name in readers]
+    for reader in reading:
+        reader.expect_line("enough")
+        reader.send_line()
+        assert int(reader.read_line()) > 0
+        reader.succeed()
+    trainer.send_line()
+    trainer.succeed()
