@@ -480,7 +480,9 @@ class LaneConsumer:
 
 
 def _decode_at(term: _OpenTerm, position: int, limit: int) -> tuple[wire.Record, int] | None:
-    if not 0x90 <= term.data[position] <= 0x9F:
+    # An array of up to 15 items, the first of them a tag: what else there is need not be walked.
+    head = bytes(term.data[position : position + 2])
+    if len(head) < 2 or not (0x90 <= head[0] <= 0x9F and wire.VECTOR <= head[1] <= wire.SENTINEL):
         return None
     try:
         end = value_end(term.data[:limit], position)
