@@ -154,13 +154,17 @@ class Ring:
                 name = self._address.segment(self._lane, number)
                 new = segment.create(self._address.place, name, size)
                 break
+            except FileExistsError:  # left by a call that a signal handler interrupted
+                number += 1
             except OSError as exc:
+                if exc.errno is None:
+                    raise  # a signal handler's TimeoutError
                 if size // 2 < max(need, 4 * mmap.PAGESIZE):
                     raise SharedMemoryError(size, [f"{self._address.place}: {exc}"]) from exc
                 size //= 2
         slot = _Slot(number, new)
         self._slots.append(slot)
-        self._slots_made += 1
+        self._slots_made = number + 1
         self._words[layout.LANE_BYTES] = self._max_bytes - self._unused_bytes()
         return slot
 

@@ -598,6 +598,35 @@ def test_a_signal_handlers_exception_is_the_callers(address: Address, alarm: Non
     assert raised == caught
 
 
+def test_an_exception_while_a_term_is_made(
+    address: Address, small_terms: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler's TimeoutError, which is an OSError, is not taken for a lack of memory."""
+    real = segment.create
+    lane = open_lane(address, max_bytes=1 << 20)
+
+    def create(place: str, name: str, size: int) -> segment.Segment:
+        real(place, name, size).close()
+        monkeypatch.setattr(segment, "create", real)
+        raise TimeoutError
+
+    monkeypatch.setattr(segment, "create", create)
+    published = 0
+
+    def log(count: int) -> None:
+        nonlocal published
+        for _ in range(count):
+            lane.log_vector({"a": 0.5}, published)
+            published += 1
+
+    with pytest.raises(TimeoutError):
+        log(3_000)
+    log(3_000)  # goes on growing
+    lane.close(RunStatus.FINISHED, None, 1)
+
+    assert list(range(published)) == steps_of(read_all(LaneConsumer(address, 0)).records)
+
+
 @pytest.mark.parametrize("overflow", ["block", "drop"])
 def test_a_signal_handler_that_logs(
     address: Address, small_terms: None, alarm: None, overflow: str
