@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -37,6 +38,8 @@ A thread may be held up between its two stores. Its entry must land before the s
 memory serves another term.
 """
 _WIPE_BYTES = 1 << 20
+# What decoding raises over bytes that are no record: UnicodeDecodeError is a ValueError.
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 _ORDERED_STORES = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
 
 
@@ -63,9 +66,11 @@ class _OpenTerm:
         self.name = name
         mapping = memory.map()
         words = memoryview(mapping)[: layout.INDEX_OFFSET].cast("Q")
-        if words[layout.MAGIC] != layout.MAGIC_TERM:
-            raise CorruptLaneError(name, 0, "no magic number: this is no term")
-        _check_version(name, words[layout.VERSION])
+        # The sizes follow from the segment's, so the records can be read all the same.
+        self.damaged = (
+            words[layout.MAGIC] != layout.MAGIC_TERM
+            or words[layout.VERSION] != layout.LAYOUT_VERSION
+        )
         self.entries = layout.index_entries(memory.size)
         start, self.data_offset = layout.INDEX_OFFSET, layout.data_offset(memory.size)
         self.bytes = memoryview(mapping)
@@ -75,10 +80,19 @@ class _OpenTerm:
         self.slot = 0  # index entries taken
         self.gaps: set[int] = set()  # entries below `slot` that were still zero
         self.seen = 0  # entries seen at the previous poll
+        self.seen_index: Sequence[int] = ()  # the index as it was at the previous poll
         self.stuck_since: float | None = None
 
     def published(self, ordinal: int, length: int) -> bool:
         return 0 <= ordinal < self.entries and self.index[ordinal] == length
+
+    def appended(self) -> bool:
+        """Whether there are bytes behind those taken."""
+        return self.position < len(self.data) and self.data[self.position] != 0
+
+    def has_entries(self) -> bool:
+        """Whether there are index entries behind those taken."""
+        return bool(bytes(self.index[self.slot :]).strip(b"\0"))
 
     def wipe(self, entries: int, length: int) -> None:
         """Zeroes what was used, so that the slot's next term starts clean."""
@@ -126,12 +140,19 @@ class LaneConsumer:
             raise FileNotFoundError(self.name)
         if self.words[layout.MAGIC] != layout.MAGIC_LANE:
             raise CorruptLaneError(self.name, 0, "no magic number: this is no lane")
-        _check_version(self.name, self.words[layout.VERSION])
+        if self.words[layout.VERSION] != layout.LAYOUT_VERSION:
+            found = self.words[layout.VERSION]
+            raise LayoutVersionError(self.name, found, layout.LAYOUT_VERSION)
+        released, drained = self.words[layout.RELEASED_TERMS], self.words[layout.DRAINED_TERMS]
+        opened = self.words[layout.OPENED_TERMS]
+        if not released <= drained <= opened <= released + layout.TERM_ENTRIES:
+            detail = f"{released} terms released, {drained} drained, {opened} opened"
+            raise CorruptLaneError(self.name, 8 * layout.RELEASED_TERMS, detail)
         try:
             self.hello = wire.decode_hello(
                 bytes(mapping[layout.CONTROL_BYTES : layout.CONTROL_BYTES + length])
             )
-        except msgspec.DecodeError as exc:
+        except _UNREADABLE as exc:
             raise CorruptLaneError(self.name, layout.CONTROL_BYTES, f"hello: {exc}") from exc
 
     def _start_of(self, serial: int) -> tuple[int, int]:
@@ -159,7 +180,12 @@ class LaneConsumer:
 
     def at_end(self) -> bool:
         """Whether every record of a closed lane was taken."""
-        return self.closed and self.serial >= self.words[layout.OPENED_TERMS]
+        return self.closed and self.serial >= self._opened_terms()
+
+    def _opened_terms(self) -> int:
+        """Terms opened so far; no more than there can be, whatever the word says."""
+        most = self.words[layout.RELEASED_TERMS] + layout.TERM_ENTRIES
+        return int(min(self.words[layout.OPENED_TERMS], most))
 
     # -- what the writer says ------------------------------------------------------
 
@@ -190,7 +216,7 @@ class LaneConsumer:
         """
         problems: list[CorruptLaneError] = []
         dead = producer == "dead"
-        while self.serial < self.words[layout.OPENED_TERMS] and not problems:
+        while self.serial < self._opened_terms() and not problems:
             term = self._open(problems)
             if term is None:
                 self.serial += 1
@@ -219,8 +245,9 @@ class LaneConsumer:
                 self._term = _OpenTerm(name, self._slots[slot])
             except FileNotFoundError:
                 problems.append(CorruptLaneError(name, 0, f"term {self.serial} is gone"))
-            except CorruptLaneError as exc:
-                problems.append(exc)
+            else:
+                if self._term.damaged:
+                    problems.append(CorruptLaneError(name, 0, "no magic number or version"))
         return self._term
 
     def _sealed_bytes(self) -> int | None:
@@ -238,19 +265,21 @@ class LaneConsumer:
         if lengths and 0 not in lengths:
             lengths = term.index[term.slot : term.slot + STRETCH_RECORDS].tolist()
         count = lengths.index(0) if 0 in lengths else len(lengths)
+        if not count:
+            return None if any(lengths) or term.appended() else []
         if not _ORDERED_STORES:
             # Stores of other processors may show in another order for some nanoseconds:
             # take only what an earlier poll had already seen.
             count, term.seen = min(count, max(term.seen - term.slot, 0)), term.slot + count
-        if not count:
-            return None if any(lengths) else []
+            if not count:
+                return []
         size = sum(lengths[:count])
         end = term.position + size
         if end > len(term.data):
             return None
         try:
             taken = wire.decode_many(term.data[term.position : end], count)
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             return None
         term.position, term.slot = end, term.slot + count
         term.stuck_since = None
@@ -261,32 +290,50 @@ class LaneConsumer:
     ) -> list[wire.Record]:
         """Takes record by record, as far as each is known to be whole."""
         sealed = self._sealed_bytes()
-        outstanding = any(term.index[gap] for gap in term.gaps) or any(
-            term.index[term.slot : term.slot + GLANCE_RECORDS]
-        )
+        limit = len(term.data) if sealed is None or term.position >= sealed else sealed
         settled = dead or self.closed or self._waited(term)
         trust_all = sealed is not None and settled
-        if not outstanding and not (trust_all and term.position < (sealed or 0)):
-            if not outstanding and sealed is None:
+        term.gaps = {gap for gap in term.gaps if not term.index[gap]}
+        glance = term.index[term.slot : term.slot + GLANCE_RECORDS].tolist()
+        unread = term.appended() or (sealed or 0) > term.position
+        if not unread and (sealed is not None or not any(glance)):
+            if sealed is None:
                 term.stuck_since = None
             return []
-        limit = len(term.data) if sealed is None else sealed
-        taken, ends, last_published = self._walk(term, limit)
-        if not trust_all:
-            del taken[last_published:]
-        if not taken and settled and (outstanding or trust_all):
-            return self._resynchronize(term, limit, problems)
-        if not taken:
+        taken, ends, published = self._walk(term, limit, self._entries(term, dead))
+        usable = len(taken) if trust_all else published
+        if not usable and settled:
+            damage = ends[-1] if ends else term.position
+            found = self._find_published(term, damage, limit)
+            if found is not None and taken:
+                usable = len(taken)  # they lie before a published record; the damage is next
+            elif found is not None:
+                return [self._skip_to(term, found, problems)]
+            else:
+                self._give_up(term, limit, sealed is not None, dead, problems)
+        if not usable:
             return []
-        term.position = ends[len(taken) - 1]
-        ordinals = {record.ordinal for record in taken}
-        reached = max(term.slot, max(ordinals) + 1)
-        gaps = term.gaps.union(range(term.slot, reached)) - ordinals
-        term.gaps, term.slot = gaps, min(reached, term.entries)
+        del taken[usable:]
+        term.position = ends[usable - 1]
+        ordinals = [record.ordinal for record in taken if record.ordinal < term.entries]
+        reached = max(term.slot, *(ordinal + 1 for ordinal in ordinals), 0)
+        # A thread whose record was taken may be about to store its entry all the same.
+        passed = term.gaps.union(range(term.slot, reached))
+        term.gaps = {entry for entry in passed if not term.index[entry]}
+        term.slot = reached
         term.stuck_since = None
         return taken
 
-    def _walk(self, term: _OpenTerm, limit: int) -> tuple[list[wire.Record], list[int], int]:
+    def _entries(self, term: _OpenTerm, dead: bool) -> Sequence[int]:
+        """The index, as far as the bytes of its records are sure to show, too."""
+        if _ORDERED_STORES or dead:
+            return term.index
+        seen, term.seen_index = term.seen_index, term.index.tolist()
+        return seen
+
+    def _walk(
+        self, term: _OpenTerm, limit: int, entries: Sequence[int]
+    ) -> tuple[list[wire.Record], list[int], int]:
         """Decodes records one after the other; how many lead up to the last published one."""
         taken: list[wire.Record] = []
         ends: list[int] = []
@@ -296,10 +343,10 @@ class LaneConsumer:
             record = _decode_at(term, position, limit)
             if record is None:
                 break
-            start, position = position, record[1]
+            position = record[1]
             taken.append(record[0])
             ends.append(position)
-            if term.published(record[0].ordinal, position - start):
+            if record[0].ordinal < len(entries) and entries[record[0].ordinal]:
                 published = len(taken)
         return taken, ends, published
 
@@ -309,34 +356,59 @@ class LaneConsumer:
             term.stuck_since = now
         return now - term.stuck_since >= SETTLE_S
 
-    def _resynchronize(
-        self, term: _OpenTerm, limit: int, problems: list[CorruptLaneError]
-    ) -> list[wire.Record]:
-        """Skips bytes that make no record, up to the next record that the index confirms."""
-        start = term.position
-        for offset in range(start + 1, limit):
-            if not 0x90 <= term.data[offset] <= 0x9F:
-                continue
+    def _find_published(
+        self, term: _OpenTerm, start: int, limit: int
+    ) -> tuple[int, wire.Record, int] | None:
+        """The first record behind `start` that the index confirms: its offset, itself, its end."""
+        used = start + len(bytes(term.data[start:limit]).rstrip(b"\0"))
+        for offset in range(start + 1, used):
             record = _decode_at(term, offset, limit)
             if record is not None and term.published(record[0].ordinal, record[1] - offset):
-                problems.append(
-                    CorruptLaneError(
-                        term.name, term.data_offset + start, f"{offset - start} bytes unreadable"
-                    )
-                )
-                lost = record[0].ordinal
-                self.rows += sum(1 for entry in range(term.slot, lost) if term.index[entry])
-                term.position, term.slot, term.gaps = record[1], lost + 1, set()
-                return [record[0]]
+                return offset, *record
+        return None
+
+    def _skip_to(
+        self,
+        term: _OpenTerm,
+        found: tuple[int, wire.Record, int],
+        problems: list[CorruptLaneError],
+    ) -> wire.Record:
+        """Leaves out bytes that make no record, and takes the one behind them."""
+        offset, record, end = found
+        start = term.position
+        detail = f"{offset - start} bytes unreadable"
+        problems.append(CorruptLaneError(term.name, term.data_offset + start, detail))
+        lost = record.ordinal
+        self.rows += sum(1 for entry in range(term.slot, lost) if term.index[entry])
+        term.position, term.slot, term.gaps = end, max(term.slot, lost + 1), set()
+        term.stuck_since = None
+        return record
+
+    def _give_up(
+        self,
+        term: _OpenTerm,
+        limit: int,
+        sealed: bool,
+        dead: bool,
+        problems: list[CorruptLaneError],
+    ) -> None:
+        """Leaves out the rest of a term, unless more may come or nothing is lost by it.
+
+        The last bytes of a dead producer that have no index entry are a call that never
+        returned, and no loss.
+        """
+        start = term.position
+        term.stuck_since = None
+        if not sealed and not (dead and term.has_entries()):
+            return
         if any(term.data[start:limit]):
             detail = f"{limit - start} bytes unreadable"
             problems.append(CorruptLaneError(term.name, term.data_offset + start, detail))
         term.position, term.slot, term.gaps = limit, term.entries, set()
-        return []
 
     def _is_finished(self, term: _OpenTerm, dead: bool) -> bool:
         sealed = self._sealed_bytes()
-        if sealed is None or term.position < sealed:
+        if sealed is None or term.position < sealed or term.appended():
             return False
         return dead or self.closed or self._settled(term)
 
@@ -408,15 +480,12 @@ class LaneConsumer:
 
 
 def _decode_at(term: _OpenTerm, position: int, limit: int) -> tuple[wire.Record, int] | None:
-    if not 0x90 <= term.data[position] <= 0x9F:
+    # An array of up to 15 items, the first of them a tag: what else there is need not be walked.
+    head = bytes(term.data[position : position + 2])
+    if len(head) < 2 or not (0x90 <= head[0] <= 0x9F and wire.VECTOR <= head[1] <= wire.SENTINEL):
         return None
     try:
         end = value_end(term.data[:limit], position)
         return wire.decode_one(term.data[position:end]), end
-    except (ValueError, msgspec.DecodeError):
+    except _UNREADABLE:
         return None
-
-
-def _check_version(name: str, found: int) -> None:
-    if found != layout.LAYOUT_VERSION:
-        raise LayoutVersionError(name, found, layout.LAYOUT_VERSION)

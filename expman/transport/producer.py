@@ -34,6 +34,11 @@ RECLAIM_S = 1.0
 """Spacing of a worker's tries to get a lane, where there is no memory for one."""
 _VERDICT_S = 5.0
 _log = logging.getLogger("expman")
+_STEP_END = 2**63
+_NO_ORDINAL = 2**64 - 1
+_DROP_BYTES = 40
+# Not all exceptions: what a signal handler raises in here (TimeoutError, …) is the caller's.
+_REFUSALS = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
 _FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
@@ -63,6 +68,7 @@ _State: TypeAlias = tuple[
     Any,  # its index
     Callable[[bytes], int],  # write() of its data
 ]
+_SetFast: TypeAlias = Callable[[_Schema | None, ring.Term | None], None]
 
 
 class _WatchedIndex:
@@ -192,17 +198,17 @@ class LaneProducer:
             if self.gate is None:
                 self.gate = RunGate(self.control, self.words, self._hello, self.address)
         self._reset()
-        self._set_fast(None)
+        self._set_fast(None, None)
 
     # -- terms ------------------------------------------------------------------
 
-    def _next_term(self, record_bytes: int, may_drop: bool) -> bool:
-        """Opens the next term; False: the record is to be dropped."""
+    def _next_term(self, full: ring.Term, record_bytes: int, may_drop: bool) -> bool:
+        """Opens the term after `full`; False: the record is to be dropped."""
         if not self._ring.can_ever_hold(record_bytes):
             raise RecordTooLargeError(record_bytes, self._max_bytes)
-        self._set_fast(None)
+        self._set_fast(None, None)
         pause_s = 50e-6
-        while not self._ring.advance(record_bytes):
+        while not self._ring.advance(full, record_bytes):
             if (self._drop and may_drop) or time.monotonic() > self._give_up_at:
                 return False
             if not self._may_wait():
@@ -226,7 +232,7 @@ class LaneProducer:
             RunClosedError: it did not.
         """
         self._closed = True
-        self._set_fast(None)
+        self._set_fast(None, None)
         deadline = time.monotonic() + _VERDICT_S
         while not self.words[layout.FINAL_TERMS]:
             if time.monotonic() > deadline:
@@ -238,17 +244,19 @@ class LaneProducer:
 
     # -- publishing (under the lock) ----------------------------------------------
 
-    def _index(self, term: ring.Term) -> Any:
+    def index_of(self, term: ring.Term) -> Any:
+        """Where the lengths of a term's records are stored."""
         return term.index if self.gate is None else _WatchedIndex(self, term)
 
-    def _append(self, tag: int, *fields: object) -> int:
-        """Publishes one record in the open term; returns 0, or its size if it does not fit."""
-        term = self._ring.term
-        ordinal = next(term.ordinal)
+    def _append(self, term: ring.Term, tag: int, *fields: object) -> int:
+        """Publishes one record in the term; returns 0, or its size if it does not fit."""
+        ordinal = next(term.ordinal, _NO_ORDINAL)
         payload = wire.encode((tag, ordinal, time.time_ns(), *fields))
+        if ordinal == _NO_ORDINAL:
+            return len(payload)
         try:
-            self._index(term)[ordinal] = term.data.write(payload)
-        except (ValueError, IndexError):
+            self.index_of(term)[ordinal] = term.data.write(payload)
+        except ValueError:
             return len(payload)
         return 0
 
@@ -272,30 +280,34 @@ class LaneProducer:
         with self._lock:
             if not self._enter():
                 return False
-            while size := self._append(tag, *fields):
-                if not self._next_term(size, may_drop):
+            while size := self._append(term := self._ring.term, tag, *fields):
+                if not self._next_term(term, size, may_drop):
                     return False
             return True
 
     def _publish_vector(self, schema: _Schema, row: tuple[object, ...], step: int | None) -> None:
-        while True:
-            if self._dropped_unsaid:
-                size = self._append(wire.DROP, self._dropped_unsaid)
-                if not size:
-                    self._dropped_unsaid = 0
-            else:
-                size = 0
-            if not size and schema.number not in self._ring.term.defined:
-                size = self._append(wire.SCHEMA, schema.number, schema.keys)
-                if not size:
-                    self._ring.term.defined.add(schema.number)
-            if not size:
-                size = self._append(wire.VECTOR, step, schema.number, row)
-                if not size:
-                    return
-            if not self._next_term(size, may_drop=True):
+        while not self._append_vector(term := self._ring.term, schema, row, step):
+            # Every term defines the schemas that it uses: the next one needs room for both.
+            size = len(wire.encode((wire.VECTOR, _NO_ORDINAL, _NO_ORDINAL, step, 0, row)))
+            size += len(wire.encode((wire.SCHEMA, _NO_ORDINAL, _NO_ORDINAL, 0, schema.keys)))
+            if not self._next_term(term, size + _DROP_BYTES, may_drop=True):
                 self._drop_row()
                 return
+
+    def _append_vector(
+        self, term: ring.Term, schema: _Schema, row: tuple[object, ...], step: int | None
+    ) -> bool:
+        """Publishes a row and what must come before it; False: the term is full."""
+        if self._dropped_unsaid:
+            dropped, self._dropped_unsaid = self._dropped_unsaid, 0
+            if self._append(term, wire.DROP, dropped):
+                self._dropped_unsaid += dropped
+                return False
+        if schema.number not in term.defined:
+            if self._append(term, wire.SCHEMA, schema.number, schema.keys):
+                return False
+            term.defined.add(schema.number)
+        return not self._append(term, wire.VECTOR, step, schema.number, row)
 
     def _drop_row(self) -> None:
         self._dropped += 1
@@ -322,8 +334,9 @@ class LaneProducer:
             if schema is None:
                 schema = self._define(keys)
             self._publish_vector(schema, tuple(row.values()), plain_step)
-            if keys and schema.number in self._ring.term.defined and not _FREE_THREADED:
-                self._set_fast(schema)
+            term = self._ring.term
+            if keys and schema.number in term.defined and not _FREE_THREADED:
+                self._set_fast(schema, term)
 
     def _define(self, keys: tuple[str, ...]) -> _Schema:
         if len(self._schemas) >= SCHEMA_CACHE:
@@ -336,11 +349,6 @@ class LaneProducer:
         schema = self._schemas[keys] = _Schema(self._next_schema, getter, keys)
         self._next_schema += 1
         return schema
-
-    @property
-    def open_term(self) -> tuple[ring.Term, Any]:
-        """The term that records go into at present, and its index for the fast path."""
-        return self._ring.term, self._index(self._ring.term)
 
     # -- the other records --------------------------------------------------------
 
@@ -391,9 +399,9 @@ class LaneProducer:
                 self._dropped_unsaid = 0
             if not self.publish(wire.SENTINEL, status, reason):
                 return False
-            self._set_fast(None)
             self._closed = True
-            self._ring.seal()
+            self._set_fast(None, None)
+            self._ring.seal(self._ring.term)
             self.words[layout.LANE_CLOSED] = 1
             return True
         finally:
@@ -438,7 +446,7 @@ def _claim_number(address: segment.Address, size: int) -> tuple[int, segment.Seg
         base.close()
 
 
-def _make_log_vector(lane: LaneProducer) -> tuple[LogVector, Callable[[_Schema | None], None]]:
+def _make_log_vector(lane: LaneProducer) -> tuple[LogVector, _SetFast]:
     """Builds the hot path. Its whole state is one tuple, replaced as a whole.
 
     The row's names and values are both checked: `getter` finds every name of the expected
@@ -454,29 +462,28 @@ def _make_log_vector(lane: LaneProducer) -> tuple[LogVector, Callable[[_Schema |
             if (
                 type(values) is dict
                 and len(values) == count
-                and (type(step) is int or step is None)
+                and (step is None or (type(step) is int and step < _STEP_END))
             ):
                 row = getter(values)
                 sum(row, 0.0)
                 ordinal = next(ordinals)
                 index[ordinal] = data_write(encode((1, ordinal, time_ns(), step, schema, row)))
                 return
-        except Exception:  # noqa: BLE001 - the slow path repeats it all and tells
+        except _REFUSALS:  # the slow path repeats it all and tells
             pass
         slowly(values, step)
 
-    def set_fast(schema: _Schema | None) -> None:
+    def set_fast(schema: _Schema | None, term: ring.Term | None) -> None:
         nonlocal state
-        if schema is None:
+        if schema is None or term is None:
             state = None
             return
-        term, index = lane.open_term
         state = (
             schema.getter,
             len(schema.keys),
             schema.number,
             term.ordinal,
-            index,
+            lane.index_of(term),
             term.data.write,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import mmap
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -31,6 +30,7 @@ class Term:
 
     def __init__(self, serial: int, slot: _Slot) -> None:
         self.serial = serial
+        self.slot = slot
         self.data = slot.segment.map()
         size = slot.segment.size
         words = memoryview(self.data)[: layout.INDEX_OFFSET].cast("Q")
@@ -42,23 +42,30 @@ class Term:
         self.index = memoryview(self.data)[start : start + 4 * layout.index_entries(size)].cast("I")
         self.data_offset = layout.data_offset(size)
         self.data.seek(self.data_offset)
-        self.ordinal: Iterator[int] = itertools.count()
+        # It ends with the index: calls that fail use up ordinals and no data, and a record
+        # that is in the data must have an entry.
+        self.ordinal: Iterator[int] = iter(range(layout.index_entries(size)))
         self.defined: set[int] = set()
         """Numbers of the schemas that are defined in this term."""
+        self._sealed_bytes: int | None = None
 
     def close_door(self) -> int:
         """Fills the rest, so that no append can succeed any more; returns the bytes before it."""
-        while True:
+        while self._sealed_bytes is None:
             end = self.data.tell()
             try:
                 self.data.write(bytes(len(self.data) - end))
             except ValueError:  # another thread appended in between
                 continue
-            return end - self.data_offset
+            self._sealed_bytes = end - self.data_offset
+        return self._sealed_bytes
 
 
 class Ring:
     """Opens, seals and reuses the terms of one lane. Not thread-safe; the producer locks.
+
+    A signal handler or a finalizer that logs may run in the middle of `advance`, in the same
+    thread, all the same: whoever enters the next term first wins, the other's slot stays free.
 
     Args:
         address: whose lane it is.
@@ -86,29 +93,38 @@ class Ring:
         self._slots: list[_Slot] = []
         self._slots_made = 0
         self._busy: dict[int, _Slot] = {}  # serial -> slot, until released
-        self.term = self._open(0, self._new_slot(0))
+        self.term: Term
+        self._enter(Term(0, self._new_slot(0)), None)
+        self._note_use()
         while self._slots_made < slots and self._unused_bytes() >= 4 * mmap.PAGESIZE:
             try:
                 self._new_slot(0)
             except SharedMemoryError:
                 break
 
-    def seal(self) -> None:
-        """Ends the open term: nothing can be appended to it any more."""
-        entry = layout.TERM_TABLE + 2 * (self.term.serial % layout.TERM_ENTRIES)
-        self._words[entry + 1] = self.term.close_door() + 1
+    def seal(self, term: Term) -> None:
+        """Ends a term: nothing can be appended to it any more. Twice is fine."""
+        entry = layout.TERM_TABLE + 2 * (term.serial % layout.TERM_ENTRIES)
+        self._words[entry + 1] = term.close_door() + 1
 
-    def advance(self, record_bytes: int) -> bool:
-        """Seals the open term and opens one that a record fits into.
+    def advance(self, full: Term, record_bytes: int) -> bool:
+        """Seals the open term, which is `full`, and opens one that a record fits into.
 
         Returns:
-            False, with nothing changed, if there is no memory before the writer releases some.
+            False, if there is no memory before the writer releases some. The open term is
+            sealed if only its own memory can make room.
         """
+        if self.term is not full:
+            return True
         slot = self._find_slot(self._need(record_bytes))
         if slot is None:
+            if len(self._busy) == 1:
+                self.seal(full)
             return False
-        self.seal()
-        self.term = self._open(self.term.serial + 1, slot)
+        term = Term(full.serial + 1, slot)
+        self.seal(full)
+        self._enter(term, full)
+        self._note_use()
         return True
 
     def can_ever_hold(self, record_bytes: int) -> bool:
@@ -138,36 +154,48 @@ class Ring:
                 name = self._address.segment(self._lane, number)
                 new = segment.create(self._address.place, name, size)
                 break
+            except FileExistsError:  # left by a call that a signal handler interrupted
+                number += 1
             except OSError as exc:
+                if exc.errno is None:
+                    raise  # a signal handler's TimeoutError
                 if size // 2 < max(need, 4 * mmap.PAGESIZE):
                     raise SharedMemoryError(size, [f"{self._address.place}: {exc}"]) from exc
                 size //= 2
         slot = _Slot(number, new)
         self._slots.append(slot)
-        self._slots_made += 1
+        self._slots_made = number + 1
         self._words[layout.LANE_BYTES] = self._max_bytes - self._unused_bytes()
         return slot
 
-    def _open(self, serial: int, slot: _Slot) -> Term:
-        term = Term(serial, slot)
-        entry = layout.TERM_TABLE + 2 * (serial % layout.TERM_ENTRIES)
-        self._words[entry] = slot.number
+    def _enter(self, term: Term, after: Term | None) -> None:
+        """Makes a term the open one, unless that was done by a call in between.
+
+        Nothing is called in here, so a signal handler sees all of it or nothing.
+        """
+        if after is not None and self.term is not after:
+            return
+        entry = layout.TERM_TABLE + 2 * (term.serial % layout.TERM_ENTRIES)
+        self._words[entry] = term.slot.number
         self._words[entry + 1] = 0
-        self._busy[serial] = slot
-        in_use = sum(used.segment.size for used in self._busy.values())
+        self._busy[term.serial] = term.slot
+        self.term = term
+        self._words[layout.OPENED_TERMS] = term.serial + 1
+
+    def _note_use(self) -> None:
+        in_use = sum(slot.segment.size for slot in list(self._busy.values()))
         if in_use > self._words[layout.HIGH_WATER]:
             self._words[layout.HIGH_WATER] = in_use
-        self._words[layout.OPENED_TERMS] = serial + 1
-        return term
 
     def _find_slot(self, need: int) -> _Slot | None:
         """A slot for the next term: a released one, else a new one within the limit."""
         released = self._words[layout.RELEASED_TERMS]
-        for serial in [serial for serial in self._busy if serial < released]:
-            del self._busy[serial]
+        for serial in list(self._busy):
+            if serial < released:
+                self._busy.pop(serial, None)
         if self.term.serial + 1 - released >= layout.TERM_ENTRIES:
             return None
-        busy = {slot.number for slot in self._busy.values()}
+        busy = {slot.number for slot in list(self._busy.values())}
         free = [s for s in self._slots if s.number not in busy and s.segment.size >= need]
         if free:
             return max(free, key=lambda slot: slot.segment.size)

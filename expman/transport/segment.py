@@ -146,8 +146,6 @@ class Segment:
             flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
             path = os.path.join(place, name)
             self.fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if size else 0), 0o600)
-            if size:
-                os.ftruncate(self.fd, size)
         self.size = size or os.fstat(self.fd).st_size
         if size:
             try:
@@ -244,14 +242,13 @@ def attach(place: str, name: str) -> Segment:
 
 def remove(place: str, name: str) -> None:
     """Removes a segment by name, if it is there."""
+    # By its path: to attach it first would fail for a segment that was never sized.
     try:
-        segment = attach(place, name)
+        os.unlink(os.path.join(_SHM_DIR if place == SHM else place, name))
     except FileNotFoundError:
         with contextlib.suppress(OSError):  # its creator was killed before it had a size
             os.unlink(os.path.join(_SHM_DIR if place == SHM else place, name))
         return
-    segment.unlink()
-    segment.close()
 
 
 def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:

@@ -169,47 +169,53 @@ def plain_params(params: Mapping[str, object]) -> tuple[dict[str, PlainValue], l
     if not isinstance(params, Mapping):
         raise TypeError(f"log_params takes a mapping, not {_type_name(params)}")
     notes: list[str] = []
-    return _plain_mapping(params, "", notes, 0), notes
+    return _plain_mapping(params, "", notes, ()), notes
+
+
+_Path: TypeAlias = tuple[int, ...]  # ids of the values that lie around the present one
 
 
 def _plain_mapping(
-    mapping: Mapping[Any, object], where: str, notes: list[str], depth: int
+    mapping: Mapping[Any, object], where: str, notes: list[str], path: _Path
 ) -> dict[str, PlainValue]:
-    return {
-        _plain_key(key): _plain_param(value, f"{where}.{key}".lstrip("."), notes, depth + 1)
-        for key, value in mapping.items()
-    }
+    plain: dict[str, PlainValue] = {}
+    for key, value in mapping.items():
+        name = _plain_key(key)
+        plain[name] = _plain_param(value, f"{where}.{name}".lstrip("."), notes, path)
+    return plain
 
 
 def _plain_key(key: object) -> str:
-    return str(key.value if isinstance(key, enum.Enum) else key)
+    key = key.value if isinstance(key, enum.Enum) else key
+    return str.__str__(key) if isinstance(key, str) else _text_of(key)
 
 
-def _plain_param(value: object, where: str, notes: list[str], depth: int) -> PlainValue:
+def _plain_param(value: object, where: str, notes: list[str], path: _Path) -> PlainValue:
     if value is None or type(value) in _PLAIN:
         return value  # type: ignore[return-value]
-    if depth > _MAX_DEPTH:
+    if len(path) >= _MAX_DEPTH or id(value) in path:
         return _as_text(value, where, notes)
+    path = (*path, id(value))
     match value:
         case enum.Enum():
-            return _plain_param(value.value, where, notes, depth + 1)
+            return _plain_param(value.value, where, notes, path)
         case datetime.datetime() | datetime.date():
             return value
         case os.PathLike():
             return os.fsdecode(value)
         case Mapping():
-            return _plain_mapping(value, where, notes, depth)
+            return _plain_mapping(value, where, notes, path)
         case list() | tuple() | set() | frozenset() | range():
             items: Iterable[object] = value
             if isinstance(value, set | frozenset):
-                items = sorted(value, key=repr)
+                items = sorted(value, key=_text_of)
             return [
-                _plain_param(item, f"{where}[{number}]", notes, depth + 1)
+                _plain_param(item, f"{where}[{number}]", notes, path)
                 for number, item in enumerate(items)
             ]
     fields = _fields(value)
     if fields is not None:
-        return _plain_mapping(fields, where, notes, depth)
+        return _plain_mapping(fields, where, notes, path)
     try:
         return scalar_hook(value)
     except (TypeError, ValueError, RuntimeError):
@@ -230,6 +236,10 @@ def _fields(value: object) -> dict[object, object] | None:
 
 def _as_text(value: object, where: str, notes: list[str]) -> str:
     notes.append(f"parameter {where}: {_type_name(value)} was kept as its text")
+    return _text_of(value)
+
+
+def _text_of(value: object) -> str:
     try:
         return str(value)
     except Exception as exc:  # noqa: BLE001 - a foreign __str__ may raise anything

@@ -1,0 +1,177 @@
+"""Lanes for tests: opened, read to their end, or laid byte by byte as `layout` documents them."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from expman.transport import records as wire
+from expman.transport import segment
+from expman.transport.consumer import LaneConsumer, Stretch
+from expman.transport.producer import LaneProducer, WaitHook
+
+DEADLINE_S = 30.0
+TERM_BYTES = 16 * 1024
+DATA_OFFSET = 64 + (TERM_BYTES - 64) // 16 * 4
+
+
+def make_hello(**changes: Any) -> wire.Hello:
+    """A hello of nobody in particular."""
+    hello = wire.Hello(
+        role="owner",
+        producer="main",
+        pid=1,
+        started_at_ns=2,
+        base_dir="/nowhere",
+        experiment="lanes",
+        run_name="run",
+        language="python",
+        env_path="",
+    )
+    return msgspec.structs.replace(hello, **changes)
+
+
+@contextmanager
+def fresh_address(place: str = segment.SHM) -> Iterator[segment.Address]:
+    """An address that lanes can be claimed under; everything below it is removed at the end."""
+    address = segment.Address.fresh(place)
+    base = segment.create(place, address.segment(), 4096)
+    try:
+        yield address
+    finally:
+        base.close()
+        for name in segment.list_names(place):
+            if name.startswith(address.segment()):
+                segment.remove(place, name)
+
+
+def open_lane(
+    address: segment.Address,
+    *,
+    max_bytes: int = 1 << 20,
+    overflow: str = "block",
+    on_wait: WaitHook = lambda: True,
+) -> LaneProducer:
+    """Claims a lane."""
+    hello = make_hello(max_buffer_bytes=max_bytes, overflow=overflow)
+    return LaneProducer(address, hello, on_wait=on_wait)
+
+
+def read_all(consumer: LaneConsumer, *, dead: bool = False) -> Stretch:
+    """Polls until there is nothing new, and gives it as one stretch."""
+    first_row, first_record = consumer.rows, consumer.records
+    records: list[wire.Record] = []
+    problems = []
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        stretch = consumer.poll("dead" if dead else "alive")
+        records += stretch.records
+        problems += stretch.problems
+        if not stretch.records and not stretch.problems:
+            return Stretch(records, first_row, first_record, problems)
+        assert time.monotonic() < deadline, "the consumer finds no end"
+
+
+def wait_for(consumer: LaneConsumer, count: int) -> list[wire.Record]:
+    """Polls until so many records have come."""
+    records: list[wire.Record] = []
+    deadline = time.monotonic() + DEADLINE_S
+    while len(records) < count:
+        records += consumer.poll().records
+        assert time.monotonic() < deadline, f"{len(records)} of {count} records came"
+    return records
+
+
+def rows_of(records: list[wire.Record]) -> list[tuple[int | None, dict[str, Any]]]:
+    """Steps and values of the rows among records, names resolved as the writer does it."""
+    schemas: dict[int, tuple[str, ...]] = {}
+    rows = []
+    for record in records:
+        if isinstance(record, wire.Schema):
+            schemas[record.schema] = record.keys
+        elif isinstance(record, wire.Vector):
+            rows.append(
+                (record.step, dict(zip(schemas[record.schema], record.values, strict=True)))
+            )
+    return rows
+
+
+def steps_of(records: list[wire.Record]) -> list[int | None]:
+    return [record.step for record in records if isinstance(record, wire.Vector)]
+
+
+def encode_record(ordinal: int, text: str = "x", at_ns: int = 10**18) -> bytes:
+    """A log line, as it lies in a term."""
+    return wire.encode((wire.LOG, ordinal, at_ns, "INFO", text))
+
+
+def encode_row(ordinal: int, step: int) -> bytes:
+    """A row without metrics."""
+    return wire.encode((wire.VECTOR, ordinal, 10**18, step, 0, ()))
+
+
+class HandLane:
+    """A lane whose bytes the test lays; the offsets are those of the documented byte map."""
+
+    def __init__(self, address: segment.Address, lane: int = 0) -> None:
+        self.address = address
+        self.lane = lane
+        hello = wire.encode_hello(make_hello())
+        name = address.segment(lane)
+        self.segment = segment.create(address.place, name, 4096 + len(hello))
+        self.control = self.segment.map()
+        self.control[0:8] = b"expmanL1"
+        self.word(8, 1)
+        self.control[4096:] = hello
+        self.terms: list[mmap.mmap] = []
+        self.word(16, len(hello))
+
+    def word(self, offset: int, value: int) -> None:
+        struct.pack_into("=Q", self.control, offset, value)
+
+    def read_word(self, offset: int) -> int:
+        (value,) = struct.unpack_from("=Q", self.control, offset)
+        return int(value)
+
+    def add_slot(self, slot: int, size: int = TERM_BYTES) -> mmap.mmap:
+        """Makes the memory of a term."""
+        memory = segment.create(self.address.place, self.address.segment(self.lane, slot), size)
+        term = memory.map()
+        memory.close()
+        entries = (size - 64) // 16
+        term[0:8] = b"expmanT1"
+        struct.pack_into("=QQQ", term, 8, 1, entries, 64 + entries * 4)
+        self.terms.append(term)
+        return term
+
+    def open_term(self, serial: int, slot: int) -> None:
+        self.word(256 + 16 * (serial % 64), slot)
+        self.word(256 + 16 * (serial % 64) + 8, 0)
+        self.word(64, serial + 1)
+
+    def seal(self, serial: int, data_bytes: int) -> None:
+        self.word(256 + 16 * (serial % 64) + 8, data_bytes + 1)
+
+    def start(self) -> mmap.mmap:
+        """The first term, open."""
+        term = self.add_slot(0)
+        self.open_term(0, 0)
+        return term
+
+
+def lay(term: mmap.mmap, position: int, payload: bytes) -> int:
+    """Puts a record's bytes into a term's data; gives the position behind it."""
+    start = DATA_OFFSET + position
+    term[start : start + len(payload)] = payload
+    return position + len(payload)
+
+
+def publish(term: mmap.mmap, ordinal: int, length: int) -> None:
+    """Stores an index entry."""
+    struct.pack_into("=I", term, 64 + 4 * ordinal, length)

@@ -1,0 +1,708 @@
+"""The producing end: what it publishes, when its terms are full, when it drops, waits, ends."""
+
+from __future__ import annotations
+
+import decimal
+import math
+import os
+import signal
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from lanes import DEADLINE_S, open_lane, read_all, rows_of, steps_of
+
+from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
+from expman.models import LogLevel, RunStatus
+from expman.transport import consumer as consumer_module
+from expman.transport import layout, producer, ring, segment
+from expman.transport import records as wire
+from expman.transport.consumer import LaneConsumer
+from expman.transport.segment import Address
+
+SMALL = 64 * 1024  # the least that a configuration can ask for: two terms of 32 KiB
+
+
+@pytest.fixture
+def small_terms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terms of 16 KiB, as small as they get."""
+    monkeypatch.setattr(ring, "FIRST_TERM_BYTES", 16 * 1024)
+    monkeypatch.setattr(ring, "LARGEST_TERM_BYTES", 16 * 1024)
+
+
+class Drain:
+    """A thread that reads a lane and gives its memory back, as a writer does."""
+
+    def __init__(self, consumer: LaneConsumer) -> None:
+        self.records: list[wire.Record] = []
+        self.problems: list[Any] = []
+        self._consumer = consumer
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._take()
+            self._stop.wait(0.001)
+        self._take()
+
+    def _take(self) -> None:
+        stretch = read_all(self._consumer)
+        self.records += stretch.records
+        self.problems += stretch.problems
+        self._consumer.release()
+
+    def __enter__(self) -> Drain:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive()
+
+
+# -- rows ------------------------------------------------------------
+
+ROWS: list[tuple[dict[str, Any], Any]] = [
+    ({"a": 0.5}, 1),
+    ({"a": 0.5, "b": 2, "c": True}, None),
+    ({"a": math.inf, "b": -0.0}, -(2**63)),
+    ({"a": -(2**63), "b": 2**64 - 1}, 2**63 - 1),
+    ({"a": 2**70}, 0),
+    ({"a": np.float32(0.5), "b": np.array(2)}, np.int64(3)),
+    ({"a": np.bool_(True)}, True),
+    ({"a": "text", "b": 1.5}, 4.0),
+    ({}, 5),
+    ({f"key {n}": float(n) for n in range(200)}, 6),
+]
+
+
+@pytest.mark.parametrize(("row", "step"), ROWS, ids=lambda one: str(one)[:20])
+def test_the_fast_path_publishes_what_the_slow_one_does(
+    address: Address, row: dict[str, Any], step: Any
+) -> None:
+    """The first call of a set of names is slow, the second may be fast: equal records."""
+    lane = open_lane(address)
+    number = dict.fromkeys(row, 1.0)
+    lane.log_vector_slowly(row, step)
+    lane.log_vector_slowly(number, 0)  # makes the fast path ready for these names
+    lane.log_vector(row, step)
+
+    first, _, second = rows_of(read_all(LaneConsumer(address, lane.lane)).records)
+
+    assert repr(first) == repr(second)
+
+
+class Addable:
+    """A value that goes through sum(), but is no number."""
+
+    def __radd__(self, other: float) -> float:
+        return other
+
+
+REFUSED: list[tuple[Any, Any]] = [
+    (None, 0),
+    ([1.0], 0),
+    (b"x", 0),
+    (decimal.Decimal(1), 0),
+    (np.zeros(2), 0),
+    (1j, 0),
+    (Addable(), 0),
+    (1.0, "7"),
+    (1.0, 0.5),
+    (1.0, 2**63),
+    (1.0, -(2**63) - 1),
+]
+
+
+@pytest.mark.parametrize(("value", "step"), REFUSED, ids=lambda one: type(one).__name__)
+def test_a_refused_row_costs_no_other(address: Address, value: Any, step: Any) -> None:
+    """On the slow path and on the fast one: TypeError or ValueError, nothing of it published."""
+    lane = open_lane(address)
+    for good in range(3):
+        with pytest.raises((TypeError, ValueError)):
+            lane.log_vector({"a": 0.5, "b": value}, step)
+        lane.log_vector({"a": 0.5, "b": 1.5}, good)
+
+    stretch = read_all(LaneConsumer(address, lane.lane))
+
+    assert [0, 1, 2] == steps_of(stretch.records)
+    assert [] == stretch.problems
+
+
+@pytest.mark.parametrize("value", [None, np.zeros(2)], ids=["None", "array"])
+def test_the_refusal_names_the_key(address: Address, value: Any) -> None:
+    """Also when the fast path met it."""
+    lane = open_lane(address)
+    lane.log_vector({"a": 0.5, "b": 1.5})
+
+    with pytest.raises(TypeError, match="metric 'b'"):
+        lane.log_vector({"a": 0.5, "b": value})
+
+
+def test_rows_of_many_shapes(address: Address) -> None:
+    """Names in another order, more, fewer and other names: each row has exactly its own."""
+    lane = open_lane(address)
+    shapes = [("a", "b"), ("b", "a"), ("a",), ("a", "b", "c"), ("x", "y"), ("a", "c")]
+    logged: list[tuple[int | None, dict[str, Any]]] = []
+    for step in range(60):
+        keys = shapes[step * step % 6]
+        logged.append((step, {key: float(step + len(key)) for key in keys}))
+        lane.log_vector(logged[-1][1], step)
+
+    assert logged == rows_of(read_all(LaneConsumer(address, lane.lane)).records)
+
+
+def test_mappings_that_are_no_dict(address: Address) -> None:
+    """They take the slow path and are rows like others."""
+    lane = open_lane(address)
+    for step in range(3):
+        lane.log_vector(OrderedDict(b=step, a=1.0), step)
+
+    assert [(step, {"b": step, "a": 1.0}) for step in range(3)] == rows_of(
+        read_all(LaneConsumer(address, lane.lane)).records
+    )
+
+
+def test_more_shapes_than_are_remembered(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forgotten sets of names are defined anew, under numbers that were never used."""
+    monkeypatch.setattr(producer, "SCHEMA_CACHE", 4)
+    lane = open_lane(address)
+    logged = [(step, {f"k{step % 7}": 1.0}) for step in range(50)]
+    for step, row in logged:
+        lane.log_vector(row, step)
+
+    records = read_all(LaneConsumer(address, lane.lane)).records
+
+    numbers = [record.schema for record in records if isinstance(record, wire.Schema)]
+    assert len(numbers) == len(set(numbers))
+    assert logged == rows_of(records)
+
+
+def test_failed_calls_use_up_no_row(address: Address, small_terms: None) -> None:
+    """Refused rows use up ordinals; past the end of the index the next row comes once all the same.
+
+    Each failed call takes an ordinal and no data, so the index fills before the data.
+    """
+    lane = open_lane(address)
+    lane.log_vector({"a": 0.5}, 0)
+    bad = {"a": Addable()}
+    for _ in range(layout.index_entries(16 * 1024) + 10):
+        with pytest.raises(TypeError):
+            lane.log_vector(bad)
+    lane.log_vector({"a": 0.5}, 1)
+    lane.log_vector({"a": 0.5}, 2)
+    lane.close(RunStatus.FINISHED, None, 1)
+
+    stretch = read_all(LaneConsumer(address, lane.lane))
+
+    assert [0, 1, 2] == steps_of(stretch.records)
+    assert [] == stretch.problems
+
+
+# -- terms ------------------------------------------------------------
+
+
+def test_rows_go_through_many_terms(address: Address, small_terms: None) -> None:
+    """Every term defines the names that it uses; each row arrives once and in order."""
+    lane = open_lane(address, max_bytes=SMALL)
+    logged = [(step, {"a": 0.5 * step, f"b{step % 3}": step}) for step in range(5_000)]
+    with Drain(LaneConsumer(address, lane.lane)) as drain:
+        for step, row in logged:
+            lane.log_vector(row, step)
+        lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+
+    assert logged == rows_of(drain.records)
+    assert [] == drain.problems
+    assert 5 < lane.words[layout.OPENED_TERMS]
+    assert lane.words[layout.LANE_BYTES] <= SMALL
+
+
+def test_a_lane_grows_by_terms_up_to_its_limit(address: Address) -> None:
+    """It starts with two terms and never has more memory than it may."""
+    lane = open_lane(address, max_bytes=1 << 20, overflow="drop")
+    assert 2 * ring.FIRST_TERM_BYTES == lane.words[layout.LANE_BYTES]
+
+    for step in range(40_000):
+        lane.log_vector({"a": 0.5, "b": 1.5}, step)
+
+    assert 0 < lane.dropped_rows
+    assert lane.words[layout.LANE_BYTES] <= 1 << 20
+    assert lane.words[layout.LANE_BYTES] == lane.words[layout.HIGH_WATER]
+
+
+def test_a_record_larger_than_a_term(address: Address, small_terms: None) -> None:
+    """It gets a term of its own size."""
+    lane = open_lane(address, max_bytes=1 << 20)
+    for length in (100, 20_000, 100, 200_000, 100):
+        lane.log_message(LogLevel.INFO, "x" * length)
+
+    records = read_all(LaneConsumer(address, lane.lane)).records
+
+    assert [100, 20_000, 100, 200_000, 100] == [len(record.message) for record in records]
+
+
+def test_a_record_larger_than_the_buffer(address: Address) -> None:
+    """It raises with both sizes, and costs no other record."""
+    lane = open_lane(address, max_bytes=SMALL)
+    lane.log_message(LogLevel.INFO, "before")
+
+    with pytest.raises(RecordTooLargeError) as caught:
+        lane.log_message(LogLevel.INFO, "x" * 100_000)
+    with pytest.raises(RecordTooLargeError):
+        lane.log_vector({f"k{n}": 1.5 for n in range(10_000)})
+    lane.log_message(LogLevel.INFO, "after")
+
+    assert SMALL == caught.value.limit_bytes
+    assert 100_000 < caught.value.record_bytes
+    assert ["before", "after"] == [
+        record.message
+        for record in read_all(LaneConsumer(address, lane.lane)).records
+        if isinstance(record, wire.Log)
+    ]
+
+
+def test_a_record_that_needs_the_open_terms_memory(address: Address) -> None:
+    """The open term is given up to the writer where nothing else can make room."""
+    lane = open_lane(address, max_bytes=SMALL)
+    with Drain(LaneConsumer(address, lane.lane)) as drain:
+        for number in range(6):
+            lane.log_message(LogLevel.INFO, str(number))
+            lane.log_message(LogLevel.INFO, str(number) * 40_000)
+        lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+
+    logs = [record.message for record in drain.records if isinstance(record, wire.Log)]
+    assert [str(n) * length for n in range(6) for length in (1, 40_000)] == logs
+
+
+def test_a_row_and_its_names_need_one_term(address: Address) -> None:
+    """Where the names and the values fit into a term each, but not together, one is made."""
+    lane = open_lane(address, max_bytes=SMALL)
+    wide = {f"a rather long name {n:04}": 1.5 for n in range(750)}
+    with Drain(LaneConsumer(address, lane.lane)) as drain:
+        for step in range(5):
+            lane.log_vector(wide, step)
+            lane.log_vector({"a": 0.5}, step)
+        lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+
+    assert [(step, row) for step in range(5) for row in (wide, {"a": 0.5})] == (
+        rows_of(drain.records)
+    )
+
+
+def no_memory_for(monkeypatch: pytest.MonkeyPatch, *slots: int) -> None:
+    """Making the term in one of these slots fails with ENOSPC."""
+    real = segment.create
+
+    def create(place: str, name: str, size: int) -> segment.Segment:
+        _, _, _, *slot = name.split("-")
+        if slot and int(slot[0]) in slots:
+            raise OSError(28, "No space left on device")
+        return real(place, name, size)
+
+    monkeypatch.setattr(segment, "create", create)
+
+
+def test_a_full_place_leaves_what_there_is(
+    address: Address, small_terms: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one term and no room for a second, the one is written and used again."""
+    no_memory_for(monkeypatch, 1)
+    lane = open_lane(address, max_bytes=1 << 20)
+    with Drain(LaneConsumer(address, lane.lane)) as drain:
+        for step in range(3_000):
+            lane.log_vector({"a": 0.5}, step)
+        lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+
+    assert list(range(3_000)) == steps_of(drain.records)
+    assert 16 * 1024 == lane.words[layout.LANE_BYTES]
+
+
+def test_no_memory_at_all(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lane without its first term is an error, and leaves no control behind."""
+    no_memory_for(monkeypatch, 0)
+
+    with pytest.raises(SharedMemoryError, match="No space left"):
+        open_lane(address)
+
+    assert [] == [
+        name
+        for name in segment.list_names(address.place)
+        if name.startswith(address.segment() + "-")
+    ]
+
+
+# -- dropping and waiting ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metrics", [1, 30])
+def test_drops_are_counted_and_seen(
+    address: Address, small_terms: None, metrics: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that found no room are counted, and stand between the others in the lane's numbering."""
+    monkeypatch.setattr(consumer_module, "SETTLE_S", 0)  # no other thread logs
+    lane = open_lane(address, max_bytes=SMALL, overflow="drop")
+    consumer = LaneConsumer(address, lane.lane)
+    row = {f"k{n}": 0.5 for n in range(metrics)}
+    kept: list[tuple[int, int]] = []  # number in the lane, step
+    for step in range(6_000):
+        lane.log_vector(row, step)
+        if step % 2_500 == 2_499:
+            kept += numbered_rows(consumer)
+    kept += numbered_rows(consumer)
+    lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+    kept += numbered_rows(consumer)
+
+    assert 0 < lane.dropped_rows == consumer.dropped_rows
+    assert 6_000 == consumer.rows
+    assert 6_000 - lane.dropped_rows == len(kept)
+    # One thread logs, so a row's number is its step, dropped ones counted.
+    assert [step for _, step in kept] == [number for number, _ in kept]
+    assert consumer.at_end()
+
+
+def numbered_rows(consumer: LaneConsumer) -> list[tuple[int, int]]:
+    stretch = read_all(consumer)
+    consumer.release()
+    number, found = stretch.first_row, []
+    for record in stretch.records:
+        if isinstance(record, wire.Vector):
+            found.append((number, record.step or 0))
+            number += 1
+        elif isinstance(record, wire.Drop):
+            number += record.rows
+    return found
+
+
+def test_records_behind_many_failed_calls_are_seen(address: Address) -> None:
+    """Failed calls use up index entries; what is published behind them is taken at once."""
+    lane = open_lane(address)
+    consumer = LaneConsumer(address, lane.lane)
+    lane.log_vector({"a": 0.5}, 0)
+    for _ in range(1000):
+        with pytest.raises(TypeError):
+            lane.log_vector({"a": Addable()})
+    lane.log_vector({"a": 0.5}, 1)
+    number = lane.request_flush(1)
+
+    records = read_all(consumer).records
+
+    assert [0, 1] == steps_of(records)
+    assert [number] == [record.number for record in records if isinstance(record, wire.Flush)]
+
+
+def test_what_is_no_row_is_never_dropped(address: Address, small_terms: None) -> None:
+    """With overflow=drop, too, a message waits for room."""
+    lane = open_lane(address, max_bytes=SMALL, overflow="drop")
+    while not lane.dropped_rows:
+        lane.log_vector({"a": 0.5})
+    with Drain(LaneConsumer(address, lane.lane)) as drain:
+        lane.log_message(LogLevel.INFO, "x" * 10_000)
+        lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+
+    assert 1 == len([record for record in drain.records if isinstance(record, wire.Log)])
+
+
+def test_block_waits_until_there_is_room(address: Address, small_terms: None) -> None:
+    """A full lane waits; it goes on when memory is given back, and loses nothing."""
+    waiting = threading.Event()
+
+    def on_wait() -> bool:
+        waiting.set()
+        return True
+
+    lane = open_lane(address, max_bytes=SMALL, on_wait=on_wait)
+    consumer = LaneConsumer(address, lane.lane)
+    count = 10_000
+    thread = threading.Thread(target=lambda: [lane.log_vector({"a": 0.5}, n) for n in range(count)])
+    thread.start()
+    assert waiting.wait(DEADLINE_S)
+    assert thread.is_alive()
+
+    with Drain(consumer) as drain:
+        thread.join(DEADLINE_S)
+
+    assert list(range(count)) == steps_of(drain.records)
+    assert 0 == lane.dropped_rows
+
+
+def test_no_writer_will_come(address: Address, small_terms: None) -> None:
+    """Then nobody waits: rows are dropped and counted, flush and close say no."""
+    lane = open_lane(address, max_bytes=SMALL, on_wait=lambda: False)
+    while not lane.dropped_rows:
+        lane.log_vector({"a": 0.5})
+    lane.log_message(LogLevel.INFO, "x" * 10_000)  # returns
+
+    assert 1 == lane.dropped_rows
+    while lane.request_flush(DEADLINE_S) is not None:  # marks go into what room is left
+        pass
+    assert not lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+    assert 0 == lane.words[layout.LANE_CLOSED]
+
+
+# -- flush and close ------------------------------------------------------------
+
+
+def test_flush_marks_are_numbered(address: Address) -> None:
+    """Each stands behind everything that was logged before it."""
+    lane = open_lane(address)
+    lane.log_vector({"a": 0.5}, 0)
+    assert 1 == lane.request_flush(1)
+    lane.log_vector({"a": 0.5}, 1)
+    assert 2 == lane.request_flush(1)
+
+    kinds = [type(record) for record in read_all(LaneConsumer(address, lane.lane)).records]
+
+    assert [wire.Schema, wire.Vector, wire.Flush, wire.Vector, wire.Flush] == kinds
+
+
+def test_flush_gives_up_in_time(address: Address, small_terms: None) -> None:
+    """Without room for the mark, or while another thread waits for room, it returns None."""
+    waiting = threading.Event()
+    give_up = threading.Event()
+
+    def on_wait() -> bool:
+        waiting.set()
+        return not give_up.is_set()
+
+    lane = open_lane(address, max_bytes=SMALL, on_wait=on_wait)
+    thread = threading.Thread(target=lambda: [lane.log_vector({"a": 0.5}, n) for n in range(9_000)])
+    thread.start()
+    assert waiting.wait(DEADLINE_S)
+
+    assert lane.request_flush(0.01) is None
+    assert not lane.close(RunStatus.FINISHED, None, 0.01)
+
+    give_up.set()
+    thread.join(DEADLINE_S)
+
+
+def test_the_sentinel_is_last(address: Address) -> None:
+    """close() publishes it, seals the lane, and may be called again; logging raises."""
+    lane = open_lane(address)
+    lane.log_vector({"a": 0.5}, 0)
+    assert lane.close(RunStatus.FAILED, "broken", 1)
+    assert lane.close(RunStatus.FINISHED, None, 1)
+    for call in (
+        lambda: lane.log_vector({"a": 0.5}, 1),
+        lambda: lane.log_vector({"b": 0.5}, 1),
+        lambda: lane.log_message(LogLevel.INFO, "late"),
+        lambda: lane.log_scalar("a", 1),
+        lambda: lane.request_flush(1),
+    ):
+        with pytest.raises(RunClosedError):
+            call()
+
+    consumer = LaneConsumer(address, lane.lane)
+    records = read_all(consumer).records
+
+    assert [wire.Schema, wire.Vector, wire.Sentinel] == [type(record) for record in records]
+    assert (RunStatus.FAILED, "broken") == (records[-1].status, records[-1].reason)
+    assert consumer.at_end()
+
+
+def test_every_kind_of_record(address: Address) -> None:
+    """Each method publishes its record, in the order of the calls."""
+    lane = open_lane(address)
+    lane.log_scalar("s", "text")
+    lane.log_params({"a": [1, None]})
+    lane.log_message(LogLevel.WARN, "line")
+    lane.save_artifact("/from", None, "to")
+
+    records = read_all(LaneConsumer(address, lane.lane)).records
+
+    assert [
+        wire.Scalar(0, records[0].logged_at_ns, "s", "text"),
+        wire.Params(1, records[1].logged_at_ns, {"a": [1, None]}),
+        wire.Log(2, records[2].logged_at_ns, LogLevel.WARN, "line"),
+        wire.Artifact(3, records[3].logged_at_ns, "/from", None, "to"),
+    ] == records
+
+
+# -- claiming ------------------------------------------------------------
+
+
+def test_lanes_are_numbered(address: Address) -> None:
+    """Each producer takes the next free number from where the writer looks."""
+    first, second = open_lane(address), open_lane(address)
+    words = memoryview(segment.attach(address.place, address.segment()).map()).cast("Q")
+    words[layout.NEXT_LANE] = 5
+    third = open_lane(address)
+
+    assert [0, 1, 5] == [first.lane, second.lane, third.lane]
+
+
+def test_an_address_that_is_gone() -> None:
+    """Nobody claims a lane that no writer will look for."""
+    with pytest.raises(FileNotFoundError):
+        open_lane(Address.fresh(segment.SHM))
+
+
+def test_a_forked_child_does_not_log_into_the_parents_lane(address: Address) -> None:
+    """Its first record claims a lane of its own, whoever held the parent's lock at the fork."""
+    lane = open_lane(address)
+    lane.log_vector({"a": 0.5}, 0)
+    with lane._lock:
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                lane.forget()
+                lane.log_vector({"a": 0.5}, 1)
+                status = lane.lane - 1
+            finally:
+                os._exit(status)
+    assert (child, 0) == os.waitpid(child, 0)
+
+    assert [0] == steps_of(read_all(LaneConsumer(address, 0)).records)
+    assert [1] == steps_of(read_all(LaneConsumer(address, 1)).records)
+
+
+# -- calls from within calls ------------------------------------------------------------
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """SIGVTALRM as it was, afterwards; SIGALRM is for the timeouts of the tests."""
+    before = signal.getsignal(signal.SIGVTALRM)
+    yield
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    signal.signal(signal.SIGVTALRM, before)
+
+
+def test_a_signal_handlers_exception_is_the_callers(address: Address, alarm: None) -> None:
+    """A TimeoutError that a handler raises in the middle of a call comes out of it."""
+    lane = open_lane(address, max_bytes=64 << 20, overflow="drop")
+    raised = 0
+
+    def on_alarm(*_: object) -> None:
+        nonlocal raised
+        raised += 1
+        raise TimeoutError
+
+    signal.signal(signal.SIGVTALRM, on_alarm)
+    caught = 0
+    row = {"a": 0.5}
+    while raised < 30:
+        try:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0.0005)
+            for step in range(10**7):
+                lane.log_vector(row, step)
+        except TimeoutError:
+            caught += 1
+
+    assert raised == caught
+
+
+def test_an_exception_while_a_term_is_made(
+    address: Address, small_terms: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler's TimeoutError, which is an OSError, is not taken for a lack of memory."""
+    real = segment.create
+    lane = open_lane(address, max_bytes=1 << 20)
+
+    def create(place: str, name: str, size: int) -> segment.Segment:
+        real(place, name, size).close()
+        monkeypatch.setattr(segment, "create", real)
+        raise TimeoutError
+
+    monkeypatch.setattr(segment, "create", create)
+    published = 0
+
+    def log(count: int) -> None:
+        nonlocal published
+        for _ in range(count):
+            lane.log_vector({"a": 0.5}, published)
+            published += 1
+
+    with pytest.raises(TimeoutError):
+        log(3_000)
+    log(3_000)  # goes on growing
+    lane.close(RunStatus.FINISHED, None, 1)
+
+    assert list(range(published)) == steps_of(read_all(LaneConsumer(address, 0)).records)
+
+
+@pytest.mark.parametrize("overflow", ["block", "drop"])
+def test_a_signal_handler_that_logs(
+    address: Address, small_terms: None, alarm: None, overflow: str
+) -> None:
+    """Wherever it interrupts the main thread, its own rows and the interrupted ones arrive once."""
+    lane = open_lane(address, max_bytes=SMALL, overflow=overflow)
+    handled = 0
+
+    def on_alarm(*_: object) -> None:
+        nonlocal handled
+        lane.log_vector({"a": 0.5}, -1 - handled)
+        handled += 1
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0003)
+
+    signal.signal(signal.SIGVTALRM, on_alarm)
+    count = 0
+    with Drain(LaneConsumer(address, lane.lane)) as drain:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0003)
+        while handled < 30:
+            for _ in range(100):
+                lane.log_vector({"a": 0.5}, count)
+                count += 1
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+
+    steps = [step for step in steps_of(drain.records) if step is not None]
+    assert [] == drain.problems
+    assert len(steps) == len(set(steps))
+    assert count + handled - lane.dropped_rows == len(steps)
+    assert rows_of(drain.records)  # every row finds its names
+    assert sorted(own := [step for step in steps if step >= 0]) == own
+
+
+def test_a_finalizer_that_logs_while_a_term_opens(
+    address: Address, small_terms: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call in the middle of opening a term, at each of its steps, leads to no shared slot."""
+    lane = open_lane(address, max_bytes=1 << 20)
+    logged = 0
+    inside = False
+
+    def log_from_within(*_: object) -> None:
+        nonlocal logged, inside
+        if inside:
+            return
+        inside = True
+        for _ in range(300):
+            lane.log_vector({"a": 0.5}, logged)
+            logged += 1
+        inside = False
+
+    def wrap(owner: Any, name: str, *, before: bool) -> None:
+        real = getattr(owner, name)
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if before:
+                log_from_within()
+            result = real(*args, **kwargs)
+            if not before:
+                log_from_within()
+            return result
+
+        monkeypatch.setattr(owner, name, wrapper)
+
+    wrap(lane._ring, "_find_slot", before=True)
+    wrap(lane._ring, "_find_slot", before=False)
+    wrap(lane._ring, "seal", before=True)
+    wrap(lane._ring, "seal", before=False)
+    wrap(lane._ring, "_enter", before=True)
+    wrap(ring.Term, "close_door", before=True)
+    with Drain(LaneConsumer(address, lane.lane)) as drain:
+        while logged < 10_000:
+            lane.log_vector({"a": 0.5}, logged)
+            logged += 1
+        inside = True
+        lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+
+    assert [] == drain.problems
+    assert logged == len(rows_of(drain.records))

@@ -1,0 +1,376 @@
+"""What can be logged, and what is said about the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from expman.transport import records as wire
+from expman.transport import values
+
+
+class Level(enum.Enum):
+    LOW = "low"
+    HIGH = 2.5
+    ODD = (1, 2)
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+class Word(enum.StrEnum):
+    YES = "yes"
+
+
+class MyFloat(float):
+    pass
+
+
+class MyInt(int):
+    def __str__(self) -> str:
+        return "not a number"
+
+
+class MyStr(str):
+    def __str__(self) -> str:
+        return "something else"
+
+
+class FakeTensor:
+    """As much of a tensor as is looked at."""
+
+    def __init__(self, value: Any, *, ndim: int = 0, device: str = "cpu") -> None:
+        self.value = value
+        self.ndim = ndim
+        self.device = SimpleNamespace(type=device)
+
+    def item(self) -> Any:
+        assert self.device.type == "cpu", "this would wait for the device"
+        return self.value
+
+
+ACCEPTED: list[tuple[Any, Any]] = [
+    (0.5, 0.5),
+    (math.inf, math.inf),
+    (-0.0, -0.0),
+    (7, 7),
+    (-(2**63), -(2**63)),
+    (2**63, 2**63),
+    (2**64 - 1, 2**64 - 1),
+    (2**64, 2.0**64),
+    (-(2**63) - 1, -(2.0**63)),
+    (10**400, math.inf),
+    (-(10**400), -math.inf),
+    (True, True),
+    ("", ""),
+    ("ä", "ä"),
+    (MyFloat(1.5), 1.5),
+    (MyInt(3), 3),
+    (MyStr("text"), "text"),
+    (Level.LOW, "low"),
+    (Level.HIGH, 2.5),
+    (Number.ONE, 1),
+    (Word.YES, "yes"),
+    (np.float16(0.5), 0.5),
+    (np.float32(0.5), 0.5),
+    (np.float64(0.5), 0.5),
+    (np.longdouble(0.5), 0.5),
+    (np.int8(-1), -1),
+    (np.int64(2**62), 2**62),
+    (np.uint64(2**64 - 1), 2**64 - 1),
+    (np.bool_(True), True),
+    (np.str_("text"), "text"),
+    (np.array(1.5), 1.5),
+    (np.array(2), 2),
+    (np.array(True), True),
+    (FakeTensor(1.5), 1.5),
+    (FakeTensor(3), 3),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), ACCEPTED, ids=lambda one: type(one).__name__)
+def test_metrics_by_value(value: Any, expected: Any) -> None:
+    """Each becomes a plain float, int, bool or str of exactly that type."""
+    plain = values.plain_metric("key", value)
+
+    assert (type(expected), repr(expected)) == (type(plain), repr(plain))
+
+
+def test_nan_is_a_value() -> None:
+    """A NaN stays one, numpy's as well."""
+    for nan in (math.nan, np.float32("nan"), np.array(np.nan)):
+        plain = values.plain_metric("key", nan)
+        assert isinstance(plain, float)
+        assert math.isnan(plain)
+
+
+REFUSED: list[tuple[Any, str]] = [
+    (None, "NoneType"),
+    (b"bytes", "bytes"),
+    ([1.0], "list"),
+    ((1.0,), "tuple"),
+    ({"a": 1}, "dict"),
+    ({1}, "set"),
+    (1j, "complex"),
+    (decimal.Decimal("1.5"), "decimal.Decimal"),
+    (fractions.Fraction(1, 2), "fractions.Fraction"),
+    (datetime.date(2026, 1, 1), "datetime.date"),
+    (datetime.timedelta(1), "datetime.timedelta"),
+    (object(), "object"),
+    (np.array([1.5]), "numpy.ndarray"),
+    (np.array([]), "numpy.ndarray"),
+    (np.complex128(1), "numpy.complex128"),
+    (np.datetime64("2026-01-01"), "numpy.datetime64"),
+    (np.bytes_(b"x"), "numpy.bytes_"),
+    (Level.ODD, "tuple"),
+    (FakeTensor(1.5, ndim=1), "FakeTensor"),
+    (FakeTensor(1.5, device="cuda"), r"on .*cuda.*\.item\(\)"),
+    (FakeTensor(1j), "holds a complex"),
+    (int, "type"),
+    (len, "builtin_function_or_method"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), REFUSED, ids=lambda one: type(one).__name__)
+def test_refused_metrics_name_key_and_type(value: Any, text: str) -> None:
+    """TypeError, with the key, the type and what would be accepted; no device is waited for."""
+    with pytest.raises(TypeError, match=rf"metric 'loss': .*{text}.*a metric is a float"):
+        values.plain_metric("loss", value)
+
+
+def test_lone_surrogates_are_written_out() -> None:
+    """They come from file names that are no UTF-8, and have no encoding."""
+    assert {"k\\udcff": "v\\udc80"} == values.plain_row({"k\udcff": "v\udc80"})
+
+
+@pytest.mark.parametrize("key", [1, None, b"loss", ("a",), Level.LOW])
+def test_keys_must_be_text(key: Any) -> None:
+    """TypeError, naming the key and its type."""
+    with pytest.raises(TypeError, match=f"is .*{type(key).__name__}, not text"):
+        values.plain_row({key: 1.0})
+
+
+@pytest.mark.parametrize("key", ["", *sorted(values.RESERVED_COLUMNS)])
+def test_keys_that_are_taken(key: str) -> None:
+    """ValueError for the empty name and for each column of ours."""
+    with pytest.raises(ValueError, match="metric name"):
+        values.plain_row({key: 1.0})
+
+
+def test_a_key_of_a_subclass_is_plain_text() -> None:
+    """Its own __str__ has no say."""
+    (key,) = values.plain_row({MyStr("loss"): 1.0})
+
+    assert (str, "loss") == (type(key), key)
+
+
+def test_any_mapping_is_a_row() -> None:
+    """Order is kept; what is no mapping is refused."""
+
+    class Odd(Mapping[str, float]):
+        def __getitem__(self, key: str) -> float:
+            return len(key)
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(["ccc", "a"])
+
+        def __len__(self) -> int:
+            return 2
+
+    assert [("ccc", 3), ("a", 1)] == list(values.plain_row(Odd()).items())
+    assert {"a": 1} == values.plain_row(OrderedDict(a=1))
+    for wrong in ([("a", 1)], None, "a", 1):
+        with pytest.raises(TypeError, match="takes a mapping"):
+            values.plain_row(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (None, None),
+        (0, 0),
+        (-5, -5),
+        (2**63 - 1, 2**63 - 1),
+        (-(2**63), -(2**63)),
+        (3.0, 3),
+        (True, 1),
+        (MyInt(4), 4),
+        (np.int64(5), 5),
+        (np.float32(6.0), 6),
+        (np.array(7), 7),
+        (FakeTensor(8), 8),
+        (Number.ONE, 1),
+    ],
+    ids=repr,
+)
+def test_steps(step: Any, expected: int | None) -> None:
+    """Whole numbers of any kind become plain integers."""
+    plain = values.plain_step(step)
+
+    assert expected == plain
+    assert type(plain) in (int, type(None))
+
+
+@pytest.mark.parametrize("step", [1.5, math.nan, math.inf, "7", [1], np.array([1]), 1j])
+def test_steps_that_are_no_whole_numbers(step: Any) -> None:
+    """TypeError, naming the step."""
+    with pytest.raises(TypeError, match="not a whole number"):
+        values.plain_step(step)
+
+
+@pytest.mark.parametrize("step", [2**63, -(2**63) - 1, 1e300])
+def test_steps_beyond_64_bits(step: Any) -> None:
+    """ValueError: a step is an int64."""
+    with pytest.raises(ValueError, match="does not fit into 64 bits"):
+        values.plain_step(step)
+
+
+# -- parameters --------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Optimizer:
+    lr: float = 0.1
+    betas: tuple[float, ...] = (0.9, 0.99)
+    schedule: Any = None
+
+
+class Settings(msgspec.Struct):
+    path: Path = Path("/data")
+    level: Level = Level.LOW
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+    __repr__ = __str__
+
+
+def plain(**params: Any) -> dict[str, Any]:
+    return values.plain_params(params)[0]
+
+
+def test_parameters_that_are_kept() -> None:
+    """Nested values of the kinds that YAML has, dataclasses and structs by their fields."""
+    day = datetime.date(2026, 1, 1)
+
+    kept, notes = values.plain_params(
+        {
+            "optimizer": Optimizer(schedule=Optimizer()),
+            "settings": Settings(),
+            "path": Path("a/b"),
+            "day": day,
+            "set": {3, 1, 2},
+            "range": range(3),
+            "numpy": [np.float32(0.5), np.array(2)],
+            "none": None,
+            "large": 10**30,
+            1: "one",
+            None: 0,
+            Level.HIGH: 1,
+        }
+    )
+
+    inner = {"lr": 0.1, "betas": [0.9, 0.99], "schedule": None}
+    assert [] == notes
+    assert {
+        "optimizer": {**inner, "schedule": inner},
+        "settings": {"path": "/data", "level": "low"},
+        "path": "a/b",
+        "day": day,
+        "set": [1, 2, 3],
+        "range": [0, 1, 2],
+        "numpy": [0.5, 2],
+        "none": None,
+        "large": 10**30,
+        "1": "one",
+        "None": 0,
+        "2.5": 1,
+    } == kept
+
+
+def test_what_becomes_text_is_noted() -> None:
+    """Each with its place and its type; the place leads to the value."""
+    kept, notes = values.plain_params({"a": {"b": [0, 1j]}, "f": len, "array": np.zeros(2)})
+
+    assert {"a": {"b": [0, "1j"]}, "f": str(len), "array": "[0. 0.]"} == kept
+    assert [
+        "parameter a.b[1]: complex was kept as its text",
+        "parameter f: builtin_function_or_method was kept as its text",
+        "parameter array: numpy.ndarray was kept as its text",
+    ] == notes
+
+
+def test_cycles_end() -> None:
+    """A value that contains itself, twice even, becomes text where it comes round."""
+    cycle: list[Any] = []
+    cycle += [cycle, cycle]
+    parent = Optimizer()
+    parent.schedule = {"parent": parent}
+
+    kept, notes = values.plain_params({"cycle": cycle, "parent": parent})
+
+    assert ["[[...], [...]]"] * 2 == kept["cycle"]
+    assert str(parent) == kept["parent"]["schedule"]["parent"]  # type: ignore[call-overload, index]
+    assert 3 == len(notes)
+
+
+def test_the_same_value_twice_is_no_cycle() -> None:
+    """Only what lies around a value counts."""
+    shared = {"a": [1]}
+
+    assert {"x": shared, "y": [shared, shared]} == plain(x=shared, y=[shared, shared])
+
+
+def test_depth_ends() -> None:
+    """Beyond a depth that no configuration has, the rest becomes text; and it can be encoded."""
+    deep: list[Any] = []
+    for _ in range(1000):
+        deep = [deep]
+
+    kept, notes = values.plain_params({"deep": deep})
+
+    assert 1 == len(notes)
+    assert wire.encode((wire.PARAMS, 0, 0, wire.wire_params(kept)))
+
+
+def test_a_broken_str_is_caught() -> None:
+    """A value or a key whose str() raises costs only its own text."""
+    broken = f"<{__name__}.Unspeakable: str() failed with RuntimeError>"
+
+    kept, _ = values.plain_params(
+        {"value": Unspeakable(), "set": {Unspeakable()}, Unspeakable(): 1}  # type: ignore[dict-item]
+    )
+
+    assert {"value": broken, "set": [broken], broken: 1} == kept
+
+
+def test_parameters_with_lone_surrogates_travel() -> None:
+    """A path that is no UTF-8 can be recorded; it is written out on its way."""
+    kept = plain(path=Path("a\udcff"), text="\udc80", **{"k\udcff": [np.str_("\udcff")]})
+
+    record = wire.decode_one(wire.encode((wire.PARAMS, 0, 0, wire.wire_params(kept))))
+
+    expected = {"path": "a\\udcff", "text": "\\udc80", "k\\udcff": ["\\udcff"]}
+    assert wire.Params(0, 0, expected) == record
+
+
+def test_parameters_must_be_a_mapping() -> None:
+    """TypeError, naming the type."""
+    with pytest.raises(TypeError, match="takes a mapping, not list"):
+        values.plain_params([("a", 1)])  # type: ignore[arg-type]
