@@ -202,7 +202,8 @@ class LaneConsumer:
 
     def give_verdict(self) -> None:
         """Says, after the last poll, what was taken; see `LaneProducer.await_verdict`."""
-        self.words[layout.FINAL_ENTRIES] = self._term.slot if self._term is not None else 0
+        term = self._term
+        self.words[layout.FINAL_ENTRIES] = 0 if term is None else min({term.slot, *term.gaps})
         self.words[layout.FINAL_TERMS] = self.serial + 1
 
     # -- taking records -------------------------------------------------------------
@@ -273,12 +274,14 @@ class LaneConsumer:
             count, term.seen = min(count, max(term.seen - term.slot, 0)), term.slot + count
             if not count:
                 return []
-        size = sum(lengths[:count])
-        end = term.position + size
+        del lengths[count:]
+        if layout.VOID in lengths:
+            lengths = [length for length in lengths if length != layout.VOID]
+        end = term.position + sum(lengths)
         if end > len(term.data):
             return None
         try:
-            taken = wire.decode_many(term.data[term.position : end], count)
+            taken = wire.decode_many(term.data[term.position : end], len(lengths))
         except _UNREADABLE:
             return None
         term.position, term.slot = end, term.slot + count

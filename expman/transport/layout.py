@@ -55,7 +55,8 @@ A term, ``expman-TOKEN-LANE-SLOT``; a slot is reused by many terms in turn::
 
 A record is published when its index entry holds its length. A producer reserves an
 ordinal, appends the record (which carries the ordinal) to the data, then stores the
-length. Entries and data of an open term are zero where nothing was written yet.
+length. Entries and data of an open term are zero where nothing was written yet. The entry of
+an ordinal whose record did not fit is VOID, all ones.
 """
 
 from __future__ import annotations
@@ -124,6 +125,8 @@ TROUBLE_OFFSET = 1536
 INDEX_ENTRIES = 2
 DATA_OFFSET = 3
 INDEX_OFFSET = 64
+VOID = 2**32 - 1
+"""Index entry of an ordinal that was taken by a call that failed: there is no such record."""
 MIN_RECORD_BYTES = 12
 """No record is shorter (header, tag, ordinal, 9 bytes of time), so data fills before the index."""
 

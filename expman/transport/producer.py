@@ -138,6 +138,7 @@ class LaneProducer:
         self._flushes = 0
         self._give_up_at = float("inf")
         self._reclaim_at = 0.0
+        self._told = False
 
     # -- claiming ---------------------------------------------------------------
 
@@ -257,6 +258,7 @@ class LaneProducer:
         try:
             self.index_of(term)[ordinal] = term.data.write(payload)
         except ValueError:
+            term.index[ordinal] = layout.VOID
             return len(payload)
         return 0
 
@@ -282,6 +284,13 @@ class LaneProducer:
                 return False
             while size := self._append(term := self._ring.term, tag, *fields):
                 if not self._next_term(term, size, may_drop):
+                    if not may_drop and not self._told:
+                        self._told = True
+                        _log.warning(
+                            "expman: messages, scalars and the like of %s are dropped: the "
+                            "buffer is full and no writer takes from it",
+                            self.run_dir,
+                        )
                     return False
             return True
 
@@ -470,7 +479,10 @@ def _make_log_vector(lane: LaneProducer) -> tuple[LogVector, _SetFast]:
                 index[ordinal] = data_write(encode((1, ordinal, time_ns(), step, schema, row)))
                 return
         except _REFUSALS:  # the slow path repeats it all and tells
-            pass
+            try:
+                index[ordinal] = layout.VOID
+            except (NameError, IndexError):
+                pass  # no ordinal was taken
         slowly(values, step)
 
     def set_fast(schema: _Schema | None, term: ring.Term | None) -> None:
