@@ -11,7 +11,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -81,7 +80,7 @@ def snapshot(source: str, staging: str) -> str | None:
     mode = os.stat(source).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise ValueError(f"artifact {source!r} is neither a file nor a directory")
-    staged = os.path.join(staging, secrets.token_hex(8))
+    staged = os.path.join(staging, os.urandom(8).hex())
     try:
         os.makedirs(staging, mode=0o700, exist_ok=True)
         if stat.S_ISDIR(mode):
@@ -220,7 +219,7 @@ def _copy(source: str, dir_fd: int, name: str) -> None:
     try:
         if not stat.S_ISREG(os.fstat(source_fd).st_mode):
             raise OSError(errno.EINVAL, "no regular file", source)
-        temp = TEMP_PREFIX + secrets.token_hex(8)
+        temp = TEMP_PREFIX + os.urandom(8).hex()
         fd = os.open(temp, _NEW, 0o644, dir_fd=dir_fd)
         try:
             try:

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import stat
 
 from expman.errors import StorageError
@@ -107,7 +106,7 @@ def create_temp(directory: str) -> tuple[int, str]:
 
     Its mode is 0644 under the process's umask, as for any other file a user makes.
     """
-    path = os.path.join(directory, TEMP_PREFIX + secrets.token_hex(8))
+    path = os.path.join(directory, TEMP_PREFIX + os.urandom(8).hex())
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(path, flags, 0o644), path
 

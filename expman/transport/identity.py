@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -44,7 +43,7 @@ def this_host(place: str) -> Host:
     except OSError:
         boot_id = ""
     return Host(
-        hostname=socket.gethostname(),
+        hostname=os.uname().nodename,
         boot_id=boot_id,
         memory_id=segment.place_id(place),
         pid=os.getpid(),

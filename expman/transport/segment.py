@@ -16,11 +16,9 @@ import errno
 import fcntl
 import mmap
 import os
-import secrets
 import stat
 import struct
 import sys
-import tempfile
 import types
 from multiprocessing import shared_memory
 from typing import NamedTuple
@@ -58,7 +56,7 @@ class Address(NamedTuple):
     @classmethod
     def fresh(cls, place: str) -> Address:
         """Makes a new address with a token that cannot be guessed."""
-        return cls(place, secrets.token_hex(16))
+        return cls(place, os.urandom(16).hex())
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -277,13 +275,13 @@ def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:
             room_segment.close()
             return address, segment
         except OSError as exc:
-            tried.append(f"{place or tempfile.gettempdir()}: {exc.strerror or exc}")
+            tried.append(f"{place or _temporary()}: {exc.strerror or exc}")
     raise SharedMemoryError(size + room, tried)
 
 
 def places() -> list[str]:
     """Where this user's segments can be."""
-    directory = os.path.join(tempfile.gettempdir(), f"{PREFIX}{os.getuid()}")
+    directory = os.path.join(_temporary(), f"{PREFIX}{os.getuid()}")
     return [SHM, directory]
 
 
@@ -324,6 +322,12 @@ def list_names(place: str) -> list[str]:
         if info.st_uid == os.getuid() and stat.S_ISREG(info.st_mode):
             names.append(entry.name)
     return sorted(names)
+
+
+def _temporary() -> str:
+    import tempfile  # seldom needed, and slow to import
+
+    return tempfile.gettempdir()
 
 
 def _private_directory() -> str:
