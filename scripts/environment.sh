@@ -1,7 +1,8 @@
 # Sourced by the scripts here: makes the virtual environments under .cache/.
 #
-# PYTHON selects the interpreter (default: python3). An environment is used again as long as
-# pyproject.toml, the interpreter and the packages asked for stay the same.
+# PYTHON selects the interpreter (default: python3). An environment is used again as long as the
+# interpreter, the packages asked for and, if the project is one of them, pyproject.toml stay the
+# same.
 
 # A clone that was started from a git hook, or with settings for another Python, stays itself.
 unset PYTHONHOME PIP_REQUIRE_VIRTUALENV
@@ -25,7 +26,9 @@ if sys.version_info < (3, 11):
         f"expman needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}; "
         "set PYTHON to another interpreter"
     )
-parts = [pathlib.Path("pyproject.toml").read_text(), sys.version, sys.base_prefix]
+parts = [sys.version, sys.base_prefix]
+if any(argument.startswith(".") for argument in sys.argv[1:]):  # the project itself
+    parts.insert(0, pathlib.Path("pyproject.toml").read_text())
 print(hashlib.sha256("\0".join(parts + sys.argv[1:]).encode()).hexdigest())
 CODE
 )"

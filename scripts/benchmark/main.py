@@ -1,0 +1,130 @@
+"""The command line of scripts/bench."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark import environments
+from benchmark.contestants import ALL, BY_NAME, Contestant
+from benchmark.environments import ROOT
+from benchmark.jobs import Runner, adopt_orphans
+from benchmark.plan import FULL, LONG_ROWS, MEASUREMENTS, QUICK, TINY, Sizes
+from benchmark.session import run_session
+
+_ROUNDS = {"full": 4, "quick": 2, "tiny": 1}
+
+
+def main() -> None:
+    """Measures, or makes the page from results that are there."""
+    options = parse_arguments(sys.argv[1:])
+    if options.report:
+        write_page([load(path) for path in options.report], options.docs)
+        return
+    contestants, measurements = choose(options.only, peers=not options.quick and not options.tiny)
+    adopt_orphans()
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.scratch) as scratch:
+        results = run_session(
+            contestants,
+            measurements,
+            sizes_of(options),
+            options.rounds,
+            Runner(scratch, limit_s=400.0 if options.long else 90.0),
+            quick=options.quick or options.tiny,
+        )
+    path = save(results, options.results)
+    from benchmark.tables import as_text
+
+    print()
+    print(as_text(results))
+    print(f"\nraw results: {path}")
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        "scripts/bench",
+        description="Measures expman beside its floors and its peers, in interleaved rounds.",
+        epilog=f"Measurements: {', '.join(MEASUREMENTS)}. "
+        f"Contestants: {', '.join(BY_NAME)}. PYTHON=… selects the interpreter.",
+    )
+    parser.add_argument("--quick", action="store_true", help="two minutes, no peers")
+    parser.add_argument("--tiny", action="store_true", help="to try the harness; says nothing")
+    parser.add_argument("--long", action="store_true", help="also 10,000,000 rows with expman")
+    parser.add_argument("--rounds", type=int, help="rounds (4, --quick 2)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a measurement or a contestant; may be given several times",
+    )
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / ".cache" / "bench", help="directory for raw results"
+    )
+    parser.add_argument("--scratch", help="where runs are written (the temporary directory)")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="measure nothing: put these results, one per interpreter, into the page",
+    )
+    parser.add_argument(
+        "--docs", type=Path, default=ROOT / "docs", help="where --report finds performance.md"
+    )
+    options = parser.parse_args(arguments)
+    kind = "tiny" if options.tiny else "quick" if options.quick else "full"
+    options.rounds = options.rounds or _ROUNDS[kind]
+    unknown = [name for name in options.only if name not in MEASUREMENTS and name not in BY_NAME]
+    if unknown:
+        parser.error(f"no measurement and no contestant: {', '.join(unknown)}")
+    return options
+
+
+def choose(only: Sequence[str], *, peers: bool) -> tuple[list[Contestant], list[str]]:
+    """Picks contestants and measurements; a peer that is named takes part in any case."""
+    named = [name for name in only if name in BY_NAME]
+    contestants = [
+        contestant
+        for contestant in ALL
+        if (contestant.name in named if named else peers or not contestant.packages)
+    ]
+    return contestants, [name for name in only if name in MEASUREMENTS] or list(MEASUREMENTS)
+
+
+def sizes_of(options: argparse.Namespace) -> Sizes:
+    """Picks the sizes."""
+    sizes = TINY if options.tiny else QUICK if options.quick else FULL
+    return dataclasses.replace(sizes, ours_whole=(LONG_ROWS,)) if options.long else sizes
+
+
+def save(results: dict[str, Any], directory: Path) -> Path:
+    """Writes raw results; the file's name tells when and with which interpreter."""
+    directory.mkdir(parents=True, exist_ok=True)
+    moment = results["about"]["at"].replace(":", "").replace("-", "")[:15]
+    path = directory / f"{moment}-{environments.tag()}.json"
+    path.write_text(json.dumps(results, indent=1))
+    return path
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Reads raw results."""
+    results: dict[str, Any] = json.loads(path.read_text())
+    return results
+
+
+def write_page(results: list[dict[str, Any]], docs: Path) -> None:
+    """Refreshes docs/performance.md and its plots."""
+    from benchmark.page import refresh
+    from benchmark.plots import draw
+
+    draw(results[0], docs)
+    refresh(docs / "performance.md", results)
+    print(f"refreshed {docs / 'performance.md'} and its plots")

@@ -1,0 +1,144 @@
+"""docs/performance.md: what stands between its marks is made from results, the rest by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmark.goals import goals
+from benchmark.plan import TITLES
+from benchmark.tables import Merged, tables
+
+BEGIN = "<!-- begin: {} (made by scripts/bench --report) -->"
+END = "<!-- end: {} -->"
+
+_NOTES = {
+    "imports": "In a new interpreter; the files are in the page cache.",
+    "start": "In a process that has imported the contestant; `Popen alone` starts an interpreter "
+    "as the engine does, and does not wait for it.",
+    "floor": "In turns of a few hundred calls in one process. The floor is one Python call with "
+    "the same arguments, `time_ns` and msgspec's encoding of `tuple(values.values())`, thrown "
+    "away.",
+    "calls": "One call after the other.",
+    "paced": "The process sleeps between the calls and copies a megabyte just before each, so "
+    "that caches are as cold as in a training loop. A contestant whose calls take longer than "
+    "the pace allows makes fewer.",
+    "threads": "Of one process, into one run.",
+    "workers": "expman: forked children of one engine, into one run; transports: forked "
+    "children, into one queue; the others: each child opens a run of its own, which asks less.",
+    "trainer": "Pure Python that always wants the GIL, a row after each millisecond of work. "
+    "Stretches with and without logging take turns in one process; the slow-down is the median "
+    "of the ratios of neighbours.",
+    "busy": "The same work divided among 8 threads, each of which logs.",
+    "whole": "2 metrics, full speed, from the first row until `close()` has returned. “Others” "
+    "are all other processes of the run. “(bound)”: stopped after as many rows as the time "
+    "allowed. Running processes are known by the clock tick: 10 ms.",
+    "killed": "The process kills itself right after the last call; what it left behind gets 15 "
+    "seconds to finish; then the rows are counted.",
+    "delay": "100 rows per second; another process counts the rows every 30 ms, and those that "
+    "it cannot see 15 s after the last call are counted, too.",
+}
+
+
+def refresh(page: Path, results: list[dict[str, Any]]) -> None:
+    """Replaces the made parts of the page.
+
+    Args:
+        page: the page; it must have the marks.
+        results: raw results, one for each interpreter; the first has the tables in full.
+    """
+    text = page.read_text()
+    text = replace(text, "results", made_part(results))
+    page.write_text(text)
+
+
+def replace(text: str, name: str, content: str) -> str:
+    """Replaces what stands between two marks.
+
+    Raises:
+        ValueError: if the text does not have them, in this order.
+    """
+    begin, end = BEGIN.format(name), END.format(name)
+    before, found, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found or not found_end:
+        raise ValueError(f"the page has no {begin} … {end}")
+    return f"{before}{begin}\n\n{content.strip()}\n\n{end}{after}"
+
+
+def made_part(results: list[dict[str, Any]]) -> str:
+    """Writes everything that comes from results."""
+    parts = [_about(results), _goals(results)]
+    first = Merged(results[0])
+    for measurement, title in TITLES.items():
+        parts.append(_measurement(first, measurement, title))
+    for more in results[1:]:
+        parts.append(_other_interpreter(more))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _about(results: list[dict[str, Any]]) -> str:
+    lines = ["### Where and when", ""]
+    for one in results:
+        about = one["about"]
+        lines.append(
+            f"- {about['at']}, commit `{about['commit']}`: Python {about['python']}, "
+            f"{about['platform']}, {about['cpu']}, {about['cores']} cores, "
+            f"{about['memory_gib']} GiB; {about['rounds']} rounds, load before {about['load_before']}"
+            + ("; a reduced run" if about["quick"] else "")
+        )
+    versions = [
+        f"{one['name']} {one['version']}" for one in results[0]["contestants"] if one["version"]
+    ]
+    lines += ["", f"Versions: {', '.join(versions)}."]
+    failed = [one for one in results[0]["contestants"] if one["error"]]
+    lines += [f"\n{one['name']} could not be measured: {one['error']}" for one in failed]
+    return "\n".join(lines)
+
+
+def _goals(results: list[dict[str, Any]]) -> str:
+    every = [goals(Merged(one)) for one in results]
+    names = [_short_name(one) for one in results]
+    head = "| what | goal | " + " | ".join(f"{name} | " for name in names) + "|"
+    lines = ["### Goals", "", head, "|---|---|" + "---:|---|" * len(results)]
+    for same in zip(*every, strict=True):
+        cells = " | ".join(f"{goal.measured} | {goal.verdict}" for goal in same)
+        lines.append(f"| {same[0].what} | {same[0].goal} | {cells} |")
+    return "\n".join(lines)
+
+
+def _short_name(one: dict[str, Any]) -> str:
+    return f"Python {one['about']['python']}"
+
+
+def _measurement(merged: Merged, measurement: str, title: str) -> str:
+    made = tables(merged, measurement)
+    if not made:
+        return ""
+    parts = [f"### {title}", _NOTES[measurement]]
+    if measurement in PICTURES:
+        name, description = PICTURES[measurement]
+        parts.append(f"![{description}]({name})")
+    for table in made:
+        if table.title:
+            parts.append(f"**{table.title}**")
+        parts.append(table.markdown())
+    return "\n\n".join(parts)
+
+
+def _other_interpreter(results: dict[str, Any]) -> str:
+    merged = Merged(results)
+    parts = [f"### The same with {_short_name(results)}"]
+    for measurement, title in TITLES.items():
+        for table in tables(merged, measurement):
+            name = f"{title}: {table.title}" if table.title else title
+            parts += [f"**{name}**", table.markdown()]
+    return "\n\n".join(parts)
+
+
+PICTURES = {
+    "calls": ("performance-calls.svg", "Times of a call at full speed, by number of metrics."),
+    "paced": ("performance-paced.svg", "p50 and p99.9 of a call at 10, 100 and 1,000 rows/s."),
+    "whole": ("performance-whole.svg", "Time and CPU of whole runs, by number of rows."),
+    "trainer": ("performance-trainer.svg", "Slow-down of a trainer in pure Python."),
+}

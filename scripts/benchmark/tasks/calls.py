@@ -1,0 +1,48 @@
+"""How long a call takes at full speed: one after the other."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from benchmark.child import load
+from benchmark.contestants import Contestant
+from benchmark.timing import clock, clock_overhead_ns, describe, make_rows
+
+WARM_UP_S = 0.2
+WARM_UP_ROWS = 200
+
+
+def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Makes up to `rows` calls, or for `seconds`, for each number of metrics, in a run of its own."""
+    module = load(contestant)
+    overhead = clock_overhead_ns()
+    parts = {}
+    for metrics in params["metrics"]:
+        opened = module.open_run(os.path.join(directory, str(metrics)), contestant.variant)
+        try:
+            parts[str(metrics)] = _measure(opened.log, metrics, params, overhead)
+        finally:
+            opened.close()
+    return {"parts": parts}
+
+
+def _measure(log: Any, metrics: int, params: dict[str, Any], overhead: int) -> dict[str, float]:
+    rows = make_rows(metrics)
+    end = time.monotonic() + WARM_UP_S
+    step = 0
+    while step < WARM_UP_ROWS and (step < 2 or time.monotonic() < end):
+        log(rows[step % len(rows)], step)
+        step += 1
+    samples = []
+    end_ns = clock() + int(params["seconds"] * 1e9)
+    for step in range(step, step + params["rows"]):
+        row = rows[step % len(rows)]
+        start = clock()
+        log(row, step)
+        stop = clock()
+        samples.append(stop - start)
+        if stop > end_ns:
+            break
+    return describe(samples, overhead)

@@ -1,0 +1,54 @@
+"""Several threads of one process log into one run at the same time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from benchmark.child import load
+from benchmark.contestants import Contestant
+from benchmark.timing import clock, clock_overhead_ns, describe, make_rows
+
+
+def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Has `workers` threads make up to `rows` calls each, for `seconds` at the most."""
+    opened = load(contestant).open_run(directory, contestant.variant)
+    workers, overhead = params["workers"], clock_overhead_ns()
+    opened.log(make_rows(2)[0], 0)
+    gate = threading.Barrier(workers + 1)
+    samples: list[list[int]] = [[] for _ in range(workers)]
+    threads = [
+        threading.Thread(target=_work, args=(opened.log, gate, number, params, samples[number]))
+        for number in range(workers)
+    ]
+    for thread in threads:
+        thread.start()
+    gate.wait()
+    begin = time.monotonic()
+    for thread in threads:
+        thread.join()
+    called = time.monotonic()
+    opened.close()
+    everything = [sample for taken in samples for sample in taken]
+    return describe(everything, overhead) | {
+        "rows_per_s": len(everything) / (called - begin),
+        "stored_rows_per_s": len(everything) / (time.monotonic() - begin),
+    }
+
+
+def _work(
+    log: Any, gate: threading.Barrier, number: int, params: dict[str, Any], samples: list[int]
+) -> None:
+    rows = make_rows(2)
+    gate.wait()
+    end_ns = clock() + int(params["seconds"] * 1e9)
+    first = 1 + number * params["rows"]
+    for step in range(first, first + params["rows"]):
+        row = rows[step % len(rows)]
+        start = clock()
+        log(row, step)
+        stop = clock()
+        samples.append(stop - start)
+        if stop > end_ns:
+            return
