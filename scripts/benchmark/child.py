@@ -24,9 +24,12 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     job = json.load(sys.stdin)
+    contestant = BY_NAME[job["contestant"]]
+    if contestant.directory_variable is not None:
+        os.environ[contestant.directory_variable] = job["directory"]
     try:
         task = importlib.import_module(f"benchmark.tasks.{job['task']}")
-        result = {"result": task.run(BY_NAME[job["contestant"]], job["directory"], job["params"])}
+        result = {"result": task.run(contestant, job["directory"], job["params"])}
     except Exception as exc:  # noqa: BLE001 - the top of a process: the report says what it was
         traceback.print_exc()
         result = {"error": f"{type(exc).__name__}: {exc}"[:500]}

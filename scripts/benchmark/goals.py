@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from benchmark.tables import Merged, cpu_per_row_ns
 
@@ -39,7 +40,8 @@ def _times(value: float) -> str:
 
 def goals(merged: Merged) -> list[Goal]:
     """Compares all goals with what was measured."""
-    return [*_call_goals(merged), *_paced_goals(merged), *_process_goals(merged), *_run_goals(merged)]
+    groups = (_call_goals, _paced_goals, _process_goals, _run_goals)
+    return [goal for group in groups for goal in group(merged)]
 
 
 def _ratio(above: float | None, below: float | None) -> float | None:
@@ -47,7 +49,8 @@ def _ratio(above: float | None, below: float | None) -> float | None:
 
 
 def _peers(merged: Merged, *, but: str = "") -> list[str]:
-    return [one["name"] for one in merged.contestants if one["kind"] == "peer" and one["name"] != but]
+    found = (one["name"] for one in merged.contestants if one["kind"] == "peer")
+    return [name for name in found if name != but]
 
 
 def _best_peer(
@@ -131,7 +134,7 @@ def _flat_cpu(merged: Merged) -> Goal:
     if len(runs) > 2:
         slopes = [
             (after["others_cpu_s"] - before["others_cpu_s"]) / (after["rows"] - before["rows"])
-            for before, after in zip(runs, runs[1:], strict=False)
+            for before, after in pairwise(runs)
         ]
         value = slopes[-1] / slopes[0] if slopes[0] > 0 else None
     what = "writer's CPU per added row: last step of sizes to the first (10 k … 1 M or 10 M)"

@@ -134,5 +134,3 @@ def _answer(
         last = errors.decode(errors="replace").strip().splitlines()[-1:]
         answer = {"error": f"ended with {code}: {' '.join(last)}"[:500], "killed": code}
     return answer | {"usage": usage, "stderr_tail": errors[-1500:].decode(errors="replace")}
-
-

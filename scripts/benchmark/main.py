@@ -16,6 +16,7 @@ from benchmark.contestants import ALL, BY_NAME, Contestant
 from benchmark.environments import ROOT
 from benchmark.jobs import Runner, adopt_orphans
 from benchmark.plan import FULL, LONG_ROWS, MEASUREMENTS, QUICK, TINY, Sizes
+from benchmark.printout import as_text
 from benchmark.session import run_session
 
 _ROUNDS = {"full": 4, "quick": 2, "tiny": 1}
@@ -39,8 +40,6 @@ def main() -> None:
             quick=options.quick or options.tiny,
         )
     path = save(results, options.results)
-    from benchmark.tables import as_text
-
     print()
     print(as_text(results))
     print(f"\nraw results: {path}")

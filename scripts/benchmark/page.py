@@ -84,8 +84,8 @@ def _about(results: list[dict[str, Any]]) -> str:
         lines.append(
             f"- {about['at']}, commit `{about['commit']}`: Python {about['python']}, "
             f"{about['platform']}, {about['cpu']}, {about['cores']} cores, "
-            f"{about['memory_gib']} GiB; {about['rounds']} rounds, load before {about['load_before']}"
-            + ("; a reduced run" if about["quick"] else "")
+            f"{about['memory_gib']} GiB; {about['rounds']} rounds, "
+            f"load before {about['load_before']}" + ("; a reduced run" if about["quick"] else "")
         )
     versions = [
         f"{one['name']} {one['version']}" for one in results[0]["contestants"] if one["version"]

@@ -85,7 +85,9 @@ def _in_turn(jobs: Sequence[Job], *, reverse: bool) -> list[Job]:
     """Reverses the contestants within each measurement in every second round."""
     if not reverse:
         return list(jobs)
-    return sorted(reversed(jobs), key=lambda job: MEASUREMENTS.index(job.measurement))
+    turned = list(jobs)[::-1]
+    turned.sort(key=lambda job: MEASUREMENTS.index(job.measurement))
+    return turned
 
 
 def _run_job(runner: Runner, environment: Environment, job: Job) -> dict[str, Any]:

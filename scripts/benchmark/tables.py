@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.plan import TITLES
-
 Results = dict[str, Any]
 Values = dict[str, Any]
 
@@ -24,7 +22,8 @@ class Table:
 
     def markdown(self) -> str:
         """Writes it as GitHub's Markdown."""
-        lines = ["| " + " | ".join(self.columns) + " |", "|---|" + "---:|" * (len(self.columns) - 1)]
+        lines = ["| " + " | ".join(self.columns) + " |"]
+        lines.append("|---|" + "---:|" * (len(self.columns) - 1))
         lines += ["| " + " | ".join(row) + " |" for row in self.rows]
         return "\n".join(lines)
 
@@ -315,17 +314,3 @@ def _cells(
                 "max": _s("delay_max_s"),
                 "not readable in time": _plain("unread"),
             }, ""
-
-
-def as_text(results: Results) -> str:
-    """Writes all tables for a terminal."""
-    merged = Merged(results)
-    lines = [f"{one['name']}: {one['error']}" for one in merged.contestants if one["error"]]
-    for measurement, title in TITLES.items():
-        for table in tables(merged, measurement):
-            lines += ["", f"{title}: {table.title}" if table.title else title, table.text()]
-    from benchmark.goals import goals
-
-    lines += ["", "Goals"]
-    lines += [f"{goal.verdict:<8} {goal.what}: {goal.measured} (goal {goal.goal})" for goal in goals(merged)]
-    return "\n".join(lines)

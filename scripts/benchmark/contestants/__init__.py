@@ -50,6 +50,7 @@ class Contestant:
         shares_fork: a forked child logs into the parent's run.
         variant: for modules with more than one kind of store.
         version_of: the distribution whose version goes into the results.
+        directory_variable: where it wants to read its directory from when it is imported.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Contestant:
     shares_fork: bool = False
     variant: str = ""
     version_of: str | None = None
+    directory_variable: str | None = None
 
 
 _FASTER_FIFO = ("faster-fifo", "msgspec")
@@ -85,7 +87,7 @@ ALL = (
     ),
     Contestant(
         "trackio", "trackio_local", "peer", "trackio", ("trackio",),
-        imports="trackio", version_of="trackio",
+        imports="trackio", version_of="trackio", directory_variable="TRACKIO_DIR",
     ),
     Contestant(
         "tensorboardX", "tensorboard_files", "peer", "tensorboardx", ("tensorboardX",),

@@ -52,5 +52,3 @@ def read_status(directory: str, variant: str) -> str:
     text = (_run_dir(directory) / "run.yaml").read_text()
     match = re.search(r"^status:\s*(\S+)", text, re.MULTILINE)
     return match[1] if match else "none"
-
-

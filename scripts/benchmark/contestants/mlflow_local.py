@@ -54,8 +54,8 @@ def read_status(directory: str, variant: str) -> str:
     if variant == "file":
         import yaml
 
-        found = [path for path in Path(directory).rglob("meta.yaml") if "run_id" in path.read_text()]
-        status = yaml.safe_load(found[0].read_text())["status"]
+        texts = [path.read_text() for path in Path(directory).rglob("meta.yaml")]
+        status = yaml.safe_load(next(text for text in texts if "run_id" in text))["status"]
         return {1: "RUNNING", 3: "FINISHED", 4: "FAILED"}.get(status, str(status))
     with sqlite3.connect(f"file:{directory}/mlflow.db?mode=ro", uri=True) as database:
         return str(database.execute("SELECT status FROM runs").fetchone()[0])

@@ -10,15 +10,12 @@ from pathlib import Path
 
 class _Run:
     def __init__(self, directory: str) -> None:
-        os.environ["TRACKIO_DIR"] = directory  # read when it is imported
         import trackio
-        import trackio.utils
 
-        # A process that measures several runs has imported it already.
-        trackio.utils.TRACKIO_DIR = Path(directory)
-        os.makedirs(directory, exist_ok=True)
         self._trackio = trackio
-        trackio.init(project="bench", name=f"run-{os.getpid()}", embed=False)
+        # All runs of a process go into one directory: it is read at the import.
+        name = f"{os.path.basename(directory)}-{os.getpid()}"
+        trackio.init(project="bench", name=name, embed=False)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         self._trackio.log(values, step=step)

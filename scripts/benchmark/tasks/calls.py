@@ -15,7 +15,7 @@ WARM_UP_ROWS = 200
 
 
 def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Makes up to `rows` calls, or for `seconds`, for each number of metrics, in a run of its own."""
+    """Makes up to `rows` calls, or for `seconds`; each number of metrics has a run of its own."""
     module = load(contestant)
     overhead = clock_overhead_ns()
     parts = {}
@@ -31,13 +31,13 @@ def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[
 def _measure(log: Any, metrics: int, params: dict[str, Any], overhead: int) -> dict[str, float]:
     rows = make_rows(metrics)
     end = time.monotonic() + WARM_UP_S
-    step = 0
-    while step < WARM_UP_ROWS and (step < 2 or time.monotonic() < end):
-        log(rows[step % len(rows)], step)
-        step += 1
+    first = 0
+    while first < WARM_UP_ROWS and (first < 2 or time.monotonic() < end):
+        log(rows[first % len(rows)], first)
+        first += 1
     samples = []
     end_ns = clock() + int(params["seconds"] * 1e9)
-    for step in range(step, step + params["rows"]):
+    for step in range(first, first + params["rows"]):
         row = rows[step % len(rows)]
         start = clock()
         log(row, step)

@@ -16,6 +16,12 @@ from benchmark.timing import make_rows, quantile
 
 LOOK_S = 0.03
 LAST_LOOK_S = 15.0
+_READER = """
+import sys
+sys.path.append(sys.argv.pop())
+from benchmark.tasks.delay import look
+look()
+"""
 
 
 def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -27,10 +33,9 @@ def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[
     stop = Path(directory, "stop-reading")
     os.makedirs(directory, exist_ok=True)
     total = int(params["rate"] * params["seconds"])
-    code = "import sys; sys.path.append(sys.argv.pop()); import benchmark.tasks.delay as d; d.look()"
     root = str(Path(__file__).resolve().parents[2])
     reader = subprocess.Popen(
-        [sys.executable, "-c", code, contestant.name, directory, str(stop), str(total), root],
+        [sys.executable, "-c", _READER, contestant.name, directory, str(stop), str(total), root],
         stdout=subprocess.PIPE,
         text=True,
     )

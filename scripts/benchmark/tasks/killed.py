@@ -17,12 +17,12 @@ COUNT_FILE = "calls-that-returned"
 
 def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[str, Any]:
     """Logs `rows` rows, or for `seconds`, notes how many, and kills its own process."""
-    opened = load(contestant).open_run(os.path.join(directory, "run"), contestant.variant)
+    opened = load(contestant).open_run(directory, contestant.variant)
     source, step = make_rows(2), 0
     end = time.monotonic() + params["seconds"]
     while step < params["rows"] and (step & 63 or time.monotonic() < end):
         opened.log(source[step % len(source)], step)
         step += 1
-    Path(directory, COUNT_FILE).write_text(str(step))
+    Path(directory).with_name(COUNT_FILE).write_text(str(step))
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("survived SIGKILL")

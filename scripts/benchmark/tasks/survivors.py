@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,14 @@ from benchmark.tasks.killed import COUNT_FILE
 
 def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[str, Any]:
     """Counts the rows and reads the status."""
-    module, run_dir = load(contestant), os.path.join(directory, "run")
-    logged = int(Path(directory, COUNT_FILE).read_text())
-    rows = _or_error(module.count_rows, run_dir, contestant.variant)
+    module = load(contestant)
+    logged = int(Path(directory).with_name(COUNT_FILE).read_text())
+    rows = _or_error(module.count_rows, directory, contestant.variant)
     return {
         "logged": logged,
         "survived": rows,
         "lost": logged - rows if isinstance(rows, int) else None,
-        "status": _or_error(module.read_status, run_dir, contestant.variant),
+        "status": _or_error(module.read_status, directory, contestant.variant),
     }
 
 

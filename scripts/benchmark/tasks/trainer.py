@@ -58,9 +58,7 @@ def _threads(
     """Divides the units among threads; each adds its samples to the list (append is atomic)."""
     each = units // count
     threads = [
-        threading.Thread(
-            target=_stretch, args=(each, loops, log, first + number * each, samples)
-        )
+        threading.Thread(target=_stretch, args=(each, loops, log, first + number * each, samples))
         for number in range(count)
     ]
     for thread in threads:
