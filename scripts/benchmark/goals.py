@@ -67,7 +67,7 @@ def _call_goals(merged: Merged) -> Iterator[Goal]:
         theirs = merged.number("calls", RIVAL, metrics, "p50")
         what = f"`log_vector`, {metrics} metrics, p50, to"
         yield Goal(f"{what} {RIVAL}", f"≤ {rival}", _ratio(ours, theirs), rival, _times)
-        to_floor = merged.number("floor", "expman", metrics, "to_floor")
+        to_floor = merged.number("floors", "expman", metrics, "to_floor")
         yield Goal(f"{what} the floor", f"≤ {floor}", to_floor, floor, _times)
 
 

@@ -16,7 +16,7 @@ _NOTES = {
     "imports": "In a new interpreter; the files are in the page cache.",
     "start": "In a process that has imported the contestant; `Popen alone` starts an interpreter "
     "as the engine does, and does not wait for it.",
-    "floor": "In turns of a few hundred calls in one process. The floor is one Python call with "
+    "floors": "In turns of a few hundred calls in one process. The floor is one Python call with "
     "the same arguments, `time_ns` and msgspec's encoding of `tuple(values.values())`, thrown "
     "away.",
     "calls": "One call after the other.",

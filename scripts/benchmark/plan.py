@@ -11,7 +11,7 @@ from benchmark.contestants import Contestant
 TITLES = {
     "imports": "Import",
     "start": "From construction to the first row",
-    "floor": "The call beside its floors, in one process",
+    "floors": "The call beside its floors, in one process",
     "calls": "A call at full speed",
     "paced": "A paced call, caches cold",
     "threads": "4 threads",
@@ -170,7 +170,7 @@ def _start(contestant: Contestant, sizes: Sizes) -> _Planned:
         yield "", "start", {}, 1
 
 
-def _floor(contestant: Contestant, sizes: Sizes) -> _Planned:
+def _floors(contestant: Contestant, sizes: Sizes) -> _Planned:
     if contestant.kind == "ours":
         yield "", "floor", {"metrics": sizes.metrics + sizes.wide, "turns": sizes.turns}, 1
 
@@ -231,7 +231,7 @@ def _delay(contestant: Contestant, sizes: Sizes) -> _Planned:
 _PLANNERS: dict[str, Callable[[Contestant, Sizes], _Planned]] = {
     "imports": _imports,
     "start": _start,
-    "floor": _floor,
+    "floors": _floors,
     "calls": _calls,
     "paced": _paced,
     "threads": _parallel("threads"),

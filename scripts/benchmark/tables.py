@@ -243,7 +243,7 @@ def tables(merged: Merged, measurement: str) -> list[Table]:
         # Failed jobs have no part of their own where others have several.
         if part or len(merged.parts(measurement)) == 1 or cells:
             made.append(merged.table(measurement, part, title, cells))
-    several = measurement in ("floor", "calls", "paced", "whole")
+    several = measurement in ("floors", "calls", "paced", "whole")
     return [
         table
         for table in made
@@ -270,7 +270,7 @@ def _cells(
                 "more than Popen": lambda values: f"{values['first_row_ms'] - popen:.3g} ms",
                 "close": _ms("close_ms"),
             }, ""
-        case "floor":
+        case "floors":
             return {
                 "p50": _ns("p50"),
                 "floor's p50": _ns("floor_p50"),

@@ -1,0 +1,51 @@
+"""What a call and a row cost, by ratios that are measured in one run; no absolute times."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import StartProgram
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+CHILD = "import sys; sys.path.append(sys.argv.pop()); from benchmark.child import main; main()"
+
+# Several times what is measured on a quiet machine: these catch what makes a call another kind
+# of call (a lock, a system call, a copy per value), not what makes it a little slower.
+LIMITS = {"2": 6.0, "50": 5.0}
+GROWTH_LIMIT = 2.0
+
+
+def measure(program: StartProgram, task: str, directory: Path, **params: Any) -> dict[str, Any]:
+    child = program(["-c", CHILD, str(SCRIPTS)])
+    job = {"task": task, "contestant": "expman", "directory": str(directory), "params": params}
+    child.send_line(json.dumps(job))
+    child.close_stdin()
+    answer = json.loads(child.succeed())
+    assert "result" in answer, answer
+    result: dict[str, Any] = answer["result"]
+    return result
+
+
+@pytest.mark.parametrize("metrics", LIMITS)
+def test_a_call_costs_a_few_floors(metrics: str, program: StartProgram, run_base: Path) -> None:
+    """log_vector stays within a few times its floor, measured in turns in the same process."""
+    found = measure(program, "floor", run_base, metrics=[int(metrics)], turns=40)
+
+    assert found["parts"][metrics]["to_floor"] < LIMITS[metrics]
+
+
+def test_a_row_costs_the_writer_the_same_in_a_longer_run(
+    program: StartProgram, tmp_path: Path
+) -> None:
+    """The CPU that the writer needs per row does not grow from 20,000 to 200,000 rows."""
+    few, many = (
+        measure(program, "whole", tmp_path / str(rows), rows=rows, seconds=50)
+        for rows in (20_000, 200_000)
+    )
+
+    assert (20_000, 200_000) == (few["rows"], many["rows"])
+    growth = (many["others_cpu_s"] / many["rows"]) / (few["others_cpu_s"] / few["rows"])
+    assert growth < GROWTH_LIMIT
