@@ -63,19 +63,20 @@ class Runner:
         os.makedirs(work, exist_ok=True)
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         token = {processes.TOKEN_VARIABLE: uuid.uuid4().hex, "HOME": self._home}
-        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        # Files, not pipes: what dies before it reads, or writes much, blocks nobody.
+        files = [tempfile.TemporaryFile(dir=job["directory"]) for _ in range(3)]
+        with files[0] as question, files[1] as output, files[2] as errors:
+            question.write(json.dumps(job | {"directory": work}).encode())
+            question.seek(0)
             child = subprocess.Popen(
                 [python, "-c", _CODE, str(ROOT / "scripts")],
-                stdin=subprocess.PIPE,
+                stdin=question,
                 stdout=output,
                 stderr=errors,
                 cwd=job["directory"],
                 env=kept | token | {"PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )
-            assert child.stdin is not None
-            child.stdin.write(json.dumps(job | {"directory": work}).encode())
-            child.stdin.close()
             usage = self._see_to_the_end(child)
             output.seek(0)
             errors.seek(0)

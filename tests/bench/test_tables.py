@@ -10,7 +10,8 @@ from benchmark.timing import describe, make_rows
 
 
 def record(contestant: str, number: int, **outcome: Any) -> dict[str, Any]:
-    return {"measurement": "calls", "contestant": contestant, "label": "", "round": number} | outcome
+    where = {"measurement": "calls", "contestant": contestant, "label": ""}
+    return where | {"round": number} | outcome
 
 
 def calls(p50: float, largest: float) -> dict[str, Any]:
