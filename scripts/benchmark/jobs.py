@@ -64,8 +64,11 @@ class Runner:
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         token = {processes.TOKEN_VARIABLE: uuid.uuid4().hex, "HOME": self._home}
         # Files, not pipes: what dies before it reads, or writes much, blocks nobody.
-        files = [tempfile.TemporaryFile(dir=job["directory"]) for _ in range(3)]
-        with files[0] as question, files[1] as output, files[2] as errors:
+        with (
+            tempfile.TemporaryFile() as question,
+            tempfile.TemporaryFile() as output,
+            tempfile.TemporaryFile() as errors,
+        ):
             question.write(json.dumps(job | {"directory": work}).encode())
             question.seek(0)
             child = subprocess.Popen(
