@@ -19,7 +19,7 @@ from benchmark.plan import FULL, LONG_ROWS, MEASUREMENTS, QUICK, TINY, Sizes
 from benchmark.printout import as_text
 from benchmark.session import run_session
 
-_ROUNDS = {"full": 4, "quick": 2, "tiny": 1}
+_ROUNDS = {"full": 3, "quick": 2, "tiny": 1}
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="two minutes, no peers")
     parser.add_argument("--tiny", action="store_true", help="to try the harness; says nothing")
     parser.add_argument("--long", action="store_true", help="also 10,000,000 rows with expman")
-    parser.add_argument("--rounds", type=int, help="rounds (4, --quick 2)")
+    parser.add_argument("--rounds", type=int, help="rounds (3, --quick 2)")
     parser.add_argument(
         "--only",
         action="append",

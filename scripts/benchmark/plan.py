@@ -32,7 +32,7 @@ class Job:
     Attributes:
         measurement: a key of TITLES.
         label: which of the measurement's sizes it is, "" if there is one.
-        rounds: it takes part in this share of the rounds: 1 in all, 2 in every second one.
+        every: it takes part in every so many-th round, from the first one on.
     """
 
     measurement: str
@@ -144,7 +144,7 @@ def jobs_for(contestant: Contestant, sizes: Sizes) -> Iterator[Job]:
     for measurement in MEASUREMENTS:
         for label, task, params, every in _PLANNERS[measurement](contestant, sizes):
             if not contestant.fast:
-                every *= 2
+                every = 2 if measurement in ("imports", "calls", "paced") else 3
             yield Job(measurement, contestant, task, params, label, every)
 
 
@@ -201,7 +201,7 @@ def _trainer(threads: int) -> Callable[[Contestant, Sizes], _Planned]:
     def plan(contestant: Contestant, sizes: Sizes) -> _Planned:
         if _calls_like(contestant):
             pairs = sizes.fast_pairs if contestant.fast else sizes.pairs
-            params = {"threads": threads, "pairs": pairs, "units": sizes.units}
+            params = {"threads": threads, "pairs": pairs, "units": sizes.units, "stretch_s": 3.0}
             yield "", "trainer", params, 1 if threads == 1 else 2
 
     return plan

@@ -48,13 +48,18 @@ def run_session(
     ]
     jobs.sort(key=lambda job: MEASUREMENTS.index(job.measurement))  # stable: by contestant within
     records: list[dict[str, Any]] = []
+    bounded: set[str] = set()
     for number in range(rounds):
         chosen = [job for job in jobs if number % job.every == 0]
         for at, job in enumerate(_in_turn(chosen, reverse=bool(number % 2))):
+            if job.measurement == "whole" and job.contestant.name in bounded:
+                continue  # fewer rows than these were too many already
             _show(number, rounds, at, len(chosen), job)
             record = _run_job(runner, made[job.contestant.environment], job)
             if "error" in record:
                 print(f"  {job.contestant.name}: {record['error']}", flush=True)
+            elif record["result"].get("bounded"):
+                bounded.add(job.contestant.name)
             records.append(record | {"round": number})
     return {
         "format": FORMAT,

@@ -219,6 +219,7 @@ def whole_cells(merged: Merged, part: str) -> dict[str, Callable[[Values], str]]
     """Columns for whole runs."""
     return {
         "rows": lambda values: f"{values['rows']:,.0f}" + (" (bound)" if values["bounded"] else ""),
+        "stored": _plain("stored"),
         "time": _s("total_s"),
         "per row": lambda values: time_text(values["total_s"] * 1e9 / values["rows"]),
         "CPU, trainer": _s("trainer_cpu_s"),

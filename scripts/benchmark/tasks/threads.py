@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmark.child import load
@@ -18,17 +19,16 @@ def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[
     opened.log(make_rows(2)[0], 0)
     gate = threading.Barrier(workers + 1)
     samples: list[list[int]] = [[] for _ in range(workers)]
-    threads = [
-        threading.Thread(target=_work, args=(opened.log, gate, number, params, samples[number]))
-        for number in range(workers)
-    ]
-    for thread in threads:
-        thread.start()
-    gate.wait()
-    begin = time.monotonic()
-    for thread in threads:
-        thread.join()
-    called = time.monotonic()
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [
+            pool.submit(_work, opened.log, gate, number, params, samples[number])
+            for number in range(workers)
+        ]
+        gate.wait()
+        begin = time.monotonic()
+        for future in futures:
+            future.result()  # raises what went wrong in it
+        called = time.monotonic()
     opened.close()
     everything = [sample for taken in samples for sample in taken]
     return describe(everything, overhead) | {

@@ -7,9 +7,9 @@ and stretches that do not take turns (ABBA) in one process; pairs of neighbours 
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmark import processes
@@ -52,38 +52,45 @@ def _stretch(units: int, loops: int, log: Log | None, first: int, samples: list[
             samples.append(clock() - start)
 
 
-def _threads(
-    count: int, units: int, loops: int, log: Log | None, first: int, samples: list[int]
+def _all(
+    threads: int, units: int, loops: int, log: Log | None, first: int, samples: list[int]
 ) -> None:
     """Divides the units among threads; each adds its samples to the list (append is atomic)."""
-    each = units // count
-    threads = [
-        threading.Thread(target=_stretch, args=(each, loops, log, first + number * each, samples))
-        for number in range(count)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    if threads == 1:
+        _stretch(units, loops, log, first, samples)
+        return
+    each = units // threads
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [
+            pool.submit(_stretch, each, loops, log, first + number * each, samples)
+            for number in range(threads)
+        ]
+        for future in futures:
+            future.result()  # raises what went wrong in it
 
 
 def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Compares `pairs` pairs of stretches of `units` units, divided among `threads` threads."""
+    """Compares `pairs` pairs of stretches of `units` units, divided among `threads` threads.
+
+    A contestant that would need more than `stretch_s` for a stretch gets a shorter one.
+    """
     opened = load(contestant).open_run(directory, contestant.variant)
     loops, overhead = _loops_of_a_unit(), clock_overhead_ns()
     units, threads = params["units"], params["threads"]
     opened.log(make_rows(2)[0], 0)
-    _threads(threads, max(threads, units // 10), loops, None, 0, [])  # warms up
+    few = max(16, units // 50)
+    took_s = _time(lambda: _all(threads, few, loops, opened.log, 1, [])) / few  # warms up, too
+    units = max(threads, min(units, int(params["stretch_s"] / took_s)))
     ratios, cpu_ratios, rates = [], [], []
     samples: list[int] = []
-    step = 1
+    step = 1 + few
     for pair in range(params["pairs"]):
         took: dict[bool, tuple[float, float]] = {}
         for logs in (True, False) if pair % 2 else (False, True):
             time.sleep(SETTLE_S)  # what the stretch before has left to do is not this one's
             cpu, begin = processes.own_cpu_s(), time.perf_counter()
             log = opened.log if logs else None
-            _threads(threads, units, loops, log, step, samples)
+            _all(threads, units, loops, log, step, samples)
             took[logs] = (time.perf_counter() - begin, processes.own_cpu_s() - cpu)
             step += units if logs else 0
         ratios.append(took[True][0] / took[False][0])
@@ -95,4 +102,5 @@ def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[
         "slow_downs": ratios,
         "cpu_slow_down": statistics.median(cpu_ratios),
         "rows_per_s": statistics.median(rates),
+        "units": units,
     }
