@@ -13,7 +13,8 @@ BEGIN = "<!-- begin: {} (made by scripts/bench --report) -->"
 END = "<!-- end: {} -->"
 
 _NOTES = {
-    "imports": "In a new interpreter; the files are in the page cache.",
+    "imports": "In a new interpreter; the files are in the page cache. The fastest of a round is "
+    "compared: whatever disturbs an import can only make it longer.",
     "start": "In a process that has imported the contestant; `Popen alone` starts an interpreter "
     "as the engine does, and does not wait for it.",
     "floors": "In turns of a few hundred calls in one process. The floor is one Python call with "
@@ -32,7 +33,10 @@ _NOTES = {
     "busy": "The same work divided among 8 threads, each of which logs.",
     "whole": "2 metrics, full speed, from the first row until `close()` has returned. “Others” "
     "are all other processes of the run. “(bound)”: stopped after as many rows as the time "
-    "allowed. Running processes are known by the clock tick: 10 ms.",
+    "allowed. “Stored” are the rows read back after small runs. The half second before the first "
+    "row, in which a contestant's process may start, is not part of it. Running processes are "
+    "known by the clock tick: 10 ms. A process that was forked has its parent's memory as its "
+    "peak.",
     "killed": "The process kills itself right after the last call; what it left behind gets 15 "
     "seconds to finish; then the rows are counted.",
     "delay": "100 rows per second; another process counts the rows every 30 ms, and those that "

@@ -33,7 +33,7 @@ def results(ours_ms: float) -> dict[str, Any]:
             "contestant": name,
             "label": "",
             "round": 0,
-            "result": {"import_ms": took_ms},
+            "result": {"import_ms": took_ms, "fastest_ms": took_ms},
         }
 
     return {
