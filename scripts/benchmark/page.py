@@ -14,7 +14,8 @@ END = "<!-- end: {} -->"
 
 _NOTES = {
     "imports": "In a new interpreter; the files are in the page cache. The fastest of a round is "
-    "compared: whatever disturbs an import can only make it longer.",
+    "compared: whatever disturbs an import can only make it longer. expman and msgspec take "
+    "turns.",
     "start": "In a process that has imported the contestant; `Popen alone` starts an interpreter "
     "as the engine does, and does not wait for it.",
     "floors": "In turns of a few hundred calls in one process. The floor is one Python call with "

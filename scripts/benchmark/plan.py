@@ -93,7 +93,7 @@ FULL = Sizes(
     ours_whole=(),
     whole_s=5.0,
     delay_s=3.0,
-    imports=5,
+    imports=8,
     turns=60,
 )
 QUICK = Sizes(
@@ -112,7 +112,7 @@ QUICK = Sizes(
     ours_whole=(),
     whole_s=5.0,
     delay_s=2.0,
-    imports=3,
+    imports=6,
     turns=20,
 )
 TINY = Sizes(
@@ -162,7 +162,8 @@ def _calls_like(contestant: Contestant) -> bool:
 def _imports(contestant: Contestant, sizes: Sizes) -> _Planned:
     if contestant.imports is not None:
         times = sizes.imports if contestant.fast else 1
-        yield "", "imports", {"times": times}, 1
+        beside = "msgspec" if contestant.kind == "ours" else None
+        yield "", "imports", {"times": times, "beside": beside}, 1
 
 
 def _start(contestant: Contestant, sizes: Sizes) -> _Planned:

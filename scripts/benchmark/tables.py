@@ -261,8 +261,10 @@ def _cells(
             return {
                 "median": _ms("import_ms"),
                 "fastest": _ms("fastest_ms"),
-                "fastest, to msgspec's": lambda values: ratio_text(
-                    values.get("fastest_ms"), to_msgspec
+                "to msgspec's": lambda values: (
+                    ratio_text(values["ratio"], 1)
+                    if "ratio" in values
+                    else ratio_text(values.get("fastest_ms"), to_msgspec)
                 ),
             }, ""
         case "start":

@@ -18,11 +18,26 @@ print("took", time.perf_counter_ns() - start)
 
 
 def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Imports the contestant `times` times; the first time, which warms the disk, is left out."""
+    """Imports the contestant `times` times; the first time, which warms the disk, is left out.
+
+    With `beside`, the name of another module, the two take turns, and their ratio is given.
+    """
     assert contestant.imports is not None
-    command = [sys.executable, "-c", _CODE, contestant.imports]
-    took = []
-    for _ in range(1 + params["times"]):
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        took.append(int(output.rsplit("took ", 1)[1]) / 1e6)
-    return {"import_ms": statistics.median(took[1:]), "fastest_ms": min(took[1:])}
+    names = [contestant.imports, *([params["beside"]] if params.get("beside") else [])]
+    took: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(1 + params["times"]):
+        for name in names:
+            ms = _import_ms(name)
+            if turn:
+                took[name].append(ms)
+    ours = took[names[0]]
+    found = {"import_ms": statistics.median(ours), "fastest_ms": min(ours)}
+    if len(names) > 1:
+        found["ratio"] = min(ours) / min(took[names[1]])
+    return found
+
+
+def _import_ms(name: str) -> float:
+    command = [sys.executable, "-c", _CODE, name]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return int(output.rsplit("took ", 1)[1]) / 1e6
