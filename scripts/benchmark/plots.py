@@ -12,6 +12,7 @@ from benchmark.tables import Merged, cpu_per_row_ns
 
 mpl.use("Agg")
 mpl.rcParams["svg.hashsalt"] = "expman"  # the same results make the same file
+mpl.rcParams["svg.fonttype"] = "none"
 from matplotlib import pyplot as plt  # noqa: E402
 
 _OURS, _FLOOR = "tab:blue", "0.6"
@@ -33,18 +34,19 @@ def draw(results: dict[str, Any], docs: Path) -> list[Path]:
     return drawn
 
 
-def _style(name: str) -> dict[str, Any]:
+def _style(name: str, number: int) -> dict[str, Any]:
     if name == "expman":
         return {"color": _OURS, "linewidth": 2.5, "zorder": 3}
     if name in ("floor", "empty call"):
         return {"color": _FLOOR, "linestyle": "--"}
-    return {"linewidth": 1.2}
+    return {"linewidth": 1.2, "color": mpl.colormaps["tab20"](2 + number % 18)}  # 0, 1 are blue
 
 
 def _lines(axes: Any, merged: Merged, series: dict[str, list[tuple[float, float]]]) -> None:
-    for name, points in series.items():
+    for number, (name, points) in enumerate(series.items()):
         if points:
-            axes.plot(*zip(*points, strict=True), marker=".", label=name, **_style(name))
+            style = _style(name, number)
+            axes.plot(*zip(*points, strict=True), marker=".", label=name, **style)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.grid(alpha=0.3)

@@ -37,7 +37,7 @@ def run_session(
     In a round each measurement goes through all contestants before the next one begins, the
     next round in reverse: what disturbs the machine for a while disturbs them all.
     """
-    begin = time.monotonic()
+    begin, machine = time.monotonic(), describe_machine()  # as it is before
     made = _make_environments(contestants)
     jobs = [
         job
@@ -63,7 +63,7 @@ def run_session(
             records.append(record | {"round": number})
     return {
         "format": FORMAT,
-        "about": describe_machine()
+        "about": machine
         | {
             "rounds": rounds,
             "quick": quick,
