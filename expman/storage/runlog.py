@@ -78,7 +78,7 @@ class RunLog:
         reach("log-before-append")
         before = os.fstat(fd).st_size
         try:
-            write_all(fd, data)
+            write_all(fd, data, "log-half-appended")
         except BaseException:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, before)

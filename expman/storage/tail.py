@@ -81,7 +81,7 @@ class TailFile:
                 written += header.size
             reach("tail-after-schema")
             body = batch.serialize()
-            write_all(fd, memoryview(body))
+            write_all(fd, memoryview(body), "tail-half-appended")
             written += body.size
         except BaseException:
             self.heal()
