@@ -206,6 +206,7 @@ def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float, rows: int) ->
     meta.finished_at = ended.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     meta.rows_written = rows
     meta.rows_logged = max(meta.rows_logged, rows + meta.rows_dropped)
+    meta.rows_missing = meta.rows_logged - rows - meta.rows_dropped
     if meta.started_at is not None:
         try:
             started = datetime.datetime.fromisoformat(meta.started_at[:26].rstrip("Z") + "+00:00")
