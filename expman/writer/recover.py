@@ -186,6 +186,7 @@ def _from_files(run: StaleRun) -> Outcome:
         store = VectorStore(run.run_dir)
         store.finish()
         log = RunLog(run.run_dir)
+        log.mend()
         reason = f"nobody ran it any more: {run.why}"
         lines = [(LogLevel.WARN, warning) for warning in store.take_warnings()]
         lines.append((LogLevel.ERROR, f"run CRASHED: {reason}; recovered from its files"))
