@@ -13,6 +13,8 @@ import pytest
 import yaml
 from leaks import processes
 
+from expman.transport import layout
+
 DEADLINE_S = 30.0
 
 
@@ -47,6 +49,12 @@ def writer_of(trainer_pid: int) -> Writer:
     wait_until(lambda: writers_of(trainer_pid), f"a writer of {trainer_pid}")
     (writer,) = writers_of(trainer_pid)
     return writer
+
+
+def serving(writer: Writer) -> int:
+    """The process that serves the writer's address; see expman/transport/layout.py."""
+    words = memoryview(Path(f"/dev/shm/expman-{writer.token}").read_bytes()).cast("Q")
+    return int(words[layout.WRITER_PID])
 
 
 def is_running(pid: int) -> bool:

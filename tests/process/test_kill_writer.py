@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 from process.ledger import Ledger
-from process.runs import DEADLINE_S, Writer, segments_of, wait_until, writer_of, writers_of
-
-from expman.transport import layout
+from process.runs import DEADLINE_S, segments_of, serving, wait_until, writer_of, writers_of
 
 SEED = 20_260_203
 PACKAGE = Path(__file__).parents[2] / "expman"
@@ -38,12 +36,6 @@ LONGEST_CALL_S = 10.0
 
 def new_ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path / "ledger")
-
-
-def serving(writer: Writer) -> int:
-    """The process that serves the writer's address; see expman/transport/layout.py."""
-    words = memoryview(Path(f"/dev/shm/expman-{writer.token}").read_bytes()).cast("Q")
-    return int(words[layout.WRITER_PID])
 
 
 @pytest.mark.parametrize("point", POINTS)

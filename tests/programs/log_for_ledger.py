@@ -31,6 +31,8 @@ class Options(msgspec.Struct):
         rows: so many; 0: until `gone` is gone, and `after_s` longer.
         pause_every: after so many rows it sleeps for a millisecond; 0: never.
         worker: a forked child logs, too, and ends long before the owner.
+        flush_at: with so many rows it flushes, prints its durable_seq and durable_step, and waits
+            for a line on standard input; 0: never.
         end: close, return, raise, exit, os_exit, memory, eat, wait or a signal's name.
     """
 
@@ -44,6 +46,7 @@ class Options(msgspec.Struct):
     overflow: str = "block"
     others: bool = True
     worker: bool = False
+    flush_at: int = 0
     end: str = "close"
 
 
@@ -114,6 +117,10 @@ while n % 500 or keep_on():
     n += 1
     if options.others and n % 200 == 1:
         log_others(n // 200)
+    if n == options.flush_at:
+        engine.flush()
+        print(f"durable {engine.durable_seq} {engine.durable_step}")
+        sys.stdin.readline()
     if n == 300 and options.worker:
         child = os.fork()
         if not child:
