@@ -141,15 +141,18 @@ def raw_rows(run_dir: Path) -> pa.Table:
             reach[producer] = max(reach.get(producer, 0), seq + 1)
     for tail in sorted(run_dir.glob("vectors-*.arrow")):
         batches = list(_whole_batches(tail))
-        if batches:
-            table = pa.Table.from_batches(batches)
+        if not batches:
+            continue
+        table = pa.Table.from_batches(batches)
+        if reach:
             new = [
                 seq >= reach.get(producer, 0)
                 for producer, seq in zip(
                     table["_producer"].to_pylist(), table["_seq"].to_pylist(), strict=True
                 )
             ]
-            tables.append(table.filter(pa.array(new, pa.bool_())))
+            table = table.filter(pa.array(new, pa.bool_()))
+        tables.append(table)
     if not tables:
         return pa.table({"_producer": pa.array([], pa.string()), "_seq": pa.array([], pa.int64())})
     return pa.concat_tables(tables, promote_options="permissive")

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
-from leaks import processes
 from process.ledger import Ledger
-from process.runs import run_yaml, segments_of, serving, wait_for_end, wait_until, writer_of
+from process.runs import (
+    kill_writers,
+    run_yaml,
+    segments_of,
+    serving,
+    wait_for_end,
+    wait_until,
+    writer_of,
+)
 
 from expman.transport import segment
 
 ROWS = 6000
-
-
-def kill_writers(token: str, writer_pid: int) -> None:
-    """Kills the writer, and a successor that may have been started, until none is left."""
-    pids = [writer_pid]
-    while pids:
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        time.sleep(0.05)
-        pids = [process.pid for process in processes() if token in process.command]
 
 
 @pytest.fixture

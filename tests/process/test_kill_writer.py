@@ -80,7 +80,7 @@ def test_killed_again_and_again(program, tmp_path: Path, run_base: Path) -> None
     writer = writer_of(trainer.pid)
     for kill in range(8):
         if kill % 4:  # the others may die before they do anything
-            wait_until(lambda pid=writer.pid: pid == serving(writer), "a writer that serves")
+            wait_until(lambda w=writer: w.pid == serving(w), "a writer that serves")
         time.sleep(chance.random() * 0.3)
         begin = time.monotonic()
         os.kill(writer.pid, signal.SIGKILL)

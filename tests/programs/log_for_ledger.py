@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from expman import ExperimentConfig, LoggingEngine
+from expman.errors import FlushError
 
 ROWS, LINES, PARAMS, SCALARS, ARTIFACTS, LONGEST_NS, WORKER_ROWS, WORKER_END = range(8)
 
@@ -33,6 +34,7 @@ class Options(msgspec.Struct):
         worker: a forked child logs, too, and ends long before the owner.
         flush_at: with so many rows it flushes, prints its durable_seq and durable_step, and waits
             for a line on standard input; 0: never.
+        flush_again: after the last row it flushes in vain, and says what is durable.
         end: close, return, raise, exit, os_exit, memory, eat, wait or a signal's name.
     """
 
@@ -47,6 +49,7 @@ class Options(msgspec.Struct):
     others: bool = True
     worker: bool = False
     flush_at: int = 0
+    flush_again: bool = False
     end: str = "close"
 
 
@@ -129,6 +132,12 @@ while n % 500 or keep_on():
         time.sleep(0.001)
 if child:
     os.waitpid(child, 0)
+
+if options.flush_again:
+    try:
+        engine.flush(timeout_s=2.0)
+    except FlushError:
+        print(f"not durable {engine.durable_seq} {engine.durable_step}")
 
 match options.end:
     case "close":
