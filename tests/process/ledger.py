@@ -44,30 +44,35 @@ class Ledger:
 
     @property
     def longest_s(self) -> float:
-        """The longest that one call took."""
+        """The longest that one call of log_vector took."""
         return self._counts()[_LONGEST_NS] / 1e9
 
-    def check(self, run_dir: Path, status: str, *, killed: bool = False) -> dict[str, Any]:
+    def check(
+        self, run_dir: Path, status: str, *, killed: bool = False, worker_killed: bool = False
+    ) -> dict[str, Any]:
         """Everything whose call returned is in the files once, in order; gives run.yaml.
 
         Args:
             run_dir: a run that has ended.
             status: what it must have.
             killed: the program may have been killed between a record and its count.
+            worker_killed: the same for its worker.
         """
         run = yaml.safe_load((run_dir / "run.yaml").read_text())
         assert status == run["status"], run
         names = [path.name for path in run_dir.rglob("*")]
         assert [] == [name for name in names if ".arrow" in name or ".expman-" in name]
         assert [] == [name for name in names if ".corrupt" in name]
-        rows = self._check_rows(run_dir, run, killed)
+        rows = self._check_rows(run_dir, run, killed, worker_killed)
         assert rows == run["rows_written"], run
         assert rows + run["rows_dropped"] == run["rows_logged"], run
         assert 0 == run["rows_missing"], run
         self._check_others(run_dir, run, killed)
         return run
 
-    def _check_rows(self, run_dir: Path, run: dict[str, Any], killed: bool) -> int:
+    def _check_rows(
+        self, run_dir: Path, run: dict[str, Any], killed: bool, worker_killed: bool
+    ) -> int:
         counts = self._counts()
         table = raw_rows(run_dir)
         producers = table["_producer"].to_numpy()
@@ -77,13 +82,14 @@ class Ledger:
         for producer, returned in expected.items():
             mine = table.filter(pa.array(producers == producer))
             check_values(mine, gaps=dropped > 0)
-            got, more = mine.num_rows + dropped, int(killed)
+            got = mine.num_rows + dropped
+            more = int(killed if producer == "main" else worker_killed)
             if dropped:  # by any of them
                 assert mine.num_rows <= returned + more
             else:
                 assert returned <= got <= returned + more, (producer, returned, got)
         total = counts[_ROWS] + counts[_WORKER_ROWS]
-        assert total <= table.num_rows + dropped <= total + 2 * int(killed)
+        assert total <= table.num_rows + dropped <= total + int(killed) + int(worker_killed)
         return table.num_rows
 
     def _check_others(self, run_dir: Path, run: dict[str, Any], killed: bool) -> None:
