@@ -178,9 +178,9 @@ class Round:
                 if process.parent_pid == self.trainer.pid and "log_for_ledger" in process.command
             ]
 
-        (pid,) = wait_until(workers, "the worker", DEADLINE_S)
+        wait_until(lambda: workers() or self.ledger.worker_ended, "the worker", DEADLINE_S)
         time.sleep(self.chance.random() * 0.3)
-        if workers():  # the trainer reaps it no earlier than at its own end
+        for pid in workers():  # the trainer reaps it no earlier than at its own end
             os.kill(pid, signal.SIGKILL)
             self.tried["SIGKILL to a worker"] += 1
 

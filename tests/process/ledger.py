@@ -43,6 +43,11 @@ class Ledger:
         return self._counts()[_ROWS]
 
     @property
+    def worker_ended(self) -> bool:
+        """Whether the forked worker has logged all its rows."""
+        return bool(self._counts()[_WORKER_END])
+
+    @property
     def longest_s(self) -> float:
         """The longest that one call of log_vector took."""
         return self._counts()[_LONGEST_NS] / 1e9

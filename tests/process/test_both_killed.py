@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from process.ledger import Ledger
 from process.runs import (
+    is_running,
     kill_writers,
     run_yaml,
     segments_of,
@@ -101,6 +102,25 @@ def test_recovery_that_is_killed(program, killed, run_base: Path) -> None:
     assert -signal.SIGKILL == first.wait()
     recover(program, run_base).succeed()
     ledger.check(run_dir, "CRASHED")
+    assert [] == segments_of(writer)
+
+
+def test_writer_killed_at_its_very_end(program, tmp_path: Path, run_base: Path) -> None:
+    """Of a killed trainer whose writer is killed too late for the run: the address is removed."""
+    ledger = Ledger(tmp_path / "ledger")
+    trainer = program(
+        "log_for_ledger.py",
+        ledger.options(run_base, rows=1000, end="wait"),
+        env={"EXPMAN_FAULTS": "address-before-remove=kill"},
+    )
+    run_dir = Path(trainer.read_line())
+    writer = writer_of(trainer.pid)
+    trainer.expect_line("waits")
+    trainer.kill()
+    wait_until(lambda: not is_running(writer.pid), "the end of the writer")
+    ledger.check(run_dir, "CRASHED")
+    assert [f"expman-{writer.token}"] == segments_of(writer)
+    assert "" == recover(program, run_base).succeed()
     assert [] == segments_of(writer)
 
 
