@@ -16,7 +16,7 @@ import errno
 import os
 import signal
 
-__all__ = ["reach"]
+__all__ = ["awaits", "reach"]
 
 
 class _Fault:
@@ -55,3 +55,8 @@ def reach(point: str) -> None:
     for fault in _faults:
         if fault.point == point:
             fault.pass_by()
+
+
+def awaits(point: str) -> bool:
+    """Whether a test waits for the point: only then is there a first half of a write."""
+    return any(fault.point == point for fault in _faults)

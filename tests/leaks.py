@@ -78,7 +78,7 @@ def find_leaks(before: Snapshot, token: str, grace_s: float = GRACE_S) -> list[s
 
 def processes() -> Iterator[Process]:
     """Lists the running processes that may be looked at, zombies left out."""
-    for entry in os.scandir("/proc"):
+    for entry in list(os.scandir("/proc")):  # the caller may not take them all
         if not entry.name.isdigit():
             continue
         try:

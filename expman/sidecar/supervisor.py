@@ -25,6 +25,8 @@ WARN_DEATHS = 4
 """So many writers in a row that wrote nothing: the user hears of it."""
 KILLS = 12
 """So many in a row that were killed by a signal before they wrote anything: no more hope."""
+CLEANERS = 3
+"""So many successors of a writer that was killed between the end of the run and its own."""
 SUCCESSOR_S = 0.8
 LONGEST_PAUSE_S = 10.0
 ANOTHER_SERVES = 3
@@ -99,7 +101,7 @@ class Supervisor:
             return None
 
     def _watch(self) -> None:
-        deaths, known = 0, -1
+        deaths, known, cleaners = 0, -1, CLEANERS
         while True:
             if self._shared:
                 self._base.wait_for_lock()  # the shared writer holds it as long as it lives
@@ -111,6 +113,10 @@ class Supervisor:
                     self._last_words.append(f"{self._address}: {exc}")
                 self._process = self._spawn()
             code = self._listen()
+            if code is not None and code < 0 and self._lane.has_ended() and cleaners:
+                cleaners -= 1  # killed after the run's end: the memory is still there
+                self._process = self._spawn()
+                continue
             if self._is_over():
                 return
             self._shared = code == ANOTHER_SERVES

@@ -13,6 +13,7 @@ import fcntl
 import os
 import shutil
 import stat
+import zlib
 from collections.abc import Iterator
 
 from expman.faults import reach
@@ -172,6 +173,7 @@ def store(source: str, run_dir: str, target: str) -> list[str]:
                 os.fsync(dir_fd)
     except OSError as exc:
         raise storage_error(str(exc.filename or final), exc) from exc
+    reach("artifact-before-unstage")
     if staged:
         _remove(source)
     return warnings
@@ -215,16 +217,19 @@ def _open_dir(run_dir: str, parts: list[str]) -> Iterator[int]:
 
 
 def _copy(source: str, dir_fd: int, name: str) -> None:
+    # The same temporary name each time: what a killed writer left is replaced, or removed.
+    temp = TEMP_PREFIX + f"{zlib.crc32(os.fsencode(name)):08x}"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temp, dir_fd=dir_fd)
     source_fd = os.open(source, _READ)
     try:
         if not stat.S_ISREG(os.fstat(source_fd).st_mode):
             raise OSError(errno.EINVAL, "no regular file", source)
-        temp = TEMP_PREFIX + os.urandom(8).hex()
         fd = os.open(temp, _NEW, 0o644, dir_fd=dir_fd)
         try:
             try:
                 while chunk := os.read(source_fd, CHUNK_BYTES):
-                    write_all(fd, chunk)
+                    write_all(fd, chunk, "artifact-half-copied")
                 os.fsync(fd)
             finally:
                 os.close(fd)

@@ -29,7 +29,7 @@ from expman.storage.paths import (
     write_all,
 )
 from expman.storage.rewrite import LANES_KEY, LATEST_KEY
-from expman.storage.tail import TailFile, TornTail, read_tail
+from expman.storage.tail import TailFile, TornTail, read_tail, with_checksum
 
 __all__ = ["Resumed", "resume"]
 
@@ -210,9 +210,10 @@ def _rewrite_without(tail: TailFile, kept: list[bool | pa.Array]) -> None:
         batches = (batch for _, batch, _ in read_tail(tail.path, tail.good_bytes) if batch)
         for batch, fresh in zip(batches, kept, strict=True):
             if fresh is not False:
-                data = (batch if fresh is True else batch.filter(fresh)).serialize()
-                write_all(fd, memoryview(data))
-                good += data.size
+                left = batch if fresh is True else batch.filter(fresh)
+                message = with_checksum(left.serialize())
+                write_all(fd, message)
+                good += len(message)
         os.fsync(fd)
         os.rename(temp, tail.path)
         tail.good_bytes = good

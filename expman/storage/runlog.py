@@ -17,6 +17,7 @@ from expman.storage.paths import RUN_LOG, storage_error, write_all
 
 __all__ = ["RunLog", "format_line"]
 
+_BLOCK_BYTES = 64 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -78,7 +79,7 @@ class RunLog:
         reach("log-before-append")
         before = os.fstat(fd).st_size
         try:
-            write_all(fd, data)
+            write_all(fd, data, "log-half-appended")
         except BaseException:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, before)
@@ -106,6 +107,32 @@ class RunLog:
                 os.close(fd)
         except OSError as exc:
             raise storage_error(self.path, exc) from exc
+
+    def mend(self) -> None:
+        """Cuts off the zeros that a machine crash left, and ends a torn line.
+
+        Raises:
+            StorageError: it cannot be done.
+        """
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise storage_error(self.path, exc) from exc
+        try:
+            size, tail = os.fstat(fd).st_size, b""
+            while size and not tail:
+                start = max(0, size - _BLOCK_BYTES)
+                tail = os.pread(fd, size - start, start).rstrip(b"\0")
+                size = start + len(tail)
+            os.ftruncate(fd, size)
+            if tail and not tail.endswith(b"\n"):
+                os.pwrite(fd, b"\n", size)
+        except OSError as exc:
+            raise storage_error(self.path, exc) from exc
+        finally:
+            os.close(fd)
 
     def sync(self) -> None:
         """Makes what was appended durable. A log that does not exist is."""

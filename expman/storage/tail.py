@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zlib
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -17,9 +18,12 @@ import pyarrow as pa
 from expman.faults import reach
 from expman.storage.paths import write_all
 
-__all__ = ["TailFile", "TornTail", "read_tail"]
+__all__ = ["TailFile", "TornTail", "read_tail", "with_checksum"]
 
 _MARKER = b"\xff\xff\xff\xff"
+_HEAD_BYTES = 8
+_CHECK_MARK = b"crc\n"
+_CHECK_BYTES = 8
 _EXCLUSIVE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -80,9 +84,9 @@ class TailFile:
                 write_all(fd, memoryview(header))
                 written += header.size
             reach("tail-after-schema")
-            body = batch.serialize()
-            write_all(fd, memoryview(body))
-            written += body.size
+            message = with_checksum(batch.serialize())
+            write_all(fd, message, "tail-half-appended")
+            written += len(message)
         except BaseException:
             self.heal()
             raise
@@ -151,6 +155,9 @@ def read_tail(
                 if schema is None:
                     schema = pa.ipc.read_schema(message)
                 else:
+                    if not _is_intact(message):
+                        torn = file.tell() >= size  # nothing behind it would be lost
+                        raise TornTail(offset, torn, "the checksum differs")
                     batch = pa.ipc.read_record_batch(message, schema)
                     batch.validate(full=limit_bytes is None)
             except EOFError as exc:
@@ -165,6 +172,28 @@ def read_tail(
             yield schema, batch, offset
         if schema is None:
             raise TornTail(0, True, "the file is empty")
+
+
+def with_checksum(message: pa.Buffer) -> bytes:
+    """The message with a checksum of its body behind its metadata, where padding is allowed.
+
+    A machine crash may leave the right length and zeros for the last bytes: without a checksum
+    they would read as values. Other readers skip it ("Encapsulated message format": the length
+    of the metadata includes padding).
+    """
+    data = memoryview(message)
+    end = _HEAD_BYTES + int.from_bytes(data[4:_HEAD_BYTES], "little")
+    length = (end - _HEAD_BYTES + _CHECK_BYTES).to_bytes(4, "little")
+    check = _CHECK_MARK + zlib.crc32(data[end:]).to_bytes(4, "little")
+    return b"".join((_MARKER, length, data[_HEAD_BYTES:end], check, data[end:]))
+
+
+def _is_intact(message: pa.Message) -> bool:
+    """Whether the body is as its checksum says; true if it has none."""
+    check = bytes(message.metadata[-_CHECK_BYTES:])
+    if not check.startswith(_CHECK_MARK):
+        return True
+    return zlib.crc32(message.body) == int.from_bytes(check[4:], "little")
 
 
 def _ends_early(path: str, offset: int, size: int, detail: str) -> bool:

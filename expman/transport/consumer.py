@@ -98,6 +98,7 @@ class _OpenTerm:
         """Zeroes what was used, so that the slot's next term starts clean."""
         start = layout.INDEX_OFFSET
         self.bytes[start : start + 4 * entries] = bytes(4 * entries)
+        reach("release-half-wiped")
         for offset in range(0, length, _WIPE_BYTES):
             piece = min(_WIPE_BYTES, length - offset)
             self.data[offset : offset + piece] = bytes(piece)
@@ -131,6 +132,7 @@ class LaneConsumer:
         """Number of the lane's next record."""
         self._term: _OpenTerm | None = None
         self._read: list[tuple[int, _OpenTerm, int, int]] = []  # terms to release
+        self._last: int | None = None  # the term with the sentinel
 
     def _read_control(self) -> None:
         mapping = self._mapping = self.control.map()
@@ -427,12 +429,18 @@ class LaneConsumer:
                 self.rows += 1
             elif type(record) is wire.Drop:
                 self.rows += record.rows
+            elif type(record) is wire.Sentinel:
+                self._last = self.serial
 
     # -- giving memory back -----------------------------------------------------------
 
     def release(self) -> None:
-        """Gives back every term that was taken to its end. Call it once all is written."""
-        for serial, term, rows, records in self._read:
+        """Gives back every term that was taken to its end. Call it once all is written.
+
+        The one with the sentinel stays: a successor reads it again, and learns how the run ended.
+        """
+        while self._read and self._read[0][0] != self._last:
+            serial, term, rows, records = self._read[0]
             entry = layout.START_TABLE + layout.START_WORDS * ((serial + 1) % 2)
             self.words[entry] = 0
             self.words[entry + 1] = rows
@@ -444,7 +452,7 @@ class LaneConsumer:
             term.wipe(term.slot, term.position)
             reach("release-after-wipe")
             self.words[layout.RELEASED_TERMS] = serial + 1
-        self._read.clear()
+            del self._read[0]
 
     def _finish_release(self) -> None:
         """Completes a release that a killed predecessor began."""

@@ -42,8 +42,9 @@ The control of a lane, ``expman-TOKEN-LANE``, 4096 bytes and the hello::
    1360  ADOPTED        writer   1: the two words above are set and hold for every later writer
    1368  DURABLE_STEP   writer   step of the last durable row that has one (two's complement)
    1376  HAS_STEP       writer   1: there is such a row
-   1384  RETIRED_ROWS   writer   owner's lane: rows of workers that have gone
-   1392  RETIRED_DROPS  writer   owner's lane: rows that they dropped
+   1384  RETIRED_ROWS   writer   owner's lane: rows of workers that have gone; a worker's lane:
+                                 what the owner's is once this one counts as gone (RUN_ENDED)
+   1392  RETIRED_DROPS  writer   the same for the rows that they dropped
    1536  TROUBLE        writer   what the writer cannot do at present, UTF-8
    4096  hello          producer msgpack, see records.Hello
 

@@ -107,9 +107,14 @@ class RunFiles:
     # -- taking records ---------------------------------------------------------------
 
     def add_lane(self, lane: LaneConsumer) -> None:
-        """Takes a lane; completes or undoes what a killed predecessor was doing to run.log."""
+        """Takes a lane; completes or undoes what a killed predecessor was doing."""
+        if lane.words[layout.RUN_ENDED]:  # retired, but not quite removed
+            self._count_retired(lane)
+            return
         if lane.words[layout.LOG_INTENT] > lane.words[layout.LOG_DONE]:
             self._log.truncate(lane.words[layout.LOG_SIZE])
+            # Once: another lane's lines may come before the ones that were cut off.
+            lane.words[layout.LOG_INTENT] = lane.words[layout.LOG_DONE]
         self._adopt(lane)
         self.lanes[lane.lane] = LaneFiles(
             lane, self._name(lane, lane.words[layout.NAME_NUMBER]), lane.words[layout.SEQ_BASE]
@@ -133,6 +138,7 @@ class RunFiles:
             number += 1
         lane.words[layout.NAME_NUMBER] = number
         lane.words[layout.SEQ_BASE] = self._store.next_seq(self._name(lane, number))
+        reach("adopt-before-mark")
         lane.words[layout.ADOPTED] = 1
 
     def _name(self, lane: LaneConsumer, number: int) -> str:
@@ -142,16 +148,27 @@ class RunFiles:
         return wish if not number else f"{wish}~{number + 1}"
 
     def retire(self, lane: LaneConsumer) -> None:
-        """Forgets a worker's lane whose records are written; its counts are kept."""
-        self._retired_rows += lane.rows
-        self._retired_drops += lane.dropped_rows
+        """Forgets a worker's lane whose records are written; its counts are kept.
+
+        The new totals go into the worker's lane first, then the word that makes them count: a
+        successor that finds the lane once more takes them over, and adds nothing to them.
+        """
+        lane.words[layout.RETIRED_ROWS] = self._retired_rows + lane.rows
+        lane.words[layout.RETIRED_DROPS] = self._retired_drops + lane.dropped_rows
+        lane.words[layout.RUN_ENDED] = 1
+        reach("retire-before-count")
+        self._count_retired(lane)
+        self._flushes.pop(lane.lane, None)
+        self.lanes.pop(lane.lane, None)
+        self._schemas = {key: keys for key, keys in self._schemas.items() if key[0] != lane.lane}
+
+    def _count_retired(self, lane: LaneConsumer) -> None:
+        self._retired_rows = max(self._retired_rows, lane.words[layout.RETIRED_ROWS])
+        self._retired_drops = max(self._retired_drops, lane.words[layout.RETIRED_DROPS])
         for known in self.lanes.values():
             if known.lane.hello.role == "owner":
                 known.lane.words[layout.RETIRED_ROWS] = self._retired_rows
                 known.lane.words[layout.RETIRED_DROPS] = self._retired_drops
-        self._flushes.pop(lane.lane, None)
-        self.lanes.pop(lane.lane, None)
-        self._schemas = {key: keys for key, keys in self._schemas.items() if key[0] != lane.lane}
 
     def take(self, lane: LaneConsumer, stretch: Stretch) -> None:
         """Takes records into memory."""
@@ -390,6 +407,7 @@ class RunFiles:
         self._check_count()
         self._write_lines()
         self._log.sync()
+        reach("finish-before-status")
         self.write_metadata()
         self._store.close()
 

@@ -46,15 +46,18 @@ def describe_status(status: int) -> str:
         return f"killed by signal {-status}"
 
 
-def _memory_events(pid: int) -> str | None:
-    """The file in which the process's cgroup (version 2) counts its out-of-memory kills."""
+def _memory_events(pid: int, proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> str | None:
+    """The file in which the process's cgroup counts its out-of-memory kills."""
     try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("0::"):
-                    return f"/sys/fs/cgroup{line[3:].strip().rstrip('/')}/memory.events"
+        with open(f"{proc}/{pid}/cgroup", encoding="utf-8") as file:
+            lines = [line.rstrip("\n").split(":", 2) for line in file]
     except (OSError, UnicodeDecodeError):
-        pass
+        return None
+    for _, controllers, path in (line for line in lines if len(line) == 3):
+        if "memory" in controllers.split(","):  # version 1
+            return f"{cgroups}/memory{path.rstrip('/')}/memory.oom_control"
+        if not controllers and not any("memory" in line[1] for line in lines):
+            return f"{cgroups}{path.rstrip('/')}/memory.events"
     return None
 
 

@@ -186,6 +186,7 @@ def _from_files(run: StaleRun) -> Outcome:
         store = VectorStore(run.run_dir)
         store.finish()
         log = RunLog(run.run_dir)
+        log.mend()
         reason = f"nobody ran it any more: {run.why}"
         lines = [(LogLevel.WARN, warning) for warning in store.take_warnings()]
         lines.append((LogLevel.ERROR, f"run CRASHED: {reason}; recovered from its files"))
@@ -206,6 +207,7 @@ def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float, rows: int) ->
     meta.finished_at = ended.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     meta.rows_written = rows
     meta.rows_logged = max(meta.rows_logged, rows + meta.rows_dropped)
+    meta.rows_missing = meta.rows_logged - rows - meta.rows_dropped
     if meta.started_at is not None:
         try:
             started = datetime.datetime.fromisoformat(meta.started_at[:26].rstrip("Z") + "+00:00")

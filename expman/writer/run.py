@@ -91,8 +91,13 @@ class Run:
         files = self._files
         found = bool(self._new)
         while self._new:
-            files.add_lane(self._new[0])
-            self._lanes.append(self._new.pop(0))
+            lane = self._new[0]
+            files.add_lane(lane)
+            del self._new[0]
+            if lane.words[layout.RUN_ENDED]:
+                lane.remove()
+            else:
+                self._lanes.append(lane)
         if self.trouble is not None:
             files.commit()  # before more is taken into memory
         if self._doors_closed_at is not None:
@@ -171,6 +176,8 @@ class Run:
             return files.earlier or (RunStatus.CRASHED, "the owner's lane is gone")
         if files.sentinel is not None:
             return files.sentinel.status, files.sentinel.reason
+        if files.earlier is not None:  # by a writer that was killed right after
+            return files.earlier
         assert self._watch is not None
         reason = self._watch.why_it_ended()
         if self.stop_reason:

@@ -62,6 +62,8 @@ class Server:
         check_address(self.words, address.segment())
         self.words[layout.WRITER_PID] = os.getpid()
         self.words[layout.WRITER_STARTS] += 1
+        # A predecessor was removing the address: it may have removed the last lane before.
+        self._served = bool(self.words[layout.STOPPING] and self.words[layout.NEXT_LANE])
         if standing:
             self.words[layout.STOPPING] = 0
         self._standing = standing
@@ -70,7 +72,6 @@ class Server:
         self._next_lane = 0
         self._half_claimed: set[int] = set()
         self._unreadable: set[str] = set()
-        self._served = False
         self._deadline: float | None = None
         self._signal: str | None = None
         self._next_liveness = 0.0
@@ -128,8 +129,8 @@ class Server:
         Returns:
             False: a lane was claimed just before; it is served first.
         """
-        reach("address-before-remove")
         self.words[layout.STOPPING] = 1
+        reach("address-before-remove")
         self._base.unlink()
         self._find_lanes()
         if self._runs:
@@ -201,13 +202,16 @@ class Server:
 
     def _take_lane(self, lane: LaneConsumer) -> None:
         run_dir = run_dir_of(lane.hello)
+        self._served = True
+        if lane.words[layout.RUN_ENDED] and lane.hello.role == "owner":
+            lane.remove()  # the last one of a run whose files are final
+            return
         run = self._runs.get(run_dir)
         if run is None:
             restarts = 0 if self._standing else self.words[layout.WRITER_STARTS] - 1
             run = self._runs[run_dir] = Run(lane.hello, restarts, self._signal)
             self._on_run(lane.hello.base_dir)
         run.add_lane(lane)
-        self._served = True
 
     def _say(self, message: str) -> None:
         try:

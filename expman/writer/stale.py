@@ -12,7 +12,7 @@ from expman.errors import StorageError
 from expman.models import Host, RunMetadata
 from expman.storage.paths import RUN_YAML
 from expman.storage.yamlfile import RunFile
-from expman.transport import identity, segment
+from expman.transport import identity, layout, segment
 from expman.transport.gate import RunGate
 from expman.writer.run import run_dir_of
 
@@ -85,7 +85,7 @@ def _look(address: segment.Address, numbers: list[int]) -> StaleAddress | None:
             return None  # it has a supervisor of its own
         runs.add(run_dir_of(gate.hello))
         base_dirs.add(os.path.realpath(gate.hello.base_dir))
-    if not runs and not _is_old(address):
+    if not runs and not _is_left_over(address):
         return None
     return StaleAddress(address, sorted(runs), base_dirs, numbers)
 
@@ -104,13 +104,16 @@ def _is_locked(address: segment.Address, lane: int | None) -> bool:
         found.close()
 
 
-def _is_old(address: segment.Address) -> bool:
+def _is_left_over(address: segment.Address) -> bool:
+    """Whether an address without lanes is nobody's, and not one whose first lane is to come."""
     try:
         found = segment.attach(address.place, address.segment())
     except OSError:
         return True
     try:
-        return time.time() - os.fstat(found.fd).st_ctime > YOUNG_S
+        words = memoryview(found.map()).cast("Q")
+        was_ending = bool(words[layout.STOPPING] and words[layout.NEXT_LANE])
+        return was_ending or time.time() - os.fstat(found.fd).st_ctime > YOUNG_S
     finally:
         found.close()
 

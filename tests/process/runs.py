@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from leaks import processes
+
+from expman.transport import layout
 
 DEADLINE_S = 30.0
 
@@ -47,6 +51,25 @@ def writer_of(trainer_pid: int) -> Writer:
     wait_until(lambda: writers_of(trainer_pid), f"a writer of {trainer_pid}")
     (writer,) = writers_of(trainer_pid)
     return writer
+
+
+def serving(writer: Writer) -> int:
+    """The process that serves the writer's address; see expman/transport/layout.py."""
+    words = memoryview(Path(f"/dev/shm/expman-{writer.token}").read_bytes()).cast("Q")
+    return int(words[layout.WRITER_PID])
+
+
+def kill_writers(token: str, writer_pid: int) -> None:
+    """Kills the writer, and a successor that may have been started, until none is left."""
+    pids = [writer_pid]
+    while pids:
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.05)
+        pids = [process.pid for process in processes() if token in process.command]
 
 
 def is_running(pid: int) -> bool:

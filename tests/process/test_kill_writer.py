@@ -1,0 +1,145 @@
+"""A writer that is killed loses no row and writes none twice; the trainer never notices."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from process.ledger import Ledger
+from process.runs import DEADLINE_S, segments_of, serving, wait_until, writer_of, writers_of
+
+SEED = 20_260_203
+PACKAGE = Path(__file__).parents[2] / "expman"
+POINTS = sorted(
+    {
+        point
+        for path in PACKAGE.rglob("*.py")
+        for point in re.findall(r'reach\("([^"]+)"\)|, "([a-z]+-half-[a-z]+)"\)', path.read_text())
+        for point in point
+        if point
+    }
+)
+# A writer passes these at the end of a run, and so does its successor.
+ONCE = {"address-before-remove", "finish-before-ended", "finish-before-status", "tail-sync"}
+# The first passage is a worker's end, the second one the run's.
+AT_END = {"lane-before-remove", "lane-half-removed"}
+# Its successor does not pass this one again: what it leads to is done.
+NEVER_AGAIN = {"retire-before-count"}
+LONGEST_CALL_S = 10.0
+"""Calls take microseconds; they wait for no writer as long as the buffer has room."""
+
+
+def new_ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger")
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_each_point(program, tmp_path: Path, run_base: Path, point: str) -> None:
+    """SIGKILL at the first passage of a named point, and its successor at a later one."""
+    first, later = tmp_path / "first", tmp_path / "later"
+    faults = [f"{point}=kill@1:{first}"]
+    first.touch()
+    if point not in NEVER_AGAIN:
+        later.touch()
+        faults.append(f"{point}=kill@{1 if point in ONCE else 2}:{later}")
+    ledger = new_ledger(tmp_path)
+    gone = first if point in AT_END | NEVER_AGAIN else later
+    options = {"rows": 3000} if point in ONCE else {"gone": str(gone)}
+    trainer = program(
+        "log_for_ledger.py",
+        ledger.options(run_base, worker=True, **options),
+        env={"EXPMAN_FAULTS": ",".join(faults)},
+    )
+    run_dir = Path(trainer.read_line())
+    writer = writer_of(trainer.pid)
+    trainer.expect_line("closed")
+    trainer.succeed()
+    assert not first.exists()
+    assert not later.exists()
+    run = ledger.check(run_dir, "FINISHED")
+    ended = point in ("finish-before-ended", "address-before-remove") or point.startswith("lane-")
+    assert ended or run["writer_restarts"] == len(faults)
+    assert ledger.longest_s < LONGEST_CALL_S
+    assert [] == segments_of(writer)
+
+
+def test_killed_again_and_again(program, tmp_path: Path, run_base: Path) -> None:
+    """SIGKILL at random moments under load, eight times: all rows, none twice."""
+    chance = random.Random(SEED)
+    ledger = new_ledger(tmp_path)
+    more = tmp_path / "more"
+    more.touch()
+    trainer = program("log_for_ledger.py", ledger.options(run_base, gone=str(more), after_s=0.1))
+    run_dir = Path(trainer.read_line())
+    successors_s = []
+    writer = writer_of(trainer.pid)
+    for kill in range(8):
+        if kill % 4:  # the others may die before they do anything
+            wait_until(lambda w=writer: w.pid == serving(w), "a writer that serves")
+        time.sleep(chance.random() * 0.3)
+        begin = time.monotonic()
+        os.kill(writer.pid, signal.SIGKILL)
+        old = writer.pid
+        wait_until(
+            lambda old=old: [w for w in writers_of(trainer.pid) if w.pid != old], "a successor"
+        )
+        successors_s.append(time.monotonic() - begin)
+        writer = next(w for w in writers_of(trainer.pid) if w.pid != old)
+    more.unlink()
+    trainer.expect_line("closed")
+    trainer.succeed()
+    run = ledger.check(run_dir, "FINISHED")
+    assert 6 <= run["writer_restarts"] <= 8
+    assert "Traceback" not in trainer.stderr
+    assert ledger.longest_s < LONGEST_CALL_S
+    assert max(successors_s) < DEADLINE_S
+    assert [] == segments_of(writer)
+    print(
+        f"{ledger.rows} rows; successor after at most {max(successors_s):.3f} s; "
+        f"longest call {1000 * ledger.longest_s:.1f} ms"
+    )
+
+
+@pytest.mark.parametrize("overflow", ["block", "drop"])
+def test_killed_while_the_buffer_is_full(
+    program, tmp_path: Path, run_base: Path, overflow: str
+) -> None:
+    """With a small buffer and no writer, `block` waits and loses nothing, `drop` counts exactly."""
+    chance = random.Random(f"{SEED}-{overflow}")
+    ledger = new_ledger(tmp_path)
+    more = tmp_path / "more"
+    more.touch()
+    limit = 512 * 1024
+    trainer = program(
+        "log_for_ledger.py",
+        ledger.options(
+            run_base,
+            gone=str(more),
+            after_s=0.1,
+            pause_every=0,
+            others=False,
+            overflow=overflow,
+            max_buffer_bytes=limit,
+        ),
+    )
+    run_dir = Path(trainer.read_line())
+    for _ in range(4):
+        writer = writer_of(trainer.pid)
+        time.sleep(chance.random() * 0.6)
+        os.kill(writer.pid, signal.SIGKILL)
+        wait_until(
+            lambda old=writer.pid: [w for w in writers_of(trainer.pid) if w.pid != old],
+            "a successor",
+        )
+    more.unlink()
+    trainer.expect_line("closed")
+    trainer.succeed()
+    run = ledger.check(run_dir, "FINISHED")
+    assert (run["rows_dropped"] > 0) == (overflow == "drop")
+    assert 0 < run["buffer_high_water_bytes"] <= limit
+    assert ledger.longest_s < LONGEST_CALL_S
