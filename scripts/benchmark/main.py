@@ -38,6 +38,7 @@ def main() -> None:
             options.rounds,
             Runner(scratch, limit_s=400.0 if options.long else 90.0),
             quick=options.quick or options.tiny,
+            limit_s=60 * options.minutes,
         )
     path = save(results, options.results)
     print()
@@ -57,6 +58,9 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="to try the harness; says nothing")
     parser.add_argument("--long", action="store_true", help="also 10,000,000 rows with expman")
     parser.add_argument("--rounds", type=int, help="rounds (3, --quick 2)")
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="nothing begins later, but in round 1 (30)"
+    )
     parser.add_argument(
         "--only",
         action="append",

@@ -90,7 +90,9 @@ def _about(results: list[dict[str, Any]]) -> str:
             f"- {about['at']}, commit `{about['commit']}`: Python {about['python']}, "
             f"{about['platform']}, {about['cpu']}, {about['cores']} cores, "
             f"{about['memory_gib']} GiB; {about['rounds']} rounds, "
-            f"load before {about['load_before']}" + ("; a reduced run" if about["quick"] else "")
+            f"load before {about['load_before']}"
+            + ("; a reduced run" if about["quick"] else "")
+            + ("; out of time in the last round" if _ran_out(about) else "")
         )
     versions = [
         f"{one['name']} {one['version']}" for one in results[0]["contestants"] if one["version"]
@@ -99,6 +101,10 @@ def _about(results: list[dict[str, Any]]) -> str:
     failed = [one for one in results[0]["contestants"] if one["error"]]
     lines += [f"\n{one['name']} could not be measured: {one['error']}" for one in failed]
     return "\n".join(lines)
+
+
+def _ran_out(about: dict[str, Any]) -> bool:
+    return bool(about["took_s"] > about["limit_s"] and about["rounds"] > 1)
 
 
 def _goals(results: list[dict[str, Any]]) -> str:

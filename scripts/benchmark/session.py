@@ -31,11 +31,13 @@ def run_session(
     runner: Runner,
     *,
     quick: bool,
+    limit_s: float,
 ) -> dict[str, Any]:
     """Makes the environments and measures; returns the raw results as JSON.
 
     In a round each measurement goes through all contestants before the next one begins, the
-    next round in reverse: what disturbs the machine for a while disturbs them all.
+    next round in reverse: what disturbs the machine for a while disturbs them all. After
+    `limit_s` seconds no measurement is begun any more, but for those of the first round.
     """
     begin, machine = time.monotonic(), describe_machine()  # as it is before
     made = _make_environments(contestants)
@@ -54,6 +56,8 @@ def run_session(
         for at, job in enumerate(_in_turn(chosen, reverse=bool(number % 2))):
             if job.measurement == "whole" and job.contestant.name in bounded:
                 continue  # fewer rows than these were too many already
+            if number and time.monotonic() - begin > limit_s:
+                break
             _show(number, rounds, at, len(chosen), job)
             record = _run_job(runner, made[job.contestant.environment], job)
             if "error" in record:
@@ -67,6 +71,7 @@ def run_session(
         | {
             "rounds": rounds,
             "quick": quick,
+            "limit_s": limit_s,
             "took_s": round(time.monotonic() - begin),
             "sizes": dataclasses.asdict(sizes),
         },

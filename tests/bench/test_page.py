@@ -23,6 +23,8 @@ ABOUT = {
     "rounds": 1,
     "load_before": 0.0,
     "quick": False,
+    "limit_s": 1800.0,
+    "took_s": 60,
 }
 
 
