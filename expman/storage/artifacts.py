@@ -83,7 +83,8 @@ def snapshot(source: str, staging: str) -> str | None:
         raise ValueError(f"artifact {source!r} is neither a file nor a directory")
     staged = os.path.join(staging, os.urandom(8).hex())
     try:
-        os.makedirs(staging, mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(staging, 0o700)
         if stat.S_ISDIR(mode):
             _snapshot_tree(source, staged)
         else:

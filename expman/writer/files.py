@@ -59,13 +59,18 @@ class LaneFiles(msgspec.Struct):
 
 
 class RunFiles:
-    """Writes one run. Every method that touches files may raise StorageError and be retried."""
+    """Writes one run. Every method that touches files may raise StorageError and be retried.
+
+    Attributes:
+        stalled: the last try to bring the tail into vectors.parquet failed.
+    """
 
     def __init__(self, hello: wire.Hello, run_dir: str, restarts: int) -> None:
         self.run_dir = run_dir
         self.lanes: dict[int, LaneFiles] = {}
         self.sentinel: wire.Sentinel | None = None
         self.wants_sync = False
+        self.stalled = False
         self._hello = hello
         self._store = VectorStore(self.run_dir)
         self._log = RunLog(self.run_dir)
@@ -373,8 +378,10 @@ class RunFiles:
             next(self._rewrite)
         except StopIteration:
             self._rewrite = None
+            self.stalled = False
         except StorageError:
             self._rewrite = None
+            self.stalled = True
             self._rewritten_rows = -1
             self._next_rewrite = now + REWRITE_SPACING_S
             raise
