@@ -7,6 +7,8 @@ obey.py BASE_DIR [SETTING=VALUE …]: SETTING is one of ExperimentConfig. The li
     more N             logs N rows, a message, a scalar, parameters and an artifact
     flush S, close S   with a timeout of S seconds
     executable PATH    from now on, writers are started by this interpreter
+    address            has the engine's address as `text`
+    fork N             has a forked child log N rows
     exit N             ends the program by sys.exit(N)
 
 Answers have the number of rows logged, the longest log call, how long the line took, what it
@@ -70,6 +72,17 @@ class Trainer:
     def executable(self, path: str) -> None:
         sys.executable = path
 
+    def address(self) -> str:
+        return self.engine.address
+
+    def fork(self, count: str) -> None:
+        pid = os.fork()
+        if not pid:
+            self.log(count)
+            self.engine.close()
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+
     def exit(self, status: str) -> None:
         sys.exit(int(status))
 
@@ -87,10 +100,10 @@ def main(base_dir: str, *given: str) -> None:
     trainer = Trainer(base_dir, settings)
     for line in sys.stdin:
         word, *arguments = line.split()
-        begin, error = time.monotonic(), None
+        begin, error, text = time.monotonic(), None, None
         trainer.longest_s = 0.0
         try:
-            getattr(trainer, word)(*arguments)
+            text = getattr(trainer, word)(*arguments)
         except ExpmanError as exc:
             error = f"{type(exc).__name__}: {exc}"
         answer = {
@@ -98,6 +111,7 @@ def main(base_dir: str, *given: str) -> None:
             "longest_s": trainer.longest_s,
             "took_s": time.monotonic() - begin,
             "error": error,
+            "text": text,
             "warnings": warnings,
         }
         print(json.dumps(answer))
