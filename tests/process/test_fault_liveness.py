@@ -139,7 +139,7 @@ def test_another_user(program, run_base: Path, tmp_path: Path):
             "intrude.py", NOBODY, address, writer_pid, trainer.process.pid, run_base, outside
         )
         found = json.loads(intruder.succeed())
-        planted = Path(intruder.stderr.strip())
+        planted = Path(intruder.stderr.splitlines()[-1])
         try:
             denied = ("attach", "read", "remove", "stop the writer", "stop the trainer")
             for what in denied:

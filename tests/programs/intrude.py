@@ -18,6 +18,7 @@ from expman.transport import layout, producer, records, segment
 from expman.writer import recover
 
 uid, address, writer_pid, trainer_pid, base_dir, outside = sys.argv[1:]
+list(recover.recover(base_dir, dry_run=True))  # imports what could not be read later on
 os.setgroups([])
 os.setgid(int(uid))
 os.setuid(int(uid))
