@@ -36,7 +36,10 @@ __all__ = [
 VECTOR, SCHEMA, SCALAR, PARAMS, LOG, ARTIFACT, FLUSH, DROP, SENTINEL = range(1, 10)
 
 
-class _Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
+# Extra items are refused: a damaged header would swallow the next record as one of them.
+class _Record(
+    msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True
+):
     ordinal: int
     logged_at_ns: int
 
