@@ -334,8 +334,12 @@ class VectorStore:
     def _publish(self, job: Rewrite, covers: list[TailFile]) -> None:
         """The one step that moves rows from the tail to vectors.parquet: a rename."""
         if job.error is not None:
-            raise job.error
+            if isinstance(job.error, OSError | pa.ArrowException):
+                raise job.error
+            raise storage_error(self._parquet, job.error) from job.error
         assert job.temp is not None
+        if job.base_damaged:
+            quarantine(self._parquet)
         reach("parquet-before-rename")
         os.rename(job.temp, self._parquet)
         job.temp = None

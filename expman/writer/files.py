@@ -290,16 +290,18 @@ class RunFiles:
         """
         now = time.monotonic()
         sync = sync or self.wants_sync or now - self._last_sync > SYNC_SPACING_S
+        self._store.flush(sync=sync)  # first: an artifact that cannot be copied holds up no row
         self._copy_artifacts()
-        self._store.flush(sync=sync)
         for warning in self._store.take_warnings():
             self.note(LogLevel.WARN, warning)
         self._write_lines()
         if sync:
             self._log.sync()
         if self._params:
-            yamlfile.merge_params(self.run_dir, self._params)
+            problem = yamlfile.merge_params(self.run_dir, self._params)
             self._params = {}
+            if problem is not None:
+                self.note(LogLevel.WARN, problem)
         if self._scalars_dirty or now >= self._next_metadata:
             self.write_metadata()
         reach("commit-before-release")
@@ -342,6 +344,8 @@ class RunFiles:
                 if artifacts.is_there(source):
                     raise  # the run's side of it: try again
                 self.note(LogLevel.ERROR, f"artifact {artifact.source}: {exc}")
+            except ValueError as exc:  # no name that the engine lets through: damage
+                self.note(LogLevel.ERROR, f"artifact was left out: {exc}")
             else:
                 for warning in warnings:
                     self.note(LogLevel.WARN, warning)

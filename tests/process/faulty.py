@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from process.runs import run_yaml, wait_for_end
 
 TIMEOUT_S = 0.3
 MARGIN_S = 3.0
 """On a machine that is busy with other things, a call may take so much longer."""
+
+
+def fill(ballast: Path) -> None:
+    """Takes all the room that is left."""
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        deque(file.write(bytes(4096)) for _ in range(8192))
 
 
 class Obeying:

@@ -31,7 +31,9 @@ def test_children_that_end_in_all_ways(program, run_base: Path):
     for producer in workers["_producer"].unique().to_pylist():
         seqs = workers.filter(pc.equal(workers["_producer"], producer))["_seq"].to_numpy()
         assert np.array_equal(np.arange(len(seqs)), np.sort(seqs)), producer
-    expected = [(child, n, n / 2) for child in sorted(told["children"]) for n in range(told["rows"])]
+    expected = [
+        (child, n, n / 2) for child in sorted(told["children"]) for n in range(told["rows"])
+    ]
     found = zip(*(workers[name].to_pylist() for name in ("child", "n", "half")), strict=True)
     assert expected == sorted(found)
 
@@ -39,5 +41,8 @@ def test_children_that_end_in_all_ways(program, run_base: Path):
     assert ("FINISHED", None) == (run["status"], run["reason"])
     assert (table.num_rows, table.num_rows, 0, 0, 0) == tuple(
         run[key]
-        for key in ("rows_logged", "rows_written", "rows_dropped", "rows_missing", "writer_restarts")
+        for key in (
+            *("rows_logged", "rows_written", "rows_dropped", "rows_missing"),
+            "writer_restarts",
+        )
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from process.faulty import (
     check_finished,
     check_more,
     check_values,
+    fill,
     mounted,
     read_raw,
 )
@@ -187,9 +187,7 @@ def test_full_disk(program, tmp_path: Path, way: str):
         trainer("more 10")
         trainer("flush 30")
         ballast = base.parent / "ballast"
-        with ballast.open("wb") as file, pytest.raises(OSError, match="No space"):  # noqa: PT012
-            while True:
-                os.write(file.fileno(), bytes(4096))
+        fill(ballast)
         trainer("log 30000")
         check_told(trainer.try_(f"{way} {TIMEOUT_S * 4}"), run_dir, "No space left on device")
         assert 1 == len(trainer("state")["warnings"])

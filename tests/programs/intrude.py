@@ -11,10 +11,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from expman import attach
 from expman.sidecar import shared
-from expman.transport import layout, producer, records, segment
+from expman.transport import layout, records, segment
 from expman.writer import recover
 
 uid, address, writer_pid, trainer_pid, base_dir, outside = sys.argv[1:]
@@ -63,7 +64,7 @@ print(
     json.dumps(
         {
             "attach": outcome(lambda: attach(address)),
-            "read": outcome(lambda: open(f"/dev/shm/{place.segment(0, 0)}", "rb")),
+            "read": outcome(lambda: Path(f"/dev/shm/{place.segment(0, 0)}").read_bytes()),
             "remove": outcome(lambda: os.unlink(f"/dev/shm/{place.segment(0, 0)}")),
             "use the writer": outcome(lambda: shared.find_shared_writer(str(place))),
             "stop the writer": outcome(lambda: os.kill(int(writer_pid), signal.SIGTERM)),

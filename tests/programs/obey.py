@@ -24,7 +24,7 @@ import signal
 import sys
 import time
 
-from expman import ExpmanError, ExperimentConfig, LoggingEngine
+from expman import ExperimentConfig, ExpmanError, LoggingEngine
 
 warnings: list[str] = []
 
@@ -58,7 +58,8 @@ class Trainer:
         self.engine.log_message("INFO", f"message {self.logged}")
         self.engine.log_scalar("logged", self.logged)
         self.engine.log_params({f"p{self.logged}": self.logged})
-        path = os.path.join(os.path.dirname(self.base_dir), f"source-{os.path.basename(self.engine.run_dir)}-{self.logged}")
+        name = f"source-{os.path.basename(self.engine.run_dir)}-{self.logged}"
+        path = os.path.join(os.path.dirname(self.base_dir), name)
         with open(path, "w") as file:
             file.write(str(self.logged))
         self.engine.save_artifact(path, f"a{self.logged}")
