@@ -290,7 +290,7 @@ class VectorStore:
         try:
             fsync_dir(self._run_dir)
         except FileNotFoundError:  # removed by somebody: there is nothing left to make durable
-            os.makedirs(self._run_dir, exist_ok=True)
+            self._make_directory()
             fsync_dir(self._run_dir)
 
     # --- Parquet ------------------------------------------------------------------------------
