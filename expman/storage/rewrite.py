@@ -191,7 +191,7 @@ class Rewrite:
         try:
             with (
                 self._sparing(self._base),
-                pq.ParquetFile(self._base, memory_map=False, pre_buffer=False) as file,
+                _open_own(self._base) as file,
             ):
                 sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
                 whole = next((i for i, n in enumerate(sizes) if n < self._group_rows), len(sizes))
@@ -218,7 +218,7 @@ class Rewrite:
     def _base_tables(self, path: str, kept: int) -> Iterator[pa.Table]:
         with (
             self._sparing(path),
-            pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file,
+            _open_own(path) as file,
         ):
             rest = range(kept, file.num_row_groups)
             if not rest:
@@ -234,8 +234,6 @@ class Rewrite:
     def _sparing(self, base: str) -> Iterator[None]:
         """Goes on without a base that cannot be understood, which would fail for ever."""
         try:
-            if os.path.lexists(base) and not is_regular(base):
-                raise pa.ArrowInvalid("no regular file")
             yield
         except (pa.ArrowException, OSError) as exc:
             if isinstance(exc, OSError) and exc.errno:
@@ -299,6 +297,12 @@ class Rewrite:
                 )
                 self.warnings.append((f"inexact:{field.name}", message))
         return array.cast(field.type, safe=False)
+
+
+def _open_own(path: str) -> pq.ParquetFile:
+    if os.path.lexists(path) and not is_regular(path):  # a pipe would block
+        raise pa.ArrowInvalid("no regular file")
+    return pq.ParquetFile(path, memory_map=False, pre_buffer=False)
 
 
 def group_rows(columns: int) -> int:

@@ -145,9 +145,10 @@ def test_hung_writer_and_full_buffer(program, run_base: Path):
             answer = trainer.try_(f"{word} {TIMEOUT_S}")
             assert answer["took_s"] < TIMEOUT_S + MARGIN_S
             assert answer["error"].startswith("FlushError")
-        trainer.process.close_stdin()
-        trainer.process.succeed()
+    trainer.process.close_stdin()  # at its end it tries again
+    trainer.process.succeed()
     run = wait_for_end(run_dir)
+    assert "FINISHED" == run["status"]
     assert ROWS + 10 == run["rows_written"] + run["rows_dropped"]
     check_values(table := read_raw(run_dir), table["_seq"].to_numpy())
 
