@@ -22,6 +22,7 @@ __all__ = [
     "RunMetadata",
     "RunStatus",
     "VectorRow",
+    "check_name",
     "safe_text",
 ]
 
@@ -146,8 +147,8 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
             force(self, "suffix_if_taken", self.run_name is None)
         if self.run_name is None:
             force(self, "run_name", time.strftime("%Y%m%d_%H%M%S"))
-        _check_name("name", self.name)
-        _check_name("run_name", self.run_name)
+        check_name("name", self.name)
+        check_name("run_name", self.run_name)
         force(self, "tags", _tags(self.tags))
         _check_count("flush_interval_rows", self.flush_interval_rows, 1)
         _check_count("flush_interval_ms", self.flush_interval_ms, 1)
@@ -235,7 +236,7 @@ class ExperimentMetadata(msgspec.Struct, kw_only=True):
     tags: list[str] = []
 
 
-def _check_name(setting: str, name: object) -> None:
+def check_name(setting: str, name: object) -> None:
     """Checks that a name is one plain directory name.
 
     Raises:

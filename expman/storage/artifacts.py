@@ -83,7 +83,10 @@ def snapshot(source: str, staging: str) -> str | None:
         raise ValueError(f"artifact {source!r} is neither a file nor a directory")
     staged = os.path.join(staging, os.urandom(8).hex())
     try:
-        os.makedirs(staging, mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(staging, 0o700)
+        if not stat.S_ISDIR(os.lstat(staging).st_mode):
+            return None  # a link that somebody planted would lead out of the run
         if stat.S_ISDIR(mode):
             _snapshot_tree(source, staged)
         else:
@@ -172,7 +175,8 @@ def store(source: str, run_dir: str, target: str) -> list[str]:
                 _copy(source, dir_fd, parts[-1])
                 os.fsync(dir_fd)
     except OSError as exc:
-        raise storage_error(str(exc.filename or final), exc) from exc
+        path = str(exc.filename or "")  # relative where a descriptor of its directory is used
+        raise storage_error(path if os.path.isabs(path) else final, exc) from exc
     reach("artifact-before-unstage")
     if staged:
         _remove(source)

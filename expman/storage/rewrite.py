@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from expman.faults import reach
 from expman.models import MetricValue
 from expman.storage.columns import COLUMNS_KEY, EXACT_INT
-from expman.storage.paths import create_temp
+from expman.storage.paths import create_temp, is_regular
 from expman.storage.tail import TailFile, TornTail, read_tail
 
 __all__ = ["LANES_KEY", "LATEST_KEY", "Rewrite", "group_rows"]
@@ -53,6 +53,7 @@ class Rewrite:
         error: what went wrong.
         warnings: subject and message, for run.log.
         damaged: tail files that could not be read to the end; keep them for a human.
+        base_damaged: the same of the old vectors.parquet.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Rewrite:
         self.error: BaseException | None = None
         self.warnings: list[tuple[str, str]] = []
         self.damaged: list[str] = []
+        self.base_damaged = False
         self._run_dir = run_dir
         self._base = base
         self._tails = [(tail.path, tail.good_bytes) for tail in tails]
@@ -187,7 +189,10 @@ class Rewrite:
         if self._base is None:
             return
         try:
-            with pq.ParquetFile(self._base, memory_map=False, pre_buffer=False) as file:
+            with (
+                self._sparing(self._base),
+                _open_own(self._base) as file,
+            ):
                 sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
                 whole = next((i for i, n in enumerate(sizes) if n < self._group_rows), len(sizes))
                 few = len(sizes) - whole <= MAX_SMALL_GROUPS
@@ -199,7 +204,7 @@ class Rewrite:
             return  # _tables says so
 
     def _tables(self, kept: int) -> Iterator[pa.Table]:
-        if self._base is not None:
+        if self._base is not None and not self.base_damaged:
             try:
                 yield from self._base_tables(self._base, kept)
             except FileNotFoundError:
@@ -211,7 +216,10 @@ class Rewrite:
                 self._removed(path)
 
     def _base_tables(self, path: str, kept: int) -> Iterator[pa.Table]:
-        with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
+        with (
+            self._sparing(path),
+            _open_own(path) as file,
+        ):
             rest = range(kept, file.num_row_groups)
             if not rest:
                 return
@@ -221,6 +229,17 @@ class Rewrite:
                 if self.cancelled:
                     return
                 yield pa.Table.from_batches([batch])
+
+    @contextlib.contextmanager
+    def _sparing(self, base: str) -> Iterator[None]:
+        """Goes on without a base that cannot be understood, which would fail for ever."""
+        try:
+            yield
+        except (pa.ArrowException, OSError) as exc:
+            if isinstance(exc, OSError) and exc.errno:
+                raise
+            self.base_damaged = True
+            self.warnings.append((base, f"{base} was damaged by somebody ({exc}); it is kept"))
 
     def _tail_tables(self, path: str, good_bytes: int) -> Iterator[pa.Table]:
         held: list[pa.RecordBatch] = []
@@ -278,6 +297,12 @@ class Rewrite:
                 )
                 self.warnings.append((f"inexact:{field.name}", message))
         return array.cast(field.type, safe=False)
+
+
+def _open_own(path: str) -> pq.ParquetFile:
+    if os.path.lexists(path) and not is_regular(path):  # a pipe would block
+        raise pa.ArrowInvalid("no regular file")
+    return pq.ParquetFile(path, memory_map=False, pre_buffer=False)
 
 
 def group_rows(columns: int) -> int:

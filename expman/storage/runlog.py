@@ -80,11 +80,11 @@ class RunLog:
         before = os.fstat(fd).st_size
         try:
             write_all(fd, data, "log-half-appended")
+            reach("log-after-append")
         except BaseException:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, before)
             raise
-        reach("log-after-append")
 
     def size(self) -> int:
         """Bytes in the file; 0 if there is none."""

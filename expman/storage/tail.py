@@ -87,12 +87,12 @@ class TailFile:
             message = with_checksum(batch.serialize())
             write_all(fd, message, "tail-half-appended")
             written += len(message)
+            reach("tail-after-append")
         except BaseException:
             self.heal()
             raise
         self.good_bytes = written
         self.rows += batch.num_rows
-        reach("tail-after-append")
 
     def heal(self) -> None:
         """Cuts off what a failed append left."""

@@ -65,7 +65,7 @@ class VectorStore:
         self._dir_dirty = True  # names changed since the directory was fsynced
         self._tail: TailFile | None = None  # the last of _tails, if it can be appended to
         try:
-            os.makedirs(run_dir, exist_ok=True)
+            self._make_directory()
             remove_stale_temps(run_dir)
             state = resume(run_dir, self._columns, self._warn)
         except OSError as exc:
@@ -225,6 +225,15 @@ class VectorStore:
         self._dir_dirty = True
         return self._tail
 
+    def _make_directory(self) -> None:
+        """Makes the run's directory again if somebody removed it.
+
+        Not those above it: where the whole base directory is gone, a mount is, and files below
+        the empty mount point would be out of sight once it is back.
+        """
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self._run_dir)
+
     def _new_tail(self, schema: pa.Schema) -> TailFile:
         made_directory = False
         while True:
@@ -239,7 +248,7 @@ class VectorStore:
             except FileNotFoundError:
                 if made_directory:
                     raise
-                os.makedirs(self._run_dir, exist_ok=True)
+                self._make_directory()
                 made_directory = True
 
     def _after_failure(self, tail: TailFile, exc: OSError) -> None:
@@ -281,7 +290,7 @@ class VectorStore:
         try:
             fsync_dir(self._run_dir)
         except FileNotFoundError:  # removed by somebody: there is nothing left to make durable
-            os.makedirs(self._run_dir, exist_ok=True)
+            self._make_directory()
             fsync_dir(self._run_dir)
 
     # --- Parquet ------------------------------------------------------------------------------
@@ -295,7 +304,7 @@ class VectorStore:
                 return
             self._seal()
             covers = list(self._tails)
-            os.makedirs(self._run_dir, exist_ok=True)
+            self._make_directory()
             job = Rewrite(
                 self._run_dir,
                 self._parquet if self._has_parquet else None,
@@ -325,8 +334,12 @@ class VectorStore:
     def _publish(self, job: Rewrite, covers: list[TailFile]) -> None:
         """The one step that moves rows from the tail to vectors.parquet: a rename."""
         if job.error is not None:
-            raise job.error
+            if isinstance(job.error, OSError | pa.ArrowException):
+                raise job.error
+            raise storage_error(self._parquet, job.error) from job.error
         assert job.temp is not None
+        if job.base_damaged:
+            quarantine(self._parquet)
         reach("parquet-before-rename")
         os.rename(job.temp, self._parquet)
         job.temp = None

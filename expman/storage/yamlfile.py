@@ -22,6 +22,8 @@ from expman.storage.paths import (
     CONFIG_YAML,
     EXPERIMENT_YAML,
     RUN_YAML,
+    is_regular,
+    quarantine,
     replace_file,
     storage_error,
 )
@@ -197,14 +199,37 @@ def create_experiment(experiment_dir: str, meta: ExperimentMetadata | None = Non
         write_yaml(path, msgspec.structs.asdict(meta or ExperimentMetadata()))
 
 
-def merge_params(run_dir: str, params: Mapping[str, object]) -> None:
+def merge_params(run_dir: str, params: Mapping[str, object]) -> str | None:
     """Merges parameters into config.yaml at the top level.
 
+    A config.yaml that cannot be understood, or is a link, is kept under another name.
+
     Durability: durable when it returns.
+
+    Returns:
+        A warning for run.log, if that was so.
 
     Raises:
         StorageError: config.yaml is as before.
     """
     path = os.path.join(run_dir, CONFIG_YAML)
-    known = read_yaml(path) if os.path.lexists(path) else {}
+    known: dict[str, object] = {}
+    warning = None
+    if os.path.lexists(path):
+        try:
+            if not is_regular(path):
+                raise StorageError(path, "is no regular file")
+            known = read_yaml(path)
+        except StorageError as exc:
+            if isinstance(exc.__cause__, OSError):
+                raise
+            warning = f"{exc}; it was renamed to {_set_aside(path)}"
     write_yaml(path, {**known, **params})
+    return warning
+
+
+def _set_aside(path: str) -> str:
+    try:
+        return os.path.basename(quarantine(path))
+    except OSError as exc:
+        raise storage_error(path, exc) from exc

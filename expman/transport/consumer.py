@@ -38,6 +38,11 @@ A thread may be held up between its two stores. Its entry must land before the s
 memory serves another term.
 """
 _WIPE_BYTES = 1 << 20
+_COUNTS = (
+    *(layout.START_TABLE + word for word in (1, 2, layout.START_WORDS + 1, layout.START_WORDS + 2)),
+    *(layout.SEQ_BASE, layout.NAME_NUMBER, layout.LOG_DONE),
+)
+_LARGEST_COUNT = 2**60
 # What decoding raises over bytes that are no record: UnicodeDecodeError is a ValueError.
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 _ORDERED_STORES = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
@@ -85,6 +90,11 @@ class _OpenTerm:
 
     def published(self, ordinal: int, length: int) -> bool:
         return 0 <= ordinal < self.entries and self.index[ordinal] == length
+
+    def agrees(self, record: wire.Record, length: int) -> bool:
+        """Whether the index, as far as it says anything, gives the record this length."""
+        entry = self.index[record.ordinal] if 0 <= record.ordinal < self.entries else 0
+        return entry in (0, length)
 
     def appended(self) -> bool:
         """Whether there are bytes behind those taken."""
@@ -150,6 +160,9 @@ class LaneConsumer:
         if not released <= drained <= opened <= released + layout.TERM_ENTRIES:
             detail = f"{released} terms released, {drained} drained, {opened} opened"
             raise CorruptLaneError(self.name, 8 * layout.RELEASED_TERMS, detail)
+        for word in _COUNTS:
+            if self.words[word] > _LARGEST_COUNT:
+                raise CorruptLaneError(self.name, 8 * word, f"a count of {self.words[word]}")
         try:
             self.hello = wire.decode_hello(
                 bytes(mapping[layout.CONTROL_BYTES : layout.CONTROL_BYTES + length])
@@ -178,7 +191,7 @@ class LaneConsumer:
     @property
     def dropped_rows(self) -> int:
         """Rows dropped by the overflow policy."""
-        return int(self.words[layout.DROPPED_ROWS])
+        return int(min(self.words[layout.DROPPED_ROWS], _LARGEST_COUNT))
 
     def at_end(self) -> bool:
         """Whether every record of a closed lane was taken."""
@@ -343,17 +356,21 @@ class LaneConsumer:
         taken: list[wire.Record] = []
         ends: list[int] = []
         published = 0
-        position = term.position
+        position = start = term.position
         while position < limit and len(taken) < STRETCH_RECORDS:
             record = _decode_at(term, position, limit)
             if record is None:
+                # Damage may show only behind a record, where its length was hit.
+                if taken and term.data[position] and not term.agrees(taken[-1], position - start):
+                    taken.pop()
+                    ends.pop()
                 break
-            position = record[1]
+            start, position = position, record[1]
             taken.append(record[0])
             ends.append(position)
             if record[0].ordinal < len(entries) and entries[record[0].ordinal]:
                 published = len(taken)
-        return taken, ends, published
+        return taken, ends, min(published, len(taken))
 
     def _waited(self, term: _OpenTerm) -> bool:
         now = time.monotonic()

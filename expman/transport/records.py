@@ -8,11 +8,13 @@ than a Struct; the writer decodes the tagged union. `test_records` holds the two
 from __future__ import annotations
 
 import datetime
-from typing import TypeAlias
+import os
+from typing import Annotated, TypeAlias
 
 import msgspec
 
-from expman.models import Host, LogLevel, MetricValue, Rank, RunStatus, safe_text
+from expman.errors import ConfigError
+from expman.models import Host, LogLevel, MetricValue, Rank, RunStatus, check_name, safe_text
 from expman.transport.values import PlainValue, scalar_hook
 
 __all__ = [
@@ -36,7 +38,12 @@ __all__ = [
 VECTOR, SCHEMA, SCALAR, PARAMS, LOG, ARTIFACT, FLUSH, DROP, SENTINEL = range(1, 10)
 
 
-class _Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
+# What no producer exceeds; sums of such numbers fit into a word of shared memory.
+_COUNT = msgspec.Meta(ge=1, lt=2**48)
+
+
+# Extra items are refused: a damaged header would swallow the next record as one of them.
+class _Record(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     ordinal: int
     logged_at_ns: int
 
@@ -87,13 +94,13 @@ class Artifact(_Record, tag=ARTIFACT, frozen=True, gc=False):
 class Flush(_Record, tag=FLUSH, frozen=True, gc=False):
     """Asks that everything before it is made durable."""
 
-    number: int
+    number: Annotated[int, _COUNT]
 
 
 class Drop(_Record, tag=DROP, frozen=True, gc=False):
     """So many rows were dropped here by the overflow policy."""
 
-    rows: int
+    rows: Annotated[int, _COUNT]
 
 
 class Sentinel(_Record, tag=SENTINEL, frozen=True, gc=False):
@@ -135,6 +142,14 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     host: Host = Host()
     rank: Rank | None = None
     group: str | None = None
+
+    def __post_init__(self) -> None:
+        # Memory can be damaged: no name leads out of the base directory (msgspec makes a
+        # DecodeError of it).
+        check_name("experiment", self.experiment)
+        check_name("run_name", self.run_name)
+        if not os.path.isabs(self.base_dir) or "\0" in self.base_dir:
+            raise ConfigError("base_dir", self.base_dir, "must be absolute")
 
 
 _DATE, _DATETIME, _BIG_INT = 1, 2, 3

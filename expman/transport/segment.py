@@ -5,7 +5,7 @@ The rules, all kept here:
   segment when any process that used it exits, which is exactly when it must survive;
 - memory is reserved before it is touched: on a small /dev/shm `ftruncate` succeeds and
   the first store kills the process with SIGBUS, `posix_fallocate` says ENOSPC instead;
-- mode 0600, exclusive creation, names from 128 random bits;
+- mode 0600, exclusive creation, names from 128 random bits, only what is this user's own;
 - where /dev/shm has no room, a file in a private temporary directory takes its place.
 """
 
@@ -147,7 +147,13 @@ class Segment:
             flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
             path = os.path.join(place, name)
             self.fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if size else 0), 0o600)
-        self.size = size or os.fstat(self.fd).st_size
+        found = os.fstat(self.fd)
+        self.size = size or found.st_size
+        if found.st_uid != os.geteuid():
+            # The directory is everybody's: what another user planted under one of our names,
+            # readable and writable to us, would be believed.
+            self.close()
+            raise PermissionError(errno.EACCES, "belongs to another user", name)
         if size:
             try:
                 os.posix_fallocate(self.fd, 0, size)
@@ -235,6 +241,7 @@ def attach(place: str, name: str) -> Segment:
 
     Raises:
         FileNotFoundError: there is none, or its creator has not sized it yet.
+        PermissionError: it is another user's.
     """
     try:
         return Segment(place, name, 0)

@@ -59,13 +59,18 @@ class LaneFiles(msgspec.Struct):
 
 
 class RunFiles:
-    """Writes one run. Every method that touches files may raise StorageError and be retried."""
+    """Writes one run. Every method that touches files may raise StorageError and be retried.
+
+    Attributes:
+        stalled: the last try to bring the tail into vectors.parquet failed.
+    """
 
     def __init__(self, hello: wire.Hello, run_dir: str, restarts: int) -> None:
         self.run_dir = run_dir
         self.lanes: dict[int, LaneFiles] = {}
         self.sentinel: wire.Sentinel | None = None
         self.wants_sync = False
+        self.stalled = False
         self._hello = hello
         self._store = VectorStore(self.run_dir)
         self._log = RunLog(self.run_dir)
@@ -285,16 +290,18 @@ class RunFiles:
         """
         now = time.monotonic()
         sync = sync or self.wants_sync or now - self._last_sync > SYNC_SPACING_S
+        self._store.flush(sync=sync)  # first: an artifact that cannot be copied holds up no row
         self._copy_artifacts()
-        self._store.flush(sync=sync)
         for warning in self._store.take_warnings():
             self.note(LogLevel.WARN, warning)
         self._write_lines()
         if sync:
             self._log.sync()
         if self._params:
-            yamlfile.merge_params(self.run_dir, self._params)
+            problem = yamlfile.merge_params(self.run_dir, self._params)
             self._params = {}
+            if problem is not None:
+                self.note(LogLevel.WARN, problem)
         if self._scalars_dirty or now >= self._next_metadata:
             self.write_metadata()
         reach("commit-before-release")
@@ -337,6 +344,8 @@ class RunFiles:
                 if artifacts.is_there(source):
                     raise  # the run's side of it: try again
                 self.note(LogLevel.ERROR, f"artifact {artifact.source}: {exc}")
+            except ValueError as exc:  # no name that the engine lets through: damage
+                self.note(LogLevel.ERROR, f"artifact was left out: {exc}")
             else:
                 for warning in warnings:
                     self.note(LogLevel.WARN, warning)
@@ -373,8 +382,10 @@ class RunFiles:
             next(self._rewrite)
         except StopIteration:
             self._rewrite = None
+            self.stalled = False
         except StorageError:
             self._rewrite = None
+            self.stalled = True
             self._rewritten_rows = -1
             self._next_rewrite = now + REWRITE_SPACING_S
             raise

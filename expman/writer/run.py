@@ -49,6 +49,8 @@ class Run:
         self._owner: LaneConsumer | None = None
         self._watch: OwnerWatch | None = None
         self._retry_at = 0.0
+        self._failed = False
+        self._unsaid: list[str] = []
         self._ending_since: float | None = None
         self._doors_closed_at: float | None = None
 
@@ -70,12 +72,18 @@ class Run:
         try:
             busy = self._serve(check)
         except StorageError as exc:
+            self._failed = True
             self._retry_at = time.monotonic() + RETRY_S
             self._set_trouble(str(exc))
             return False
-        if self.trouble is not None and not self.ended:
+        self._failed = False
+        # What fails every few seconds has not healed in between: one warning, not many.
+        if self.trouble is not None and not self.ended and not self._is_stalled():
             self._set_trouble(None)
         return busy
+
+    def _is_stalled(self) -> bool:
+        return self._files is not None and self._files.stalled
 
     def leave(self) -> None:
         """Makes durable what was taken; the lanes and the run are left to a successor."""
@@ -89,6 +97,8 @@ class Run:
         if self._files is None:
             self._files = RunFiles(self._hello, self.run_dir, self._restarts)
         files = self._files
+        while self._unsaid:  # run.log tells it as soon as it can be written
+            files.note(LogLevel.ERROR, self._unsaid.pop(0))
         found = bool(self._new)
         while self._new:
             lane = self._new[0]
@@ -98,7 +108,7 @@ class Run:
                 lane.remove()
             else:
                 self._lanes.append(lane)
-        if self.trouble is not None:
+        if self._failed:
             files.commit()  # before more is taken into memory
         if self._doors_closed_at is not None:
             return self._end_if_quiet(files, found)
@@ -191,6 +201,6 @@ class Run:
             return
         for lane in [*self._lanes, *self._new]:
             lane.set_trouble(trouble)
-        if trouble is None and self._files is not None:
-            self._files.note(LogLevel.ERROR, f"writing failed for a while: {self.trouble}")
+        if trouble is not None and self.trouble is None:
+            self._unsaid.append(f"cannot write, rows wait in shared memory: {trouble}")
         self.trouble = trouble

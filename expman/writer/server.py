@@ -22,6 +22,8 @@ IDLE_PAUSE_S = 0.025
 LIVENESS_SPACING_S = 0.1
 ORPHAN_S = 10.0
 DRAIN_S = 10.0
+MOST_LANES = 2**32
+"""No writer has served more: a larger number of the next lane is damage."""
 
 
 class AddressTakenError(ExpmanError):
@@ -69,8 +71,11 @@ class Server:
         self._standing = standing
         self._on_run = on_run
         self._runs: dict[str, Run] = {}
-        self._next_lane = 0
-        self._half_claimed: set[int] = set()
+        self._next_lane = self.words[layout.NEXT_LANE]
+        if self._next_lane > MOST_LANES:
+            self._next_lane = max(self._lanes_there(), default=-1) + 1
+        # What is there below was found by an earlier writer; the rest it has finished.
+        self._half_claimed = {lane for lane in self._lanes_there() if lane < self._next_lane}
         self._unreadable: set[str] = set()
         self._deadline: float | None = None
         self._signal: str | None = None
@@ -169,18 +174,22 @@ class Server:
             try:
                 lane = LaneConsumer(self.address, self._next_lane)
             except FileNotFoundError:
-                if segment.exists(self.address.place, self.address.segment(self._next_lane)):
-                    self._half_claimed.add(self._next_lane)
-                elif self._next_lane >= self.words[layout.NEXT_LANE]:
-                    return
-                # else an earlier writer has finished and removed it
+                if not segment.exists(self.address.place, self.address.segment(self._next_lane)):
+                    break
+                self._half_claimed.add(self._next_lane)
             except (CorruptLaneError, LayoutVersionError, OSError) as exc:
                 self._leave_alone(self._next_lane, exc)
             else:
                 self._take_lane(lane)
             self._next_lane += 1
-            if self.words[layout.NEXT_LANE] < self._next_lane:
-                self.words[layout.NEXT_LANE] = self._next_lane
+        if self.words[layout.NEXT_LANE] != self._next_lane:
+            self.words[layout.NEXT_LANE] = self._next_lane
+
+    def _lanes_there(self) -> list[int]:
+        start = self.address.segment() + "-"
+        names = segment.list_names(self.address.place)
+        numbers = (name.removeprefix(start) for name in names if name.startswith(start))
+        return [int(number) for number in numbers if number.isdecimal()]
 
     def _look_again(self, number: int) -> None:
         """Takes a lane whose producer had not published its hello at the last look."""

@@ -589,7 +589,7 @@ def test_a_directory_that_cannot_be_written_for_a_while(start: Start) -> None:
         os.rename(away, engine.run_dir)
         engine.flush()
     assert [(step, {"a": float(step)}) for step in range(100)] == rows(engine.run_dir)
-    assert any("writing failed for a while" in line for line in log_lines(engine.run_dir))
+    assert any("cannot write, rows wait" in line for line in log_lines(engine.run_dir))
 
 
 def test_rows_with_changing_metrics(start: Start) -> None:

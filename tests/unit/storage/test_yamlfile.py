@@ -310,9 +310,14 @@ def test_parameters_merge_at_the_top_level(tmp_path: Path) -> None:
     assert (expected, list(expected)) == (found, list(found))
 
 
-def test_a_damaged_config_is_not_overwritten(tmp_path: Path) -> None:
-    """What a user has broken by hand is said, not lost."""
-    (tmp_path / "config.yaml").write_text("a: [1")
-    with pytest.raises(StorageError, match="is no valid YAML"):
-        merge_params(str(tmp_path), {"lr": 0.1})
-    assert "a: [1" == (tmp_path / "config.yaml").read_text()
+def test_a_damaged_config_is_kept(tmp_path: Path) -> None:
+    """What a user has broken by hand is said, not lost, and holds up nothing."""
+    path = tmp_path / "config.yaml"
+    path.write_text("a: [1")
+    warning = merge_params(str(tmp_path), {"lr": 0.1})
+    assert "a: [1" == (tmp_path / "config.yaml.corrupt").read_text()
+    assert warning is not None
+    assert "is no valid YAML" in warning
+    assert "config.yaml.corrupt" in warning
+    assert "lr: 0.1\n" == path.read_text()
+    assert merge_params(str(tmp_path), {"seed": 7}) is None
