@@ -395,6 +395,10 @@ class RunFiles:
             self._next_rewrite = end + max(REWRITE_SPACING_S, self._rewrite_cost / REWRITE_SHARE)
         return self._rewrite is not None
 
+    def close(self) -> None:
+        """Gives up the open files without writing anything."""
+        self._store.close()
+
     def finish(self, status: RunStatus, reason: str | None) -> None:
         """Makes the files final and durable.
 

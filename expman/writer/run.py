@@ -19,6 +19,8 @@ __all__ = ["Run", "run_dir_of"]
 RETRY_S = 0.25
 GRACE_S = 0.003
 """Between closing the door and the last poll: far longer than a store takes to be seen."""
+ABANDON_S = 300.0
+"""How long a writer tries to write a run that no living process logs into."""
 PATIENCE_S = 2.0
 """How long the end of a run is put off for workers that never stop logging."""
 
@@ -49,6 +51,7 @@ class Run:
         self._owner: LaneConsumer | None = None
         self._watch: OwnerWatch | None = None
         self._retry_at = 0.0
+        self._trouble_since: float | None = None
         self._failed = False
         self._unsaid: list[str] = []
         self._ending_since: float | None = None
@@ -84,6 +87,22 @@ class Run:
 
     def _is_stalled(self) -> bool:
         return self._files is not None and self._files.stalled
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether it cannot be written for long, and nobody is there to wait for it."""
+        if self._trouble_since is None or time.monotonic() - self._trouble_since < ABANDON_S:
+            return False
+        return not any(lane.producer_alive() for lane in [*self._lanes, *self._new])
+
+    def let_go(self) -> list[int]:
+        """Leaves the lanes, with all their records, to `expman-writer recover`: their numbers."""
+        lanes = [*self._lanes, *self._new]
+        for lane in lanes:
+            lane.close()
+        if self._files is not None:
+            self._files.close()
+        return [lane.lane for lane in lanes]
 
     def leave(self) -> None:
         """Makes durable what was taken; the lanes and the run are left to a successor."""
@@ -201,6 +220,9 @@ class Run:
             return
         for lane in [*self._lanes, *self._new]:
             lane.set_trouble(trouble)
-        if trouble is not None and self.trouble is None:
+        if trouble is None:
+            self._trouble_since = None
+        elif self.trouble is None:
+            self._trouble_since = time.monotonic()
             self._unsaid.append(f"cannot write, rows wait in shared memory: {trouble}")
         self.trouble = trouble

@@ -160,7 +160,15 @@ class Server:
                 self._say(f"cannot write, rows wait in shared memory: {run.trouble}")
             if run.ended:
                 del self._runs[run_dir]
+            elif check and run.is_abandoned:
+                self._let_go(run_dir)
         return busy
+
+    def _let_go(self, run_dir: str) -> None:
+        """Stops trying to write a run whose processes are gone: `recover` may do better."""
+        run = self._runs.pop(run_dir)
+        self._say(f"gave up {run_dir}, its rows stay in shared memory: {run.trouble}")
+        self._unreadable |= {self.address.segment(lane) for lane in run.let_go()}
 
     @property
     def troubles(self) -> list[str]:

@@ -21,6 +21,10 @@ from process.runs import (
     writer_of,
 )
 
+from expman.transport.segment import Address
+from expman.writer import run
+from expman.writer.server import Server
+
 END_DEADLINE_S = 10.0
 IDLE_S = 3.0
 MOST_IDLE_CPU = 0.03
@@ -127,3 +131,42 @@ def test_rows_reach_a_file_soon(program, run_base: Path) -> None:
         wait_until(lambda number=number: rows_in_files(run_dir) >= number, "the row", DEADLINE_S)
         delays_s.append(time.monotonic() - begin)
     print(f"median delivery: {statistics.median(delays_s):.2f} s")
+
+
+WITHOUT_WRITER = """\
+import os, sys
+sys.executable = "/bin/false"
+from expman import ExperimentConfig, LoggingEngine
+engine = LoggingEngine(ExperimentConfig("orphan", sys.argv[1]))
+for n in range(3):
+    engine.log_vector({"n": n}, n)
+print(engine.address.partition("#")[0], engine.run_dir, flush=True)
+os._exit(1)
+"""
+
+
+def test_writer_gives_up_a_run_that_cannot_be_written(
+    program, run_base: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Once nobody waits for it, a writer does not try for ever: its rows are left to recover."""
+    trainer = program(["-c", WITHOUT_WRITER], run_base)
+    address, run_dir = trainer.read_line().split(" ", 1)
+    assert 1 == trainer.wait()
+    away = run_base.with_name("away")
+    run_base.rename(away)
+    monkeypatch.setattr(run, "ABANDON_S", 0.2)
+    server = Server(Address.parse(address))
+
+    def step_until_idle() -> bool:
+        server.step()
+        return server.idle
+
+    server.step()
+    assert not server.idle
+    wait_until(step_until_idle, "the writer to give up", DEADLINE_S)
+    assert server.remove_address()
+    assert f"gave up {run_dir}" in capfd.readouterr().err
+    away.rename(run_base)
+    said = program(["-m", "expman.writer", "recover", str(run_base)]).succeed()
+    assert f"recovered {run_dir}: CRASHED, 3 rows\n" == said
+    assert [0, 1, 2] == read_rows(Path(run_dir))["n"].to_pylist()
