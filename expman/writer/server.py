@@ -63,7 +63,7 @@ class Server:
         self.words = memoryview(self._base.map()).cast("Q")
         check_address(self.words, address.segment())
         self.words[layout.WRITER_PID] = os.getpid()
-        self.words[layout.WRITER_STARTS] += 1
+        self.words[layout.WRITER_STARTS] = min(self.words[layout.WRITER_STARTS], MOST_LANES) + 1
         # A predecessor was removing the address: it may have removed the last lane before.
         self._served = bool(self.words[layout.STOPPING] and self.words[layout.NEXT_LANE])
         if standing:
