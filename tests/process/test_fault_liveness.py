@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from process.faulty import Obeying, check_finished, read_raw
-from process.runs import run_yaml, wait_for_end, wait_until, writer_of
+from process.runs import read_rows, run_yaml, wait_for_end, wait_until, writer_of
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 NOBODY = 65534
@@ -29,6 +29,18 @@ for n in range(100):
     run.log_vector({"n": n, "half": n / 2}, n)
 run.flush()
 os.kill(os.getpid(), signal.SIGKILL)
+"""
+CLOSES_ALL = """\
+import os, sys
+from expman import ExperimentConfig, LoggingEngine
+engine = LoggingEngine(ExperimentConfig("closes", sys.argv[1]))
+engine.log_vector({"n": 0}, 0)
+engine.flush()
+os.closerange(3, 256)
+print(engine.run_dir, flush=True)
+sys.stdin.readline()
+engine.log_vector({"n": 1}, 1)
+engine.close()
 """
 
 
@@ -160,3 +172,15 @@ def test_another_user(program, run_base: Path, tmp_path: Path):
                 assert "belongs to another user" in warning
         finally:
             os.unlink(planted)
+
+
+def test_trainer_that_closes_descriptors_it_does_not_know_lives(program, run_base: Path) -> None:
+    """With the descriptor the lock goes, and the lane is still mapped by the living process."""
+    trainer = program(["-c", CLOSES_ALL], run_base)
+    run_dir = Path(trainer.read_line())
+    time.sleep(0.5)  # several looks at who lives
+    assert "RUNNING" == run_yaml(run_dir)["status"]
+    trainer.send_line()
+    trainer.succeed()
+    assert "FINISHED" == run_yaml(run_dir)["status"]
+    assert [0, 1] == read_rows(run_dir)["n"].to_pylist()
