@@ -10,6 +10,9 @@ Importing it starts nothing and imports neither pyarrow nor yaml.
 
 from __future__ import annotations
 
+import importlib
+import typing
+
 from expman.engine import LoggingEngine, attach
 from expman.errors import (
     ConfigError,
@@ -48,6 +51,12 @@ from expman.models import (
     VectorRow,
 )
 
+if typing.TYPE_CHECKING:
+    from expman.reading.across import vectors
+    from expman.reading.expman_rs import load_config, load_run, load_runs, read_metrics
+    from expman.reading.find import RunList, runs
+    from expman.reading.run import LogEntry, Run
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -59,14 +68,17 @@ __all__ = [
     "ExpmanError",
     "FlushError",
     "LayoutVersionError",
+    "LogEntry",
     "LogLevel",
     "LoggingEngine",
     "MetricValue",
     "NoActiveRunError",
     "RecordTooLargeError",
+    "Run",
     "RunClosedError",
     "RunEndedError",
     "RunExistsError",
+    "RunList",
     "RunMetadata",
     "RunStatus",
     "SharedMemoryError",
@@ -79,15 +91,32 @@ __all__ = [
     "fail",
     "info",
     "init",
+    "load_config",
+    "load_run",
+    "load_runs",
     "log_params",
     "log_scalar",
     "log_vector",
+    "read_metrics",
+    "runs",
     "save_artifact",
+    "vectors",
     "warn",
 ]
 
+_READING = {
+    **dict.fromkeys(("LogEntry", "Run"), "run"),
+    **dict.fromkeys(("RunList", "runs"), "find"),
+    **dict.fromkeys(("load_config", "load_run", "load_runs", "read_metrics"), "expman_rs"),
+    "vectors": "across",
+}
+
 
 def __getattr__(name: str) -> object:
+    if name in _READING:  # brings pyarrow and yaml, so only if it is asked for
+        found: object = getattr(importlib.import_module(f"expman.reading.{_READING[name]}"), name)
+        globals()[name] = found
+        return found
     if name == "SummaryWriter":
         raise NotImplementedError(
             "expman.SummaryWriter is not available in this release; use expman.Experiment"

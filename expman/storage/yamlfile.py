@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 import yaml
@@ -28,7 +28,7 @@ from expman.storage.paths import (
     storage_error,
 )
 
-__all__ = ["RunFile", "create_experiment", "merge_params", "read_yaml", "write_yaml"]
+__all__ = ["RunFile", "create_experiment", "merge_params", "parse_yaml", "read_yaml", "to_metadata", "write_yaml"]
 
 MAX_YAML_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 100
@@ -47,6 +47,43 @@ _NUMBER_LIKE = re.compile(
     r"[-+]?(\.?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?|0o[0-7_]+|0x[0-9a-fA-F_]+|0b[01_]+"
     r"|\.(inf|Inf|INF)|\.(nan|NaN|NAN))"
 )
+
+
+def _dates(first: str) -> list[tuple[str, re.Pattern[str]]]:
+    known = yaml.SafeLoader.yaml_implicit_resolvers.get(first, [])
+    return [(tag, pattern) for tag, pattern in known if tag == "tag:yaml.org,2002:timestamp"]
+
+
+class _Reader(_Loader):  # type: ignore[misc]
+    """Reads plain scalars as YAML 1.2 and serde_yaml do: `yes`, `12:30` and `<<` are texts.
+
+    Nothing that is written here means something else in YAML 1.1. What expman-rs writes does.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+
+class _DateReader(_Reader):
+    """Reads dates as dates, too."""
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+):
+    _Reader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first)
+    )
+_DateReader.yaml_implicit_resolvers = {
+    first: [*resolvers, *_dates(first)] for first, resolvers in _Reader.yaml_implicit_resolvers.items()
+}
 
 
 class _Plain(_Dumper):  # type: ignore[misc]
@@ -98,8 +135,12 @@ def write_yaml(path: str, data: Mapping[str, object]) -> None:
     replace_file(path, text.encode())
 
 
-def read_yaml(path: str) -> dict[str, object]:
+def read_yaml(path: str, *, dates: bool = True) -> dict[str, object]:
     """Reads a YAML file that holds a mapping; an empty file is an empty one.
+
+    Args:
+        path: the file.
+        dates: read plain dates as dates; without it they are texts, as expman-rs means them.
 
     Raises:
         StorageError: it is absent, too large, not YAML, or a YAML bomb.
@@ -109,11 +150,20 @@ def read_yaml(path: str) -> dict[str, object]:
             data = file.read(MAX_YAML_BYTES + 1)
     except OSError as exc:
         raise storage_error(path, exc) from exc
+    return parse_yaml(path, data, dates=dates)
+
+
+def parse_yaml(path: str, data: bytes, *, dates: bool = True) -> dict[str, object]:
+    """Parses what a YAML file holds, as read_yaml does; `path` is for the message.
+
+    Raises:
+        StorageError: it is too large, not YAML, or a YAML bomb.
+    """
     if len(data) > MAX_YAML_BYTES:
         raise StorageError(path, f"larger than {MAX_YAML_BYTES} bytes, which no run writes")
     try:
         _refuse_bombs(path, data)
-        found = yaml.load(data, Loader=_Loader)
+        found = yaml.load(data, Loader=_DateReader if dates else _Reader)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as exc:
         raise StorageError(path, f"is no valid YAML: {exc}") from exc
     if found is None:
@@ -165,18 +215,26 @@ class RunFile:
         Raises:
             StorageError: it is absent or damaged.
         """
-        found = read_yaml(self.path)
-        run_dir = os.path.dirname(os.path.abspath(self.path))
-        found.setdefault("name", os.path.basename(run_dir))
-        found.setdefault("experiment", os.path.basename(os.path.dirname(run_dir)))
-        for key in ("scalars", "vectors"):
-            if found.get(key) is None:
-                found.pop(key, None)
-        try:
-            # Timestamps written without quotes come back as datetime: give them as text.
-            return msgspec.convert(_iso(found), RunMetadata)
-        except msgspec.ValidationError as exc:
-            raise StorageError(self.path, str(exc)) from exc
+        return to_metadata(self.path, read_yaml(self.path))
+
+
+def to_metadata(path: str, found: dict[str, object]) -> RunMetadata:
+    """What a run.yaml means that holds `found`, which is changed; `path` is where it is.
+
+    Raises:
+        StorageError: a value is not what its key asks for.
+    """
+    run_dir = os.path.dirname(os.path.abspath(path))
+    found.setdefault("name", os.path.basename(run_dir))
+    found.setdefault("experiment", os.path.basename(os.path.dirname(run_dir)))
+    for key in ("scalars", "vectors"):
+        if found.get(key) is None:
+            found.pop(key, None)
+    try:
+        # Timestamps written without quotes come back as datetime: give them as text.
+        return msgspec.convert(_iso(found), RunMetadata)
+    except msgspec.ValidationError as exc:
+        raise StorageError(path, str(exc)) from exc
 
 
 def _iso(found: dict[str, object]) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""Finding and reading runs, live ones included. Writes nothing."""

@@ -1,0 +1,181 @@
+"""Rows of many runs in one table, whatever their columns are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+
+from expman.errors import ConfigError
+from expman.reading.run import Run, flat_config, resolve_column_error
+from expman.reading.vectors import FIXED, Steps, read_vectors, stack, wider
+from expman.storage.columns import columns_metadata
+
+__all__ = ["RUN_COLUMNS", "vectors"]
+
+_READERS = 8
+_FACTS: dict[str, Callable[[Run], object]] = {
+    "experiment": lambda run: run.experiment,
+    "run": lambda run: run.name,
+    "path": lambda run: run.path,
+    "status": lambda run: str(run.status),
+    "group": lambda run: run.group,
+}
+RUN_COLUMNS = ("experiment", "run")
+
+
+def vectors(
+    runs: Iterable[Run | str | os.PathLike[str]],
+    columns: Sequence[str] | None = None,
+    *,
+    run_columns: Sequence[str] | Mapping[str, str] = RUN_COLUMNS,
+    steps: Steps | None = None,
+    merge_steps: bool = False,
+    last: int | None = None,
+) -> pa.Table:
+    """Rows of several runs, one run after the other, with columns that say which run it was.
+
+    Runs may have different metrics: a cell is null where its run has no such metric. A metric
+    that is a number in one run and text in another gets two columns, the second one called
+    `<metric>__text`; numbers become as wide as the widest run needs.
+
+    Args:
+        runs: runs, or their directories.
+        columns: these metrics, and `step`, `timestamp`, `_producer`, `_seq` if they are named;
+            else step, timestamp and all metrics.
+        run_columns: what comes first: `experiment`, `run`, `path`, `status`, `group`, or
+            `params.KEY` for a parameter, dots for nested ones. A mapping gives the columns
+            other names.
+        steps: as in Run.vectors, in each run.
+        merge_steps: as in Run.vectors, in each run.
+        last: as in Run.vectors, in each run.
+
+    Raises:
+        ConfigError: no run has such a column, or a run column's name is a metric's.
+        StorageError: a file cannot be read.
+    """
+    several = [run if isinstance(run, Run) else Run(run) for run in runs]
+    labels = dict(run_columns) if isinstance(run_columns, Mapping) else {k: k for k in run_columns}
+
+    def read(run: Run) -> pa.Table:
+        wanted = None if columns is None else [*columns, *(f"{n}{s}" for n in columns for s in _SUFFIXES)]
+        return _by_metric(
+            read_vectors(
+                run.path,
+                wanted,
+                steps=steps,
+                merge_steps=merge_steps,
+                last=last,
+                lenient=True,
+            )
+        )
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        tables = list(pool.map(read, several))
+    types, tables = _common(tables)
+    if columns is not None:
+        types = _chosen(types, columns, len(several))
+    taken = [label for label in labels.values() if label in types]
+    if taken:
+        rule = f"a metric is called so, too; pass a mapping, such as {{'{taken[0]}': 'which_{taken[0]}'}}"
+        raise ConfigError("run_columns", taken, rule)
+    rows = stack(tables, types) if types else pa.table({})
+    counts = [table.num_rows for table in tables]
+    return _with_facts(rows, several, counts, labels)
+
+
+_SUFFIXES = ("__text", "__num")
+
+
+def _by_metric(table: pa.Table) -> pa.Table:
+    """Renames columns so that a metric's numbers are `metric`, its text `metric__text`."""
+    metric_of = columns_metadata(table.schema.metadata)
+    names = []
+    for field in table.schema:
+        metric = metric_of.get(field.name, field.name)
+        names.append(metric + "__text" if _is_text(field) else metric)
+    if len(set(names)) < len(names):  # a metric's own name ends in __text: leave all as it was
+        names = table.column_names
+    return table.rename_columns(names).replace_schema_metadata(None)
+
+
+def _is_text(field: pa.Field) -> bool:
+    is_text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+    return is_text and field.name not in FIXED
+
+
+def _common(tables: list[pa.Table]) -> tuple[dict[str, pa.DataType], list[pa.Table]]:
+    """The columns of all tables; text goes by the metric's name if no run has numbers there."""
+    types: dict[str, pa.DataType] = {}
+    for table in tables:
+        for field in table.schema:
+            types[field.name] = wider(types.get(field.name), field.type)
+    plain = {
+        name: name.removesuffix("__text")
+        for name in types
+        if name.endswith("__text") and name.removesuffix("__text") not in types
+    }
+    renamed = [
+        table.rename_columns([plain.get(name, name) for name in table.column_names])
+        for table in tables
+    ]
+    return {plain.get(name, name): kind for name, kind in types.items()}, renamed
+
+
+def _chosen(
+    types: dict[str, pa.DataType], columns: Sequence[str], runs: int
+) -> dict[str, pa.DataType]:
+    chosen: dict[str, pa.DataType] = {}
+    missing = []
+    for name in columns:
+        found = [key for key in (name, name + "__text") if key in types]
+        if name in FIXED:
+            found = [name]
+        if not found:
+            missing.append(name)
+        chosen.update((key, types.get(key, FIXED.get(key))) for key in found)
+    if missing and runs:
+        raise resolve_column_error(f"none of {runs} runs", missing, [])
+    return chosen
+
+
+def _with_facts(
+    rows: pa.Table, runs: Sequence[Run], counts: Sequence[int], labels: Mapping[str, str]
+) -> pa.Table:
+    index = [number for number, count in enumerate(counts) for _ in range(count)]
+    indices = pa.array(index, pa.int32())
+    arrays, names = [], []
+    for fact, label in labels.items():
+        values = _column_of([_fact(run, fact) for run in runs])
+        if pa.types.is_string(values.type):
+            unique = values.dictionary_encode()
+            array = pa.DictionaryArray.from_arrays(unique.indices.take(indices), unique.dictionary)
+        else:
+            array = values.take(indices)
+        arrays.append(array)
+        names.append(label)
+    return pa.table([*arrays, *rows.columns], names=[*names, *rows.column_names])
+
+
+def _fact(run: Run, fact: str) -> object:
+    if fact.startswith("params."):
+        return flat_config(run.config).get(fact.removeprefix("params."))
+    try:
+        return _FACTS[fact](run)
+    except KeyError:
+        rule = f"must be one of {', '.join(_FACTS)}, or params.KEY"
+        raise ConfigError("run_columns", fact, rule) from None
+
+
+def _column_of(values: Collection[object]) -> pa.Array:
+    """Values of one parameter in many runs: numbers if all are, else text."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {bool}:
+        return pa.array(values, pa.bool_())
+    if kinds <= {int} and all(value is None or abs(value) < 2**63 for value in values):  # type: ignore[arg-type]
+        return pa.array(values, pa.int64())
+    if kinds <= {int, float}:
+        return pa.array([None if v is None else float(v) for v in values], pa.float64())  # type: ignore[arg-type]
+    return pa.array([None if v is None else str(v) for v in values], pa.string())

@@ -1,0 +1,253 @@
+"""The reading functions that users of expman-rs know, with the results that it gives.
+
+They differ from the rest of `expman.reading` where expman-rs does: one row per step, NaN and
+infinities as None, whole numbers of run.yaml as floats.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import os
+import re
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import pyarrow as pa
+
+from expman.errors import StorageError
+from expman.models import RunStatus
+from expman.reading.find import run_dirs
+from expman.reading.runyaml import RunYaml
+from expman.reading.tags import TagFilter
+from expman.reading.vectors import metric_names, read_vectors
+from expman.storage import paths, yamlfile
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["load_config", "load_run", "load_runs", "read_metrics"]
+
+Record = dict[str, Any]
+_TIME = re.compile(r"([\d-]+T[\d:]+)(?:\.(\d{1,9}))?Z")
+
+
+@overload
+def load_runs(
+    base_dir: str | os.PathLike[str] = ...,
+    project: str | None = ...,
+    experiment: str | None = ...,
+    group: str | None = ...,
+    status: str | None = ...,
+    tags: str | Collection[str] | None = ...,
+    to_pandas: Literal[False] = ...,
+) -> list[Record]: ...
+@overload
+def load_runs(
+    base_dir: str | os.PathLike[str] = ...,
+    project: str | None = ...,
+    experiment: str | None = ...,
+    group: str | None = ...,
+    status: str | None = ...,
+    tags: str | Collection[str] | None = ...,
+    *,
+    to_pandas: Literal[True],
+) -> pandas.DataFrame: ...
+def load_runs(
+    base_dir: str | os.PathLike[str] = "experiments",
+    project: str | None = None,
+    experiment: str | None = None,
+    group: str | None = None,
+    status: str | None = None,
+    tags: str | Collection[str] | None = None,
+    to_pandas: bool = False,
+) -> list[Record] | pandas.DataFrame:
+    """Runs as dicts, newest first, as in expman-rs; see `expman.runs` for more.
+
+    Args:
+        base_dir: directory that holds all experiments.
+        project: only runs whose experiment.yaml names this project.
+        experiment: only runs of this experiment.
+        group: only runs of this group.
+        status: only runs with this status, in any letter case.
+        tags: tags that must all be there, or an expression.
+        to_pandas: return a DataFrame.
+
+    Raises:
+        ValueError: there is no such status.
+    """
+    wanted = None if status is None else RunStatus.parse(status)
+    tag_filter = None if tags is None else TagFilter(tags, strict=False)
+    base = os.fspath(base_dir)
+    projects: dict[str, object] = {}
+    found = []
+    for run_dir in run_dirs(base, None if experiment is None else {experiment}, missing_ok=True):
+        home = os.path.dirname(run_dir)
+        if home not in projects:
+            projects[home] = _read(os.path.join(home, paths.EXPERIMENT_YAML)).get("project")
+        if project is not None and projects[home] != project:
+            continue
+        record = load_run(run_dir)
+        if wanted is not None and record["status"] != wanted:
+            continue
+        if group is not None and record["group"] != group:
+            continue
+        if tag_filter is not None and not tag_filter.matches(record["tags"] or []):
+            continue
+        for key in ("name", "language", "env_path"):
+            del record[key]
+        record |= {"run": os.path.basename(run_dir), "experiment": os.path.basename(home)}
+        record |= {"path": run_dir, "project": projects[home]}
+        record |= {key: record[key] or {} for key in ("scalars", "vectors")}
+        record["tags"] = record["tags"] or []
+        found.append(record)
+    found.sort(key=lambda record: str(record["started_at"]).rstrip("Z"), reverse=True)
+    return _frame(found) if to_pandas else found
+
+
+@overload
+def read_metrics(
+    run_dir: str | os.PathLike[str], to_pandas: Literal[False] = ...
+) -> list[Record]: ...
+@overload
+def read_metrics(
+    run_dir: str | os.PathLike[str], to_pandas: Literal[True]
+) -> pandas.DataFrame: ...
+def read_metrics(
+    run_dir: str | os.PathLike[str], to_pandas: bool = False
+) -> list[Record] | pandas.DataFrame:
+    """Rows as dicts, one per step, as in expman-rs; see `Run.vectors` for more.
+
+    A later row of a step replaces the values that it has; NaN and infinities count as absent.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    path = os.fspath(run_dir)
+    rows: list[Record] = []
+    by_step: dict[int, Record] = {}
+    if os.path.isdir(path):
+        for row in _rows(path):
+            step = row["step"]
+            known = by_step.get(step) if step is not None else None
+            if known is not None:
+                known.update((key, value) for key, value in row.items() if value is not None)
+                continue
+            rows.append(row)
+            if step is not None:
+                by_step[step] = row
+    return _frame(rows) if to_pandas else rows
+
+
+def _rows(path: str) -> list[Record]:
+    columns = ["step", "timestamp", *metric_names(path), "_producer", "_seq"]
+    table = read_vectors(path, columns)
+    if "_seq" in table.column_names and table["_seq"].null_count == table.num_rows:
+        table = table.drop_columns(["_producer", "_seq"])  # expman-rs wrote it
+    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+    rows: list[Record] = table.to_pylist()
+    for row in rows:
+        row["timestamp"] = _stamp(row["timestamp"])
+        for name in floats:
+            value = row[name]
+            if value is not None and not math.isfinite(value):
+                row[name] = None
+    return rows
+
+
+def load_run(run_dir: str | os.PathLike[str]) -> Record:
+    """What run.yaml says, as a dict, as in expman-rs; see `Run.metadata` for more.
+
+    A directory whose run.yaml is absent or damaged is a CRASHED run that nothing is known of.
+    """
+    path = os.path.abspath(os.fspath(run_dir))
+    try:
+        yaml = RunYaml(path)
+        known, status = yaml.whole, yaml.status
+        if not known.get("name") or not known.get("experiment") or yaml.started_at is None:
+            raise StorageError(yaml.path, "lacks what every run has")
+    except (FileNotFoundError, NotADirectoryError, StorageError):
+        now = datetime.datetime.now(datetime.UTC)
+        known = {"name": os.path.basename(path), "experiment": "unknown", "started_at": now}
+        status, yaml = RunStatus.CRASHED, None
+    record: Record = {"status": str(status)}
+    for key in ("started_at", "finished_at", "heartbeat_at"):
+        record[key] = _time(yaml.text(key) if yaml is not None else known.get(key))
+    for key in ("name", "experiment", *_PLAIN_KEYS):
+        record[key] = known.get(key)
+    tags = known.get("tags")
+    record["tags"] = [str(tag) for tag in tags] if isinstance(tags, list) else None
+    for key in ("scalars", "vectors"):
+        values = known.get(key)
+        record[key] = (
+            {str(name): _value(value) for name, value in values.items()}
+            if isinstance(values, dict)
+            else None
+        )
+    return record
+
+
+def load_config(run_dir: str | os.PathLike[str]) -> Record:
+    """The parameters as a dict, as in expman-rs; empty if there are none.
+
+    Dates come as text, NaN and infinities as None.
+
+    Raises:
+        StorageError: config.yaml is damaged.
+    """
+    found = _read(os.path.join(os.fspath(run_dir), paths.CONFIG_YAML))
+    return {key: _plain(value) for key, value in found.items()}
+
+
+_PLAIN_KEYS = ("duration_secs", "description", "group", "rank", "language", "env_path")
+
+
+def _read(path: str) -> dict[str, object]:
+    return yamlfile.read_yaml(path, dates=False) if os.path.exists(path) else {}
+
+
+def _value(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def _plain(value: object) -> object:
+    match value:
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list():
+            return [_plain(item) for item in value]
+        case float():
+            return value if math.isfinite(value) else None
+        case bool() | str() | None:
+            return value
+        case int():
+            return value if -(2**63) <= value < 2**63 else float(value)
+    return str(value)
+
+
+def _time(value: object) -> str | None:
+    """A time as expman-rs prints it: 0, 3, 6 or 9 digits, as many as needed."""
+    match = _TIME.fullmatch(str(value).replace("+00:00", "Z").replace(" ", "T"))
+    if value is None or match is None:
+        return None
+    return match[1] + _fraction((match[2] or "").ljust(9, "0")) + "Z"
+
+
+def _stamp(moment: datetime.datetime | None) -> str | None:
+    if moment is None:
+        return None
+    whole = moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return whole + _fraction(f"{moment.microsecond:06d}000") + "+00:00"
+
+
+def _fraction(nanoseconds: str) -> str:
+    digits = len(nanoseconds.rstrip("0"))
+    return f".{nanoseconds[: -(-digits // 3) * 3]}" if digits else ""
+
+
+def _frame(rows: list[Record]) -> pandas.DataFrame:
+    import pandas
+
+    return pandas.DataFrame(rows)

@@ -1,0 +1,197 @@
+"""Finds runs below a base directory, newest first."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator
+from typing import SupportsIndex, overload
+
+from expman.errors import ConfigError, StorageError
+from expman.models import RunStatus
+from expman.reading.run import Run
+from expman.reading.runyaml import RunYaml
+from expman.reading.tags import TagFilter
+from expman.storage import paths
+
+__all__ = ["RunList", "parse_since", "run_dirs", "runs"]
+
+_AGE = re.compile(r"(\d+(?:\.\d+)?) *([smhdw])")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class RunList(list[Run]):
+    """Runs, newest first.
+
+    Attributes:
+        unreadable: the runs that could not be read: directory and error.
+    """
+
+    def __init__(
+        self, runs: Iterable[Run] = (), unreadable: Iterable[tuple[str, StorageError]] = ()
+    ) -> None:
+        super().__init__(runs)
+        self.unreadable = list(unreadable)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> RunList: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Run | RunList:
+        found = super().__getitem__(index)
+        return found if isinstance(found, Run) else RunList(found)
+
+    def _repr_html_(self) -> str:
+        from expman.reading.html import runs_html
+
+        return runs_html(self)
+
+    def __rich__(self) -> object:
+        from expman.reading.rich_view import runs_view
+
+        return runs_view(self)
+
+
+def runs(
+    base_dir: str | os.PathLike[str] = "experiments",
+    experiment: str | Collection[str] | None = None,
+    status: RunStatus | str | Collection[RunStatus | str] | None = None,
+    tags: str | Collection[str] | None = None,
+    group: str | None = None,
+    since: datetime.datetime | datetime.date | datetime.timedelta | str | None = None,
+) -> RunList:
+    """Lists runs, newest first. What is left out does not filter.
+
+    Args:
+        base_dir: directory that holds all experiments.
+        experiment: a name, or several.
+        status: a status in any letter case, or several.
+        tags: tags that must all be there, or an expression such as
+            `"arm:tiered AND (study:1 OR study:2)"`.
+        group: the group they belong to.
+        since: only runs that began at that time or later: a datetime, a date, an age (a
+            timedelta, or `"90m"`, `"12h"`, `"7d"`) or a time in ISO 8601; local if it names
+            no zone.
+
+    Returns:
+        The runs; those that cannot be read are in its attribute `unreadable`.
+
+    Raises:
+        ConfigError: an argument cannot be understood.
+        StorageError: there is no such directory.
+    """
+    wanted = _statuses(status)
+    tag_filter = None if not tags else TagFilter(tags)
+    earliest = None if since is None else parse_since(since)
+    base = os.fspath(base_dir)
+    names = None if experiment is None else {experiment} if isinstance(experiment, str) else {
+        *experiment
+    }
+    found: list[tuple[str, str, Run]] = []
+    unreadable: list[tuple[str, StorageError]] = []
+    for run_dir in run_dirs(base, names):
+        try:
+            yaml = RunYaml(run_dir)
+            chosen = (
+                (wanted is None or yaml.status in wanted)
+                and (group is None or yaml.group == group)
+                and (earliest is None or _began_since(yaml, earliest))
+                and (tag_filter is None or tag_filter.matches(yaml.tags))
+            )
+            if chosen:
+                yaml.status  # noqa: B018 - a run without one is reported, not listed
+                found.append((str(yaml.sort_key), run_dir, Run._found(run_dir, yaml)))
+        except FileNotFoundError:
+            if _is_run(run_dir):
+                path = os.path.join(run_dir, paths.RUN_YAML)
+                unreadable.append((run_dir, StorageError(path, "is not there (yet)")))
+        except StorageError as exc:
+            unreadable.append((run_dir, exc))
+    found.sort(key=lambda entry: entry[:2], reverse=True)
+    return RunList((run for _, _, run in found), unreadable)
+
+
+def run_dirs(
+    base: str, experiments: Collection[str] | None, *, missing_ok: bool = False
+) -> Iterator[str]:
+    """Directories that may be runs; those of hidden names are not.
+
+    Raises:
+        StorageError: there is no base directory, unless that is ok.
+    """
+    if missing_ok and not os.path.isdir(base):
+        return
+    try:
+        names = [entry.name for entry in os.scandir(base) if entry.is_dir()]
+    except FileNotFoundError as exc:
+        raise StorageError(base, "is no base directory: there is no such directory") from exc
+    except OSError as exc:
+        raise paths.storage_error(base, exc) from exc
+    for name in names:
+        if name.startswith(".") or (experiments is not None and name not in experiments):
+            continue
+        experiment_dir = os.path.join(base, name)
+        try:
+            entries = list(os.scandir(experiment_dir))
+        except OSError:
+            continue
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.is_dir():
+                yield entry.path
+
+
+def _is_run(directory: str) -> bool:
+    """Whether a directory without run.yaml has other files of a run."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return False
+    ours = {paths.VECTORS_PARQUET, paths.CONFIG_YAML, paths.RUN_LOG}
+    return any(name in ours or paths.tail_number(name) is not None for name in names)
+
+
+def _statuses(
+    status: RunStatus | str | Collection[RunStatus | str] | None,
+) -> frozenset[RunStatus] | None:
+    if status is None:
+        return None
+    try:
+        several = [status] if isinstance(status, str) else status
+        return frozenset(RunStatus.parse(one) for one in several)
+    except ValueError as exc:
+        raise ConfigError("status", status, str(exc)) from None
+
+
+def _began_since(yaml: RunYaml, earliest: datetime.datetime) -> bool:
+    began = yaml.started_at
+    return began is not None and began >= earliest
+
+
+def parse_since(
+    since: datetime.datetime | datetime.date | datetime.timedelta | str,
+) -> datetime.datetime:
+    """The moment that a `since` argument means.
+
+    Raises:
+        ConfigError: it cannot be understood.
+    """
+    moment: object = since
+    if isinstance(since, str):
+        age = _AGE.fullmatch(since.strip())
+        if age is not None:
+            moment = datetime.timedelta(seconds=float(age[1]) * _UNIT_S[age[2]])
+        else:
+            try:
+                moment = datetime.datetime.fromisoformat(since.strip())
+            except ValueError:
+                rule = "must be an age (90m, 12h, 7d) or a time (2026-01-31, 2026-01-31T12:00)"
+                raise ConfigError("since", since, rule) from None
+    match moment:
+        case datetime.timedelta():
+            return datetime.datetime.now(datetime.UTC) - moment
+        case datetime.datetime():
+            return moment.astimezone()
+        case datetime.date():
+            return datetime.datetime(moment.year, moment.month, moment.day).astimezone()
+    raise ConfigError("since", since, "must be a time, an age or text that says one")

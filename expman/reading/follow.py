@@ -1,0 +1,161 @@
+"""New rows of a run, as its writer brings them into files."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from expman.errors import StorageError
+from expman.models import MetricValue, VectorRow
+from expman.reading.parquetfile import VectorsParquet, keep_after
+from expman.reading.tailfiles import TailReader, tail_paths
+from expman.reading.vectors import read_vectors
+from expman.storage.columns import RESERVED_COLUMNS, columns_metadata
+
+if TYPE_CHECKING:
+    from expman.reading.run import Run
+
+__all__ = ["Follower", "follow", "to_rows"]
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+def follow(
+    run: Run, *, from_start: bool, poll_s: float, timeout_s: float | None
+) -> Iterator[VectorRow]:
+    """See Run.follow."""
+    follower = Follower(run.path)
+    if not from_start:
+        follower.poll()
+    return _follow(run, follower, poll_s, timeout_s)
+
+
+def _follow(
+    run: Run, follower: Follower, poll_s: float, timeout_s: float | None
+) -> Iterator[VectorRow]:
+    quiet_since = time.monotonic()
+    try:
+        while True:
+            ended = not _is_live(run)  # asked first: what is written after it will be seen
+            found = False
+            for table in follower.poll():
+                found = True
+                yield from to_rows(table)
+            if ended:
+                return
+            if found:
+                quiet_since = time.monotonic()
+            elif timeout_s is not None and time.monotonic() - quiet_since >= timeout_s:
+                return
+            time.sleep(poll_s)
+    finally:
+        follower.close()
+
+
+def _is_live(run: Run) -> bool:
+    try:
+        return run.is_live
+    except StorageError:
+        return True  # it has just begun: there is no run.yaml yet
+
+
+class Follower:
+    """Finds what has come into the files since the last look.
+
+    Each tail file is read on from where the last look ended. vectors.parquet is read only if
+    its footer tells of rows that no tail file had shown.
+    """
+
+    def __init__(self, run_dir: str) -> None:
+        self._run_dir = run_dir
+        self._seqs: dict[str, int] = {}
+        self._tails: dict[str, TailReader] = {}
+        self._unnumbered = 0  # rows seen of a run whose rows carry no number
+
+    def poll(self) -> list[pa.Table]:
+        """Tables with the new rows, in order.
+
+        Raises:
+            StorageError: a file cannot be read.
+        """
+        # As in vectors.py: the tail first. What leaves it is in vectors.parquet by then.
+        fresh = self._poll_tails()
+        tables = []
+        parquet = VectorsParquet.open(self._run_dir)
+        if parquet is not None:
+            with parquet:
+                if parquet.lanes is None:
+                    return self._poll_unnumbered()
+                if any(seq > self._seqs.get(name, 0) for name, seq in parquet.lanes.items()):
+                    tables.append(self._take(parquet.read_after(self._seqs, None)))
+        elif any("_seq" not in table.column_names for table in fresh):
+            return self._poll_unnumbered()
+        tables += [self._take(table) for table in fresh]
+        return [table for table in tables if table.num_rows]
+
+    def _poll_tails(self) -> list[pa.Table]:
+        fresh = []
+        present = tail_paths(self._run_dir)
+        for path in present:
+            if path not in self._tails:
+                try:
+                    self._tails[path] = TailReader(path)
+                except FileNotFoundError:
+                    continue
+        for path, tail in sorted(self._tails.items(), key=lambda item: (len(item[0]), item[0])):
+            batches = list(tail.batches())
+            if batches:
+                fresh.append(pa.Table.from_batches(batches))
+            if path not in present:
+                tail.close()
+                del self._tails[path]
+        return fresh
+
+    def _take(self, table: pa.Table) -> pa.Table:
+        table = keep_after(table, self._seqs)
+        if table.num_rows:
+            ends = table.group_by("_producer").aggregate([("_seq", "max")])
+            for producer, seq in zip(
+                ends["_producer"].to_pylist(), ends["_seq_max"].to_pylist(), strict=True
+            ):
+                self._seqs[producer] = seq + 1
+        return table
+
+    def _poll_unnumbered(self) -> list[pa.Table]:
+        """expman-rs numbers no rows: they are told apart by their place."""
+        table = read_vectors(self._run_dir)
+        fresh = table.slice(self._unnumbered)
+        self._unnumbered = max(self._unnumbered, table.num_rows)
+        return [fresh] if fresh.num_rows else []
+
+    def close(self) -> None:
+        """Closes the files that it reads."""
+        for tail in self._tails.values():
+            tail.close()
+        self._tails.clear()
+
+
+def to_rows(table: pa.Table) -> Iterator[VectorRow]:
+    """The rows of a table, without the metrics that a row does not have."""
+    metric_of = columns_metadata(table.schema.metadata)
+    names = [name for name in table.column_names if name not in RESERVED_COLUMNS]
+    numbered = "_seq" in table.column_names
+    for number, row in enumerate(table.to_pylist()):
+        values: dict[str, MetricValue] = {
+            metric_of.get(name, name): value
+            for name in names
+            if (value := row[name]) is not None
+        }
+        stamp = row["timestamp"]
+        yield VectorRow(
+            values,
+            row["step"],
+            0 if stamp is None else (stamp - _EPOCH) // _MICROSECOND * 1000,
+            row["_producer"] if numbered else "main",
+            row["_seq"] if numbered else number,
+        )

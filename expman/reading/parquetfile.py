@@ -1,0 +1,148 @@
+"""vectors.parquet as a reader sees it: opened once, so that a replacement cannot tear it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from expman.errors import StorageError
+from expman.reading.tailfiles import unreadable
+from expman.storage.columns import columns_metadata
+from expman.storage.paths import VECTORS_PARQUET, storage_error
+from expman.storage.rewrite import LANES_KEY
+
+__all__ = ["VectorsParquet"]
+
+
+class VectorsParquet:
+    """The vectors.parquet of a run, open.
+
+    Attributes:
+        schema: its Arrow schema.
+        lanes: how far each producer's rows are in it; None if expman did not write it.
+        metric_of: column to metric, for columns that are not called as their metric.
+    """
+
+    def __init__(self, path: str, file: pa.NativeFile) -> None:
+        self.path = path
+        self._file = pq.ParquetFile(file, pre_buffer=False)
+        self.schema: pa.Schema = self._file.schema_arrow
+        self.rows: int = self._file.metadata.num_rows
+        metadata = self.schema.metadata or {}
+        self.lanes = _lanes(metadata)
+        self.metric_of = columns_metadata(metadata)
+
+    @classmethod
+    def open(cls, run_dir: str) -> VectorsParquet | None:
+        """Opens it; None if there is none (yet).
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        path = os.path.join(run_dir, VECTORS_PARQUET)
+        try:
+            return cls(path, pa.OSFile(path))
+        except FileNotFoundError:
+            return None
+        except (pa.ArrowException, OSError) as exc:
+            if isinstance(exc, OSError) and exc.errno:
+                raise storage_error(path, exc) from exc
+            raise unreadable(path, exc) from exc
+
+    def read(self, columns: Collection[str] | None, groups: list[int] | None = None) -> pa.Table:
+        """Some columns of some row groups; in the file's order of columns.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        chosen = list(range(self._file.num_row_groups)) if groups is None else groups
+        names = [name for name in self.schema.names if columns is None or name in columns]
+        try:
+            if not names:  # not a column is wanted, but so many rows are
+                count = sum(self._file.metadata.row_group(group).num_rows for group in chosen)
+                return pa.table({"": pa.nulls(count)}).select([])
+            return self._file.read_row_groups(chosen, columns=names)
+        except (pa.ArrowException, OSError) as exc:
+            if isinstance(exc, OSError) and exc.errno:
+                raise storage_error(self.path, exc) from exc
+            raise unreadable(self.path, exc) from exc
+
+    def last_groups(self, rows: int) -> list[int]:
+        """The row groups at the end that hold so many rows at least."""
+        metadata = self._file.metadata
+        groups: list[int] = []
+        for group in reversed(range(metadata.num_row_groups)):
+            if rows <= 0:
+                break
+            groups.insert(0, group)
+            rows -= metadata.row_group(group).num_rows
+        return groups
+
+    def groups_with(self, column: str, low: int | None, high: int | None) -> list[int]:
+        """The row groups whose statistics do not rule out values from `low` to `high`."""
+        metadata = self._file.metadata
+        index = next(
+            (n for n in range(metadata.num_columns) if metadata.schema.column(n).path == column), None
+        )
+        groups = []
+        for group in range(metadata.num_row_groups):
+            found = None if index is None else metadata.row_group(group).column(index).statistics
+            known = found is not None and found.has_min_max
+            if known and low is not None and found.max < low:
+                continue
+            if known and high is not None and found.min > high:
+                continue
+            groups.append(group)
+        return groups
+
+    def read_after(self, seqs: Mapping[str, int], columns: Collection[str] | None) -> pa.Table:
+        """Rows whose seq is not below the one given for their producer; 0 if none is given."""
+        lanes = self.lanes or {}
+        lowest = min((seqs.get(producer, 0) for producer in lanes), default=0)
+        names = None if columns is None else {*columns, "_producer", "_seq"}
+        table = self.read(names, self.groups_with("_seq", lowest, None))
+        return keep_after(table, seqs)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close(force=True)
+
+    def __enter__(self) -> VectorsParquet:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _lanes(metadata: Mapping[bytes, bytes]) -> dict[str, int] | None:
+    try:
+        found = json.loads(metadata[LANES_KEY.encode()])
+        return {str(producer): int(seq) for producer, seq in found.items()}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def keep_after(table: pa.Table, seqs: Mapping[str, int]) -> pa.Table:
+    """The rows of a table that are not below `seqs`, which says how far each producer's went."""
+    if not table.num_rows or not any(seqs.values()):
+        return table
+    producers = list(seqs)
+    # The bound of each row's producer; 0 for a producer that is not in `seqs`.
+    index = pc.index_in(table["_producer"].combine_chunks(), pa.array(producers, pa.string()))
+    bounds = pa.array([seqs[producer] for producer in producers], pa.int64())
+    bound = pc.fill_null(bounds.take(index), 0)
+    keep = pc.greater_equal(table["_seq"].combine_chunks(), bound)
+    if pc.all(keep).as_py():
+        return table
+    return table.filter(keep)

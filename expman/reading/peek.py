@@ -1,0 +1,171 @@
+"""Rows that are only in shared memory yet, read without a trace.
+
+Lanes are found by their names, as their writer finds them; each lane's hello says which run it
+belongs to. Nothing is written to the memory, no lock is asked for or taken. A term may be
+emptied and used again while it is copied: the writer says so (DRAINED_TERMS, in control) before
+it touches the first byte, so a copy counts only if that word is unchanged after it.
+`test_peek_while_the_writer_reuses_terms` shows it.
+
+A process that logs must never close a descriptor of its own lane's control: the kernel would
+drop the lock that says that it lives. So controls are opened once and stay open in a process
+that has a lane of its own.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+from collections.abc import Iterator
+
+import msgspec
+
+from expman.models import VectorRow
+from expman.transport import layout, segment
+from expman.transport import records as wire
+from expman.transport.msgpack_walk import value_end
+
+__all__ = ["Lane", "lanes_of", "peek"]
+
+_kept: dict[tuple[int, int], tuple[int, mmap.mmap]] = {}
+
+
+class Lane:
+    """A lane, for reading only."""
+
+    def __init__(self, address: segment.Address, number: int, control: memoryview) -> None:
+        self._address = address
+        self._number = number
+        self.words = control[: layout.CONTROL_BYTES].cast("Q")
+        if (self.words[layout.MAGIC], self.words[layout.VERSION]) != (
+            layout.MAGIC_LANE,
+            layout.LAYOUT_VERSION,
+        ):
+            raise ValueError("no lane of this version")
+        end = layout.CONTROL_BYTES + self.words[layout.HELLO_BYTES]
+        self.hello = wire.decode_hello(bytes(control[layout.CONTROL_BYTES : end]))
+        hello = self.hello
+        self.run_dir = os.path.join(hello.base_dir, hello.experiment, hello.run_name)
+
+    def rows(self) -> list[VectorRow]:
+        """The rows that no file has yet."""
+        serial = self.words[layout.RELEASED_TERMS]
+        entry = layout.START_TABLE + layout.START_WORDS * (serial % 2)
+        known = self.words[entry] == serial + 1
+        number = self.words[entry + 1] if known else 0
+        if not known and serial:
+            return []  # the writer is just giving memory back: what was here is written
+        rows = []
+        for current in range(serial, self.words[layout.OPENED_TERMS]):
+            records = self._records(current)
+            if records is None:
+                return []  # likewise
+            keys: dict[int, tuple[str, ...]] = {}
+            for record in records:
+                match record:
+                    case wire.Schema():
+                        keys[record.schema] = record.keys
+                    case wire.Drop():
+                        number += record.rows
+                    case wire.Vector():
+                        names = keys.get(record.schema, ())
+                        values = dict(zip(names, record.values, strict=False))
+                        rows.append(
+                            VectorRow(
+                                values,
+                                record.step,
+                                record.logged_at_ns,
+                                self.hello.producer,
+                                number,
+                            )
+                        )
+                        number += 1
+        written = self.words[layout.WRITTEN_ROWS]
+        return [row for row in rows if row.seq >= written]
+
+    def _records(self, serial: int) -> list[wire.Record] | None:
+        """The published records of a term; None if it was emptied meanwhile."""
+        slot = self.words[layout.TERM_TABLE + 2 * (serial % layout.TERM_ENTRIES)]
+        term = _copy(self._address, self._address.segment(self._number, slot))
+        if term is None or self.words[layout.DRAINED_TERMS] > serial:
+            return None
+        entries = layout.index_entries(len(term))
+        index = memoryview(term)[layout.INDEX_OFFSET :][: 4 * entries].cast("I")
+        data = memoryview(term)[layout.data_offset(len(term)) :]
+        count = next((n for n, length in enumerate(index) if not length), entries)
+        try:
+            return wire.decode_many(data[: sum(index[:count])], count)
+        except msgspec.DecodeError:
+            return list(_singly(index, data))
+
+
+def _singly(index: memoryview, data: memoryview) -> Iterator[wire.Record]:
+    """Threads interleaved: the records that the index confirms, up to the first other bytes."""
+    position = 0
+    while position < len(data) and data[position]:
+        try:
+            end = value_end(data, position)
+            record = wire.decode_one(data[position:end])
+        except (ValueError, msgspec.DecodeError):
+            return
+        if record.ordinal < len(index) and index[record.ordinal] == end - position:
+            yield record
+        position = end
+
+
+def peek(run_dir: str) -> list[VectorRow]:
+    """Rows of a run that are only in shared memory, by producer; see Run.peek."""
+    return [row for lane in lanes_of(run_dir) for row in lane.rows()]
+
+
+def lanes_of(run_dir: str) -> list[Lane]:
+    """The lanes of this user, on this machine, that belong to a run."""
+    wanted = os.path.realpath(run_dir)
+    return [lane for lane in _lanes() if os.path.realpath(lane.run_dir) == wanted]
+
+
+def _lanes() -> Iterator[Lane]:
+    for place in segment.places():
+        for name in segment.list_names(place):
+            parts = name.split("-")
+            if len(parts) != 3 or not parts[2].isdecimal():
+                continue
+            try:
+                address = segment.Address.parse(f"{place}:{parts[1]}")
+                yield Lane(address, int(parts[2]), _control(place, name))
+            except (OSError, ValueError, msgspec.DecodeError):
+                continue  # gone, not complete yet, or of another version
+
+
+def _control(place: str, name: str) -> memoryview:
+    path = _path(place, name)
+    for key, (fd, _) in list(_kept.items()):
+        if not os.fstat(fd).st_nlink:  # the lane is gone, and its lock with it
+            del _kept[key]
+            os.close(fd)
+    info = os.stat(path)
+    kept = _kept.get((info.st_dev, info.st_ino))
+    if kept is None:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            kept = (fd, mmap.mmap(fd, 0, prot=mmap.PROT_READ))
+        finally:
+            if "expman.transport.producer" in sys.modules and kept is not None:
+                _kept[info.st_dev, info.st_ino] = kept
+            else:
+                os.close(fd)
+    if len(kept[1]) <= layout.CONTROL_BYTES:
+        raise ValueError("no lane")
+    return memoryview(kept[1])
+
+
+def _copy(address: segment.Address, name: str) -> bytes | None:
+    try:
+        with open(_path(address.place, name), "rb", buffering=0) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _path(place: str, name: str) -> str:
+    return os.path.join("/dev/shm" if place == segment.SHM else place, name)

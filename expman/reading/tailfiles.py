@@ -1,0 +1,108 @@
+"""The live tail as a reader sees it: whole batches, while its writer appends and removes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+
+import pyarrow as pa
+
+from expman.errors import StorageError
+from expman.storage.paths import storage_error, tail_number
+
+__all__ = ["TailReader", "tail_paths"]
+
+
+def tail_paths(run_dir: str) -> list[str]:
+    """The tail files that are there now, in the order of their rows.
+
+    Raises:
+        StorageError: the directory cannot be read.
+    """
+    try:
+        names = os.listdir(run_dir)
+    except OSError as exc:
+        raise storage_error(run_dir, exc) from exc
+    numbered = sorted((number, name) for name in names if (number := tail_number(name)) is not None)
+    return [os.path.join(run_dir, name) for _, name in numbered]
+
+
+class TailReader:
+    """Reads one tail file, on and on: each call of `batches()` gives what has come since.
+
+    The file is opened once. What a writer removes meanwhile can be read to its end.
+
+    Args:
+        path: the file.
+        columns: read only these; all if None.
+
+    Raises:
+        FileNotFoundError: it has been consolidated just now.
+        StorageError: it cannot be read.
+    """
+
+    def __init__(self, path: str, columns: Collection[str] | None = None) -> None:
+        self.path = path
+        self.schema: pa.Schema | None = None
+        self._columns = columns
+        self._offset = 0
+        try:
+            self._file = pa.OSFile(path)
+        except FileNotFoundError:
+            raise
+        except OSError as exc:
+            raise storage_error(path, exc) from exc
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The whole batches that follow the ones read before.
+
+        Raises:
+            StorageError: bytes in the middle of the file are no Arrow message.
+        """
+        file = self._file
+        size = file.size()
+        while self._offset < size:
+            file.seek(self._offset)
+            try:
+                message = pa.ipc.read_message(file)
+                if self.schema is None:
+                    self.schema = pa.ipc.read_schema(message)
+                    batch = None
+                else:
+                    batch = pa.ipc.read_record_batch(message, self.schema)
+            except (EOFError, pa.ArrowException, OSError) as exc:
+                if isinstance(exc, OSError) and exc.errno:
+                    raise storage_error(self.path, exc) from exc
+                return  # a message that is being written, or was when its writer was killed
+            self._offset = file.tell()
+            if batch is not None:
+                yield self._chosen(batch)
+
+    def _chosen(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if self._columns is None:
+            return batch
+        return batch.select([name for name in batch.schema.names if name in self._columns])
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def read_whole(path: str, columns: Collection[str] | None) -> tuple[pa.Schema, pa.Table] | None:
+    """The rows of a tail file and its whole schema; None if it is gone or empty."""
+    try:
+        tail = TailReader(path, columns)
+    except FileNotFoundError:
+        return None
+    try:
+        batches = list(tail.batches())
+    finally:
+        tail.close()
+    if tail.schema is None or not batches:
+        return None
+    return tail.schema, pa.Table.from_batches(batches)
+
+
+def unreadable(path: str, exc: Exception) -> StorageError:
+    """The error about a file that Arrow cannot read."""
+    return StorageError(path, str(exc).splitlines()[0] if str(exc) else type(exc).__name__)

@@ -1,0 +1,232 @@
+"""Rows of a run, from vectors.parquet and the live tail: every written one, each once.
+
+The tail is read first: a row leaves it only after vectors.parquet, which is opened next, has
+it. So no row can be missed, and the ones that both have are known from the Parquet footer,
+which says how far each producer's rows are in the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expman.errors import ConfigError
+from expman.reading.parquetfile import VectorsParquet, keep_after
+from expman.reading.run import resolve_column_error
+from expman.reading.tailfiles import read_whole, tail_paths
+from expman.storage.columns import COLUMNS_KEY, FIXED_FIELDS, Kind, columns_metadata
+
+__all__ = ["metric_names", "read_vectors", "stack"]
+
+Steps = range | slice | int | Collection[int]
+FIXED = {field.name: field.type for field in FIXED_FIELDS}
+_ROW_ID = ("_producer", "_seq")
+
+
+class _Parts:
+    """The pieces of a run's rows, and the columns that they have together."""
+
+    def __init__(self) -> None:
+        self.tables: list[pa.Table] = []
+        self.types: dict[str, pa.DataType] = {}
+        self.metric_of: dict[str, str] = {}
+
+    def note(self, schema: pa.Schema) -> None:
+        """Takes the columns of a file; the later file knows the wider type."""
+        for field in schema:
+            self.types[field.name] = wider(self.types.get(field.name), field.type)
+        self.metric_of.update(columns_metadata(schema.metadata))
+
+    @property
+    def metrics(self) -> list[str]:
+        return [name for name in self.types if name not in FIXED]
+
+
+def metric_names(run_dir: str) -> list[str]:
+    """The metric columns that the files of a run have now."""
+    return _read(run_dir, frozenset(), None, None).metrics
+
+
+def read_vectors(
+    run_dir: str,
+    columns: Sequence[str] | None = None,
+    *,
+    steps: Steps | None = None,
+    merge_steps: bool = False,
+    last: int | None = None,
+    lenient: bool = False,
+) -> pa.Table:
+    """Reads the rows of a run; see Run.vectors.
+
+    Args:
+        run_dir: the run's directory.
+        columns: as in Run.vectors.
+        steps: as in Run.vectors.
+        merge_steps: as in Run.vectors.
+        last: as in Run.vectors.
+        lenient: leave columns out that the run does not have, instead of raising.
+
+    Raises:
+        ConfigError: the run has no such column.
+        StorageError: a file cannot be read.
+    """
+    if last is not None and last < 0:
+        raise ConfigError("last", last, "must be a number of rows")
+    wanted = None if columns is None else frozenset(columns)
+    needed = wanted
+    if wanted is not None and (steps is not None or merge_steps):
+        needed = wanted | {"step"}
+    fast_last = None if steps is not None or merge_steps else last
+    parts = _read(run_dir, needed, steps, fast_last)
+    if columns is None:
+        columns = ["step", "timestamp", *parts.metrics]
+    else:
+        missing = [name for name in columns if name not in parts.types and name not in FIXED]
+        if missing and not lenient:
+            raise resolve_column_error(run_dir, missing, parts.metrics)
+        columns = [name for name in columns if name not in missing]
+    types = {
+        name: parts.types.get(name, FIXED.get(name))
+        for name in (*columns, *(["step"] if needed is not wanted else []))
+    }
+    table = stack(parts.tables, types)
+    if steps is not None:
+        table = table.filter(_step_mask(table["step"], steps))
+    if merge_steps:
+        table = merge(table)
+    if last is not None:
+        table = table.slice(max(0, table.num_rows - last))
+    renamed = {name: parts.metric_of[name] for name in columns if name in parts.metric_of}
+    metadata = {COLUMNS_KEY: json.dumps(renamed).encode()} if renamed else None
+    return table.select(list(columns)).replace_schema_metadata(metadata)
+
+
+def _read(
+    run_dir: str, wanted: frozenset[str] | None, steps: Steps | None, last: int | None
+) -> _Parts:
+    """Reads the files; `steps` and `last` only spare row groups, they are to be applied again."""
+    with_id = None if wanted is None else {*wanted, *_ROW_ID, "step", "timestamp"}
+    tails = [found for path in tail_paths(run_dir) if (found := read_whole(path, with_id))]
+    parts = _Parts()
+    parquet = VectorsParquet.open(run_dir)
+    if parquet is not None:
+        with parquet:
+            parts.note(parquet.schema)
+            tables = _new_rows([table for _, table in tails], parquet)
+            groups = None
+            if last is not None:
+                groups = parquet.last_groups(last - sum(table.num_rows for table in tables))
+            elif steps is not None:
+                groups = parquet.groups_with("step", *_bounds(steps))
+            parts.tables = [parquet.read(wanted, groups), *tables]
+    else:
+        parts.tables = [table for _, table in tails]
+    for schema, _ in tails:
+        parts.note(schema)
+    return parts
+
+
+def _new_rows(tails: list[pa.Table], parquet: VectorsParquet) -> list[pa.Table]:
+    """The rows of the tail that vectors.parquet does not have."""
+    if not tails:
+        return []
+    if parquet.lanes is not None:
+        return [keep_after(table, parquet.lanes) for table in tails]
+    # expman-rs numbers no rows; it writes a row's step and time the same in both files.
+    known = parquet.read({"step", "timestamp"}).to_pylist()
+    seen = {(row["step"], row["timestamp"]) for row in known}
+    fresh = []
+    for table in tails:
+        rows = table.select(["step", "timestamp"]).to_pylist()
+        keep = [(row["step"], row["timestamp"]) not in seen for row in rows]
+        fresh.append(table.filter(pa.array(keep, pa.bool_())))
+    return fresh
+
+
+def wider(known: pa.DataType | None, other: pa.DataType) -> pa.DataType:
+    """The type that holds the values of both: bool, int64, float64; of others the later one."""
+    first = None if known is None else Kind.of_type(known)
+    second = Kind.of_type(other)
+    if first is None or second is None or Kind.TEXT in (first, second):
+        return other
+    return max(first, second).arrow
+
+
+def stack(tables: Iterable[pa.Table], types: Mapping[str, pa.DataType]) -> pa.Table:
+    """Tables one below the other, with exactly these columns; null where one has none."""
+    schema = pa.schema(list(types.items()))
+    pieces = []
+    for table in tables:
+        arrays = []
+        for name, wanted in types.items():
+            index = table.schema.get_field_index(name)
+            if index < 0:
+                arrays.append(pa.nulls(table.num_rows, wanted))
+            else:
+                arrays.append(_cast(table.column(index), wanted))
+        if arrays:
+            pieces.append(pa.Table.from_arrays(arrays, schema=schema))
+    return pa.concat_tables(pieces) if pieces else schema.empty_table()
+
+
+def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    if column.type == wanted:
+        return column
+    # Integers beyond 2**53 lose digits where their column became float64, as in the files.
+    return column.cast(wanted, safe=False)
+
+
+def merge(table: pa.Table) -> pa.Table:
+    """One row per step, by step, with the latest value of each column; null steps at the end."""
+    has_step = pc.is_valid(table["step"])
+    rest = table.filter(pc.invert(has_step))
+    others = [name for name in table.column_names if name != "step"]
+    merged = (
+        table.filter(has_step)
+        .group_by("step", use_threads=False)
+        .aggregate([(name, "last") for name in others])
+        .rename_columns(
+            {f"{name}_last": name for name in others} if others else {}
+        )
+        .select(table.column_names)
+        .sort_by("step")
+    )
+    return pa.concat_tables([merged.cast(table.schema), rest])
+
+
+def _bounds(steps: Steps) -> tuple[int | None, int | None]:
+    """The least and the greatest step wanted; None where there is no bound."""
+    match steps:
+        case int():
+            return steps, steps
+        case slice():
+            if steps.step not in (None, 1) and (steps.step < 1 or steps.start is None):
+                raise ConfigError("steps", steps, "a slice with a stride needs a start")
+            stop = None if steps.stop is None else steps.stop - 1
+            return steps.start, stop
+        case range():
+            return (min(steps), max(steps)) if steps else (1, 0)
+    values = list(steps)
+    return (min(values), max(values)) if values else (1, 0)
+
+
+def _step_mask(step: pa.ChunkedArray, steps: Steps) -> pa.ChunkedArray:
+    low, high = _bounds(steps)
+    stride, start = 1, low or 0
+    if isinstance(steps, range | slice):
+        stride = abs(steps.step or 1)
+    elif not isinstance(steps, int):
+        return pc.is_in(step, value_set=pa.array(sorted(set(steps)), pa.int64()))
+    mask = pc.is_valid(step)
+    if low is not None:
+        mask = pc.and_(mask, pc.fill_null(pc.greater_equal(step, low), False))
+    if high is not None:
+        mask = pc.and_(mask, pc.fill_null(pc.less_equal(step, high), False))
+    if stride != 1:
+        offset = pc.subtract(step, pa.scalar(start, pa.int64()))
+        whole = pc.multiply(pc.divide(offset, pa.scalar(stride, pa.int64())), stride)
+        mask = pc.and_(mask, pc.fill_null(pc.equal(offset, whole), False))
+    return mask
