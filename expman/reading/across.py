@@ -60,7 +60,9 @@ def vectors(
     labels = dict(run_columns) if isinstance(run_columns, Mapping) else {k: k for k in run_columns}
 
     def read(run: Run) -> pa.Table:
-        wanted = None if columns is None else [*columns, *(f"{n}{s}" for n in columns for s in _SUFFIXES)]
+        wanted = None
+        if columns is not None:
+            wanted = [name + suffix for name in columns for suffix in ("", "__text", "__num")]
         return _by_metric(
             read_vectors(
                 run.path,
@@ -79,14 +81,12 @@ def vectors(
         types = _chosen(types, columns, len(several))
     taken = [label for label in labels.values() if label in types]
     if taken:
-        rule = f"a metric is called so, too; pass a mapping, such as {{'{taken[0]}': 'which_{taken[0]}'}}"
+        example = {taken[0]: f"which_{taken[0]}"}
+        rule = f"a metric is called so, too; pass a mapping, such as {example}"
         raise ConfigError("run_columns", taken, rule)
     rows = stack(tables, types) if types else pa.table({})
     counts = [table.num_rows for table in tables]
     return _with_facts(rows, several, counts, labels)
-
-
-_SUFFIXES = ("__text", "__num")
 
 
 def _by_metric(table: pa.Table) -> pa.Table:
@@ -172,10 +172,10 @@ def _fact(run: Run, fact: str) -> object:
 def _column_of(values: Collection[object]) -> pa.Array:
     """Values of one parameter in many runs: numbers if all are, else text."""
     kinds = {type(value) for value in values if value is not None}
-    if kinds <= {bool}:
+    if kinds == {bool}:
         return pa.array(values, pa.bool_())
-    if kinds <= {int} and all(value is None or abs(value) < 2**63 for value in values):  # type: ignore[arg-type]
+    if kinds == {int} and all(value is None or abs(value) < 2**63 for value in values):  # type: ignore[arg-type]
         return pa.array(values, pa.int64())
-    if kinds <= {int, float}:
+    if kinds and kinds <= {int, float}:
         return pa.array([None if v is None else float(v) for v in values], pa.float64())  # type: ignore[arg-type]
     return pa.array([None if v is None else str(v) for v in values], pa.string())

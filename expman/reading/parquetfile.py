@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from expman.errors import StorageError
 from expman.reading.tailfiles import unreadable
 from expman.storage.columns import columns_metadata
 from expman.storage.paths import VECTORS_PARQUET, storage_error
@@ -87,9 +86,8 @@ class VectorsParquet:
     def groups_with(self, column: str, low: int | None, high: int | None) -> list[int]:
         """The row groups whose statistics do not rule out values from `low` to `high`."""
         metadata = self._file.metadata
-        index = next(
-            (n for n in range(metadata.num_columns) if metadata.schema.column(n).path == column), None
-        )
+        paths = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
+        index = paths.index(column) if column in paths else None
         groups = []
         for group in range(metadata.num_row_groups):
             found = None if index is None else metadata.row_group(group).column(index).statistics

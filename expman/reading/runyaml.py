@@ -23,7 +23,7 @@ _KEYS = re.compile(
 )
 _TAGS = re.compile(rb"^tags: *\r?\n((?: *- .*\r?\n)+)", re.M)
 _PLAIN_TAG = re.compile(rb" *- ([A-Za-z][\w./+=@-]*(?::[\w./+=@-]+)*)\r?")
-_NO_TEXT = frozenset({b"null", b"true", b"false", b"yes", b"no", b"on", b"off", b"y", b"n"})
+_NO_TEXT = frozenset({b"null", b"true", b"false"})
 _NANOSECONDS = re.compile(r"(\.\d{6})\d+")
 
 

@@ -47,7 +47,7 @@ class TailReader:
         self._columns = columns
         self._offset = 0
         try:
-            self._file = pa.OSFile(path)
+            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - read on and on
         except FileNotFoundError:
             raise
         except OSError as exc:
@@ -57,24 +57,25 @@ class TailReader:
         """The whole batches that follow the ones read before.
 
         Raises:
-            StorageError: bytes in the middle of the file are no Arrow message.
+            StorageError: the file cannot be read.
         """
-        file = self._file
-        size = file.size()
-        while self._offset < size:
-            file.seek(self._offset)
+        try:
+            self._file.seek(self._offset)
+            fresh = pa.BufferReader(self._file.readall())
+        except OSError as exc:
+            raise storage_error(self.path, exc) from exc
+        start = self._offset
+        while fresh.tell() < fresh.size():
             try:
-                message = pa.ipc.read_message(file)
+                message = pa.ipc.read_message(fresh)
                 if self.schema is None:
                     self.schema = pa.ipc.read_schema(message)
                     batch = None
                 else:
                     batch = pa.ipc.read_record_batch(message, self.schema)
-            except (EOFError, pa.ArrowException, OSError) as exc:
-                if isinstance(exc, OSError) and exc.errno:
-                    raise storage_error(self.path, exc) from exc
+            except (EOFError, pa.ArrowException, OSError):
                 return  # a message that is being written, or was when its writer was killed
-            self._offset = file.tell()
+            self._offset = start + fresh.tell()
             if batch is not None:
                 yield self._chosen(batch)
 

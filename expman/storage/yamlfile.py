@@ -28,7 +28,15 @@ from expman.storage.paths import (
     storage_error,
 )
 
-__all__ = ["RunFile", "create_experiment", "merge_params", "parse_yaml", "read_yaml", "to_metadata", "write_yaml"]
+__all__ = [
+    "RunFile",
+    "create_experiment",
+    "merge_params",
+    "parse_yaml",
+    "read_yaml",
+    "to_metadata",
+    "write_yaml",
+]
 
 MAX_YAML_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 100
@@ -82,7 +90,8 @@ for _tag, _pattern, _first in (
         f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first)
     )
 _DateReader.yaml_implicit_resolvers = {
-    first: [*resolvers, *_dates(first)] for first, resolvers in _Reader.yaml_implicit_resolvers.items()
+    first: [*resolvers, *_dates(first)]
+    for first, resolvers in _Reader.yaml_implicit_resolvers.items()
 }
 
 
