@@ -85,9 +85,13 @@ def runs(
     tag_filter = None if not tags else TagFilter(tags)
     earliest = None if since is None else parse_since(since)
     base = os.fspath(base_dir)
-    names = None if experiment is None else {experiment} if isinstance(experiment, str) else {
-        *experiment
-    }
+    names = (
+        None
+        if experiment is None
+        else {experiment}
+        if isinstance(experiment, str)
+        else {*experiment}
+    )
     found: list[tuple[str, str, Run]] = []
     unreadable: list[tuple[str, StorageError]] = []
     for run_dir in run_dirs(base, names):

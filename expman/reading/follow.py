@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from expman.errors import StorageError
 from expman.models import MetricValue, VectorRow
 from expman.reading.parquetfile import VectorsParquet, keep_after
 from expman.reading.tailfiles import TailReader, tail_paths
-from expman.reading.vectors import read_vectors
+from expman.reading.vectors import FIXED, metric_names, read_vectors
 from expman.storage.columns import RESERVED_COLUMNS, columns_metadata
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Follower", "follow", "to_rows"]
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_PIECE_ROWS = 4096
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
@@ -31,7 +33,7 @@ def follow(
     """See Run.follow."""
     follower = Follower(run.path)
     if not from_start:
-        follower.poll()
+        follower.skip(0)
     return _follow(run, follower, poll_s, timeout_s)
 
 
@@ -77,26 +79,45 @@ class Follower:
         self._tails: dict[str, TailReader] = {}
         self._unnumbered = 0  # rows seen of a run whose rows carry no number
 
-    def poll(self) -> list[pa.Table]:
-        """Tables with the new rows, in order.
+    def poll(self) -> Iterator[pa.Table]:
+        """Tables with the new rows, in order. To be taken to the end.
 
         Raises:
             StorageError: a file cannot be read.
         """
         # As in vectors.py: the tail first. What leaves it is in vectors.parquet by then.
         fresh = self._poll_tails()
-        tables = []
         parquet = VectorsParquet.open(self._run_dir)
         if parquet is not None:
             with parquet:
                 if parquet.lanes is None:
-                    return self._poll_unnumbered()
+                    yield from self._poll_unnumbered()
+                    return
                 if any(seq > self._seqs.get(name, 0) for name, seq in parquet.lanes.items()):
-                    tables.append(self._take(parquet.read_after(self._seqs, None)))
+                    yield from filter(len, map(self._take, parquet.read_after(dict(self._seqs))))
         elif any("_seq" not in table.column_names for table in fresh):
-            return self._poll_unnumbered()
-        tables += [self._take(table) for table in fresh]
-        return [table for table in tables if table.num_rows]
+            yield from self._poll_unnumbered()
+            return
+        yield from filter(len, map(self._take, fresh))
+
+    def skip(self, last: int) -> pa.Table:
+        """Passes by everything that is there, but for the last rows, which it returns."""
+        for table in self._poll_tails():
+            if "_seq" in table.column_names:
+                self._take(table)
+        parquet = VectorsParquet.open(self._run_dir)
+        if parquet is not None:
+            with parquet:
+                for producer, seq in (parquet.lanes or {}).items():
+                    self._seqs[producer] = max(seq, self._seqs.get(producer, 0))
+        columns = [*FIXED, *metric_names(self._run_dir)]
+        table = read_vectors(self._run_dir, columns, last=last, lenient=True)
+        if table["_seq"].null_count:  # expman-rs wrote it
+            table = table.drop_columns(["_producer", "_seq"])
+            self._unnumbered = read_vectors(self._run_dir, ["timestamp"]).num_rows
+        else:
+            self._note(table)
+        return table
 
     def _poll_tails(self) -> list[pa.Table]:
         fresh = []
@@ -118,20 +139,23 @@ class Follower:
 
     def _take(self, table: pa.Table) -> pa.Table:
         table = keep_after(table, self._seqs)
-        if table.num_rows:
-            ends = table.group_by("_producer").aggregate([("_seq", "max")])
-            for producer, seq in zip(
-                ends["_producer"].to_pylist(), ends["_seq_max"].to_pylist(), strict=True
-            ):
-                self._seqs[producer] = seq + 1
+        self._note(table)
         return table
 
-    def _poll_unnumbered(self) -> list[pa.Table]:
+    def _note(self, table: pa.Table) -> None:
+        ends = table.group_by("_producer").aggregate([("_seq", "max")])
+        for producer, seq in zip(
+            ends["_producer"].to_pylist(), ends["_seq_max"].to_pylist(), strict=True
+        ):
+            self._seqs[producer] = max(seq + 1, self._seqs.get(producer, 0))
+
+    def _poll_unnumbered(self) -> Iterator[pa.Table]:
         """expman-rs numbers no rows: they are told apart by their place."""
         table = read_vectors(self._run_dir)
         fresh = table.slice(self._unnumbered)
         self._unnumbered = max(self._unnumbered, table.num_rows)
-        return [fresh] if fresh.num_rows else []
+        if fresh.num_rows:
+            yield fresh
 
     def close(self) -> None:
         """Closes the files that it reads."""
@@ -145,11 +169,10 @@ def to_rows(table: pa.Table) -> Iterator[VectorRow]:
     metric_of = columns_metadata(table.schema.metadata)
     names = [name for name in table.column_names if name not in RESERVED_COLUMNS]
     numbered = "_seq" in table.column_names
-    for number, row in enumerate(table.to_pylist()):
+    pieces = (piece.to_pylist() for piece in table.to_batches(max_chunksize=_PIECE_ROWS))
+    for number, row in enumerate(chain.from_iterable(pieces)):
         values: dict[str, MetricValue] = {
-            metric_of.get(name, name): value
-            for name in names
-            if (value := row[name]) is not None
+            metric_of.get(name, name): value for name in names if (value := row[name]) is not None
         }
         stamp = row["timestamp"]
         yield VectorRow(

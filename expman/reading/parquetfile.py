@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 
 import pyarrow as pa
@@ -91,21 +91,19 @@ class VectorsParquet:
         groups = []
         for group in range(metadata.num_row_groups):
             found = None if index is None else metadata.row_group(group).column(index).statistics
-            known = found is not None and found.has_min_max
-            if known and low is not None and found.max < low:
-                continue
-            if known and high is not None and found.min > high:
-                continue
+            if found is not None and found.has_min_max:
+                below = low is not None and found.max < low
+                above = high is not None and found.min > high
+                if below or above:
+                    continue
             groups.append(group)
         return groups
 
-    def read_after(self, seqs: Mapping[str, int], columns: Collection[str] | None) -> pa.Table:
-        """Rows whose seq is not below the one given for their producer; 0 if none is given."""
-        lanes = self.lanes or {}
-        lowest = min((seqs.get(producer, 0) for producer in lanes), default=0)
-        names = None if columns is None else {*columns, "_producer", "_seq"}
-        table = self.read(names, self.groups_with("_seq", lowest, None))
-        return keep_after(table, seqs)
+    def read_after(self, seqs: Mapping[str, int]) -> Iterator[pa.Table]:
+        """Rows that are not below the seq given for their producer, a row group at a time."""
+        lowest = min((seqs.get(producer, 0) for producer in self.lanes or {}), default=0)
+        for group in self.groups_with("_seq", lowest, None):
+            yield keep_after(self.read(None, [group]), seqs)
 
     def close(self) -> None:
         """Closes the file."""

@@ -13,8 +13,10 @@ that has a lane of its own.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
+import struct
 import sys
 from collections.abc import Iterator
 
@@ -25,8 +27,10 @@ from expman.transport import layout, segment
 from expman.transport import records as wire
 from expman.transport.msgpack_walk import value_end
 
-__all__ = ["Lane", "lanes_of", "peek"]
+__all__ = ["Lane", "all_lanes", "lanes_of", "peek"]
 
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FLOCK = struct.Struct("hhqqi4x")  # as in segment.py
 _kept: dict[tuple[int, int], tuple[int, mmap.mmap]] = {}
 
 
@@ -46,6 +50,18 @@ class Lane:
         self.hello = wire.decode_hello(bytes(control[layout.CONTROL_BYTES : end]))
         hello = self.hello
         self.run_dir = os.path.join(hello.base_dir, hello.experiment, hello.run_name)
+
+    def producer_alive(self) -> bool:
+        """Whether the process that claimed the lane lives: it holds a lock on the control."""
+        if self.hello.pid == os.getpid():
+            return True  # one's own lock cannot be asked for
+        # Closing is no danger: this process has no lock on another's lane.
+        fd = os.open(_path(self._address.place, self._address.segment(self._number)), _READ)
+        try:
+            answer = fcntl.fcntl(fd, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
+        finally:
+            os.close(fd)
+        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
     def rows(self) -> list[VectorRow]:
         """The rows that no file has yet."""
@@ -121,10 +137,11 @@ def peek(run_dir: str) -> list[VectorRow]:
 def lanes_of(run_dir: str) -> list[Lane]:
     """The lanes of this user, on this machine, that belong to a run."""
     wanted = os.path.realpath(run_dir)
-    return [lane for lane in _lanes() if os.path.realpath(lane.run_dir) == wanted]
+    return [lane for lane in all_lanes() if os.path.realpath(lane.run_dir) == wanted]
 
 
-def _lanes() -> Iterator[Lane]:
+def all_lanes() -> Iterator[Lane]:
+    """Every lane of this user on this machine."""
     for place in segment.places():
         for name in segment.list_names(place):
             parts = name.split("-")
@@ -146,7 +163,7 @@ def _control(place: str, name: str) -> memoryview:
     info = os.stat(path)
     kept = _kept.get((info.st_dev, info.st_ino))
     if kept is None:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, _READ)
         try:
             kept = (fd, mmap.mmap(fd, 0, prot=mmap.PROT_READ))
         finally:

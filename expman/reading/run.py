@@ -235,9 +235,7 @@ class Run:
         """
         from expman.reading.vectors import read_vectors
 
-        return read_vectors(
-            self.path, columns, steps=steps, merge_steps=merge_steps, last=last
-        )
+        return read_vectors(self.path, columns, steps=steps, merge_steps=merge_steps, last=last)
 
     def to_pandas(self, columns: Sequence[str] | None = None, **options: Any) -> pandas.DataFrame:
         """`vectors()` as a pandas DataFrame; takes the same arguments."""

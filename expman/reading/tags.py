@@ -60,9 +60,7 @@ def _alternatives(clause: str) -> frozenset[str]:
             tags.append([])
         else:
             tags[-1].append(token)
-    return frozenset(
-        text for tokens in tags if tokens and (text := " ".join(tokens).strip("'\""))
-    )
+    return frozenset(text for tokens in tags if tokens and (text := " ".join(tokens).strip("'\"")))
 
 
 def _refuse_nesting(expression: str, clauses: list[frozenset[str]]) -> None:

@@ -188,9 +188,7 @@ def merge(table: pa.Table) -> pa.Table:
         table.filter(has_step)
         .group_by("step", use_threads=False)
         .aggregate([(name, "last") for name in others])
-        .rename_columns(
-            {f"{name}_last": name for name in others} if others else {}
-        )
+        .rename_columns({f"{name}_last": name for name in others} if others else {})
         .select(table.column_names)
         .sort_by("step")
     )

@@ -108,3 +108,22 @@ def test_where_to_begin(tmp_path: Path, from_start: bool, expected: list[int]) -
 
     assert expected == [row.seq for row in rows]
     store.close()
+
+
+@pytest.mark.parametrize("last", [0, 3, 99])
+def test_beginning_with_the_last_rows(tmp_path: Path, last: int) -> None:
+    """The last rows of file and tail come, and then each new one, none twice."""
+    store, follower = VectorStore(str(tmp_path)), Follower(str(tmp_path))
+    write(store, 0, 5)
+    consolidate(store)
+    write(store, 5, 2)
+
+    shown = [row.seq for row in to_rows(follower.skip(last))]
+
+    assert list(range(7))[max(0, 7 - last) :] == shown
+    assert [] == take(follower)
+    write(store, 7, 1)
+    consolidate(store)
+    assert [("main", 7)] == take(follower)
+    follower.close()
+    store.close()

@@ -1,0 +1,58 @@
+"""Curves in the terminal."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import plotext
+
+from expman.cli.output import console
+from expman.reading.curves import Curve
+
+__all__ = ["print_chart"]
+
+_COLORS = ("blue", "orange", "green", "red", "magenta", "cyan")
+_LABEL_WIDTH = 24
+
+
+def print_chart(
+    title: str,
+    lines: Mapping[str, Curve],
+    *,
+    log_scale: bool,
+    height: int | None = None,
+    x_label: str,
+) -> None:
+    """Prints a chart with one line per label, as wide as the terminal."""
+    plot: Any = plotext
+    plot.clear_figure()
+    size = shutil.get_terminal_size((80, 24))
+    plot.plotsize(min(size.columns, 160), height or max(10, min(20, size.lines // 2)))
+    plot.theme("clear")
+    colored = console().color_system is not None
+    for number, (label, curve) in enumerate(lines.items()):
+        points = list(zip(curve.x, curve.y, strict=True))
+        if log_scale:
+            points = [(x, math.log10(y)) for x, y in points if y > 0]
+        if not points:
+            continue
+        x, y = zip(*points, strict=True)
+        short = label if len(label) <= _LABEL_WIDTH else label[: _LABEL_WIDTH - 1] + "…"
+        plot.plot(
+            x,
+            y,
+            marker="braille",
+            label=short if len(lines) > 1 else None,
+            color=_COLORS[number % len(_COLORS)] if colored else None,
+        )
+    low = min((min(curve.x) for curve in lines.values() if curve.x), default=0.0)
+    high = max((max(curve.x) for curve in lines.values() if curve.x), default=1.0)
+    ticks = [low + (high - low) * part / 4 for part in range(5)] if high > low else [low]
+    plot.xticks(ticks, [f"{tick:.6g}" for tick in ticks])
+    plot.title(f"{title} (log10)" if log_scale else title)
+    plot.xlabel(x_label)
+    text = plot.build()
+    console().file.write((text if colored else plot.uncolorize(text)) + "\n")

@@ -1,0 +1,82 @@
+"""`expman clean`: deletes old runs."""
+
+from __future__ import annotations
+
+import datetime
+
+import click
+
+import expman
+from expman.cli.deletion import delete, size_bytes, why_kept
+from expman.cli.output import note, print_json
+from expman.cli.runs import base_dir_option
+from expman.models import RunStatus
+from expman.reading.find import parse_since
+
+__all__ = ["command"]
+
+_ENDED = [status for status in RunStatus if status is not RunStatus.RUNNING]
+
+
+@click.command("clean", short_help="Delete old runs; without --force only say which.")
+@click.argument("experiment", required=False)
+@click.option(
+    "--keep",
+    "-k",
+    default=10,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Keep so many of the newest runs of each experiment.",
+)
+@click.option(
+    "--status",
+    "-s",
+    multiple=True,
+    type=click.Choice(_ENDED, case_sensitive=False),
+    help="Delete only runs with this status; may be given several times.",
+)
+@click.option("--older-than", help="Delete only runs that began before: 30d, 2026-01-31.")
+@click.option("--force", is_flag=True, help="Delete them.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@base_dir_option
+def command(
+    experiment: str | None,
+    keep: int,
+    status: tuple[str, ...],
+    older_than: str | None,
+    force: bool,
+    as_json: bool,
+    base_dir: str,
+) -> None:
+    """Deletes all but the newest runs of EXPERIMENT, or of each experiment.
+
+    Runs that are RUNNING are never deleted, nor do they count among those that are kept.
+    """
+    before = None if older_than is None else parse_since(older_than)
+    wanted = {RunStatus.parse(one) for one in status} or set(_ENDED)
+    doomed = []
+    seen: dict[str, int] = {}
+    for run in expman.runs(base_dir, experiment):
+        if why_kept(run) is not None:
+            continue
+        seen[run.experiment] = seen.get(run.experiment, 0) + 1
+        if seen[run.experiment] > keep and run.status in wanted and _is_older(run, before):
+            doomed.append(run)
+    sizes = {run.path: size_bytes(run) for run in doomed}
+    for run in doomed if force else ():
+        delete(run)
+    if as_json:
+        lines = [{"path": run.path, "bytes": sizes[run.path], "deleted": force} for run in doomed]
+        print_json(lines)
+        return
+    for run in doomed:
+        click.echo(f"{'deleted' if force else 'would delete'} {run.path}")
+    total = sum(sizes.values()) / 1e6
+    if not doomed:
+        note("nothing to delete")
+    elif not force:
+        note(f"{len(doomed)} runs, {total:.1f} MB; --force deletes them")
+
+
+def _is_older(run: expman.Run, before: datetime.datetime | None) -> bool:
+    return before is None or (run.started_at is not None and run.started_at < before)

@@ -1,0 +1,104 @@
+"""`expman export`: the rows of a run in another format."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import sys
+from typing import BinaryIO
+
+import click
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+import expman
+from expman.cli.output import plain
+from expman.cli.runs import base_dir_option, find_run, run_argument
+
+__all__ = ["command"]
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_PIECE_ROWS = 10_000
+
+
+@click.command("export", short_help="Write the rows of a run as CSV, JSON, Parquet, TensorBoard.")
+@run_argument()
+@click.option(
+    "--format",
+    "-f",
+    "kind",
+    required=True,
+    type=click.Choice(["csv", "json", "parquet", "tensorboard"]),
+    help="json: one object per line.",
+)
+@click.option(
+    "--output", "-o", type=click.Path(), help="File, or a directory for TensorBoard; else stdout."
+)
+@click.option("--column", "-c", "columns", multiple=True, help="Only this column; repeatable.")
+@click.option("--merge-steps", is_flag=True, help="One row per step.")
+@base_dir_option
+def command(
+    run: str,
+    kind: str,
+    output: str | None,
+    columns: tuple[str, ...],
+    merge_steps: bool,
+    base_dir: str,
+) -> None:
+    """Writes the rows of RUN, those of a live run's tail included."""
+    found = find_run(run, base_dir)
+    if kind in ("parquet", "tensorboard") and output is None:
+        raise click.UsageError(f"--format {kind} needs --output")
+    if kind == "tensorboard":
+        assert output is not None
+        _tensorboard(found, output, columns)
+        click.echo(output)
+        return
+    table = found.vectors(columns or None, merge_steps=merge_steps)
+    if output is None:
+        _write(table, kind, sys.stdout.buffer)
+        return
+    try:
+        with open(output, "wb") as file:
+            _write(table, kind, file)
+    except OSError as exc:
+        raise click.ClickException(f"{output}: {exc.strerror}") from exc
+    click.echo(output)
+
+
+def _write(table: pa.Table, kind: str, file: BinaryIO) -> None:
+    if kind == "csv":
+        pyarrow.csv.write_csv(table, file)
+    elif kind == "parquet":
+        pq.write_table(table, file, compression="zstd")
+    else:
+        for batch in table.to_batches(max_chunksize=_PIECE_ROWS):
+            lines = (json.dumps(plain(row), ensure_ascii=False) for row in batch.to_pylist())
+            file.write("".join(f"{line}\n" for line in lines).encode())
+    file.flush()
+
+
+def _tensorboard(run: expman.Run, directory: str, columns: tuple[str, ...]) -> None:
+    try:
+        from tensorboardX import SummaryWriter
+    except ModuleNotFoundError:
+        message = "TensorBoard files need tensorboardX; run: pip install 'expman[tensorboard]'"
+        raise click.ClickException(message) from None
+    names = [name for name in columns or run.metrics if name not in ("step", "timestamp")]
+    table = run.vectors(["step", "timestamp", *names])
+    os.makedirs(directory, exist_ok=True)
+    number = 0
+    with SummaryWriter(directory, write_to_disk=True) as writer:
+        for batch in table.to_batches(max_chunksize=_PIECE_ROWS):
+            for row in batch.to_pylist():
+                step = row["step"] if row["step"] is not None else number
+                number += 1
+                seconds = (row["timestamp"] - _EPOCH).total_seconds()
+                for name in names:
+                    value = row[name]
+                    if isinstance(value, str):
+                        writer.add_text(name, value, step, walltime=seconds)
+                    elif value is not None:
+                        writer.add_scalar(name, float(value), step, walltime=seconds)

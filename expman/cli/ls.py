@@ -1,0 +1,102 @@
+"""`expman ls`: experiments, or runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import click
+from rich.table import Table
+
+import expman
+from expman.cli.output import console, note, print_json, run_facts
+from expman.cli.runs import base_dir_option
+from expman.errors import ExpmanError
+from expman.models import RunStatus
+from expman.reading.rich_view import runs_view
+from expman.reading.text import ago
+
+__all__ = ["command"]
+
+
+@click.command("ls", short_help="List runs, newest first.")
+@click.argument("experiment", required=False)
+@click.option("--experiments", "-e", is_flag=True, help="List experiments instead.")
+@click.option(
+    "--status",
+    "-s",
+    multiple=True,
+    type=click.Choice([*RunStatus], case_sensitive=False),
+    help="Only runs with this status; may be given several times.",
+)
+@click.option("--tags", "-t", help="Only these: 'a AND (b OR c)'.")
+@click.option("--group", "-g", help="Only runs of this group.")
+@click.option("--since", help="Only runs that began since: 12h, 7d, 2026-01-31.")
+@click.option("--limit", "-n", type=click.IntRange(0), help="At most so many; 0 for all.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@base_dir_option
+def command(
+    experiment: str | None,
+    experiments: bool,
+    status: tuple[str, ...],
+    tags: str | None,
+    group: str | None,
+    since: str | None,
+    limit: int | None,
+    as_json: bool,
+    base_dir: str,
+) -> None:
+    """Lists runs, newest first; those of one EXPERIMENT if it is named.
+
+    A terminal shows 20 runs unless --limit says otherwise; pipes and JSON get all.
+    """
+    found = expman.runs(base_dir, experiment, status or None, tags, group, since)
+    for path, error in found.unreadable:
+        note(f"unreadable: {path}: {' '.join(str(error).split())}")
+    if experiments:
+        _experiments(found, as_json)
+        return
+    if limit is None:
+        limit = 20 if console().is_terminal and not as_json else 0
+    shown = found[:limit] if limit else found
+    if as_json:
+        print_json([facts for run in shown if (facts := _facts(run)) is not None])
+        return
+    if not found:
+        note(f"no runs in {base_dir}")
+        return
+    console().print(runs_view(shown))
+    if len(shown) < len(found):
+        note(f"{len(found) - len(shown)} more; see --limit")
+
+
+def _facts(run: expman.Run) -> dict[str, object] | None:
+    try:
+        return run_facts(run)
+    except ExpmanError as exc:
+        note(f"unreadable: {run.path}: {' '.join(str(exc).split())}")
+        return None
+
+
+def _experiments(found: expman.RunList, as_json: bool) -> None:
+    names = dict.fromkeys(run.experiment for run in found)
+    lines = []
+    for name in names:
+        runs = [run for run in found if run.experiment == name]
+        counts = Counter(str(run.status) for run in runs)
+        lines.append((name, len(runs), counts, runs[0].started_at))
+    if as_json:
+        print_json(
+            [
+                {"experiment": name, "runs": runs, "status": counts, "latest_at": latest}
+                for name, runs, counts, latest in lines
+            ]
+        )
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("experiment", overflow="fold")
+    for title in ("runs", "running", "failed", "latest"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, number, counts, latest in lines:
+        failed = counts["FAILED"] + counts["CRASHED"]
+        table.add_row(name, str(number), str(counts["RUNNING"]), str(failed), ago(latest))
+    console().print(table)

@@ -1,0 +1,78 @@
+"""What goes to the terminal: tables for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from functools import cache
+
+import click
+from rich.console import Console
+
+import expman
+
+__all__ = ["console", "note", "print_json", "run_facts"]
+
+
+@cache
+def console() -> Console:
+    """The console for people: as wide as the terminal, colors only where they are wanted.
+
+    rich heeds NO_COLOR and a dumb TERM; without a terminal, lines are not cut.
+    """
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
+    return Console(width=width, highlight=False, soft_wrap=False)
+
+
+def note(text: str) -> None:
+    """Says something to the person, beside the output."""
+    click.echo(text, err=True)
+
+
+def print_json(value: object) -> None:
+    """Prints JSON: NaN and infinities as null, times in ISO 8601."""
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def plain(value: object) -> object:
+    """A value as JSON can hold it."""
+    match value:
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case float():
+            return value if math.isfinite(value) else None
+        case datetime.datetime() | datetime.date():
+            return value.isoformat()
+        case datetime.timedelta():
+            return value.total_seconds()
+        case None | bool() | int() | str():
+            return value
+    return str(value)
+
+
+def run_facts(run: expman.Run) -> dict[str, object]:
+    """What `--json` says about a run."""
+    meta = run.metadata
+    return {
+        "experiment": run.experiment,
+        "run": run.name,
+        "path": run.path,
+        "status": str(meta.status),
+        "reason": meta.reason,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "duration_s": run.duration,
+        "tags": run.tags,
+        "group": run.group,
+        "description": meta.description,
+        "scalars": meta.scalars,
+        "latest": meta.vectors,
+        "rows_written": meta.rows_written,
+        "rows_dropped": meta.rows_dropped,
+    }

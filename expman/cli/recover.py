@@ -1,0 +1,33 @@
+"""`expman recover`: finishes runs whose processes are all gone."""
+
+from __future__ import annotations
+
+import click
+
+from expman.cli.output import note
+from expman.cli.runs import base_dir_option
+
+__all__ = ["command"]
+
+
+@click.command("recover", short_help="Finish runs whose trainer and writer are gone.")
+@click.argument("directory", required=False, metavar="[BASE_DIR]")
+@click.option("--dry-run", "-n", is_flag=True, help="Only say what would be done.")
+@base_dir_option
+def command(directory: str | None, dry_run: bool, base_dir: str) -> None:
+    """Brings what is still in shared memory into the files and gives runs their true status.
+
+    Harmless while other runs go on. `expman-writer recover` does the same without this extra.
+    """
+    from expman.writer.recover import recover
+
+    failed = False
+    lines = 0
+    for line in recover(directory or base_dir, dry_run=dry_run):
+        click.echo(line)
+        lines += 1
+        failed |= line.startswith("cannot ")
+    if not lines:
+        note("nothing to recover")
+    if failed:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,34 @@
+"""`expman rm`: deletes runs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from expman.cli.deletion import delete, size_bytes, why_kept
+from expman.cli.runs import base_dir_option, find_run, run_argument
+
+__all__ = ["command"]
+
+
+@click.command("rm", short_help="Delete runs.")
+@run_argument("runs", nargs=-1)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@base_dir_option
+def command(runs: tuple[str, ...], yes: bool, base_dir: str) -> None:
+    """Deletes RUNs with all their files. Asks first; a run that is RUNNING is refused."""
+    found = list(dict.fromkeys(find_run(run, base_dir) for run in runs))
+    for run in found:
+        reason = why_kept(run)
+        if reason is not None:
+            raise click.ClickException(f"{run.path} {reason}; nothing was deleted")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("without a terminal to ask, say --yes")
+        for run in found:
+            click.echo(f"{run.path}  ({size_bytes(run) / 1e6:.1f} MB)")
+        click.confirm(f"delete {len(found)} run{'s' * (len(found) > 1)}?", abort=True)
+    for run in found:
+        delete(run)
+        click.echo(f"deleted {run.path}")

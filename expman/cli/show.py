@@ -1,0 +1,46 @@
+"""`expman show`: one run."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from expman.cli.output import console, note, print_json, run_facts
+from expman.cli.runs import base_dir_option, find_run, run_argument
+from expman.reading.peek import lanes_of
+from expman.reading.rich_view import run_view
+
+__all__ = ["command"]
+
+
+@click.command("show", short_help="Show one run.")
+@run_argument()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--watch", "-w", is_flag=True, help="Stay, and show it fresh until it ends.")
+@base_dir_option
+def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
+    """Shows what RUN is, where it stands, its latest values, parameters and files."""
+    found = find_run(run, base_dir)
+    if as_json:
+        artifacts = [os.path.relpath(path, found.path) for path in found.artifacts()]
+        print_json(
+            {
+                **run_facts(found),
+                "config": found.config,
+                "metrics": found.metrics,
+                "artifacts": artifacts,
+            }
+        )
+        return
+    if watch:
+        found.watch()
+        return
+    console().print(run_view(found))
+    for path in found.artifacts():
+        console().print(f"  {os.path.relpath(path, found.path)}", markup=False)
+    if found.is_live and not lanes_of(found.path):
+        note(
+            "RUNNING, but no process on this machine logs into it: it runs on another one, or "
+            f"was killed; then `expman recover {base_dir}` finishes it"
+        )

@@ -1,0 +1,143 @@
+"""`expman tail`: rows and messages as they come."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import time
+from collections.abc import Iterator
+
+import click
+import msgspec
+
+from expman.cli.output import plain
+from expman.cli.runs import base_dir_option, find_run, run_argument
+from expman.errors import StorageError
+from expman.models import VectorRow
+from expman.reading.follow import Follower, to_rows
+from expman.reading.run import LogEntry, Run, parse_log
+from expman.reading.text import number
+from expman.storage.paths import RUN_LOG
+
+__all__ = ["command"]
+
+POLL_S = 0.25
+
+
+@click.command("tail", short_help="Show the last rows and messages, and go on with -f.")
+@run_argument()
+@click.option("--follow", "-f", is_flag=True, help="Go on until the run ends.")
+@click.option("--lines", "-n", default=10, show_default=True, type=click.IntRange(0))
+@click.option("--metric", "-m", "metrics", multiple=True, help="Only this metric; repeatable.")
+@click.option("--no-rows", is_flag=True, help="Only messages.")
+@click.option("--no-log", is_flag=True, help="Only rows.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@base_dir_option
+def command(
+    run: str,
+    follow: bool,
+    lines: int,
+    metrics: tuple[str, ...],
+    no_rows: bool,
+    no_log: bool,
+    as_json: bool,
+    base_dir: str,
+) -> None:
+    """Shows the last rows and messages of RUN, in the order in which they were logged."""
+    found = find_run(run, base_dir)
+    source = _Source(found, set(metrics), rows=not no_rows, log=not no_log)
+    ended = _has_ended(found)
+    for item in source.last(lines):
+        _say(item, as_json)
+    while follow:
+        for item in source.take():
+            _say(item, as_json)
+        if ended:
+            return
+        time.sleep(POLL_S)
+        ended = _has_ended(found)
+
+
+def _has_ended(run: Run) -> bool:
+    try:
+        return not run.is_live
+    except StorageError:
+        return False  # it has just begun: there is no run.yaml yet
+
+
+class _Source:
+    """New rows and messages of a run since the last look, by time."""
+
+    def __init__(self, run: Run, metrics: set[str], *, rows: bool, log: bool) -> None:
+        self._follower = Follower(run.path) if rows else None
+        self._log_path = os.path.join(run.path, RUN_LOG) if log else None
+        self._log_offset = 0
+        self._metrics = metrics
+
+    def last(self, count: int) -> list[VectorRow | LogEntry]:
+        """The last rows and messages."""
+        items: list[VectorRow | LogEntry] = [*self._messages()]
+        if self._follower is not None:
+            items += self._chosen(to_rows(self._follower.skip(count)))
+        items.sort(key=_time_ns)
+        return items[len(items) - count :] if count < len(items) else items
+
+    def take(self) -> list[VectorRow | LogEntry]:
+        """What has come since the last look."""
+        items: list[VectorRow | LogEntry] = [*self._rows(), *self._messages()]
+        return sorted(items, key=_time_ns)
+
+    def _rows(self) -> Iterator[VectorRow]:
+        for table in self._follower.poll() if self._follower is not None else ():
+            yield from self._chosen(to_rows(table))
+
+    def _chosen(self, rows: Iterator[VectorRow]) -> Iterator[VectorRow]:
+        for row in rows:
+            if not self._metrics:
+                yield row
+            elif self._metrics & row.values.keys():
+                values = {key: row.values[key] for key in row.values if key in self._metrics}
+                yield msgspec.structs.replace(row, values=values)
+
+    def _messages(self) -> Iterator[LogEntry]:
+        if self._log_path is None:
+            return
+        try:
+            with open(self._log_path, "rb") as file:
+                file.seek(self._log_offset)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        whole = data[: data.rfind(b"\n") + 1]
+        self._log_offset += len(whole)
+        yield from parse_log(whole.decode(errors="replace"))
+
+
+def _time_ns(item: VectorRow | LogEntry) -> int:
+    if isinstance(item, VectorRow):
+        return item.timestamp_ns
+    return 0 if item.time is None else int(item.time.timestamp() * 1e9)
+
+
+def _say(item: VectorRow | LogEntry, as_json: bool) -> None:
+    time_ns = _time_ns(item)
+    moment = datetime.datetime.fromtimestamp(time_ns / 1e9, datetime.UTC)
+    if as_json:
+        said: dict[str, object] = {"time": moment}
+        if isinstance(item, VectorRow):
+            said |= {"step": item.step, "values": item.values}
+            said |= {"producer": item.producer, "seq": item.seq}
+        else:
+            said |= {"level": str(item.level), "message": item.message}
+        click.echo(json.dumps(plain(said), ensure_ascii=False, allow_nan=False))
+        return
+    clock = click.style(f"{moment.astimezone():%H:%M:%S}", dim=True)
+    if isinstance(item, VectorRow):
+        values = "  ".join(f"{name}={number(value)}" for name, value in item.values.items())
+        step = "" if item.step is None else f"{item.step:>6}  "
+        who = "" if item.producer == "main" else f"[{item.producer}] "
+        click.echo(f"{clock} {who}{step}{values}")
+    else:
+        color = {"WARN": "yellow", "ERROR": "red"}.get(str(item.level))
+        click.echo(f"{clock} {click.style(str(item.level), fg=color, bold=True)} {item.message}")
