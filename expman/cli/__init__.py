@@ -14,10 +14,11 @@ def main() -> int:
     try:
         from expman.cli.commands import run
     except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in _PARTS:
+        missing = (exc.name or "").partition(".")[0]
+        if missing not in _PARTS:
             raise
         sys.stderr.write(
-            f"expman: this command needs {exc.name}, which is not installed; "
+            f"expman: this command needs {missing}, which is not installed; "
             "run: pip install 'expman[cli]'\n"
         )
         return 1

@@ -51,7 +51,7 @@ def print_chart(
     low = min((min(curve.x) for curve in lines.values() if curve.x), default=0.0)
     high = max((max(curve.x) for curve in lines.values() if curve.x), default=1.0)
     ticks = [low + (high - low) * part / 4 for part in range(5)] if high > low else [low]
-    plot.xticks(ticks, [f"{tick:.6g}" for tick in ticks])
+    plot.xticks(ticks, [f"{tick:.0f}" if high - low > 20 else f"{tick:.4g}" for tick in ticks])
     plot.title(f"{title} (log10)" if log_scale else title)
     plot.xlabel(x_label)
     text = plot.build()

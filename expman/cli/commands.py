@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 
 import click
@@ -57,10 +55,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return exc.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # `expman … | head`: nobody reads on. The interpreter's own flush would fail, too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except ExpmanError as exc:
         click.echo(f"expman: {' '.join(str(exc).split())}", err=True)
         return 1

@@ -68,7 +68,9 @@ def command(
         write_png(output, drawn, log_scale=log_scale, x_label="step")
         click.echo(output)
         return
-    console().print(_table(found, names, params, latest, drawn))
+    title = "parameters" if all_params else "parameters that differ"
+    sections = {title: params, "latest values": latest}
+    console().print(_table(found, names, sections, drawn))
     for name in metrics:
         if name in drawn:
             print_chart(name, drawn[name], log_scale=log_scale, x_label="step")
@@ -107,8 +109,7 @@ def _curves(
 def _table(
     runs: list[expman.Run],
     names: list[str],
-    params: dict[str, list[object]],
-    latest: dict[str, list[object]],
+    sections: dict[str, dict[str, list[object]]],
     drawn: dict[str, dict[str, Curve]],
 ) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -117,14 +118,13 @@ def _table(
         table.add_column(name, overflow="fold")
     table.add_row("status", *(status_text(run) for run in runs))
     table.add_row("took", *(span(run.duration) for run in runs))
-    sections = (("parameters that differ", params), ("latest values", latest))
-    for title, rows in sections:
+    for title, rows in sections.items():
         if rows:
             table.add_section()
             table.add_row(Text(title, "italic"))
         for key, values in rows.items():
             table.add_row(f"  {key}", *(Text(number(value)) for value in values))
-            if rows is latest and key in drawn:
+            if title == "latest values" and key in drawn:
                 lines = [drawn[key].get(name) for name in names]
                 table.add_row("", *(spark(line.y, 12) if line else "" for line in lines))
     return table

@@ -123,9 +123,10 @@ def _base_dir(base_dir: str) -> Iterator[Finding]:
     kind = _filesystem(home)
     usage = shutil.disk_usage(home)
     detail = f"{kind}, {_size(usage.free)} free"
-    if not os.access(home, os.W_OK | os.X_OK):
-        advice = f"choose another --base-dir, or: chmod u+wx {home}"
-        yield Finding("problem", base_dir, f"{home} cannot be written", advice)
+    trouble = _write_trouble(home)
+    if trouble is not None:
+        advice = "choose another --base-dir, or have this one's owner let you write"
+        yield Finding("problem", base_dir, f"{home} cannot be written: {trouble}", advice)
     elif usage.free < _LITTLE_DISK:
         advice = "make room: expman clean; until then rows wait in shared memory"
         yield Finding("note", base_dir, detail, advice)
@@ -134,6 +135,17 @@ def _base_dir(base_dir: str) -> Iterator[Finding]:
     if kind in _REMOTE:
         told = "files are only appended to and renamed, so this works; other machines see them late"
         yield Finding("ok", base_dir, f"{kind} is a network file system: {told}")
+
+
+def _write_trouble(directory: str) -> str | None:
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    return None
 
 
 def _filesystem(path: str) -> str:
@@ -167,7 +179,7 @@ def _leftovers(base_dir: str) -> Iterator[Finding]:
             "note",
             "shared memory",
             f"{runs} runs left rows behind: their processes are gone",
-            "; ".join(f"expman recover {base}" for base in bases),
+            "\n→ ".join(f"expman recover {base}" for base in bases),
         )
     if alive or not dead:
         yield Finding("ok", "shared memory", f"{alive} processes of yours are logging")

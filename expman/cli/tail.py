@@ -80,13 +80,13 @@ class _Source:
         items: list[VectorRow | LogEntry] = [*self._messages()]
         if self._follower is not None:
             items += self._chosen(to_rows(self._follower.skip(count)))
-        items.sort(key=_time_ns)
+        items.sort(key=_order)
         return items[len(items) - count :] if count < len(items) else items
 
     def take(self) -> list[VectorRow | LogEntry]:
         """What has come since the last look."""
         items: list[VectorRow | LogEntry] = [*self._rows(), *self._messages()]
-        return sorted(items, key=_time_ns)
+        return sorted(items, key=_order)
 
     def _rows(self) -> Iterator[VectorRow]:
         for table in self._follower.poll() if self._follower is not None else ():
@@ -118,6 +118,11 @@ def _time_ns(item: VectorRow | LogEntry) -> int:
     if isinstance(item, VectorRow):
         return item.timestamp_ns
     return 0 if item.time is None else int(item.time.timestamp() * 1e9)
+
+
+def _order(item: VectorRow | LogEntry) -> int:
+    # run.log counts milliseconds: a message stands behind the rows of its millisecond.
+    return _time_ns(item) + (0 if isinstance(item, VectorRow) else 999_999)
 
 
 def _say(item: VectorRow | LogEntry, as_json: bool) -> None:

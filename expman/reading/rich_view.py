@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -54,28 +54,51 @@ def _metrics(run: Run, names: list[str], drawn: Mapping[str, object]) -> Rendera
 
 
 def runs_view(runs: RunList) -> RenderableType:
-    """A list of runs: one line each."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("experiment", overflow="ellipsis", no_wrap=True)
-    table.add_column("run", overflow="fold")
-    table.add_column("status", no_wrap=True)
-    table.add_column("started", no_wrap=True)
-    table.add_column("took", no_wrap=True, justify="right")
-    table.add_column("latest", overflow="ellipsis", no_wrap=True)
-    for run in runs:
-        try:
-            latest = "  ".join(f"{name} {number(value)}" for name, value in run.latest.items())
-            table.add_row(
-                run.experiment,
-                run.name,
-                status_text(run),
-                ago(run.started_at),
-                span(run.duration),
-                latest,
-            )
-        except ExpmanError as exc:
-            table.add_row(run.experiment, run.name, Text("unreadable", "red"), "", "", str(exc))
-    return table
+    """A list of runs: one line each, with as much as the width has room for."""
+    return _RunsView([_run_line(run) for run in runs])
+
+
+def _run_line(run: Run) -> list[Text]:
+    try:
+        latest = "  ".join(f"{name} {number(value)}" for name, value in run.latest.items())
+        status, began, took = status_text(run), ago(run.started_at), span(run.duration)
+    except ExpmanError as exc:
+        status, began, took, latest = Text("unreadable", "red"), "", "", str(exc)
+    names = [Text(run.experiment), Text(run.name)]
+    return [*names, status, Text(began), Text(took), Text(" ".join(latest.split()))]
+
+
+class _RunsView:
+    """Leaves out whole columns where a narrow terminal has no room, never the run's name."""
+
+    _TITLES = ("experiment", "run", "status", "started", "took", "latest")
+    _ESSENTIAL = ("experiment", "run", "status")
+    _LEAST_LATEST = 16
+
+    def __init__(self, lines: list[list[Text]]) -> None:
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        widths = {
+            title: max([len(title), *(line[n].cell_len for line in self._lines)])
+            for n, title in enumerate(self._TITLES)
+        }
+        widths["latest"] = min(widths["latest"], self._LEAST_LATEST)
+        shown = list(self._TITLES)
+        for title in ("latest", "took", "started", "experiment"):
+            if sum(widths[name] + 2 for name in shown) - 2 > options.max_width:
+                shown.remove(title)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in shown:
+            if title == "latest":
+                table.add_column(title, overflow="ellipsis", no_wrap=True)
+            elif title in self._ESSENTIAL:
+                table.add_column(title, overflow="fold", min_width=min(widths[title], 16))
+            else:
+                table.add_column(title, no_wrap=True, min_width=widths[title])
+        for line in self._lines:
+            table.add_row(*(line[self._TITLES.index(title)] for title in shown))
+        yield table
 
 
 def status_text(run: Run) -> Text:

@@ -1,0 +1,268 @@
+"""ls, show, tail, plot, compare: what they say about finished and live runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli.conftest import Expman, record
+from conftest import StartProgram
+
+from expman.models import RunMetadata
+from expman.storage.yamlfile import RunFile
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_ls(expman_command: Expman, store: Path) -> None:
+    """Runs are listed newest first with what matters of them."""
+    result = expman_command("ls", base_dir=store)
+
+    assert 0 == result.code
+    lines = result.out.splitlines()
+    names = [line.split()[1] for line in lines[1:]]
+    assert ["c-live", "b-failed", "ab-second", "aa-first"] == names
+    assert "RUNNING" in lines[1]
+    assert "accuracy 0.975" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (["digits"], 4),
+        (["other"], 0),
+        (["--status", "failed", "-s", "RUNNING"], 2),
+        (["--tags", "baseline AND (x OR baseline)"], 4),
+        (["--since", "1h"], 4),
+        (["--limit", "3"], 3),
+    ],
+)
+def test_ls_json(expman_command: Expman, store: Path, filters: list[str], expected: int) -> None:
+    """Filters choose runs; JSON has every fact of a run."""
+    result = expman_command("ls", "--json", *filters, base_dir=store)
+
+    runs = json.loads(result.out)
+    assert (0, expected) == (result.code, len(runs))
+    for run in runs:
+        assert {"path", "status", "latest", "scalars", "duration_s"} <= run.keys()
+        assert Path(run["path"], "run.yaml").exists()
+
+
+def test_ls_experiments(expman_command: Expman, store: Path) -> None:
+    """Experiments are listed with the number of their runs."""
+    (line,) = json.loads(expman_command("ls", "-e", "--json", base_dir=store).out)
+
+    assert ("digits", 4, 1) == (line["experiment"], line["runs"], line["status"]["RUNNING"])
+    assert "digits" in expman_command("ls", "--experiments").out
+
+
+def test_ls_reports_what_it_cannot_read(expman_command: Expman, run_base: Path) -> None:
+    """A damaged run is named beside the list, which is printed all the same."""
+    for name in ("good", "bad"):
+        (run_base / "e" / name).mkdir(parents=True)
+        RunFile(str(run_base / "e" / name)).write(RunMetadata(name=name, experiment="e"))
+    (run_base / "e" / "bad" / "run.yaml").write_text("status: DONE\n")
+
+    result = expman_command("ls", base_dir=run_base)
+
+    assert (0, True, True) == (result.code, "good" in result.out, "'DONE' is none" in result.err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ls", "--since", "soon"], "since='soon'"),
+        (["ls", "--tags", "NOT a"], "no NOT"),
+        (["show", "absent"], "no run in"),
+        (["show", "a"], "not unique: digits/ab-second, digits/aa-first"),
+        (["plot", "aa", "lsos"], "it has train/loss"),
+        (["plot", "aa", "phase"], "no numbers to plot"),
+        (["compare", "aa"], "at least two"),
+        (["tail"], "Missing argument"),
+        (["export", "aa", "-f", "parquet"], "needs --output"),
+        (["export", "aa", "-f", "csv", "-o", "/dev/null/x"], "/dev/null/x"),
+        (["frobnicate"], "No such command"),
+    ],
+    ids=str,
+)
+def test_mistakes(expman_command: Expman, store: Path, arguments: list[str], message: str) -> None:
+    """A mistake ends with a code other than 0 and a message that names it, on stderr."""
+    result = expman_command(*arguments, base_dir=store)
+
+    assert result.code in (1, 2)
+    assert message in " ".join(result.err.split())
+    assert "Traceback" not in result.err
+    assert "" == result.out
+
+
+def test_no_base_directory(expman_command: Expman) -> None:
+    """Without any runs the message says where it looked."""
+    result = expman_command("ls")
+
+    assert (1, True) == (result.code, "experiments: is no base directory" in result.err)
+
+
+@pytest.mark.parametrize("name", ["aa-first", "aa", "digits/aa", "PATH"])
+def test_show(expman_command: Expman, store: Path, name: str) -> None:
+    """A run is found by name, by beginning, with its experiment and by path; all of it is shown."""
+    run = str(store / "digits" / "aa-first") if name == "PATH" else name
+
+    result = expman_command("show", run, base_dir=store)
+
+    assert 0 == result.code
+    for text in ("digits/aa-first", "FINISHED", "model.layers", "[8, 8]", "best", "model.bin"):
+        assert text in result.out
+    assert any(bar in result.out for bar in "▁▂▃▄▅▆▇█")
+
+
+def test_show_takes_texts_literally(expman_command: Expman, store: Path) -> None:
+    """Brackets of a reason are no markup."""
+    assert "[red]no[/red] luck" in expman_command("show", "b-failed", base_dir=store).out
+
+
+def test_show_json(expman_command: Expman, store: Path) -> None:
+    """JSON has the parameters, the metrics and the artifacts, too."""
+    shown = json.loads(expman_command("show", "aa", "--json", base_dir=store).out)
+
+    assert {"lr": 0.1, "model": {"layers": [8, 8]}, "seed": 1} == shown["config"]
+    assert ["train/loss", "accuracy", "phase"] == shown["metrics"]
+    assert ["artifacts/model.bin"] == shown["artifacts"]
+    assert 44 == shown["rows_written"]
+
+
+def test_latest_is_the_newest(expman_command: Expman, store: Path) -> None:
+    """`latest` is the run that began last; a live one shows every written row."""
+    shown = json.loads(expman_command("show", "latest", "--json", base_dir=store).out)
+
+    assert ("c-live", "RUNNING") == (shown["run"], shown["status"])
+
+
+def test_show_says_if_nobody_runs_it(expman_command: Expman, run_base: Path) -> None:
+    """RUNNING without a lane on this machine is said, with what to do."""
+    (run_base / "e" / "r").mkdir(parents=True)
+    RunFile(str(run_base / "e" / "r")).write(RunMetadata(name="r", experiment="e"))
+
+    assert "expman recover" in expman_command("show", "r", base_dir=run_base).err
+
+
+def test_show_watch_ends_with_the_run(expman_command: Expman, store: Path) -> None:
+    """The view of a run that has ended is shown once."""
+    result = expman_command("show", "--watch", "aa", base_dir=store)
+
+    assert (0, 1) == (result.code, result.out.count("digits/aa-first"))
+
+
+def test_tail(expman_command: Expman, store: Path) -> None:
+    """The last rows and messages come in the order of logging."""
+    result = expman_command("tail", "aa", "-n", "3", base_dir=store)
+
+    lines = result.out.splitlines()
+    assert 3 == len(lines)
+    assert "train/loss=" in lines[0]
+    assert "phase=test" in lines[1]
+    assert "WARN the learning rate is low" in lines[2]
+
+
+def test_tail_chooses(expman_command: Expman, store: Path) -> None:
+    """Rows, messages or single metrics can be chosen; a line of JSON is one of them."""
+    out = expman_command("tail", "aa", "--no-log", "-m", "accuracy", "--json", base_dir=store).out
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [{"accuracy": 0.975}] == [row["values"] for row in rows][-1:]
+    assert {"time", "step", "values", "producer", "seq"} == rows[0].keys()
+
+    out = expman_command("tail", "aa", "--no-rows", "--json").out
+    assert ["the learning rate is low"] == [json.loads(out)["message"]]
+
+
+def test_tail_follows_a_live_run(program: StartProgram, run_base: Path) -> None:
+    """-f shows rows and messages as they come, each once, and ends with the run."""
+    with record(run_base, "r", 0.1, rows=5) as engine:
+        engine.flush()
+        tail = program(["-m", "expman.cli", "tail", "-f", "-n", "2", "--json", engine.run_dir])
+        said = [json.loads(tail.read_line()) for _ in range(2)]
+        assert [4, "the learning rate is low"] == [said[0]["step"], said[1]["message"]]
+
+        engine.log_vector({"train/loss": 1.5}, 5)
+        engine.flush()
+        row = json.loads(tail.read_line())
+        assert (5, 5) == (row["step"], row["seq"])
+        engine.log_message("INFO", "good bye")
+        engine.log_vector({"train/loss": float("nan")}, 6)
+
+    rest = [json.loads(line) for line in tail.succeed().splitlines()[3:]]
+    assert ["good bye"] == [item["message"] for item in rest if "message" in item]
+    assert [{"train/loss": None}] == [item["values"] for item in rest if "values" in item]
+
+
+def test_plot(expman_command: Expman, store: Path) -> None:
+    """Each metric that is a number gets a chart, within the width, without color in a pipe."""
+    result = expman_command("plot", "aa", base_dir=store)
+
+    assert 0 == result.code
+    assert "train/loss" in result.out
+    assert "accuracy" in result.out
+    assert "\x1b" not in result.out
+    assert max(map(len, result.out.splitlines())) <= 100
+
+
+def test_plot_to_png(expman_command: Expman, store: Path, tmp_path: Path) -> None:
+    """-o writes a PNG, also of a live run and with a logarithmic axis."""
+    result = expman_command("plot", "latest", "--log", "-o", "plot.png", base_dir=store)
+
+    assert (0, "plot.png\n") == (result.code, result.out)
+    assert PNG == (tmp_path / "plot.png").read_bytes()[:8]
+
+
+def test_compare(expman_command: Expman, store: Path) -> None:
+    """Parameters that differ are shown, those that do not are not; values and curves, too."""
+    result = expman_command("compare", "aa", "ab", "-m", "train/loss", base_dir=store)
+
+    assert 0 == result.code
+    assert ["lr", "0.1", "0.2"] in [line.split() for line in result.out.splitlines()]
+    assert "seed" not in result.out
+    assert ["best", "0.5", "0.5"] in [line.split() for line in result.out.splitlines()]
+    assert "⢕⢕ aa-first" in result.out
+    assert "seed" in expman_command("compare", "aa", "ab", "--all-params").out
+
+
+def test_compare_json_and_png(expman_command: Expman, store: Path, tmp_path: Path) -> None:
+    """JSON has the same; the PNG has the curves of the metrics that the runs share."""
+    found = json.loads(expman_command("compare", "aa", "ab", "--json", base_dir=store).out)
+    assert {"lr": [0.1, 0.2]} == found["params"]
+    assert [0.975, 0.975] == found["latest"]["accuracy"]
+
+    assert 0 == expman_command("compare", "aa", "c-live", "-o", "c.png").code
+    assert PNG == (tmp_path / "c.png").read_bytes()[:8]
+
+
+@pytest.mark.parametrize("width", [50, 80, 200])
+@pytest.mark.parametrize("command", [["ls"], ["show", "aa"], ["compare", "aa", "ab"], ["ls", "-e"]])
+def test_tables_fit_the_terminal(
+    store: Path, width: int, command: list[str], program: StartProgram
+) -> None:
+    """No line is wider than the terminal, and no run's name is lost."""
+    done = program(
+        ["-m", "expman.cli", *command],
+        env={"EXPMAN_BASE_DIR": str(store), "COLUMNS": str(width), "NO_COLOR": "1"},
+    )
+
+    out = done.succeed()
+
+    assert max(map(len, out.splitlines())) <= width
+    assert "\x1b" not in out
+    assert command == ["ls", "-e"] or "aa-first" in out
+
+
+def test_closed_pipe(store: Path, program: StartProgram) -> None:
+    """`expman … | head` ends quietly."""
+    shell = (
+        "import subprocess, sys; a = subprocess.Popen("
+        "[sys.executable, '-m', 'expman.cli', 'export', 'aa', '-f', 'json'], "
+        "stdout=subprocess.PIPE, stderr=subprocess.PIPE); "
+        "a.stdout.close(); a.wait(); print(a.stderr.read())"
+    )
+
+    done = program(["-c", shell], env={"EXPMAN_BASE_DIR": str(store)})
+
+    assert "b''\n" == done.succeed()

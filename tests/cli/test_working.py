@@ -1,0 +1,291 @@
+"""export, import, clean, rm, recover, doctor, notebook: what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from cli.conftest import Expman, record
+from conftest import StartProgram
+from unit.reading.run_files import block, make_run
+
+import expman
+from expman.models import RunStatus
+
+KILLED = """
+import os, sys, signal
+import expman
+engine = expman.LoggingEngine(expman.ExperimentConfig("exp", sys.argv[1], run_name="r"))
+for step in range(5):
+    engine.log_vector({"x": step}, step)
+os.kill(engine._sidecar.pid(), signal.SIGKILL)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_export_csv(expman_command: Expman, store: Path) -> None:
+    """CSV goes to standard output, with a head and empty cells for what was not logged."""
+    result = expman_command("export", "aa", "-f", "csv", base_dir=store)
+
+    lines = result.out.splitlines()
+    assert 0 == result.code
+    assert '"step","timestamp","train/loss","accuracy","phase"' == lines[0]
+    assert re.fullmatch(r"0,\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}Z,1,,", lines[1])
+    assert 44 == len(lines) - 1
+
+
+def test_export_json_of_a_live_run(expman_command: Expman, store: Path) -> None:
+    """JSON is one object per line; a live run's written rows are all there."""
+    result = expman_command("export", "c-live", "-f", "json", "-c", "step", base_dir=store)
+
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    assert (44, {"step": 0}) == (len(rows), rows[0])
+
+
+def test_export_parquet(expman_command: Expman, store: Path, tmp_path: Path) -> None:
+    """Parquet is the table of Run.vectors; steps can be merged."""
+    command = ["export", "aa", "-f", "parquet", "--merge-steps", "-o", "out.parquet"]
+    assert 0 == expman_command(*command, base_dir=store).code
+
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert list(range(40)) == table["step"].to_pylist()
+    assert 40 - 4 == table["accuracy"].null_count
+
+
+def test_tensorboard_there_and_back(expman_command: Expman, store: Path, tmp_path: Path) -> None:
+    """What is exported for TensorBoard comes back with its steps, times and values."""
+    pytest.importorskip("tensorboardX")
+    command = ["export", "aa", "-f", "tensorboard", "-o", "tb/aa"]
+    assert 0 == expman_command(*command, base_dir=store).code
+
+    result = expman_command("import", "tb", "-e", "back", "-d", "copy")
+
+    assert (0, "copy/back/aa: 40 rows\n") == (result.code, result.out)
+    run = expman.Run("copy/back/aa")
+    first = expman.Run(store / "digits" / "aa-first").vectors(merge_steps=True)
+    again = run.vectors()
+    assert first["step"].to_pylist() == again["step"].to_pylist()
+    for name in ("train/loss", "accuracy"):  # TensorBoard keeps 32 bits
+        one, two = first[name].drop_null().to_pylist(), again[name].drop_null().to_pylist()
+        assert one == pytest.approx(two, rel=1e-6)
+    pairs = zip(first["timestamp"].to_pylist(), again["timestamp"].to_pylist(), strict=True)
+    assert all(abs((one - two).total_seconds()) < 0.5 for one, two in pairs)
+    assert "test" in str(again.column("phase/text_summary").to_pylist())
+    assert RunStatus.FINISHED == run.status
+
+
+def test_import_counts_what_it_leaves_out(expman_command: Expman, tmp_path: Path) -> None:
+    """Histograms have no place in a run; a file that is cut off gives what is whole."""
+    tensorboard = pytest.importorskip("tensorboardX")
+    with tensorboard.SummaryWriter(str(tmp_path / "logs")) as writer:
+        for step in range(3):
+            writer.add_scalar("step", step, step)
+            writer.add_scalar("loss", 0.5, step)
+        writer.add_scalar("loss", 0.25, 2)
+        writer.add_histogram("h", [1, 2, 3], 0)
+    (path,) = (tmp_path / "logs").iterdir()
+    path.write_bytes(path.read_bytes()[:-3])
+
+    result = expman_command("import", "logs", "-e", "tb", "-d", "out")
+
+    assert 0 == result.code
+    table = expman.Run(tmp_path / "out" / "tb" / "logs").vectors(["step", "loss", "step_"])
+    rows = table.to_pylist()
+    assert [0, 1, 2, 2] == [row["step"] for row in rows]
+    assert [0.5, 0.5, 0.5, 0.25] == [row["loss"] for row in rows]
+    assert [0.0, 1.0, 2.0, None] == [row["step_"] for row in rows]
+
+
+def test_import_without_event_files(expman_command: Expman, tmp_path: Path) -> None:
+    """A directory without event files is a mistake."""
+    (tmp_path / "empty").mkdir()
+
+    assert "no event files" in expman_command("import", "empty", "-e", "x").err
+
+
+@pytest.fixture
+def old_runs(run_base: Path) -> Path:
+    """Six runs that have ended, and one that says RUNNING."""
+    for number in range(6):
+        status = RunStatus.FAILED if number % 2 else RunStatus.FINISHED
+        began = f"2026-01-0{number + 1}T00:00:00Z"
+        make_run(run_base, f"r{number}", block(0, {"x": [1.0]}), status=status, started_at=began)
+    make_run(run_base, "live", status=RunStatus.RUNNING, started_at="2025-01-01T00:00:00Z")
+    return run_base
+
+
+def names(base_dir: Path) -> set[str]:
+    return {path.name for path in (base_dir / "exp").iterdir() if path.is_dir()}
+
+
+def test_clean_is_a_dry_run(expman_command: Expman, old_runs: Path) -> None:
+    """Without --force, clean only says what it would delete."""
+    before = names(old_runs)
+
+    result = expman_command("clean", "--keep", "4", base_dir=old_runs)
+
+    assert 0 == result.code
+    assert ["r1", "r0"] == [line.split("/")[-1] for line in result.out.splitlines()]
+    assert before == names(old_runs)
+    assert [False, False] == [
+        line["deleted"] for line in json.loads(expman_command("clean", "-k4", "--json").out)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        (["--keep", "2"], {"r5", "r4", "live"}),
+        (["--keep", "0", "exp"], {"live"}),
+        (["--keep", "0", "--status", "failed"], {"r0", "r2", "r4", "live"}),
+        (["-k1", "--older-than", "2026-01-03T00:00:00+00:00"], {"r2", "r3", "r4", "r5", "live"}),
+    ],
+    ids=str,
+)
+def test_clean(expman_command: Expman, old_runs: Path, options: list[str], kept: set[str]) -> None:
+    """The newest runs stay, and one that says RUNNING always does."""
+    assert 0 == expman_command("clean", "--force", *options, base_dir=old_runs).code
+
+    assert kept == names(old_runs)
+
+
+def test_rm(expman_command: Expman, old_runs: Path) -> None:
+    """A run is deleted whole; without a terminal only with --yes."""
+    refused = expman_command("rm", "r0", base_dir=old_runs)
+    assert (2, True) == (refused.code, "--yes" in refused.err)
+    assert "r0" in names(old_runs)
+
+    assert 0 == expman_command("rm", "--yes", "r0", "r1").code
+    assert {"r2", "r3", "r4", "r5", "live"} == names(old_runs)
+    assert [] == [path for path in (old_runs / "exp").iterdir() if path.name.startswith(".")]
+
+
+def test_rm_refuses(expman_command: Expman, old_runs: Path, tmp_path: Path) -> None:
+    """A run that says RUNNING, a link and what is no run are refused, and nothing is deleted."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "vectors.parquet").touch()
+    (tmp_path / "link").symlink_to(old_runs / "exp" / "r0")
+    for run, reason in (("live", "RUNNING"), ("./data", "no run.yaml"), ("./link", "no run.yaml")):
+        result = expman_command("rm", "-y", "r1", run, base_dir=old_runs)
+        assert (1, True) == (result.code, reason in result.err)
+    assert 7 == len(names(old_runs))
+
+
+def test_recover(program: StartProgram, run_base: Path) -> None:
+    """A run whose processes were killed gets its rows and its status."""
+    program(["-c", KILLED, str(run_base)]).wait()
+    recover = ["-m", "expman.cli", "recover"]
+    assert "would recover" in program([*recover, "-n", str(run_base)]).succeed()
+
+    assert "recovered" in program([*recover, str(run_base)]).succeed()
+
+    run = expman.Run(run_base / "exp" / "r")
+    assert ("CRASHED", 5) == (run.status, run.vectors().num_rows)
+    again = program([*recover, str(run_base)])
+    again.succeed()
+    assert "nothing to recover\n" == again.stderr
+
+
+def test_doctor(program: StartProgram, run_base: Path) -> None:
+    """Doctor names versions, memory, the file system and leftovers, and records a trial run."""
+    program(["-c", KILLED, str(run_base)]).wait()
+    env = {"EXPMAN_BASE_DIR": str(run_base)}
+
+    found = json.loads(program(["-m", "expman.cli", "doctor", "--json"], env=env).succeed())
+
+    by_subject = {one["subject"]: one for one in found}
+    assert {"versions", "/dev/shm", str(run_base), "trial run"} <= by_subject.keys()
+    assert "pyarrow" in by_subject["versions"]["detail"]
+    assert "ok" == by_subject["trial run"]["level"]
+    assert any(f"expman recover {run_base}" in one["advice"] for one in found)
+    program(["-m", "expman.cli", "recover"], env=env).succeed()
+    shown = program(["-m", "expman.cli", "doctor", "--no-trial"], env=env).succeed()
+    assert f"expman recover {run_base}" not in shown
+
+
+@pytest.mark.root
+def test_doctor_finds_a_problem(program: StartProgram, tmp_path: Path) -> None:
+    """A base directory that cannot be written is a problem, and the exit code says so."""
+    (tmp_path / "file").touch()
+    env = {"EXPMAN_BASE_DIR": "/proc/nothing", "TMPDIR": str(tmp_path)}
+
+    doctor = program(["-m", "expman.cli", "doctor", "--no-trial"], env=env)
+
+    assert 1 == doctor.wait()
+    assert "cannot be written" in doctor.stdout
+
+
+def test_notebook(expman_command: Expman, store: Path, tmp_path: Path) -> None:
+    """The notebook runs from top to bottom on a live run and shows its rows and curves."""
+    nbclient = pytest.importorskip("nbclient")
+    import nbformat
+
+    result = expman_command("notebook", "c-live", "-o", "look.ipynb", base_dir=store)
+
+    assert 0 == result.code
+    assert "jupyter lab --ServerApp.ip=127.0.0.1 look.ipynb" in result.out
+    notebook = nbformat.read(tmp_path / "look.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    where = {"metadata": {"path": tmp_path}}
+    nbclient.NotebookClient(notebook, timeout=50, resources=where).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    html = " ".join(output.get("data", {}).get("text/html", "") for output in outputs)
+    assert "RUNNING" in html
+    assert "<svg" in html
+    assert "accuracy" in html
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+def test_notebook_replaces_nothing(expman_command: Expman, store: Path, tmp_path: Path) -> None:
+    """A notebook that is there stays, unless --force is said."""
+    (tmp_path / "aa-first.ipynb").write_text("mine")
+    refused = expman_command("notebook", "aa", base_dir=store)
+    assert (1, True) == (refused.code, "--force" in refused.err)
+    assert "mine" == (tmp_path / "aa-first.ipynb").read_text()
+
+    assert 0 == expman_command("notebook", "aa", "--force").code
+    assert "cells" in json.loads((tmp_path / "aa-first.ipynb").read_text())
+
+
+@pytest.mark.parametrize("part", ["click", "rich", "plotext"])
+def test_without_the_extra(program: StartProgram, part: str) -> None:
+    """Without the extra, the command says in one line what to install."""
+    code = "import sys; sys.modules[sys.argv[1]] = None; from expman.cli import main; exit(main())"
+
+    command = program(["-c", code, part])
+
+    assert 1 == command.wait()
+    assert f"expman: this command needs {part}, " in command.stderr
+    assert "pip install 'expman[cli]'\n" in command.stderr
+    assert 1 == command.stderr.count("\n")
+
+
+def test_scripts_are_installed() -> None:
+    """`expman` and `exp` are one command."""
+    from importlib.metadata import entry_points
+
+    found = {entry.name: entry.value for entry in entry_points(group="console_scripts")}
+    assert ("expman.cli:main",) * 2 == (found["expman"], found["exp"])
+
+
+def test_runs_are_not_touched_by_looking(expman_command: Expman, store: Path) -> None:
+    """No command that only looks writes into a run's directory."""
+    run_dir = store / "digits" / "aa-first"
+    before = {path: os.stat(path).st_mtime_ns for path in [run_dir, *run_dir.rglob("*")]}
+
+    for command in (["ls"], ["show"], ["tail"], ["plot"], ["export", "-f", "csv"]):
+        expman_command(*command, *([] if command == ["ls"] else ["aa"]), base_dir=store)
+
+    assert before == {path: os.stat(path).st_mtime_ns for path in [run_dir, *run_dir.rglob("*")]}
+
+
+def test_a_first_run_at_its_very_beginning(expman_command: Expman, run_base: Path) -> None:
+    """A run can be looked at before its writer has written anything."""
+    with record(run_base, "r", 0.1) as engine:
+        assert 0 == expman_command("show", engine.run_dir).code
+        assert 0 == expman_command("tail", engine.run_dir).code
+        assert 0 == expman_command("ls", base_dir=run_base).code
