@@ -6,12 +6,13 @@ import datetime
 
 import click
 
-import expman
 from expman.cli.deletion import delete, size_bytes, why_kept
 from expman.cli.output import note, print_json
 from expman.cli.runs import base_dir_option
 from expman.models import RunStatus
+from expman.reading import find
 from expman.reading.find import parse_since
+from expman.reading.run import Run
 
 __all__ = ["command"]
 
@@ -56,7 +57,7 @@ def command(
     wanted = {RunStatus.parse(one) for one in status} or set(_ENDED)
     doomed = []
     seen: dict[str, int] = {}
-    for run in expman.runs(base_dir, experiment):
+    for run in find.runs(base_dir, experiment):
         if why_kept(run) is not None:
             continue
         seen[run.experiment] = seen.get(run.experiment, 0) + 1
@@ -78,5 +79,5 @@ def command(
         note(f"{len(doomed)} runs, {total:.1f} MB; --force deletes them")
 
 
-def _is_older(run: expman.Run, before: datetime.datetime | None) -> bool:
+def _is_older(run: Run, before: datetime.datetime | None) -> bool:
     return before is None or (run.started_at is not None and run.started_at < before)

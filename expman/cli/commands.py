@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import click
 
-import expman
 from expman.cli import (
     clean,
     compare,
@@ -21,6 +20,7 @@ from expman.cli import (
     show,
     tail,
 )
+from expman.cli.output import VERSION
 from expman.errors import ExpmanError
 
 __all__ = ["cli", "run"]
@@ -33,7 +33,7 @@ _MODULES = (ls, show, tail, plot, compare, export, imports, clean, rm, recover, 
     epilog="RUN is a path, a unique beginning of a run's name, or `latest`. "
     "The base directory comes from --base-dir or EXPMAN_BASE_DIR.",
 )
-@click.version_option(expman.__version__, prog_name="expman")
+@click.version_option(VERSION, prog_name="expman")
 def cli() -> None:
     """Looks at runs that expman recorded, live ones included."""
 

@@ -6,14 +6,13 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-import expman
 from expman.cli.charts import print_chart
 from expman.cli.output import console, note, print_json
 from expman.cli.png import write_png
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.curves import Curve, curves, spark
 from expman.reading.rich_view import status_text
-from expman.reading.run import flat_config
+from expman.reading.run import Run, flat_config
 from expman.reading.text import number, span
 
 __all__ = ["command"]
@@ -78,7 +77,7 @@ def command(
             note(f"{name} has no numbers to plot")
 
 
-def _labels(runs: list[expman.Run]) -> list[str]:
+def _labels(runs: list[Run]) -> list[str]:
     """Run names; with the experiment where runs of several are compared."""
     if len({run.name for run in runs}) == len(runs) and len({run.experiment for run in runs}) == 1:
         return [run.name for run in runs]
@@ -96,7 +95,7 @@ def _differ(values: list[object]) -> bool:
 
 
 def _curves(
-    runs: list[expman.Run], names: list[str], metrics: tuple[str, ...]
+    runs: list[Run], names: list[str], metrics: tuple[str, ...]
 ) -> dict[str, dict[str, Curve]]:
     drawn: dict[str, dict[str, Curve]] = {}
     for name, run in zip(names, runs, strict=True):
@@ -107,7 +106,7 @@ def _curves(
 
 
 def _table(
-    runs: list[expman.Run],
+    runs: list[Run],
     names: list[str],
     sections: dict[str, dict[str, list[object]]],
     drawn: dict[str, dict[str, Curve]],

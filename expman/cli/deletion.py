@@ -8,15 +8,15 @@ import shutil
 
 import click
 
-import expman
 from expman.errors import ExpmanError
 from expman.reading.peek import lanes_of
+from expman.reading.run import Run
 from expman.storage.paths import RUN_YAML
 
 __all__ = ["delete", "size_bytes", "why_kept"]
 
 
-def why_kept(run: expman.Run) -> str | None:
+def why_kept(run: Run) -> str | None:
     """Why a run must not be deleted; None if it may."""
     if os.path.islink(run.path) or not os.path.isfile(os.path.join(run.path, RUN_YAML)):
         return "has no run.yaml: it may be something else"
@@ -28,7 +28,7 @@ def why_kept(run: expman.Run) -> str | None:
     return "has rows in shared memory" if lanes_of(run.path) else None
 
 
-def delete(run: expman.Run) -> None:
+def delete(run: Run) -> None:
     """Deletes a run: first its name, so that no half a run is ever listed.
 
     Raises:
@@ -43,7 +43,7 @@ def delete(run: expman.Run) -> None:
         raise click.ClickException(f"{exc.filename or run.path}: {exc.strerror}") from exc
 
 
-def size_bytes(run: expman.Run) -> int:
+def size_bytes(run: Run) -> int:
     """Bytes of the files of a run."""
     total = 0
     for folder, _, files in os.walk(run.path):

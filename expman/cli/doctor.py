@@ -16,12 +16,14 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-import expman
-from expman.cli.output import console, print_json
+from expman.cli.output import VERSION, console, print_json
 from expman.cli.runs import base_dir_option
+from expman.engine import LoggingEngine
 from expman.errors import ExpmanError
-from expman.models import RunStatus
+from expman.models import ExperimentConfig, RunStatus
+from expman.reading import find
 from expman.reading.peek import all_lanes, lanes_of
+from expman.reading.run import Run
 from expman.transport.segment import places
 
 __all__ = ["command"]
@@ -33,7 +35,7 @@ _LITTLE_DISK = 1024 * 1024 * 1024
 _REMOTE = {"nfs", "nfs4", "lustre", "cifs", "smb3", "fuse.sshfs", "gpfs", "beegfs", "ceph", "9p"}
 
 
-class Finding(NamedTuple):
+class _Finding(NamedTuple):
     """One thing that was looked at."""
 
     level: Level
@@ -73,30 +75,25 @@ def command(no_trial: bool, as_json: bool, base_dir: str) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _versions() -> Iterator[Finding]:
+def _versions() -> Iterator[_Finding]:
     found = []
     for name in ("pyarrow", "msgspec", "pyyaml"):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield Finding("problem", name, "not installed", "pip install expman")
+            yield _Finding("problem", name, "not installed", "pip install expman")
     python = f"Python {platform.python_version()} ({platform.machine()})"
-    yield Finding("ok", "versions", f"expman {expman.__version__}, {python}, {', '.join(found)}")
-    import yaml
-
-    if not yaml.__with_libyaml__:
-        advice = "install a PyYAML that has libyaml"
-        yield Finding("note", "yaml", "PyYAML is without its C parser: ls is slow", advice)
+    yield _Finding("ok", "versions", f"expman {VERSION}, {python}, {', '.join(found)}")
     if sys.platform != "linux":
-        yield Finding("problem", "system", f"{sys.platform} is not supported", "use Linux")
+        yield _Finding("problem", "system", f"{sys.platform} is not supported", "use Linux")
 
 
-def _shared_memory() -> Iterator[Finding]:
+def _shared_memory() -> Iterator[_Finding]:
     fallback = places()[1]
     try:
         usage = shutil.disk_usage("/dev/shm")
     except OSError:
-        yield Finding(
+        yield _Finding(
             "note",
             "/dev/shm",
             f"is not there; rows wait in {fallback} instead",
@@ -109,14 +106,14 @@ def _shared_memory() -> Iterator[Finding]:
             "docker run --shm-size=1g (Kubernetes: an emptyDir with medium Memory); without it, "
             f"rows wait in {fallback} when it is full"
         )
-        yield Finding("note", "/dev/shm", detail, advice)
+        yield _Finding("note", "/dev/shm", detail, advice)
     else:
-        yield Finding("ok", "/dev/shm", detail)
+        yield _Finding("ok", "/dev/shm", detail)
     if not os.access("/dev/shm", os.W_OK):
-        yield Finding("note", "/dev/shm", "cannot be written", f"rows wait in {fallback} instead")
+        yield _Finding("note", "/dev/shm", "cannot be written", f"rows wait in {fallback} instead")
 
 
-def _base_dir(base_dir: str) -> Iterator[Finding]:
+def _base_dir(base_dir: str) -> Iterator[_Finding]:
     home = os.path.abspath(base_dir)
     while not os.path.isdir(home):
         home = os.path.dirname(home)
@@ -126,15 +123,15 @@ def _base_dir(base_dir: str) -> Iterator[Finding]:
     trouble = _write_trouble(home)
     if trouble is not None:
         advice = "choose another --base-dir, or have this one's owner let you write"
-        yield Finding("problem", base_dir, f"{home} cannot be written: {trouble}", advice)
+        yield _Finding("problem", base_dir, f"{home} cannot be written: {trouble}", advice)
     elif usage.free < _LITTLE_DISK:
         advice = "make room: expman clean; until then rows wait in shared memory"
-        yield Finding("note", base_dir, detail, advice)
+        yield _Finding("note", base_dir, detail, advice)
     else:
-        yield Finding("ok", base_dir, detail)
+        yield _Finding("ok", base_dir, detail)
     if kind in _REMOTE:
         told = "files are only appended to and renamed, so this works; other machines see them late"
-        yield Finding("ok", base_dir, f"{kind} is a network file system: {told}")
+        yield _Finding("ok", base_dir, f"{kind} is a network file system: {told}")
 
 
 def _write_trouble(directory: str) -> str | None:
@@ -165,7 +162,7 @@ def _filesystem(path: str) -> str:
     return kind
 
 
-def _leftovers(base_dir: str) -> Iterator[Finding]:
+def _leftovers(base_dir: str) -> Iterator[_Finding]:
     dead, alive = [], 0
     for lane in all_lanes():
         if lane.producer_alive():
@@ -175,23 +172,23 @@ def _leftovers(base_dir: str) -> Iterator[Finding]:
     if dead:
         bases = sorted({lane.hello.base_dir for lane in dead})
         runs = len({lane.run_dir for lane in dead})
-        yield Finding(
+        yield _Finding(
             "note",
             "shared memory",
             f"{runs} runs left rows behind: their processes are gone",
             "\n→ ".join(f"expman recover {base}" for base in bases),
         )
     if alive or not dead:
-        yield Finding("ok", "shared memory", f"{alive} processes of yours are logging")
+        yield _Finding("ok", "shared memory", f"{alive} processes of yours are logging")
     try:
-        running = expman.runs(base_dir, status=RunStatus.RUNNING)
+        running = find.runs(base_dir, status=RunStatus.RUNNING)
     except ExpmanError:
         return
     lost = [run for run in running if not lanes_of(run.path)]
     if lost:
         names = ", ".join(f"{run.experiment}/{run.name}" for run in lost[:5])
         more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-        yield Finding(
+        yield _Finding(
             "note",
             "status",
             f"RUNNING, but not on this machine: {names}{more}",
@@ -200,31 +197,31 @@ def _leftovers(base_dir: str) -> Iterator[Finding]:
     if running.unreadable:
         path, error = running.unreadable[0]
         detail = f"{len(running.unreadable)} runs cannot be read, such as {path}: {error}"
-        yield Finding("note", "runs", " ".join(detail.split()), "look at these files")
+        yield _Finding("note", "runs", " ".join(detail.split()), "look at these files")
 
 
-def _trial() -> Iterator[Finding]:
+def _trial() -> Iterator[_Finding]:
     """Records a small run somewhere else, with all that belongs to it."""
     rows = 100
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="expman-doctor-") as home:
         try:
-            config = expman.ExperimentConfig("doctor", home)
-            with expman.LoggingEngine(config) as engine:
+            config = ExperimentConfig("doctor", home)
+            with LoggingEngine(config) as engine:
                 for step in range(rows):
                     engine.log_vector({"x": float(step)}, step)
                 engine.flush(timeout_s=30)
-            run = expman.Run(engine.run_dir)
+            run = Run(engine.run_dir)
             found, status = run.vectors(["x"]).num_rows, run.status
         except (ExpmanError, OSError) as exc:
             advice = "the message says what is missing; try: expman-writer --help"
-            yield Finding("problem", "trial run", " ".join(str(exc).split()), advice)
+            yield _Finding("problem", "trial run", " ".join(str(exc).split()), advice)
             return
     if (found, status) != (rows, RunStatus.FINISHED):
-        yield Finding("problem", "trial run", f"{found} of {rows} rows, {status}", "report this")
+        yield _Finding("problem", "trial run", f"{found} of {rows} rows, {status}", "report this")
         return
     took = time.monotonic() - started
-    yield Finding("ok", "trial run", f"{rows} rows logged, written and read in {took:.1f} s")
+    yield _Finding("ok", "trial run", f"{rows} rows logged, written and read in {took:.1f} s")
 
 
 def _size(count: int) -> str:

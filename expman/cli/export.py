@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import sys
-from typing import BinaryIO
+from typing import Literal
 
 import click
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 
-import expman
-from expman.cli.output import plain
 from expman.cli.runs import base_dir_option, find_run, run_argument
+from expman.reading.formats import write_table
+from expman.reading.run import Run
 
 __all__ = ["command"]
 
@@ -41,7 +37,7 @@ _PIECE_ROWS = 10_000
 @base_dir_option
 def command(
     run: str,
-    kind: str,
+    kind: Literal["csv", "json", "parquet", "tensorboard"],
     output: str | None,
     columns: tuple[str, ...],
     merge_steps: bool,
@@ -58,29 +54,17 @@ def command(
         return
     table = found.vectors(columns or None, merge_steps=merge_steps)
     if output is None:
-        _write(table, kind, sys.stdout.buffer)
+        write_table(table, kind, sys.stdout.buffer)
         return
     try:
         with open(output, "wb") as file:
-            _write(table, kind, file)
+            write_table(table, kind, file)
     except OSError as exc:
         raise click.ClickException(f"{output}: {exc.strerror}") from exc
     click.echo(output)
 
 
-def _write(table: pa.Table, kind: str, file: BinaryIO) -> None:
-    if kind == "csv":
-        pyarrow.csv.write_csv(table, file)
-    elif kind == "parquet":
-        pq.write_table(table, file, compression="zstd")
-    else:
-        for batch in table.to_batches(max_chunksize=_PIECE_ROWS):
-            lines = (json.dumps(plain(row), ensure_ascii=False) for row in batch.to_pylist())
-            file.write("".join(f"{line}\n" for line in lines).encode())
-    file.flush()
-
-
-def _tensorboard(run: expman.Run, directory: str, columns: tuple[str, ...]) -> None:
+def _tensorboard(run: Run, directory: str, columns: tuple[str, ...]) -> None:
     try:
         from tensorboardX import SummaryWriter
     except ModuleNotFoundError:

@@ -13,7 +13,7 @@ import click
 
 from expman.cli.output import note
 from expman.cli.runs import base_dir_option
-from expman.models import MetricValue, RunMetadata, RunStatus, check_name
+from expman.models import ExperimentConfig, MetricValue, RunMetadata, RunStatus
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.storage.yamlfile import RunFile, create_experiment
 
@@ -34,7 +34,7 @@ def command(path: str, experiment: str, base_dir: str) -> None:
     Scalars become metrics and texts become text metrics, with their steps and times. What has
     no place in a run (images, histograms, …) is left out and counted.
     """
-    check_name("experiment", experiment)
+    ExperimentConfig(experiment, base_dir)  # checks the name
     directories = [path] if os.path.isfile(path) else sorted(_event_directories(path))
     if not directories:
         raise click.ClickException(f"{path} has no event files (*tfevents*)")

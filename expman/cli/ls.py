@@ -7,12 +7,13 @@ from collections import Counter
 import click
 from rich.table import Table
 
-import expman
 from expman.cli.output import console, note, print_json, run_facts
 from expman.cli.runs import base_dir_option
 from expman.errors import ExpmanError
 from expman.models import RunStatus
+from expman.reading import find
 from expman.reading.rich_view import runs_view
+from expman.reading.run import Run
 from expman.reading.text import ago
 
 __all__ = ["command"]
@@ -49,7 +50,7 @@ def command(
 
     A terminal shows 20 runs unless --limit says otherwise; pipes and JSON get all.
     """
-    found = expman.runs(base_dir, experiment, status or None, tags, group, since)
+    found = find.runs(base_dir, experiment, status or None, tags, group, since)
     for path, error in found.unreadable:
         note(f"unreadable: {path}: {' '.join(str(error).split())}")
     if experiments:
@@ -69,7 +70,7 @@ def command(
         note(f"{len(found) - len(shown)} more; see --limit")
 
 
-def _facts(run: expman.Run) -> dict[str, object] | None:
+def _facts(run: Run) -> dict[str, object] | None:
     try:
         return run_facts(run)
     except ExpmanError as exc:
@@ -77,7 +78,7 @@ def _facts(run: expman.Run) -> dict[str, object] | None:
         return None
 
 
-def _experiments(found: expman.RunList, as_json: bool) -> None:
+def _experiments(found: find.RunList, as_json: bool) -> None:
     names = dict.fromkeys(run.experiment for run in found)
     lines = []
     for name in names:

@@ -11,8 +11,8 @@ from textwrap import dedent
 
 import click
 
-import expman
 from expman.cli.runs import base_dir_option, find_run, run_argument
+from expman.reading.run import Run
 
 __all__ = ["command", "document"]
 
@@ -48,7 +48,7 @@ def command(run: str, output: str | None, force: bool, launch: bool, base_dir: s
     click.echo(f"open it with: {shlex.join(opening)}")
 
 
-def document(run: expman.Run) -> dict[str, object]:
+def document(run: Run) -> dict[str, object]:
     """The notebook, in Jupyter's format (nbformat 4.5)."""
     cells = [
         _text(f"# {run.experiment} / {run.name}\n\nRun the cells again to see what is new."),
@@ -116,7 +116,7 @@ def document(run: expman.Run) -> dict[str, object]:
     }
 
 
-def _base_dir(run: expman.Run) -> str:
+def _base_dir(run: Run) -> str:
     return os.path.dirname(os.path.dirname(os.path.abspath(run.path)))
 
 

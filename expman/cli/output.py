@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-import math
 import os
 import sys
-from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import version
 
 import click
 from rich.console import Console
 
-import expman
+from expman.reading.formats import plain
+from expman.reading.run import Run
 
-__all__ = ["console", "note", "print_json", "run_facts"]
+__all__ = ["VERSION", "console", "note", "print_json", "run_facts"]
+
+VERSION = version("expman")
 
 
 @cache
@@ -38,25 +39,7 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def plain(value: object) -> object:
-    """A value as JSON can hold it."""
-    match value:
-        case Mapping():
-            return {str(key): plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [plain(item) for item in value]
-        case float():
-            return value if math.isfinite(value) else None
-        case datetime.datetime() | datetime.date():
-            return value.isoformat()
-        case datetime.timedelta():
-            return value.total_seconds()
-        case None | bool() | int() | str():
-            return value
-    return str(value)
-
-
-def run_facts(run: expman.Run) -> dict[str, object]:
+def run_facts(run: Run) -> dict[str, object]:
     """What `--json` says about a run."""
     meta = run.metadata
     return {

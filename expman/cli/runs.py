@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-import expman
+from expman.reading import find
+from expman.reading.run import Run
 from expman.storage.paths import RUN_YAML
 
 __all__ = ["base_dir_option", "find_run", "run_argument"]
@@ -35,21 +36,21 @@ def run_argument(name: str = "run", *, nargs: int = 1) -> Callable[[Command], Co
     return click.argument(name, nargs=nargs, required=True, metavar="RUN" + "…" * (nargs != 1))
 
 
-def find_run(text: str, base_dir: str) -> expman.Run:
+def find_run(text: str, base_dir: str) -> Run:
     """The run that `text` means.
 
     Raises:
         click.UsageError: it means none, or several.
     """
     if os.path.isdir(text) and _looks_like_run(text):
-        return expman.Run(os.path.normpath(text))
+        return Run(os.path.normpath(text))
     if text == "latest":
-        found = expman.runs(base_dir)
+        found = find.runs(base_dir)
         if not found:
             raise click.UsageError(f"there is no run in {base_dir}")
         return found[0]
     experiment, slash, beginning = text.rpartition("/")
-    every = expman.runs(base_dir, experiment if slash else None)
+    every = find.runs(base_dir, experiment if slash else None)
     exact = [run for run in every if run.name == beginning]
     matches = exact or [run for run in every if run.name.startswith(beginning)]
     if len(matches) == 1:

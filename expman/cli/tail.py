@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import click
 import msgspec
 
-from expman.cli.output import plain
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.errors import StorageError
 from expman.models import VectorRow
 from expman.reading.follow import Follower, to_rows
+from expman.reading.formats import plain
 from expman.reading.run import LogEntry, Run, parse_log
 from expman.reading.text import number
 from expman.storage.paths import RUN_LOG

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 
 from expman.errors import ConfigError
-from expman.reading.run import Run, flat_config, resolve_column_error
+from expman.reading.run import Run, flat_config, no_such_column
 from expman.reading.vectors import FIXED, Steps, read_vectors, stack, wider
 from expman.storage.columns import columns_metadata
 
@@ -137,7 +137,7 @@ def _chosen(
             missing.append(name)
         chosen.update((key, types.get(key, FIXED.get(key))) for key in found)
     if missing and runs:
-        raise resolve_column_error(f"none of {runs} runs", missing, [])
+        raise no_such_column(f"none of {runs} runs", missing, [])
     return chosen
 
 

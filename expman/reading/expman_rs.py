@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -32,27 +32,6 @@ Record = dict[str, Any]
 _TIME = re.compile(r"([\d-]+T[\d:]+)(?:\.(\d{1,9}))?Z")
 
 
-@overload
-def load_runs(
-    base_dir: str | os.PathLike[str] = ...,
-    project: str | None = ...,
-    experiment: str | None = ...,
-    group: str | None = ...,
-    status: str | None = ...,
-    tags: str | Collection[str] | None = ...,
-    to_pandas: Literal[False] = ...,
-) -> list[Record]: ...
-@overload
-def load_runs(
-    base_dir: str | os.PathLike[str] = ...,
-    project: str | None = ...,
-    experiment: str | None = ...,
-    group: str | None = ...,
-    status: str | None = ...,
-    tags: str | Collection[str] | None = ...,
-    *,
-    to_pandas: Literal[True],
-) -> pandas.DataFrame: ...
 def load_runs(
     base_dir: str | os.PathLike[str] = "experiments",
     project: str | None = None,
@@ -105,12 +84,6 @@ def load_runs(
     return _frame(found) if to_pandas else found
 
 
-@overload
-def read_metrics(
-    run_dir: str | os.PathLike[str], to_pandas: Literal[False] = ...
-) -> list[Record]: ...
-@overload
-def read_metrics(run_dir: str | os.PathLike[str], to_pandas: Literal[True]) -> pandas.DataFrame: ...
 def read_metrics(
     run_dir: str | os.PathLike[str], to_pandas: bool = False
 ) -> list[Record] | pandas.DataFrame:

@@ -16,7 +16,7 @@ from expman.storage.columns import columns_metadata
 from expman.storage.paths import VECTORS_PARQUET, storage_error
 from expman.storage.rewrite import LANES_KEY
 
-__all__ = ["VectorsParquet"]
+__all__ = ["VectorsParquet", "keep_after"]
 
 
 class VectorsParquet:

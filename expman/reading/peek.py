@@ -7,17 +7,13 @@ it touches the first byte, so a copy counts only if that word is unchanged after
 `test_peek_while_the_writer_reuses_terms` shows it.
 
 A process that logs must never close a descriptor of its own lane's control: the kernel would
-drop the lock that says that it lives. So controls are opened once and stay open in a process
-that has a lane of its own.
+drop the lock that says that it lives. So those controls are opened once and stay open.
 """
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
-import struct
-import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -25,12 +21,12 @@ import msgspec
 from expman.models import VectorRow
 from expman.transport import layout, segment
 from expman.transport import records as wire
+from expman.transport.liveness import lives
 from expman.transport.msgpack_walk import value_end
 
 __all__ = ["Lane", "all_lanes", "lanes_of", "peek"]
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FLOCK = struct.Struct("hhqqi4x")  # as in segment.py
 _kept: dict[tuple[int, int], tuple[int, mmap.mmap]] = {}
 
 
@@ -52,16 +48,26 @@ class Lane:
         self.run_dir = os.path.join(hello.base_dir, hello.experiment, hello.run_name)
 
     def producer_alive(self) -> bool:
-        """Whether the process that claimed the lane lives: it holds a lock on the control."""
-        if self.hello.pid == os.getpid():
-            return True  # one's own lock cannot be asked for
-        # Closing is no danger: this process has no lock on another's lane.
-        fd = os.open(_path(self._address.place, self._address.segment(self._number)), _READ)
+        """Whether the process that claimed the lane lives."""
+        name = self._address.segment(self._number)
+        if segment.is_locked_here(self._address.place, name):
+            return True
         try:
-            answer = fcntl.fcntl(fd, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
+            control = segment.attach(self._address.place, name)
+        except FileNotFoundError:
+            return False
+        try:
+            return lives(control, self.hello.pid)
         finally:
-            os.close(fd)
-        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+            control.close()
+
+    @property
+    def producer(self) -> str:
+        """The producer's name in the files, or the wished one as long as no writer has given it."""
+        wish, number = self.hello.producer, self.words[layout.NAME_NUMBER]
+        if wish == "worker" and self.words[layout.ADOPTED]:
+            return f"worker-{number}"
+        return f"{wish}~{number + 1}" if number else wish
 
     def rows(self) -> list[VectorRow]:
         """The rows that no file has yet."""
@@ -71,6 +77,7 @@ class Lane:
         number = self.words[entry + 1] if known else 0
         if not known and serial:
             return []  # the writer is just giving memory back: what was here is written
+        producer, base = self.producer, self.words[layout.SEQ_BASE]
         rows = []
         for current in range(serial, self.words[layout.OPENED_TERMS]):
             records = self._records(current)
@@ -91,13 +98,13 @@ class Lane:
                                 values,
                                 record.step,
                                 record.logged_at_ns,
-                                self.hello.producer,
-                                number,
+                                producer,
+                                base + number,
                             )
                         )
                         number += 1
         written = self.words[layout.WRITTEN_ROWS]
-        return [row for row in rows if row.seq >= written]
+        return [row for row in rows if row.seq >= base + written]
 
     def _records(self, serial: int) -> list[wire.Record] | None:
         """The published records of a term; None if it was emptied meanwhile."""
@@ -167,7 +174,7 @@ def _control(place: str, name: str) -> memoryview:
         try:
             kept = (fd, mmap.mmap(fd, 0, prot=mmap.PROT_READ))
         finally:
-            if "expman.transport.producer" in sys.modules and kept is not None:
+            if kept is not None and segment.is_locked_here(place, name):
                 _kept[info.st_dev, info.st_ino] = kept
             else:
                 os.close(fd)

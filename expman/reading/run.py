@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import polars
     import pyarrow as pa
 
-__all__ = ["LogEntry", "Run"]
+__all__ = ["LogEntry", "Run", "flat_config", "no_such_column", "parse_log"]
 
 _ENTRY = re.compile(r"\[([^\]]*)\] \[([A-Z]+)\] (.*)")
 
@@ -342,7 +342,7 @@ def parse_log(text: str) -> Iterator[LogEntry]:
         yield entry
 
 
-def resolve_column_error(path: str, missing: Sequence[str], known: Sequence[str]) -> ConfigError:
+def no_such_column(path: str, missing: Sequence[str], known: Sequence[str]) -> ConfigError:
     """The error about columns that a run does not have."""
     names = ", ".join(known) or "none yet"
     return ConfigError("columns", list(missing), f"{path} has no such column; it has {names}")

@@ -10,7 +10,7 @@ import pyarrow as pa
 from expman.errors import StorageError
 from expman.storage.paths import storage_error, tail_number
 
-__all__ = ["TailReader", "tail_paths"]
+__all__ = ["TailReader", "read_whole", "tail_paths", "unreadable"]
 
 
 def tail_paths(run_dir: str) -> list[str]:

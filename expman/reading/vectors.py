@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 
 from expman.errors import ConfigError
 from expman.reading.parquetfile import VectorsParquet, keep_after
-from expman.reading.run import resolve_column_error
+from expman.reading.run import no_such_column
 from expman.reading.tailfiles import read_whole, tail_paths
 from expman.storage.columns import COLUMNS_KEY, FIXED_FIELDS, Kind, columns_metadata
 
-__all__ = ["metric_names", "read_vectors", "stack"]
+__all__ = ["FIXED", "Steps", "metric_names", "read_vectors", "stack", "wider"]
 
 Steps = range | slice | int | Collection[int]
 FIXED = {field.name: field.type for field in FIXED_FIELDS}
@@ -86,7 +86,7 @@ def read_vectors(
     else:
         missing = [name for name in columns if name not in parts.types and name not in FIXED]
         if missing and not lenient:
-            raise resolve_column_error(run_dir, missing, parts.metrics)
+            raise no_such_column(run_dir, missing, parts.metrics)
         columns = [name for name in columns if name not in missing]
     types = {
         name: parts.types.get(name, FIXED.get(name))
@@ -96,7 +96,7 @@ def read_vectors(
     if steps is not None:
         table = table.filter(_step_mask(table["step"], steps))
     if merge_steps:
-        table = merge(table)
+        table = _merge(table)
     if last is not None:
         table = table.slice(max(0, table.num_rows - last))
     renamed = {name: parts.metric_of[name] for name in columns if name in parts.metric_of}
@@ -179,7 +179,7 @@ def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
     return column.cast(wanted, safe=False)
 
 
-def merge(table: pa.Table) -> pa.Table:
+def _merge(table: pa.Table) -> pa.Table:
     """One row per step, by step, with the latest value of each column; null steps at the end."""
     has_step = pc.is_valid(table["step"])
     rest = table.filter(pc.invert(has_step))
