@@ -13,7 +13,8 @@ from conftest import StartProgram
 
 import expman
 from expman.reading.peek import lanes_of
-from expman.transport import layout, producer, records, segment
+from expman.transport import layout, producer, records
+from expman.transport.address import new_address
 from expman.transport.consumer import LaneConsumer
 
 DEADLINE_S = 30
@@ -80,7 +81,7 @@ def test_peeking_at_a_run_of_the_same_process(run_base: Path) -> None:
 
 def test_peek_while_the_writer_reuses_terms() -> None:
     """Rows are never torn, mixed or numbered wrongly while terms are emptied and used again."""
-    address, base = segment.create_anywhere(layout.ADDRESS_BYTES, producer.FIRST_TERM_BYTES)
+    address, base = new_address(1 << 20)
     hello = records.Hello(
         role="owner",
         producer="main",
@@ -91,12 +92,11 @@ def test_peek_while_the_writer_reuses_terms() -> None:
         run_name="r",
         language="python",
         env_path="",
+        max_buffer_bytes=128 * 1024,
     )
-    lane = producer.LaneProducer(
-        address, hello, max_bytes=128 * 1024, overflow="block", on_wait=lambda: True
-    )
-    consumer = LaneConsumer(address, 0)
     stop = threading.Event()
+    lane = producer.LaneProducer(address, hello, on_wait=lambda: not stop.is_set())
+    consumer = LaneConsumer(address, 0)
 
     def drain() -> None:
         while not stop.is_set():
@@ -111,7 +111,7 @@ def test_peek_while_the_writer_reuses_terms() -> None:
             lane.log_vector({"x": seq, "y": -seq}, seq)
             seq += 1
 
-    threads = [threading.Thread(target=drain), threading.Thread(target=log)]
+    threads = [threading.Thread(target=run, daemon=True) for run in (drain, log)]
     for thread in threads:
         thread.start()
     try:
