@@ -215,6 +215,8 @@ class RunFile:
         """
         fields = msgspec.to_builtins(meta)
         fields["tags"] = meta.tags or None
+        if meta.rank is not None:  # a number, as in expman-rs, which cannot read a mapping there
+            fields |= fields.pop("rank")
         ordered = {key: fields.pop(key) for key in RUN_KEYS}
         write_yaml(self.path, {**ordered, **fields})
 
@@ -239,6 +241,8 @@ def to_metadata(path: str, found: dict[str, object]) -> RunMetadata:
     for key in ("scalars", "vectors"):
         if found.get(key) is None:
             found.pop(key, None)
+    if isinstance(found.get("rank"), int):
+        found["rank"] = {key: found.get(key) for key in ("rank", "local_rank", "world_size")}
     try:
         # Timestamps written without quotes come back as datetime: give them as text.
         return msgspec.convert(_iso(found), RunMetadata)

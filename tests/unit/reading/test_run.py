@@ -10,7 +10,7 @@ from unit.reading.run_files import make_run
 
 import expman
 from expman.errors import StorageError
-from expman.models import LogLevel, RunMetadata, RunStatus
+from expman.models import LogLevel, Rank, RunMetadata, RunStatus
 from expman.storage.runlog import RunLog
 from expman.storage.yamlfile import RunFile
 
@@ -98,3 +98,13 @@ def test_texts_that_look_like_numbers_stay_texts(tmp_path: Path) -> None:
 
     assert params == expman.Run(run_dir).config
     assert "'1e5'" in (run_dir / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize("rank", [Rank(rank=3), Rank(rank=0, local_rank=0, world_size=2), None])
+def test_a_rank_is_a_number_in_run_yaml(tmp_path: Path, rank: Rank | None) -> None:
+    """run.yaml says the rank as expman-rs does, as a number, and it is read back whole."""
+    file = RunFile(str(make_run(tmp_path, "r")))
+    file.write(RunMetadata(name="r", experiment="exp", rank=rank))
+
+    assert rank == file.read().rank
+    assert f"\nrank: {'null' if rank is None else rank.rank}\n" in Path(file.path).read_text()
