@@ -1,7 +1,8 @@
 """The reading functions that users of expman-rs know, with the results that it gives.
 
 They differ from the rest of `expman.reading` where expman-rs does: one row per step, NaN and
-infinities as None, whole numbers of run.yaml as floats.
+infinities as None, whole numbers of run.yaml as floats. Only a boolean metric, which expman-rs does
+not write and shows as None, keeps its value.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import datetime
 import math
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from expman.models import RunStatus
 from expman.reading.find import run_dirs
 from expman.reading.runyaml import RunYaml
 from expman.reading.tags import TagFilter
-from expman.reading.vectors import metric_names, read_vectors
+from expman.reading.vectors import read_parts
 from expman.storage import paths, yamlfile
 
 if TYPE_CHECKING:
@@ -110,20 +111,18 @@ def read_metrics(
     return _frame(rows) if to_pandas else rows
 
 
-def _rows(path: str) -> list[Record]:
-    columns = ["step", "timestamp", *metric_names(path), "_producer", "_seq"]
-    table = read_vectors(path, columns)
-    if "_seq" in table.column_names and table["_seq"].null_count == table.num_rows:
-        table = table.drop_columns(["_producer", "_seq"])  # expman-rs wrote it
-    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-    rows: list[Record] = table.to_pylist()
-    for row in rows:
-        row["timestamp"] = _stamp(row["timestamp"])
-        for name in floats:
-            value = row[name]
-            if value is not None and not math.isfinite(value):
-                row[name] = None
-    return rows
+def _rows(path: str) -> Iterator[Record]:
+    """Rows with the keys of the file that they are in."""
+    for table in read_parts(path):
+        floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+        row: Record
+        for row in table.to_pylist():
+            row["timestamp"] = _stamp(row["timestamp"])
+            for name in floats:
+                value = row[name]
+                if value is not None and not math.isfinite(value):
+                    row[name] = None
+            yield row
 
 
 def load_run(run_dir: str | os.PathLike[str]) -> Record:

@@ -19,7 +19,7 @@ from expman.reading.run import no_such_column
 from expman.reading.tailfiles import read_whole, tail_paths
 from expman.storage.columns import COLUMNS_KEY, FIXED_FIELDS, Kind, columns_metadata
 
-__all__ = ["FIXED", "Steps", "metric_names", "read_vectors", "stack", "wider"]
+__all__ = ["FIXED", "Steps", "metric_names", "read_parts", "read_vectors", "stack", "wider"]
 
 Steps = range | slice | int | Collection[int]
 FIXED = {field.name: field.type for field in FIXED_FIELDS}
@@ -48,6 +48,15 @@ class _Parts:
 def metric_names(run_dir: str) -> list[str]:
     """The metric columns that the files of a run have now."""
     return _read(run_dir, frozenset(), None, None).metrics
+
+
+def read_parts(run_dir: str) -> list[pa.Table]:
+    """The rows of a run, a table for each file with that file's columns.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    return _read(run_dir, None, None, None).tables
 
 
 def read_vectors(
