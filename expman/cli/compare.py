@@ -60,11 +60,13 @@ def command(
             }
         )
         return
-    drawn = _curves(found, names, metrics)
+    drawn = _curves(found, names)
     if output is not None:
-        if not drawn:
+        shared = [name for name, lines in drawn.items() if len(lines) > 1]
+        charts = {name: drawn[name] for name in metrics or shared if name in drawn}
+        if not charts:
             raise click.ClickException("these runs share no metric that is a number")
-        write_png(output, drawn, log_scale=log_scale, x_label="step")
+        write_png(output, charts, log_scale=log_scale, x_label="step")
         click.echo(output)
         return
     title = "parameters" if all_params else "parameters that differ"
@@ -94,15 +96,12 @@ def _differ(values: list[object]) -> bool:
     return any(value != values[0] or type(value) is not type(values[0]) for value in values)
 
 
-def _curves(
-    runs: list[Run], names: list[str], metrics: tuple[str, ...]
-) -> dict[str, dict[str, Curve]]:
+def _curves(runs: list[Run], names: list[str]) -> dict[str, dict[str, Curve]]:
     drawn: dict[str, dict[str, Curve]] = {}
     for name, run in zip(names, runs, strict=True):
-        wanted = [metric for metric in metrics if metric in run.metrics] if metrics else None
-        for metric, curve in curves(run, wanted, points=POINTS, last=None).items():
+        for metric, curve in curves(run, points=POINTS, last=None).items():
             drawn.setdefault(metric, {})[name] = curve
-    return drawn if metrics else {k: v for k, v in drawn.items() if len(v) > 1}
+    return drawn
 
 
 def _table(

@@ -120,9 +120,7 @@ def test_we_read_its_runs(
 
 
 @pytest.mark.parametrize("variable", [NEW, OLD])
-def test_our_command_reads_its_runs(
-    program: StartProgram, run_base: Path, variable: str
-) -> None:
+def test_our_command_reads_its_runs(program: StartProgram, run_base: Path, variable: str) -> None:
     """ls, show, tail and export take a run of expman-rs as one of ours."""
     pytest.importorskip("click")
     log_with_peer(program, variable, run_base, "r")

@@ -1,0 +1,144 @@
+"""What people see of runs: HTML, rich, the live view, small curves."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from unit.reading.run_files import block, make_run
+
+import expman
+from expman.models import RunStatus
+from expman.reading.curves import curves, spark, thin
+from expman.reading.text import number, span
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+def test_html_of_a_run(tmp_path: Path) -> None:
+    """Status, parameters, latest values and a curve are there; a live run is read afresh."""
+    run_dir = make_run(
+        tmp_path,
+        "r",
+        block(0, {"loss": [3.0, 2.0, 1.0], "note": ["a", "b", "c"]}),
+        status=RunStatus.RUNNING,
+        params={"model": {"layers": [2, 2]}},
+    )
+    run = expman.Run(run_dir)
+
+    html = run._repr_html_()
+
+    for text in ("exp / r", "RUNNING", "model.layers", "[2, 2]", "loss", "note", "<svg"):
+        assert text in html
+    assert 1 == html.count("<svg")
+    make_run(tmp_path, "r")
+    assert "FINISHED" in run._repr_html_()
+
+
+def test_html_escapes_everything(tmp_path: Path) -> None:
+    """Names and values come from files: none of them becomes a tag."""
+    run_dir = make_run(
+        tmp_path,
+        "a<b>",
+        block(0, {HOSTILE: [1.0], "t": [HOSTILE]}),
+        tags=[HOSTILE],
+        params={HOSTILE: HOSTILE},
+        experiment="<i>",
+    )
+
+    shown = expman.Run(run_dir)._repr_html_() + expman.runs(tmp_path)._repr_html_()
+
+    assert "<script" not in shown
+    assert "<b>a<b>" not in shown
+    assert "<i>" not in shown.replace("<i>Latest</i>", "").replace("<i>Parameters</i>", "")
+    assert re.search("&lt;script&gt;", shown)
+
+
+def test_html_of_runs(tmp_path: Path) -> None:
+    """A list has a line per run and says how many cannot be read; a damaged run has its error."""
+    make_run(tmp_path, "good", block(0, {"x": [1.0]}))
+    bad = make_run(tmp_path, "bad", block(0, {"x": [1.0]}))
+    runs = expman.runs(tmp_path)
+    assert all(name in runs._repr_html_() for name in ("good", "bad", "FINISHED"))
+    (bad / "run.yaml").write_text("[")
+
+    assert "1 runs cannot be read" in expman.runs(tmp_path)._repr_html_()
+    assert "is no valid YAML" in expman.Run(bad)._repr_html_()
+    assert "no runs" in expman.RunList()._repr_html_()
+
+
+def test_rich(tmp_path: Path) -> None:
+    """`rich.print` shows a run, a list of runs, and a damaged run's error."""
+    console = pytest.importorskip("rich.console").Console(file=io.StringIO(), width=80)
+    run = expman.Run(make_run(tmp_path, "r", block(0, {"loss": [3.0, 2.0]}), params={"lr": 0.1}))
+    for shown in (run, expman.runs(tmp_path)):
+        console.print(shown)
+    (Path(run.path) / "run.yaml").write_text("status: [red]\n")
+    console.print(run)
+
+    text = console.file.getvalue()
+    for part in ("exp/r", "FINISHED", "lr", "0.1", "loss", "█▁", "['red']"):
+        assert part in text
+
+
+def test_watch_ends_with_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The view of a run that goes on ends by the timeout, that of an ended one at once."""
+    pytest.importorskip("rich")
+    make_run(tmp_path, "live", status=RunStatus.RUNNING)
+    expman.Run(tmp_path / "exp" / "live").watch(every_s=0.01, timeout_s=0.05)
+    expman.Run(make_run(tmp_path, "ended")).watch()
+
+    out = capsys.readouterr().out
+    assert "exp/live" in out
+    assert "exp/ended" in out
+
+
+def test_curves_keep_the_ends_and_leave_nan_out(tmp_path: Path) -> None:
+    """A curve has numbers only; a long one is thinned to means."""
+    values = [float(n) for n in range(1000)]
+    values[10] = math.nan
+    run = expman.Run(make_run(tmp_path, "r", block(0, {"x": values, "t": ["a"] * 1000})))
+
+    found = curves(run, points=100)
+
+    assert ["x"] == list(found)
+    assert 100 == len(found["x"].y)
+    assert found["x"].y == sorted(found["x"].y)
+    assert 999 == len(curves(run, points=10_000)["x"].y)
+
+
+def test_rows_without_a_step_are_counted() -> None:
+    """Where rows carry no step, the curve is drawn over their number."""
+    step = pa.chunked_array([pa.array([5, None], pa.int64())])
+
+    assert [0.0, 1.0] == thin(step, pa.chunked_array([[1, 2]]), 10).x
+
+
+def test_sparks() -> None:
+    """Bars follow the values; a constant is flat; nothing is nothing."""
+    assert "▁▄█" == spark([0.0, 0.5, 1.0])
+    assert "▁▁" == spark([3.0, 3.0])
+    assert "" == spark([])
+    assert 20 == len(spark([float(n) for n in range(500)]))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(1.25, "1.2s"), (245, "4m05s"), (7380, "2h03m"), (273_600, "3d04h")],
+)
+def test_durations(seconds: float, expected: str) -> None:
+    """Two units at most."""
+    import datetime
+
+    assert expected == span(datetime.timedelta(seconds=seconds))
+
+
+def test_numbers() -> None:
+    """Four digits, one line."""
+    assert ["0.3333", "nan", "–", "a b", "True", "12345678"] == [
+        number(value) for value in (1 / 3, math.nan, None, "a\n b", True, 12345678)
+    ]
