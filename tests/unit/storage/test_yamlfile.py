@@ -181,9 +181,9 @@ def test_a_file_that_is_too_large_is_not_read(
 
 
 def test_other_keys_than_text_are_read_as_text(tmp_path: Path) -> None:
-    """A file edited by hand may have a number or a word of YAML 1.1 as a key."""
+    """A file edited by hand may have a number, a date or a word of YAML 1.1 as a key."""
     (tmp_path / "a.yaml").write_text("1: a\nno: b\n2026-01-01: c\n")
-    assert {"1": "a", "False": "b", "2026-01-01": "c"} == read_yaml(str(tmp_path / "a.yaml"))
+    assert {"1": "a", "no": "b", "2026-01-01": "c"} == read_yaml(str(tmp_path / "a.yaml"))
 
 
 def test_an_absent_file_is_an_error_an_empty_one_is_not(tmp_path: Path) -> None:
