@@ -25,6 +25,7 @@ def make_run(
 ) -> Path:
     """A run with these rows, consolidated."""
     run_dir = base_dir / experiment / name
+    run_dir.mkdir(parents=True, exist_ok=True)
     store = VectorStore(str(run_dir))
     for one in blocks:
         store.append(one)

@@ -36,6 +36,7 @@ def take(follower: Follower) -> list[tuple[str, int]]:
 def test_every_interleaving_of_looks_and_writes(tmp_path: Path) -> None:
     """Whatever happens between two looks, each row is seen once, in its producer's order."""
     for number, plan in enumerate(itertools.product("wlc", repeat=4)):
+        (tmp_path / str(number)).mkdir()
         store = VectorStore(str(tmp_path / str(number)))
         follower = Follower(str(tmp_path / str(number)))
         seen: list[tuple[str, int]] = []

@@ -24,6 +24,7 @@ def seqs(run: expman.Run) -> list[int]:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[VectorStore]:
     """The writer's end of a run in `tmp_path/exp/run`."""
+    (tmp_path / "exp" / "run").mkdir(parents=True)
     store = VectorStore(str(tmp_path / "exp" / "run"))
     yield store
     store.close()
