@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -153,6 +154,8 @@ def _recover(options: argparse.Namespace) -> int:
 def _prepare() -> None:
     keep_pandas_out()
     gc.freeze()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a lane needs about six
 
 
 def _new_address() -> segment.Address:
