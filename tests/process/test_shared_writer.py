@@ -128,11 +128,12 @@ def usage(pid: int) -> tuple[int, int, int]:
 def test_runs_in_a_row(program, shared_writer, run_base: Path, count: int) -> None:
     """Nothing of a run is left in the writer, nor in the trainer."""
     writer = shared_writer()
+    empty = usage(writer.pid)[1]
     found = []
     for turn in range(2):
         trainer = program("log_to_writer.py", run_base / str(turn), count, False, env=writer.env)
         assert count == len(runs_of(trainer, writer))
-        wait_until(lambda: usage(writer.pid)[1] == 1, "the release of the lanes")
+        wait_until(lambda: usage(writer.pid)[1] == empty, "the release of the lanes")
         found.append(usage(writer.pid))
     print(f"descriptors, mappings, KiB after {count} runs and again: {found}")
     (descriptors, maps, rss), (descriptors_2, maps_2, rss_2) = found
@@ -144,10 +145,11 @@ def test_runs_in_a_row(program, shared_writer, run_base: Path, count: int) -> No
 def test_runs_at_once(program, shared_writer, run_base: Path) -> None:
     """Twenty runs of four trainers, all open at the same time."""
     writer = shared_writer()
+    empty = usage(writer.pid)[1]
     trainers = [program("log_to_writer.py", run_base, 5, True, env=writer.env) for _ in range(4)]
     found = {run_dir for trainer in trainers for run_dir in runs_of(trainer, writer)}
     assert 20 == len(found)
-    wait_until(lambda: usage(writer.pid)[1] == 1, "the release of the lanes")
+    wait_until(lambda: usage(writer.pid)[1] == empty, "the release of the lanes")
     assert 1 == len(segments_at(writer.address))
 
 
