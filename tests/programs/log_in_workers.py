@@ -1,8 +1,8 @@
 """An owner and forked workers that log without a break until the run is closed.
 
-log_in_workers.py BASE_DIR COUNTERS WORKERS THREADS: prints the run's directory and the pids of
-the workers; a line on standard input has the owner close the run and print `closed`. Counter
-0 tells how many calls of the owner have returned, 1 + WORKER * THREADS + THREAD those of a
+log_in_workers.py BASE_DIR COUNTERS WORKERS THREADS [PAUSE_S]: prints the run's directory and the
+pids of the workers; a line on standard input has the owner close the run and print `closed`.
+Counter 0 tells how many calls of the owner have returned, 1 + WORKER * THREADS + THREAD those of a
 worker's thread. A worker ends with 0 if each call after the first RunClosedError raised it, too.
 """
 
@@ -93,9 +93,12 @@ def main() -> None:
     """Logs until a line comes, then closes the run."""
     base_dir, counter_file = sys.argv[1:3]
     workers, threads = int(sys.argv[3]), int(sys.argv[4])
+    pause_s = float(sys.argv[5]) if len(sys.argv) > 5 else PAUSE_S
     counters = Counters(counter_file, 1 + workers * threads)
     engine = LoggingEngine(ExperimentConfig("workers", base_dir, run_name="run"))
-    pids = [fork(partial(work, engine, counters, worker, threads)) for worker in range(workers)]
+    pids = [
+        fork(partial(work, engine, counters, worker, threads, pause_s)) for worker in range(workers)
+    ]
     print(engine.run_dir)
     print(*pids)
     n = 0
