@@ -85,7 +85,7 @@ class LoggingEngine:
 
         hello = self._describe(address, rank)
         try:
-            lane = LaneProducer(address, hello)
+            lane = LaneProducer(address, hello, on_wait=self._may_wait)
         except FileNotFoundError:
             return None
         watch = _LaneWatch(lane)
@@ -134,9 +134,11 @@ class LoggingEngine:
         from expman.transport import producer, segment
         from expman.transport.gate import RunGate
 
-        for engine in _engines:
-            if engine.address == address:
+        for engine in list(_engines):
+            if engine.address == address and not engine._ended:
                 return engine
+            if engine.address == address and engine._is_owner:
+                raise RunEndedError(address)
         text, mark, number = address.rpartition("#")
         if not mark or not number.isdigit():
             raise ConfigError("address", address, "must be the `address` of an engine")
@@ -329,11 +331,12 @@ class LoggingEngine:
     def _close_worker(self, status: RunStatus, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         try:
-            self.flush(timeout_s)
+            try:
+                self.flush(timeout_s)
+            finally:
+                self._lane.close(status, None, max(0.0, deadline - time.monotonic()))
         except RunClosedError:
-            return  # closed before, or the run has ended: everything taken is durable
-        finally:
-            self._lane.close(status, None, max(0.0, deadline - time.monotonic()))
+            return  # the run has ended, or ends: whatever was taken becomes durable by that
 
     def _close_owner(self, status: RunStatus, reason: str | None, timeout_s: float) -> None:
         from expman.transport import layout

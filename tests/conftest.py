@@ -81,6 +81,8 @@ class Program:
     def __init__(self, command: list[str], *, cwd: Path, env: dict[str, str]) -> None:
         self.command = command
         self.cwd = cwd
+        self.address = ""  # a standing writer's, see `shared_writer`
+        self.env: dict[str, str] = {}
         self._stdout = cwd / f".{secrets.token_hex(4)}.out"
         self._stderr = self._stdout.with_suffix(".err")
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
@@ -210,3 +212,26 @@ def program(tmp_path: Path, program_env: dict[str, str]) -> Iterator[StartProgra
     yield start
     for one in started:
         one.end()
+
+
+@pytest.fixture
+def shared_writer(program: StartProgram) -> Iterator[Callable[..., Program]]:
+    """Starts standing writers, which are told to end at the test's end and must do so.
+
+    `writer.address` is what a trainer needs, `writer.env` the same for its environment.
+    """
+    started: list[Program] = []
+
+    def start(*arguments: object) -> Program:
+        writer = program(["-m", "expman.writer"], *arguments)
+        started.append(writer)
+        name, _, address = writer.read_line().partition("=")
+        assert name == "EXPMAN_WRITER"
+        writer.address, writer.env = address, {name: address}
+        return writer
+
+    yield start
+    for writer in started:
+        if writer.running():
+            writer.send_signal(signal.SIGTERM)
+            assert writer.wait() == 0, writer.stderr

@@ -1,8 +1,8 @@
 """Starts the writer process and starts a successor when it dies.
 
 The supervising thread blocks in poll() on the writer's stderr and on its end, or, where the
-writer is shared, in a wait for the lock that the writer holds: it costs nothing while all is
-well. A line on stderr is a warning for the user.
+writer is shared, until `waiter` sees that one's end: it costs nothing while all is well.
+A line on stderr is a warning for the user.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections import deque
 from typing import Protocol
 
 from expman.interpreter import writer_command, writer_environment
+from expman.sidecar import waiter
 from expman.sidecar.child import messages
 from expman.transport import segment
 from expman.transport.address import revive_address
@@ -82,6 +83,7 @@ class Supervisor:
         self._shared = shared
         self._last_words: deque[str] = deque(maxlen=8)
         self._stopping = threading.Event()
+        self._wake = threading.Event()
         self._process = None if shared else self._spawn()
         self._thread = threading.Thread(target=self._watch, name="expman-supervisor", daemon=True)
         self._thread.start()
@@ -104,8 +106,7 @@ class Supervisor:
         deaths, known, cleaners = 0, -1, CLEANERS
         while True:
             if self._shared:
-                self._base.wait_for_lock()  # the shared writer holds it as long as it lives
-                if self._is_over():
+                if not self._await_end():
                     return
                 try:
                     revive_address(self._address, self._lane.number())
@@ -135,6 +136,15 @@ class Supervisor:
             if self._stopping.wait(pause_s) or self._is_over():
                 return
             self._process = self._spawn()
+
+    def _await_end(self) -> bool:
+        """Waits for the end of the shared writer; False: the run's came first."""
+        waiter.notify(self._address, self._wake)
+        if not self._is_over():
+            self._wake.wait()
+        waiter.withdraw(self._address, self._wake)
+        self._wake.clear()
+        return not self._is_over()
 
     def _is_over(self) -> bool:
         return self._stopping.is_set() or self._lane.has_ended()
@@ -170,5 +180,5 @@ class Supervisor:
     def stop(self, timeout_s: float) -> None:
         """Starts no more successors, and waits for the end of a writer started here."""
         self._stopping.set()
-        if not self._shared:
-            self._thread.join(timeout_s)
+        self._wake.set()
+        self._thread.join(timeout_s)

@@ -198,9 +198,13 @@ class LaneConsumer:
         return self.closed and self.serial >= self._opened_terms()
 
     def _opened_terms(self) -> int:
-        """Terms opened so far; no more than there can be, whatever the word says."""
+        """Terms to be taken: those opened so far, or those of the verdict.
+
+        No more than there can be, whatever the words say.
+        """
         most = self.words[layout.RELEASED_TERMS] + layout.TERM_ENTRIES
-        return int(min(self.words[layout.OPENED_TERMS], most))
+        final = self.words[layout.FINAL_TERMS] or most
+        return int(min(self.words[layout.OPENED_TERMS], most, final))
 
     # -- what the writer says ------------------------------------------------------
 
@@ -216,10 +220,28 @@ class LaneConsumer:
         self.words[layout.CLOSING] = 1
 
     def give_verdict(self) -> None:
-        """Says, after the last poll, what was taken; see `LaneProducer.await_verdict`."""
+        """Says what was taken, see `LaneProducer.await_verdict`. Nothing more is taken from now on.
+
+        Nor by a successor: it stops at the byte at which this writer stopped, so that a call
+        that raised RunClosedError has logged nothing (`test_late_rows`).
+        """
         term = self._term
-        self.words[layout.FINAL_ENTRIES] = 0 if term is None else min({term.slot, *term.gaps})
+        missed = _missed(term)[: layout.GAP_ENTRIES] if term is not None else []
+        for number, ordinal in enumerate(missed):
+            self.words[layout.GAP_TABLE + number] = ordinal
+        self.words[layout.FINAL_GAPS] = len(missed)
+        self.words[layout.FINAL_ENTRIES] = term.slot if term is not None else 0
+        self.words[layout.FINAL_BYTES] = term.position if term is not None else 0
         self.words[layout.FINAL_TERMS] = self.serial + 1
+        if term is not None:
+            term.data = term.data[: term.position]
+
+    def is_empty(self) -> bool:
+        """Whether nothing was published in it so far."""
+        if self.serial or self.words[layout.OPENED_TERMS] > 1:
+            return False
+        term = self._open([])
+        return term is None or not any(term.index[:GLANCE_RECORDS])
 
     # -- taking records -------------------------------------------------------------
 
@@ -259,6 +281,8 @@ class LaneConsumer:
                 if slot not in self._slots:
                     self._slots[slot] = segment.attach(self.address.place, name)
                 self._term = _OpenTerm(name, self._slots[slot])
+                if self.serial + 1 == self.words[layout.FINAL_TERMS]:
+                    self._term.data = self._term.data[: self.words[layout.FINAL_BYTES]]
             except FileNotFoundError:
                 problems.append(CorruptLaneError(name, 0, f"term {self.serial} is gone"))
             else:
@@ -505,6 +529,20 @@ class LaneConsumer:
             memory.close()
         self._slots.clear()
         self.control.close()
+
+
+def _missed(term: _OpenTerm) -> list[int]:
+    """Entries that were passed over: their threads had not appended when the others had."""
+    if not term.gaps:
+        return []
+    missed, position = set(range(term.slot)), 0
+    while position < term.position:
+        found = _decode_at(term, position, term.position)
+        if found is None:
+            return []
+        missed.discard(found[0].ordinal)
+        position = found[1]
+    return sorted(missed)
 
 
 def _decode_at(term: _OpenTerm, position: int, limit: int) -> tuple[wire.Record, int] | None:

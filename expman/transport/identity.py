@@ -101,7 +101,5 @@ def _dataloader_worker() -> int | None:
 
 
 def _number(text: str | None) -> int | None:
-    try:
-        return int(text) if text else None
-    except ValueError:
-        return None
+    usable = text is not None and text.isascii() and text.isdigit() and len(text) < 10
+    return int(text) if text is not None and usable else None

@@ -35,6 +35,7 @@ The control of a lane, ``expman-TOKEN-LANE``, 4096 bytes and the hello::
     224  CLOSING        writer   1: the run ends; a record published from now on may not be taken
     232  FINAL_ENTRIES  writer   index entries of the last term that were taken
     240  FINAL_TERMS    writer   serial of that term + 1; stored last, it says what was taken
+    248  FINAL_BYTES    writer   bytes of that term's data that were taken
     256  TERM_TABLE     producer 64 entries by serial % 64: slot, sealed bytes + 1 (0: open)
    1280  START_TABLE    writer   2 entries by serial % 2: serial + 1, rows and records before it
    1344  SEQ_BASE       writer   the lane's row 0 has this seq
@@ -45,6 +46,8 @@ The control of a lane, ``expman-TOKEN-LANE``, 4096 bytes and the hello::
    1384  RETIRED_ROWS   writer   owner's lane: rows of workers that have gone; a worker's lane:
                                  what the owner's is once this one counts as gone (RUN_ENDED)
    1392  RETIRED_DROPS  writer   the same for the rows that they dropped
+   1400  FINAL_GAPS     writer   so many entries below FINAL_ENTRIES were not taken, and which:
+   1408  GAP_TABLE      writer   16 ordinals
    1536  TROUBLE        writer   what the writer cannot do at present, UTF-8
    4096  hello          producer msgpack, see records.Hello
 
@@ -110,6 +113,7 @@ TROUBLE_BYTES = 27
 CLOSING = 28
 FINAL_ENTRIES = 29
 FINAL_TERMS = 30
+FINAL_BYTES = 31
 TERM_TABLE = 32
 TERM_ENTRIES = 64
 START_TABLE = 160
@@ -121,6 +125,9 @@ DURABLE_STEP = 171
 HAS_STEP = 172
 RETIRED_ROWS = 173
 RETIRED_DROPS = 174
+FINAL_GAPS = 175
+GAP_TABLE = 176
+GAP_ENTRIES = 16
 TROUBLE_OFFSET = 1536
 
 INDEX_ENTRIES = 2

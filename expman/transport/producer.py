@@ -168,6 +168,9 @@ class LaneProducer:
         Raises:
             RunClosedError: the run has ended, or ends.
         """
+        if gate.closing:
+            self._closed = True
+            raise RunClosedError(self.run_dir)
         if time.monotonic() < self._reclaim_at:
             return False
         self._inherited.clear()
@@ -183,10 +186,23 @@ class LaneProducer:
             return False
         self.words[layout.DROPPED_ROWS] = self._dropped
         if gate.closing:
-            # The writer looked for new lanes after it had said so: it has this one, or will
-            # never look again.
-            self.await_verdict(0, -1)
+            self._give_back()
+            raise RunClosedError(self.run_dir)
         return True
+
+    def _give_back(self) -> None:
+        """The run began to end while the lane was claimed: closes it, empty.
+
+        The writer removes it. But where it has removed the address before it could find the
+        lane, nobody would: then it is removed here. (Claimed first and looked afterwards, here;
+        removed first and looked afterwards, there: one of the two sees the other.)
+        """
+        self._closed = True
+        self._ring.seal(self._ring.term)
+        self.words[layout.LANE_CLOSED] = 1
+        if not segment.exists(self.address.place, self.address.segment()):
+            self.control.unlink()
+            segment.remove(self.address.place, self.address.segment(self.lane, 0))
 
     def forget(self) -> None:
         """In a forked child: turns into an unclaimed worker. No I/O, no lock is taken.
@@ -239,8 +255,12 @@ class LaneProducer:
             if time.monotonic() > deadline:
                 return  # no writer is at work; its successor takes what is published
             time.sleep(0.001)
-        last = self.words[layout.FINAL_TERMS] - 1
-        if serial > last or (serial == last and ordinal >= self.words[layout.FINAL_ENTRIES]):
+        words = self.words
+        last = words[layout.FINAL_TERMS] - 1
+        missed = words[layout.GAP_TABLE : layout.GAP_TABLE + words[layout.FINAL_GAPS]]
+        if serial > last or (
+            serial == last and (ordinal >= words[layout.FINAL_ENTRIES] or ordinal in missed)
+        ):
             raise RunClosedError(self.run_dir)
 
     # -- publishing (under the lock) ----------------------------------------------

@@ -50,12 +50,14 @@ class LaneFiles(msgspec.Struct):
         producer: the name that its rows carry.
         seq_base: seq of the lane's row 0.
         last_step: the step of the latest row that has one.
+        drops_said: dropped rows that run.log tells of.
     """
 
     lane: LaneConsumer
     producer: str
     seq_base: int
     last_step: int | None = None
+    drops_said: int = 0
 
 
 class RunFiles:
@@ -158,6 +160,8 @@ class RunFiles:
         The new totals go into the worker's lane first, then the word that makes them count: a
         successor that finds the lane once more takes them over, and adds nothing to them.
         """
+        mine = self.lanes[lane.lane]
+        self._note_drops(mine, lane.dropped_rows - mine.drops_said)
         lane.words[layout.RETIRED_ROWS] = self._retired_rows + lane.rows
         lane.words[layout.RETIRED_DROPS] = self._retired_drops + lane.dropped_rows
         lane.words[layout.RUN_ENDED] = 1
@@ -260,9 +264,20 @@ class RunFiles:
                 if lane.hello.role == "owner":
                     self.sentinel = record
             case wire.Drop():
-                self.note(LogLevel.WARN, f"{record.rows} rows dropped: the buffer was full")
+                self._note_drops(self.lanes[lane.lane], record.rows)
             case _:
                 return
+
+    def _note_drops(self, known: LaneFiles, rows: int) -> None:
+        if rows > 0:
+            known.drops_said += rows
+            whose = "" if known.lane.hello.role == "owner" else f" of {known.producer}"
+            self.note(LogLevel.WARN, f"{rows} rows{whose} dropped: the buffer was full")
+
+    def note_last_drops(self) -> None:
+        """Tells of rows that a producer dropped last, before it died or the run ended."""
+        for known in self.lanes.values():
+            self._note_drops(known, known.lane.dropped_rows - known.drops_said)
 
     def note(self, level: LogLevel, message: str) -> None:
         """A line of our own for run.log."""
@@ -406,6 +421,7 @@ class RunFiles:
             StorageError: nothing is lost; call it again.
         """
         self._rewrite = None
+        self.note_last_drops()
         self.commit(sync=True)
         self._store.finish()
         artifacts.remove_staging(self.run_dir)

@@ -27,15 +27,16 @@ def run_command(address: segment.Address, command: Sequence[str]) -> int:
         The command's exit status; 128 + n if signal n killed it; 127 or 126 if it cannot be
         started, as a shell says it.
     """
+    server = Server(address, standing=True)  # before the command can look for it
+    forward = _Forwarder()
     try:
         child = subprocess.Popen(command, env={**os.environ, "EXPMAN_WRITER": str(address)})
     except OSError as exc:
         print(f"expman-writer: {command[0]}: {exc.strerror}", file=sys.stderr)
-        segment.remove(address.place, address.segment())
+        server.remove_address()
         return NOT_FOUND if isinstance(exc, FileNotFoundError) else NOT_EXECUTABLE
-    _forward_signals(child)
+    forward.to(child)
     OwnerWatch.ask_parent = staticmethod(_Asker(child))
-    server = Server(address, standing=True)
     while child.poll() is None:
         if not server.step():
             time.sleep(PAUSE_S)
@@ -64,12 +65,26 @@ class _Asker:
             return None
 
 
-def _forward_signals(child: subprocess.Popen[bytes]) -> None:
-    def forward(number: int, _: object) -> None:
-        child.send_signal(number)  # a child that was reaped is left alone
+class _Forwarder:
+    """Passes signals on to the command, those that come while it is started a little later."""
 
-    for number in _FORWARDED:
-        signal.signal(number, forward)
-    # A terminal sends Ctrl-C to both of us.
-    at_terminal = os.isatty(0)
-    signal.signal(signal.SIGINT, (lambda *_: None) if at_terminal else forward)
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        for number in _FORWARDED:
+            signal.signal(number, self._forward)
+        # A terminal sends Ctrl-C to both of us.
+        at_terminal = os.isatty(0)
+        signal.signal(signal.SIGINT, (lambda *_: None) if at_terminal else self._forward)
+
+    def to(self, child: subprocess.Popen[bytes]) -> None:
+        """Forwards to this child from now on."""
+        self._child = child
+        while self._early:
+            child.send_signal(self._early.pop(0))
+
+    def _forward(self, number: int, _: object) -> None:
+        if self._child is None:
+            self._early.append(number)
+        else:
+            self._child.send_signal(number)  # a child that was reaped is left alone

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
 
-from expman.errors import ExpmanError
+from expman.errors import ExpmanError, StorageError
 from expman.storage.lean import keep_pandas_out
 from expman.transport import segment
 from expman.transport.address import new_address
@@ -120,11 +121,15 @@ def _stand(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.stop_soon)
     print(f"EXPMAN_WRITER={address}", flush=True)
-    with ReadyFile(options.ready_file, address):
-        if options.base_dir is not None:
-            for line in recover(options.base_dir):
-                print(f"expman-writer: {line}", file=sys.stderr)
-        server.serve()
+    try:
+        with ReadyFile(options.ready_file, address):
+            if options.base_dir is not None:
+                for line in recover(options.base_dir):
+                    print(f"expman-writer: {line}", file=sys.stderr)
+            server.serve()
+    except StorageError:  # the ready file's: nobody can find this writer, or it has ended
+        server.remove_address()
+        raise
     return DONE
 
 
@@ -135,8 +140,12 @@ def _run(command: list[str], ready_file: str | None) -> int:
     from expman.writer.launch import run_command
 
     address = _new_address()
-    with ReadyFile(ready_file, address):
-        return run_command(address, command)
+    try:
+        with ReadyFile(ready_file, address):
+            return run_command(address, command)
+    except StorageError:
+        segment.remove(address.place, address.segment())
+        raise
 
 
 def _recover(options: argparse.Namespace) -> int:
@@ -153,6 +162,8 @@ def _recover(options: argparse.Namespace) -> int:
 def _prepare() -> None:
     keep_pandas_out()
     gc.freeze()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a lane needs about six
 
 
 def _new_address() -> segment.Address:

@@ -113,6 +113,8 @@ class Run:
                 self._set_trouble(str(exc))
 
     def _serve(self, check: bool) -> bool:
+        if self._files is None and self._owner is None and self._turn_away():
+            return False
         if self._files is None:
             self._files = RunFiles(self._hello, self.run_dir, self._restarts)
         files = self._files
@@ -120,6 +122,7 @@ class Run:
             files.note(LogLevel.ERROR, self._unsaid.pop(0))
         found = bool(self._new)
         while self._new:
+            self._retire_workers(files)  # their names are free again
             lane = self._new[0]
             files.add_lane(lane)
             del self._new[0]
@@ -159,8 +162,12 @@ class Run:
 
     def _drain(self, files: RunFiles, lane: LaneConsumer) -> None:
         dead = not lane.producer_alive() or lane.closed
-        while self._poll(files, lane, dead):
-            files.commit()
+        empty = 0
+        while empty < 2:  # where stores are not ordered, a poll takes what the one before saw
+            taken = self._poll(files, lane, dead)
+            empty = 0 if taken else empty + 1
+            if taken:
+                files.commit()
 
     def _retire_workers(self, files: RunFiles) -> None:
         """Drains and removes the lanes of workers that are gone."""
@@ -173,6 +180,20 @@ class Run:
                 lane.remove()
 
     # -- the end ----------------------------------------------------------------------
+
+    def _turn_away(self) -> bool:
+        """Removes empty lanes that were claimed while their run ended; its files stay as they are.
+
+        Returns:
+            False: rows are in them.
+        """
+        if not all(lane.is_empty() for lane in self._new):
+            return False
+        if all(lane.closed or not lane.producer_alive() for lane in self._new):
+            for lane in self._new:
+                lane.remove()
+            self.ended = True
+        return True
 
     def _close_doors(self) -> None:
         """Tells all producers that the run ends; what they publish now may be too late."""

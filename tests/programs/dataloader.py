@@ -1,4 +1,7 @@
-"""Trains over a DataLoader whose workers log each sample: dataloader.py METHOD PERSISTENT BASE."""
+"""Trains over a DataLoader whose workers log each sample.
+
+dataloader.py METHOD PERSISTENT BASE_DIR WORKERS EPOCHS
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from expman import ExperimentConfig, LoggingEngine
 
-SAMPLES, EPOCHS, WORKERS = 200, 3, 4
+SAMPLES = 200
 
 
 class Augmented(Dataset):  # type: ignore[type-arg]
@@ -39,15 +42,16 @@ class Augmented(Dataset):  # type: ignore[type-arg]
 def main() -> None:
     """Trains for some epochs."""
     method, persistent, base_dir = sys.argv[1], sys.argv[2] == "persistent", sys.argv[3]
+    workers, epochs = int(sys.argv[4]), int(sys.argv[5])
     with LoggingEngine(ExperimentConfig("loader", base_dir)) as engine:
         loader = DataLoader(
             Augmented(engine),
             batch_size=10,
-            num_workers=WORKERS,
+            num_workers=workers,
             persistent_workers=persistent,
             multiprocessing_context=method,
         )
-        for epoch in range(EPOCHS):
+        for epoch in range(epochs):
             for number, batch in enumerate(loader):
                 engine.log_vector({"batch_mean": float(batch.mean()), "epoch": epoch}, number)
         del loader

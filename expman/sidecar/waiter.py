@@ -1,0 +1,60 @@
+"""Waits for the end of a writer that somebody else started.
+
+That end is the release of the lock on its address, and a wait for a lock cannot be called off. So
+one thread for each address waits, for all runs of this process, and there is no second one
+however many runs come and go.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from expman.transport import segment
+
+__all__ = ["notify", "withdraw"]
+
+_lock = threading.Lock()
+_waiting: dict[segment.Address, set[threading.Event]] = {}
+
+
+def notify(address: segment.Address, event: threading.Event) -> None:
+    """Has the event set as soon as no writer serves the address."""
+    with _lock:
+        events = _waiting.get(address)
+        if events is not None:
+            events.add(event)
+            return
+        _waiting[address] = {event}
+    threading.Thread(
+        target=_wait, args=(address,), name="expman-shared-writer", daemon=True
+    ).start()
+
+
+def withdraw(address: segment.Address, event: threading.Event) -> None:
+    """Takes back what notify() was asked for."""
+    with _lock:
+        _waiting.get(address, set()).discard(event)
+
+
+def _wait(address: segment.Address) -> None:
+    try:
+        # By name each time: an address that was removed and made anew is another file.
+        base = segment.attach(address.place, address.segment())
+        base.wait_for_lock()
+        base.close()
+    except OSError:
+        pass  # it is gone, and with it its writer
+    with _lock:
+        for event in _waiting.pop(address):
+            event.set()
+
+
+def _start_anew() -> None:
+    """In a forked child: the thread is not there, and another one may have held the lock."""
+    global _lock
+    _lock = threading.Lock()
+    _waiting.clear()
+
+
+os.register_at_fork(after_in_child=_start_anew)

@@ -1,0 +1,60 @@
+"""Ranks of a real torchrun job, each with a run of its own or all in one."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from process.runs import only_run, read_rows, run_dirs, run_yaml
+from process.workers import check_producers, rows_by
+
+pytestmark = [pytest.mark.torch, pytest.mark.timeout(180)]
+
+RANKS, ROWS = 4, 50
+PROGRAM = Path(__file__).parents[1] / "programs" / "ranks.py"
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def torchrun(program, run_base: Path, way: str, *options: str) -> None:  # type: ignore[no-untyped-def]
+    """Runs ranks.py on all ranks of one node."""
+    place = ["--master-addr", "127.0.0.1", "--master-port", str(free_port())]
+    command = ["-m", "torch.distributed.run", "--nproc-per-node", str(RANKS), *place, *options]
+    job = program([*command, str(PROGRAM)], way, run_base, env={"OMP_NUM_THREADS": "1"})
+    job.succeed(150)
+
+
+def test_each_rank_has_a_run_of_its_own(program, run_base: Path) -> None:
+    """One run_name, four directories, one group; each knows its rank."""
+    torchrun(program, run_base, "apart", "--rdzv-id", "job7", "--max-restarts", "0")
+    names = ["run", *(f"run-rank{rank}" for rank in range(1, RANKS))]
+    assert names == [run_dir.name for run_dir in run_dirs(run_base)]
+    for rank, run_dir in enumerate(run_dirs(run_base)):
+        run = run_yaml(run_dir)
+        assert "FINISHED" == run["status"]
+        assert {"rank": rank, "local_rank": rank, "world_size": RANKS} == run["rank"]
+        assert {rank: list(range(ROWS))} == rows_by(run_dir, "of")
+        assert {rank} == set(read_rows(run_dir)["_rank"].to_pylist())
+    groups = {run_yaml(run_dir)["group"] for run_dir in run_dirs(run_base)}
+    assert 1 == len(groups)
+    assert None not in groups
+
+
+def test_all_ranks_log_into_one_run(program, run_base: Path) -> None:
+    """Rank 0 owns it, the others attach: every row is there, with the rank that logged it."""
+    torchrun(program, run_base, "together")
+    run_dir = only_run(run_base)
+    run = run_yaml(run_dir)
+    assert ("FINISHED", 0) == (run["status"], run["rank"]["rank"])
+    assert {rank: list(range(ROWS)) for rank in range(RANKS)} == rows_by(run_dir, "of")
+    table = read_rows(run_dir)
+    assert table["of"].to_pylist() == table["_rank"].to_pylist()
+    assert ["step", "timestamp", "_producer", "_seq"] == table.column_names[:4]
+    expected = {"main", *(f"rank-{rank}" for rank in range(1, RANKS))}
+    assert expected == check_producers(run_dir)
+    assert not {"_rank"} & set(run["vectors"])

@@ -1,0 +1,190 @@
+"""What a worker is told at the end of its run is what is taken, by this writer and every other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from expman.errors import RunClosedError
+from expman.transport import consumer as consumers
+from expman.transport import records as wire
+from expman.transport.address import new_address
+from expman.transport.consumer import LaneConsumer
+from expman.transport.gate import RunGate
+from expman.transport.producer import LaneProducer
+from expman.transport.segment import Address, list_names, remove
+from expman.writer.run import Run
+
+
+@pytest.fixture
+def address() -> Iterator[Address]:
+    """An address with nobody at it."""
+    made, base = new_address(1 << 20)
+    yield made
+    base.close()
+    for name in list_names(made.place):
+        if name.startswith(made.segment()):
+            remove(made.place, name)
+
+
+@pytest.fixture
+def owner(address: Address) -> LaneProducer:
+    """The owner of a run."""
+    hello = wire.Hello(
+        role="owner",
+        producer="main",
+        pid=1,
+        started_at_ns=2,
+        base_dir="/base",
+        experiment="exp",
+        run_name="run",
+        language="python",
+        env_path="python",
+    )
+    return LaneProducer(address, hello)
+
+
+@pytest.fixture
+def worker(address: Address, owner: LaneProducer) -> LaneProducer:
+    """A worker of that run, with a lane that has one row."""
+    found = LaneProducer(address, owner._hello, gate=RunGate.attach(address, owner.lane))
+    found.log_vector({"n": 0})
+    return found
+
+
+def values(lane: LaneConsumer) -> list[object]:
+    """Takes what there is; the values of its rows."""
+    found: list[object] = []
+    for _ in range(5):
+        records = lane.poll().records
+        found += [record.values[0] for record in records if isinstance(record, wire.Vector)]
+    return found
+
+
+def end(lane: LaneConsumer) -> list[object]:
+    """Ends the run as the writer does; the values that it took."""
+    lane.close_door()
+    taken = values(lane)
+    lane.give_verdict()
+    return taken
+
+
+def test_a_row_before_the_verdict_is_taken(address: Address, worker: LaneProducer) -> None:
+    """A call that was in time returns, the next one raises."""
+    lane = LaneConsumer(address, worker.lane)
+    worker.log_vector({"n": 1})
+    assert [0, 1] == end(lane)
+    for _ in range(2):
+        with pytest.raises(RunClosedError):
+            worker.log_vector({"n": 2})
+
+
+def test_nobody_takes_what_was_refused(address: Address, worker: LaneProducer) -> None:
+    """Neither this writer nor a successor takes a row whose call raised."""
+    lane = LaneConsumer(address, worker.lane)
+    assert [0] == end(lane)
+    with pytest.raises(RunClosedError):
+        worker.log_vector({"n": 1})
+    assert [] == values(lane)
+    lane.close()
+    assert [0] == values(LaneConsumer(address, worker.lane))
+
+
+def test_a_refused_row_in_a_term_of_its_own(address: Address, worker: LaneProducer) -> None:
+    """The same where the next row opened a new term."""
+    lane = LaneConsumer(address, worker.lane)
+    assert [0] == end(lane)
+    with pytest.raises(RunClosedError):
+        worker.log_message("INFO", "x" * 300_000)  # type: ignore[arg-type]
+    assert [] == values(lane)
+    assert [] == lane.poll().problems
+    assert [0] == values(LaneConsumer(address, worker.lane))
+
+
+@pytest.mark.parametrize("appended", [True, False])
+def test_a_thread_that_was_overtaken(
+    address: Address, worker: LaneProducer, appended: bool
+) -> None:
+    """Its call returns if its record lay before a taken one, and raises if it came after it."""
+    lane = LaneConsumer(address, worker.lane)
+    term = worker._ring.term
+    slow = next(term.ordinal)
+    payload = wire.encode((wire.VECTOR, slow, 3, None, 0, (7,)))
+    if appended:
+        term.data.write(payload)
+    worker.log_vector({"n": 1})
+    assert ([0, 7, 1] if appended else [0, 1]) == end(lane)
+    if not appended:
+        term.data.write(payload)
+    term.index[slow] = len(payload)
+    if appended:
+        worker.await_verdict(term.serial, slow)
+    else:
+        with pytest.raises(RunClosedError):
+            worker.await_verdict(term.serial, slow)
+    assert [] == values(lane)
+    successor = LaneConsumer(address, worker.lane)
+    assert ([0, 7, 1] if appended else [0, 1]) == values(successor)
+
+
+def test_the_first_record_comes_too_late(
+    address: Address, owner: LaneProducer, worker: LaneProducer
+) -> None:
+    """A worker without a lane claims none once the doors are closed."""
+    late = LaneProducer(address, owner._hello, gate=RunGate.attach(address, owner.lane))
+    LaneConsumer(address, owner.lane).close_door()
+    before = list_names(address.place)
+    with pytest.raises(RunClosedError):
+        late.log_vector({"n": 1})
+    assert [name for name in before if address.token in name] == [
+        name for name in list_names(address.place) if address.token in name
+    ]
+
+
+def test_doors_close_while_a_lane_is_claimed(
+    address: Address, owner: LaneProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lane is given back empty and closed: a writer finds nothing in it."""
+
+    class ClosingGate:
+        """Sees the doors close between its first and its second look."""
+
+        hello = owner._hello
+        looks = 0
+
+        @property
+        def closing(self) -> bool:
+            self.looks += 1
+            return self.looks > 1
+
+    late = LaneProducer(address, owner._hello, gate=ClosingGate())  # type: ignore[arg-type]
+    with pytest.raises(RunClosedError):
+        late.log_vector({"n": 1})
+    lane = LaneConsumer(address, late.lane)
+    assert (True, True) == (lane.is_empty(), lane.closed)
+    assert [] == values(lane)
+    assert lane.at_end()
+
+
+class Taken:
+    """Stands for the files of a run: keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.rows: list[object] = []
+
+    def take(self, lane: LaneConsumer, stretch: consumers.Stretch) -> None:
+        self.rows += [one.values[0] for one in stretch.records if isinstance(one, wire.Vector)]
+
+    def commit(self) -> None:
+        """Writes nothing."""
+
+
+def test_the_last_look_takes_all_even_where_stores_are_not_ordered(
+    address: Address, worker: LaneProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There a poll takes what the one before it saw: one empty poll is not the end."""
+    monkeypatch.setattr(consumers, "_ORDERED_STORES", False)
+    files = Taken()
+    Run._drain(Run(worker._hello, 0), files, LaneConsumer(address, worker.lane))  # type: ignore[arg-type]
+    assert [0] == files.rows
