@@ -475,6 +475,11 @@ class LaneConsumer:
 
     # -- giving memory back -----------------------------------------------------------
 
+    @property
+    def has_read_terms(self) -> bool:
+        """Whether there are terms to give back."""
+        return bool(self._read) and self._read[0][0] != self._last
+
     def release(self) -> None:
         """Gives back every term that was taken to its end. Call it once all is written.
 

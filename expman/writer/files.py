@@ -293,8 +293,15 @@ class RunFiles:
         waiting = self._store.pending_rows
         if waiting >= self._hello.flush_interval_rows:
             return True
+        # A successor may take a whole lane of rows that are in the files already: they leave
+        # nothing to write, and their memory is to be given back all the same.
         return age_s * 1000 >= self._hello.flush_interval_ms and bool(
-            waiting or self._lines or self._params or self._artifacts or self._scalars_dirty
+            waiting
+            or self._lines
+            or self._params
+            or self._artifacts
+            or self._scalars_dirty
+            or any(known.lane.has_read_terms for known in self.lanes.values())
         )
 
     def commit(self, *, sync: bool = False) -> None:

@@ -143,3 +143,37 @@ def test_killed_while_the_buffer_is_full(
     assert (run["rows_dropped"] > 0) == (overflow == "drop")
     assert 0 < run["buffer_high_water_bytes"] <= limit
     assert ledger.longest_s < LONGEST_CALL_S
+
+
+def test_killed_with_a_full_buffer_that_is_in_the_files(
+    program, tmp_path: Path, run_base: Path
+) -> None:
+    """A successor that finds only rows it need not write gives their memory back all the same."""
+    ledger = new_ledger(tmp_path)
+    more = tmp_path / "more"
+    marks = [tmp_path / "first", tmp_path / "second"]
+    for path in (more, *marks):
+        path.touch()
+    points = (
+        f"commit-before-release=kill@1:{marks[0]}",
+        f"release-before-drained=kill@1:{marks[1]}",
+    )
+    trainer = program(
+        "log_for_ledger.py",
+        ledger.options(
+            run_base,
+            gone=str(more),
+            after_s=0.1,
+            pause_every=0,
+            others=False,
+            overflow="block",
+            max_buffer_bytes=256 * 1024,
+        ),
+        env={"EXPMAN_FAULTS": ",".join(points)},
+    )
+    run_dir = Path(trainer.read_line())
+    wait_until(lambda: not any(mark.exists() for mark in marks), "both kills")
+    more.unlink()
+    trainer.expect_line("closed")
+    trainer.succeed()
+    ledger.check(run_dir, "FINISHED")
