@@ -29,6 +29,9 @@ REWRITE_SPACING_S = 2.0
 FIRST_REWRITE_S = 0.3
 METADATA_SPACING_S = 1.0
 SYNC_SPACING_S = 5.0
+COMMIT_SPACING_S = 0.05
+MANY_ROWS = 4096
+"""A commit costs the same for one row as for some thousands: they are spaced unless many wait."""
 RANK_COLUMN = "_rank"
 _get_step, _get_time = attrgetter("step"), attrgetter("logged_at_ns")
 _get_values, _get_schema = attrgetter("values"), attrgetter("schema")
@@ -291,7 +294,9 @@ class RunFiles:
             return True
         age_s = time.monotonic() - self._last_flush
         waiting = self._store.pending_rows
-        if waiting >= self._hello.flush_interval_rows:
+        if waiting >= self._hello.flush_interval_rows and (
+            age_s >= COMMIT_SPACING_S or waiting >= MANY_ROWS
+        ):
             return True
         # A successor may take a whole lane of rows that are in the files already: they leave
         # nothing to write, and their memory is to be given back all the same.

@@ -21,6 +21,8 @@ GRACE_S = 0.003
 """Between closing the door and the last poll: far longer than a store takes to be seen."""
 ABANDON_S = 300.0
 """How long a writer tries to write a run that no living process logs into."""
+MANY_RECORDS = 2048
+"""So many in one round, and the producer may fill the lane before the next one."""
 PATIENCE_S = 2.0
 """How long the end of a run is put off for workers that never stop logging."""
 
@@ -34,6 +36,7 @@ class Run:
     """Serves the lanes of one run until it has ended.
 
     Attributes:
+        is_urgent: much is coming in, or somebody waits: look again at once.
         ended: its files are final and its lanes are removed.
         trouble: what cannot be done at present, or None.
     """
@@ -41,6 +44,7 @@ class Run:
     def __init__(self, hello: wire.Hello, restarts: int, stopping: str | None = None) -> None:
         self.run_dir = run_dir_of(hello)
         self.ended = False
+        self.is_urgent = False
         self.trouble: str | None = None
         self.stop_reason = stopping
         self._hello = hello
@@ -132,6 +136,7 @@ class Run:
                 self._lanes.append(lane)
         if self._failed:
             files.commit()  # before more is taken into memory
+        self.is_urgent = True
         if self._doors_closed_at is not None:
             return self._end_if_quiet(files, found)
         taken = sum(self._poll(files, lane) for lane in self._lanes)
@@ -143,6 +148,7 @@ class Run:
             if not taken or now - self._ending_since > PATIENCE_S:
                 self._close_doors()
             return True
+        self.is_urgent = taken >= MANY_RECORDS or files.wants_sync
         if files.is_due():
             files.commit()
         return files.consolidate_a_bit() or taken > 0

@@ -17,7 +17,8 @@ from expman.writer.run import Run, run_dir_of
 
 __all__ = ["AddressTakenError", "Server", "remove_leftovers"]
 
-BUSY_PAUSE_S = 0.001
+URGENT_PAUSE_S = 0.001
+BUSY_PAUSE_S = 0.005
 IDLE_PAUSE_S = 0.025
 LIVENESS_SPACING_S = 0.1
 ORPHAN_S = 10.0
@@ -109,7 +110,8 @@ class Server:
                 self.leave()
                 return False
             pause_s = BUSY_PAUSE_S if busy else min(pause_s * 1.5, IDLE_PAUSE_S)
-            time.sleep(pause_s)
+            urgent = any(run.is_urgent for run in self._runs.values())
+            time.sleep(URGENT_PAUSE_S if urgent else pause_s)
 
     @property
     def idle(self) -> bool:
