@@ -125,6 +125,8 @@ class Run:
         while self._unsaid:  # run.log tells it as soon as it can be written
             files.note(LogLevel.ERROR, self._unsaid.pop(0))
         found = bool(self._new)
+        # Those that a predecessor named come first: no other may take their names.
+        self._new.sort(key=lambda lane: not lane.words[layout.ADOPTED])
         while self._new:
             self._retire_workers(files)  # their names are free again
             lane = self._new[0]
