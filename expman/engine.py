@@ -20,7 +20,6 @@ from expman.errors import (
 )
 from expman.exit_status import ExitWatch, describe
 from expman.models import ExperimentConfig, Host, LogLevel, Rank, RunStatus, safe_text
-from expman.run_directory import create_run, remove_run, write_first_metadata
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
     from expman.sidecar.supervisor import Supervisor
@@ -58,6 +57,7 @@ class LoggingEngine:
     """
 
     def __init__(self, config: ExperimentConfig) -> None:
+        from expman.run_directory import create_run, remove_run
         from expman.sidecar.shared import find_shared_writer
         from expman.transport import identity
 
@@ -113,6 +113,7 @@ class LoggingEngine:
         return lane
 
     def _describe(self, address: Address, rank: Rank | None) -> records.Hello:
+        from expman.run_directory import write_first_metadata
         from expman.transport import identity
 
         host = identity.this_host(address.place)

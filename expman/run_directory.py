@@ -10,6 +10,7 @@ import msgspec
 
 from expman.errors import ConfigError, RunExistsError, StorageError
 from expman.models import ExperimentConfig, Host, Rank, RunStatus
+from expman.storage.paths import RUN_YAML, TEMP_PREFIX
 
 __all__ = ["create_run", "remove_run", "write_first_metadata"]
 
@@ -57,7 +58,7 @@ def _renamed(config: ExperimentConfig, run_name: str) -> ExperimentConfig:
 def write_first_metadata(
     config: ExperimentConfig, group: str | None, rank: Rank | None, host: Host
 ) -> None:
-    """Writes the run.yaml that a reader sees until the writer's first one.
+    """Writes the run.yaml that a reader sees until the writer's first one; whole or not at all.
 
     Raises:
         StorageError: it cannot be written.
@@ -78,13 +79,17 @@ def write_first_metadata(
         "language": config.language,
         "env_path": config.env_path,
         "group": group,
-        "rank": rank,
+        "rank": None if rank is None else rank.rank,
+        "local_rank": None if rank is None else rank.local_rank,
+        "world_size": None if rank is None else rank.world_size,
         "host": host,
     }
-    path = os.path.join(config.run_dir, "run.yaml")
+    path = os.path.join(config.run_dir, RUN_YAML)
+    temp = os.path.join(config.run_dir, f"{TEMP_PREFIX}first")
     try:
-        with open(path, "xb") as file:  # JSON is YAML, and needs no YAML library here
+        with open(temp, "wb") as file:  # JSON is YAML, and needs no YAML library here
             file.write(msgspec.json.encode(document))
+        os.rename(temp, path)
     except OSError as exc:
         raise StorageError(path, f"cannot be written: {exc.strerror}") from exc
 
@@ -92,7 +97,7 @@ def write_first_metadata(
 def remove_run(config: ExperimentConfig) -> None:
     """Takes back a run that could not be started, if nothing else is in its directory."""
     for remove, path in (
-        (os.unlink, os.path.join(config.run_dir, "run.yaml")),
+        (os.unlink, os.path.join(config.run_dir, RUN_YAML)),
         (os.rmdir, config.run_dir),
     ):
         with contextlib.suppress(OSError):

@@ -30,7 +30,7 @@ FIRST_REWRITE_S = 0.3
 METADATA_SPACING_S = 1.0
 SYNC_SPACING_S = 5.0
 COMMIT_SPACING_S = 0.05
-MANY_ROWS = 4096
+MANY_ROWS = 64 * 1024
 """A commit costs the same for one row as for some thousands: they are spaced unless many wait."""
 RANK_COLUMN = "_rank"
 _get_step, _get_time = attrgetter("step"), attrgetter("logged_at_ns")
@@ -87,6 +87,7 @@ class RunFiles:
         self._artifacts: list[wire.Artifact] = []
         self._flushes: dict[int, int] = {}
         self._retired_rows = self._retired_drops = 0
+        self._commit_cost_s = 0.0
         self._scalars_dirty = False
         self._rewrite: Iterator[None] | None = None
         self._rewrite_started = self._rewrite_cost = 0.0
@@ -294,8 +295,9 @@ class RunFiles:
             return True
         age_s = time.monotonic() - self._last_flush
         waiting = self._store.pending_rows
+        spacing_s = max(COMMIT_SPACING_S, 4 * self._commit_cost_s)
         if waiting >= self._hello.flush_interval_rows and (
-            age_s >= COMMIT_SPACING_S or waiting >= MANY_ROWS
+            age_s >= spacing_s or waiting >= MANY_ROWS
         ):
             return True
         # A successor may take a whole lane of rows that are in the files already: they leave
@@ -348,6 +350,7 @@ class RunFiles:
             self.wants_sync = False
             self._last_sync = now
         self._last_flush = time.monotonic()
+        self._commit_cost_s = self._last_flush - now
 
     def _write_lines(self) -> None:
         """Appends to run.log, each lane's lines once even if we are killed in between."""

@@ -174,7 +174,7 @@ class Run:
         while empty < 2:  # where stores are not ordered, a poll takes what the one before saw
             taken = self._poll(files, lane, dead)
             empty = 0 if taken else empty + 1
-            if taken:
+            if taken and files.is_due():
                 files.commit()
 
     def _retire_workers(self, files: RunFiles) -> None:
