@@ -19,8 +19,8 @@ __all__ = ["AddressTakenError", "Server", "remove_leftovers"]
 
 URGENT_PAUSE_S = 0.001
 BUSY_PAUSE_S = 0.005
-IDLE_PAUSE_S = 0.025
-LIVENESS_SPACING_S = 0.1
+IDLE_PAUSE_S = 0.04
+LIVENESS_SPACING_S = 0.2
 ORPHAN_S = 10.0
 DRAIN_S = 10.0
 MOST_LANES = 2**32
@@ -180,12 +180,10 @@ class Server:
     def _find_lanes(self) -> None:
         for number in sorted(self._half_claimed):
             self._look_again(number)
-        while True:
+        while segment.exists(self.address.place, self.address.segment(self._next_lane)):
             try:
                 lane = LaneConsumer(self.address, self._next_lane)
             except FileNotFoundError:
-                if not segment.exists(self.address.place, self.address.segment(self._next_lane)):
-                    break
                 self._half_claimed.add(self._next_lane)
             except (CorruptLaneError, LayoutVersionError, OSError) as exc:
                 self._leave_alone(self._next_lane, exc)

@@ -176,8 +176,9 @@ class Taken:
     def take(self, lane: LaneConsumer, stretch: consumers.Stretch) -> None:
         self.rows += [one.values[0] for one in stretch.records if isinstance(one, wire.Vector)]
 
-    def commit(self) -> None:
-        """Writes nothing."""
+    def is_due(self) -> bool:
+        """There is never anything to write."""
+        return False
 
 
 def test_the_last_look_takes_all_even_where_stores_are_not_ordered(
