@@ -92,6 +92,17 @@ def check_rows(run: expman.Run) -> None:
     assert table.num_rows == len(list(run.follow(timeout_s=0)))
 
 
+def wait_until_quiet(run_base: Path) -> None:
+    """Waits until the peer is at rest: 0.5.3 writes in place, and a kill tears its file."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        written = [path.stat().st_mtime for path in run_base.rglob("*") if path.is_file()]
+        if written and time.time() - max(written) > 1.5:
+            return
+        time.sleep(0.05)
+    pytest.fail("the peer did not come to rest")
+
+
 @pytest.mark.parametrize("variable", [NEW, OLD])
 @pytest.mark.parametrize("ending", ["close", "fail", "live", "kill"])
 def test_we_read_its_runs(
@@ -100,6 +111,7 @@ def test_we_read_its_runs(
     """A run of expman-rs reads correctly, finished, failed, live and killed."""
     logging = log_with_peer(program, variable, run_base, "r")
     if ending == "kill":
+        wait_until_quiet(run_base)
         logging.kill()
     elif ending != "live":
         logging.send_line(ending)
