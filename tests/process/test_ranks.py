@@ -37,7 +37,8 @@ def test_each_rank_has_a_run_of_its_own(program, run_base: Path) -> None:
     for rank, run_dir in enumerate(run_dirs(run_base)):
         run = run_yaml(run_dir)
         assert "FINISHED" == run["status"]
-        assert {"rank": rank, "local_rank": rank, "world_size": RANKS} == run["rank"]
+        place = [run[key] for key in ("rank", "local_rank", "world_size")]
+        assert [rank, rank, RANKS] == place
         assert {rank: list(range(ROWS))} == rows_by(run_dir, "of")
         assert {rank} == set(read_rows(run_dir)["_rank"].to_pylist())
     groups = {run_yaml(run_dir)["group"] for run_dir in run_dirs(run_base)}
@@ -50,7 +51,7 @@ def test_all_ranks_log_into_one_run(program, run_base: Path) -> None:
     torchrun(program, run_base, "together")
     run_dir = only_run(run_base)
     run = run_yaml(run_dir)
-    assert ("FINISHED", 0) == (run["status"], run["rank"]["rank"])
+    assert ("FINISHED", 0) == (run["status"], run["rank"])
     assert {rank: list(range(ROWS)) for rank in range(RANKS)} == rows_by(run_dir, "of")
     table = read_rows(run_dir)
     assert table["of"].to_pylist() == table["_rank"].to_pylist()

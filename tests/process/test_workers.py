@@ -75,7 +75,7 @@ def test_attaching_where_the_run_is_known(program, run_base: Path) -> None:
     """The owner and a forked child get the engine that they have; later there is no run."""
     run_dir = scene(program, run_base, "same")
     assert [1, 2] == read_rows(run_dir)["n"].to_pylist()
-    assert {"worker-0"} == check_producers(run_dir)
+    assert check_producers(run_dir) <= {"worker-0", "worker-1"}
 
 
 def test_no_run_comes_of_attaching(program, run_base: Path, tmp_path: Path) -> None:

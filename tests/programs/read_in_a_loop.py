@@ -76,7 +76,8 @@ def main(reader: str, path: str, versions: int, how: str) -> None:
                 print("enough")
         if last:
             break
-    print(rows)
+    print(rows, flush=True)
+    os._exit(0)  # a thread of pyarrow's may abort the interpreter's own tear-down
 
 
 main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

@@ -11,11 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import leaks as leak_check
 import pytest
-from leaks import REPOSITORY, SHM_DIR, TOKEN_VARIABLE, find_leaks, take_snapshot
+from leaks import REPOSITORY, SHM_DIR, TOKEN_VARIABLE, processes, take_snapshot
 
 TOKEN = os.environ[TOKEN_VARIABLE]
 GRACE_S = 0.2
+EARLIER: set[int] = set()
 
 # Starts a grandchild in a session of its own, says its pid and ends.
 ORPHAN = """
@@ -26,6 +28,21 @@ child = subprocess.Popen(
 )
 print(child.pid)
 """
+
+
+@pytest.fixture(autouse=True)
+def earlier() -> set[int]:
+    """What ran before the test: writers of other tests may still be ending."""
+    pids = {process.pid for process in processes()}
+    EARLIER.clear()
+    EARLIER.update(pids)
+    return pids
+
+
+def find_leaks(before: leak_check.Snapshot, token: str, grace_s: float) -> list[str]:
+    """The leaks, without those of processes that ran before."""
+    found = leak_check.find_leaks(before, token, grace_s)
+    return [leak for leak in found if not any(leak.startswith(f"process {p} ") for p in EARLIER)]
 
 
 @pytest.fixture
