@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,14 +93,19 @@ def check_rows(run: expman.Run) -> None:
     assert table.num_rows == len(list(run.follow(timeout_s=0)))
 
 
-def wait_until_quiet(run_base: Path) -> None:
-    """Waits until the peer's rows are at rest: 0.5.3 writes in place, and a kill tears its file."""
-    deadline = time.monotonic() + 5
+def kill_between_writes(logging: Program, run_base: Path) -> None:
+    """Kills the peer when its files are whole: 0.5.3 writes in place, and a kill tears them."""
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        written = [path.stat().st_mtime for path in run_base.rglob("*.parquet")]
-        if not written or time.time() - max(written) > 1:
-            return
-        time.sleep(0.02)
+        logging.send_signal(signal.SIGSTOP)
+        time.sleep(0.05)
+        try:
+            find_run(run_base).vectors()
+            break
+        except (ValueError, expman.ExpmanError, OSError):
+            logging.send_signal(signal.SIGCONT)
+            time.sleep(0.01)
+    logging.kill()
 
 
 @pytest.mark.parametrize("variable", [NEW, OLD])
@@ -110,8 +116,7 @@ def test_we_read_its_runs(
     """A run of expman-rs reads correctly, finished, failed, live and killed."""
     logging = log_with_peer(program, variable, run_base, "r")
     if ending == "kill":
-        wait_until_quiet(run_base)
-        logging.kill()
+        kill_between_writes(logging, run_base)
     elif ending != "live":
         logging.send_line(ending)
         logging.succeed()
