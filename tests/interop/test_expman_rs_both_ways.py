@@ -100,7 +100,8 @@ def kill_between_writes(logging: Program, run_base: Path) -> None:
         logging.send_signal(signal.SIGSTOP)
         time.sleep(0.05)
         try:
-            find_run(run_base).vectors()
+            (run,) = expman.runs(run_base, experiment="peer")
+            run.vectors()
             break
         except (ValueError, expman.ExpmanError, OSError):
             logging.send_signal(signal.SIGCONT)
