@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # what only a run needs is imported by its first engine
     from expman.sidecar.supervisor import Supervisor
     from expman.transport import records
     from expman.transport.producer import LaneProducer
-    from expman.transport.segment import Address, Segment
+    from expman.transport.segment import Address
 
 __all__ = ["LoggingEngine", "attach"]
 
@@ -66,7 +66,7 @@ class LoggingEngine:
         self.config = create_run(config, rank)
         self._sidecar: Supervisor | None = None
         try:
-            lane = self._join_shared(*shared, rank) if shared is not None else None
+            lane = self._join_shared(shared, rank) if shared is not None else None
             if lane is None:
                 lane = self._start_own(rank)
         except BaseException:
@@ -76,9 +76,7 @@ class LoggingEngine:
         self._watch = ExitWatch()
         atexit.register(self._close_at_exit)
 
-    def _join_shared(
-        self, address: Address, base: Segment, rank: Rank | None
-    ) -> LaneProducer | None:
+    def _join_shared(self, address: Address, rank: Rank | None) -> LaneProducer | None:
         """Claims a lane at a shared writer; None if that has ended just now."""
         from expman.sidecar.supervisor import Supervisor
         from expman.transport.producer import LaneProducer
@@ -89,7 +87,7 @@ class LoggingEngine:
         except FileNotFoundError:
             return None
         watch = _LaneWatch(lane)
-        self._sidecar = Supervisor(address, base, self.config.run_dir, watch, shared=True)
+        self._sidecar = Supervisor(address, self.config.run_dir, watch, shared=True)
         return lane
 
     def _start_own(self, rank: Rank | None) -> LaneProducer:
@@ -102,7 +100,7 @@ class LoggingEngine:
         room_bytes = 2 * ring.FIRST_TERM_BYTES + 2 * layout.CONTROL_BYTES
         address, base = new_address(room_bytes)
         watch = _LaneWatch()
-        self._sidecar = Supervisor(address, base, self.config.run_dir, watch, shared=False)
+        self._sidecar = Supervisor(address, self.config.run_dir, watch, shared=False)
         try:
             hello = self._describe(address, rank)
             lane = watch.lane = LaneProducer(address, hello, on_wait=self._may_wait)
@@ -110,6 +108,8 @@ class LoggingEngine:
             base.unlink()  # a writer that serves it ends
             self._sidecar.stop(0)
             raise
+        finally:
+            base.close()
         return lane
 
     def _describe(self, address: Address, rank: Rank | None) -> records.Hello:

@@ -44,8 +44,7 @@ class Lane:
             raise ValueError("no lane of this version")
         end = layout.CONTROL_BYTES + self.words[layout.HELLO_BYTES]
         self.hello = wire.decode_hello(bytes(control[layout.CONTROL_BYTES : end]))
-        hello = self.hello
-        self.run_dir = os.path.join(hello.base_dir, hello.experiment, hello.run_name)
+        self.run_dir = self.hello.run_dir
 
     def producer_alive(self) -> bool:
         """Whether the process that claimed the lane lives."""
@@ -64,10 +63,9 @@ class Lane:
     @property
     def producer(self) -> str:
         """The producer's name in the files, or the wished one as long as no writer has given it."""
-        wish, number = self.hello.producer, self.words[layout.NAME_NUMBER]
-        if wish == "worker" and self.words[layout.ADOPTED]:
-            return f"worker-{number}"
-        return f"{wish}~{number + 1}" if number else wish
+        if not self.words[layout.ADOPTED]:
+            return self.hello.producer
+        return self.hello.producer_name(self.words[layout.NAME_NUMBER])
 
     def rows(self) -> list[VectorRow]:
         """The rows that no file has yet."""

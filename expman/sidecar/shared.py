@@ -15,7 +15,7 @@ VARIABLE = "EXPMAN_WRITER"
 _log = logging.getLogger("expman")
 
 
-def find_shared_writer(setting: str | None) -> tuple[segment.Address, segment.Segment] | None:
+def find_shared_writer(setting: str | None) -> segment.Address | None:
     """The writer that the setting, or else EXPMAN_WRITER, names: its address or ready file.
 
     Returns:
@@ -41,18 +41,18 @@ def find_shared_writer(setting: str | None) -> tuple[segment.Address, segment.Se
             ) from None
         _warn(text, "is no address")
         return None
-    words = memoryview(base.map()).cast("Q")
     try:
+        words = memoryview(base.map()).cast("Q")
         check_address(words, address.segment())
+        if words[layout.STOPPING] or not base.is_locked():
+            _warn(text, "has ended")
+            return None
     except ExpmanError as exc:
-        base.close()
         _warn(text, str(exc))
         return None
-    if words[layout.STOPPING] or not base.is_locked():
+    finally:
         base.close()
-        _warn(text, "has ended")
-        return None
-    return address, base
+    return address
 
 
 def _read_ready_file(text: str) -> str:

@@ -56,7 +56,6 @@ class Supervisor:
 
     Args:
         address: what the writer serves.
-        base: the address's segment, to be kept open.
         run_dir: for messages.
         lane: the owner's lane.
         shared: a writer that somebody else started serves it now; one of our own is started
@@ -69,7 +68,6 @@ class Supervisor:
     def __init__(
         self,
         address: segment.Address,
-        base: segment.Segment,
         run_dir: str,
         lane: LaneWatch,
         *,
@@ -78,7 +76,6 @@ class Supervisor:
         self.failing = False
         self._lane = lane
         self._address = address
-        self._base = base
         self._run_dir = run_dir
         self._shared = shared
         self._last_words: deque[str] = deque(maxlen=8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from expman.errors import CorruptLaneError, LayoutVersionError
 from expman.transport import layout, segment
 
-__all__ = ["check_address", "new_address", "revive_address"]
+__all__ = ["check_address", "find_lanes", "new_address", "revive_address"]
 
 
 def new_address(room_bytes: int) -> tuple[segment.Address, segment.Segment]:
@@ -49,6 +49,18 @@ def check_address(words: memoryview, name: str) -> None:
         raise CorruptLaneError(name, 0, "no magic number: this is no address")
     if words[layout.VERSION] != layout.LAYOUT_VERSION:
         raise LayoutVersionError(name, words[layout.VERSION], layout.LAYOUT_VERSION)
+
+
+def find_lanes(place: str) -> dict[segment.Address, list[int]]:
+    """The addresses of this user in a place, each with the numbers of its lanes, sorted."""
+    found: dict[segment.Address, list[int]] = {}
+    for name in segment.list_names(place):
+        token, *numbers = name.removeprefix(segment.PREFIX).split("-")
+        if len(token) != 32 or len(numbers) > 1:  # a term
+            continue
+        lanes = found.setdefault(segment.Address(place, token), [])
+        lanes += [int(number) for number in numbers if number.isdecimal()]
+    return {address: sorted(lanes) for address, lanes in found.items()}
 
 
 def _stamp(base: segment.Segment) -> None:

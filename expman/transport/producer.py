@@ -115,7 +115,7 @@ class LaneProducer:
         on_wait: WaitHook = lambda: True,
     ) -> None:
         self.address = address
-        self.run_dir = os.path.join(hello.base_dir, hello.experiment, hello.run_name)
+        self.run_dir = hello.run_dir
         self.gate = gate
         self._hello = hello
         self._max_bytes = hello.max_buffer_bytes

@@ -151,6 +151,17 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         if not os.path.isabs(self.base_dir) or "\0" in self.base_dir:
             raise ConfigError("base_dir", self.base_dir, "must be absolute")
 
+    @property
+    def run_dir(self) -> str:
+        """Directory of the run."""
+        return os.path.join(self.base_dir, self.experiment, self.run_name)
+
+    def producer_name(self, number: int) -> str:
+        """The name that the producer's rows carry, with the number that makes it its own."""
+        if self.producer == "worker":
+            return f"worker-{number}"
+        return self.producer if not number else f"{self.producer}~{number + 1}"
+
 
 _DATE, _DATETIME, _BIG_INT = 1, 2, 3
 

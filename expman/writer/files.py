@@ -90,7 +90,7 @@ class RunFiles:
         self._commit_cost_s = 0.0
         self._scalars_dirty = False
         self._rewrite: Iterator[None] | None = None
-        self._rewrite_started = self._rewrite_cost = 0.0
+        self._rewrite_cost = 0.0
         self._rewritten_rows = 0
         now = time.monotonic()
         self._next_rewrite = now + FIRST_REWRITE_S
@@ -127,9 +127,8 @@ class RunFiles:
             # Once: another lane's lines may come before the ones that were cut off.
             lane.words[layout.LOG_INTENT] = lane.words[layout.LOG_DONE]
         self._adopt(lane)
-        self.lanes[lane.lane] = LaneFiles(
-            lane, self._name(lane, lane.words[layout.NAME_NUMBER]), lane.words[layout.SEQ_BASE]
-        )
+        name = lane.hello.producer_name(lane.words[layout.NAME_NUMBER])
+        self.lanes[lane.lane] = LaneFiles(lane, name, lane.words[layout.SEQ_BASE])
         if lane.hello.role == "owner":
             self._retired_rows = lane.words[layout.RETIRED_ROWS]
             self._retired_drops = lane.words[layout.RETIRED_DROPS]
@@ -145,18 +144,12 @@ class RunFiles:
             return
         taken = {known.producer for known in self.lanes.values()}
         number = 0
-        while self._name(lane, number) in taken:
+        while lane.hello.producer_name(number) in taken:
             number += 1
         lane.words[layout.NAME_NUMBER] = number
-        lane.words[layout.SEQ_BASE] = self._store.next_seq(self._name(lane, number))
+        lane.words[layout.SEQ_BASE] = self._store.next_seq(lane.hello.producer_name(number))
         reach("adopt-before-mark")
         lane.words[layout.ADOPTED] = 1
-
-    def _name(self, lane: LaneConsumer, number: int) -> str:
-        wish = lane.hello.producer
-        if wish == "worker":
-            return f"worker-{number}"
-        return wish if not number else f"{wish}~{number + 1}"
 
     def retire(self, lane: LaneConsumer) -> None:
         """Forgets a worker's lane whose records are written; its counts are kept.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from expman.errors import StorageError
@@ -14,7 +13,7 @@ from expman.transport.consumer import LaneConsumer
 from expman.writer.files import RunFiles
 from expman.writer.owner import OwnerWatch
 
-__all__ = ["Run", "run_dir_of"]
+__all__ = ["Run"]
 
 RETRY_S = 0.25
 GRACE_S = 0.003
@@ -27,11 +26,6 @@ PATIENCE_S = 2.0
 """How long the end of a run is put off for workers that never stop logging."""
 
 
-def run_dir_of(hello: wire.Hello) -> str:
-    """Directory of the run that a lane belongs to."""
-    return os.path.join(hello.base_dir, hello.experiment, hello.run_name)
-
-
 class Run:
     """Serves the lanes of one run until it has ended.
 
@@ -42,7 +36,7 @@ class Run:
     """
 
     def __init__(self, hello: wire.Hello, restarts: int, stopping: str | None = None) -> None:
-        self.run_dir = run_dir_of(hello)
+        self.run_dir = hello.run_dir
         self.ended = False
         self.is_urgent = False
         self.trouble: str | None = None

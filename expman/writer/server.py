@@ -11,9 +11,9 @@ from collections.abc import Callable
 from expman.errors import CorruptLaneError, ExpmanError, LayoutVersionError
 from expman.faults import reach
 from expman.transport import layout, segment
-from expman.transport.address import check_address
+from expman.transport.address import check_address, find_lanes
 from expman.transport.consumer import LaneConsumer
-from expman.writer.run import Run, run_dir_of
+from expman.writer.run import Run
 
 __all__ = ["AddressTakenError", "Server", "remove_leftovers"]
 
@@ -72,11 +72,12 @@ class Server:
         self._standing = standing
         self._on_run = on_run
         self._runs: dict[str, Run] = {}
+        there = find_lanes(address.place).get(address, [])
         self._next_lane = self.words[layout.NEXT_LANE]
         if self._next_lane > MOST_LANES:
-            self._next_lane = max(self._lanes_there(), default=-1) + 1
+            self._next_lane = max(there, default=-1) + 1
         # What is there below was found by an earlier writer; the rest it has finished.
-        self._half_claimed = {lane for lane in self._lanes_there() if lane < self._next_lane}
+        self._half_claimed = {lane for lane in there if lane < self._next_lane}
         self._unreadable: set[str] = set()
         self._deadline: float | None = None
         self._signal: str | None = None
@@ -193,12 +194,6 @@ class Server:
         if self.words[layout.NEXT_LANE] != self._next_lane:
             self.words[layout.NEXT_LANE] = self._next_lane
 
-    def _lanes_there(self) -> list[int]:
-        start = self.address.segment() + "-"
-        names = segment.list_names(self.address.place)
-        numbers = (name.removeprefix(start) for name in names if name.startswith(start))
-        return [int(number) for number in numbers if number.isdecimal()]
-
     def _look_again(self, number: int) -> None:
         """Takes a lane whose producer had not published its hello at the last look."""
         name = self.address.segment(number)
@@ -218,7 +213,7 @@ class Server:
         self._say(f"a lane cannot be read and was left alone: {exc}")
 
     def _take_lane(self, lane: LaneConsumer) -> None:
-        run_dir = run_dir_of(lane.hello)
+        run_dir = lane.hello.run_dir
         self._served = True
         if lane.words[layout.RUN_ENDED] and lane.hello.role == "owner":
             lane.remove()  # the last one of a run whose files are final

@@ -13,8 +13,8 @@ from expman.models import Host, RunMetadata
 from expman.storage.paths import RUN_YAML
 from expman.storage.yamlfile import RunFile
 from expman.transport import identity, layout, segment
+from expman.transport.address import find_lanes
 from expman.transport.gate import RunGate
-from expman.writer.run import run_dir_of
 
 __all__ = ["StaleAddress", "StaleRun", "served_runs", "stale_addresses", "stale_runs"]
 
@@ -57,15 +57,8 @@ class StaleRun(NamedTuple):
 def stale_addresses() -> Iterator[StaleAddress]:
     """All such addresses of this user on this host."""
     for place in segment.places():
-        lanes: dict[str, list[int]] = {}
-        for name in segment.list_names(place):
-            parts = name.split("-")
-            if len(parts) in (2, 3) and len(parts[1]) == 32:
-                numbers = lanes.setdefault(parts[1], [])
-                if len(parts) == 3 and parts[2].isdigit():
-                    numbers.append(int(parts[2]))
-        for token, numbers in lanes.items():
-            found = _look(segment.Address(place, token), sorted(numbers))
+        for address, numbers in find_lanes(place).items():
+            found = _look(address, numbers)
             if found is not None:
                 yield found
 
@@ -83,7 +76,7 @@ def _look(address: segment.Address, numbers: list[int]) -> StaleAddress | None:
             continue
         if gate.hello.role == "owner" and gate.owner_lives:
             return None  # it has a supervisor of its own
-        runs.add(run_dir_of(gate.hello))
+        runs.add(gate.hello.run_dir)
         base_dirs.add(os.path.realpath(gate.hello.base_dir))
     if not runs and not _is_left_over(address):
         return None
@@ -189,13 +182,11 @@ def served_runs() -> set[str]:
     """Resolved directories of all runs that have a lane of this user on this host."""
     runs = set()
     for place in segment.places():
-        for name in segment.list_names(place):
-            parts = name.split("-")
-            if len(parts) != 3 or len(parts[1]) != 32 or not parts[2].isdigit():
-                continue
-            try:
-                gate = RunGate.attach(segment.Address(place, parts[1]), int(parts[2]))
-            except (OSError, ValueError):
-                continue
-            runs.add(os.path.realpath(run_dir_of(gate.hello)))
+        for address, numbers in find_lanes(place).items():
+            for number in numbers:
+                try:
+                    gate = RunGate.attach(address, number)
+                except (OSError, ValueError):
+                    continue
+                runs.add(os.path.realpath(gate.hello.run_dir))
     return runs
