@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 clock = time.perf_counter_ns
@@ -45,3 +46,18 @@ def make_rows(metrics: int, different: int = 64) -> list[dict[str, float]]:
     different = max(4, min(different, 20_000 // metrics))
     keys = [f"metric_{number}" for number in range(metrics)]
     return [{key: source.random() for key in keys} for _ in range(different)]
+
+
+def time_calls(
+    log: Any, rows: Sequence[dict[str, float]], steps: range, seconds: float, samples: list[int]
+) -> None:
+    """Logs a row for each step, for so many seconds at the most; adds each call's nanoseconds."""
+    end_ns = clock() + int(seconds * 1e9)
+    for step in steps:
+        row = rows[step % len(rows)]
+        start = clock()
+        log(row, step)
+        stop = clock()
+        samples.append(stop - start)
+        if stop > end_ns:
+            return

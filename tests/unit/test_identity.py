@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import msgspec
 import pytest
+from lanes import make_hello
 
 from expman.errors import ConfigError, RunExistsError
 from expman.models import ExperimentConfig, Rank
@@ -22,17 +23,7 @@ OPEN_MPI = {
     "OMPI_COMM_WORLD_LOCAL_RANK": "2",
     "OMPI_COMM_WORLD_SIZE": "16",
 }
-HELLO = wire.Hello(
-    role="owner",
-    producer="main",
-    pid=1,
-    started_at_ns=2,
-    base_dir="/base",
-    experiment="exp",
-    run_name="run",
-    language="python",
-    env_path="python",
-)
+HELLO = make_hello()
 
 
 def hello(rank: int | None = None) -> wire.Hello:

@@ -5,44 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from lanes import fresh_address, make_hello
 
 from expman.errors import RunClosedError
 from expman.transport import consumer as consumers
 from expman.transport import records as wire
-from expman.transport.address import new_address
 from expman.transport.consumer import LaneConsumer
 from expman.transport.gate import RunGate
 from expman.transport.producer import LaneProducer
-from expman.transport.segment import Address, list_names, remove
+from expman.transport.segment import Address, list_names
 from expman.writer.run import Run
 
 
 @pytest.fixture
 def address() -> Iterator[Address]:
     """An address with nobody at it."""
-    made, base = new_address(1 << 20)
-    yield made
-    base.close()
-    for name in list_names(made.place):
-        if name.startswith(made.segment()):
-            remove(made.place, name)
+    with fresh_address() as made:
+        yield made
 
 
 @pytest.fixture
 def owner(address: Address) -> LaneProducer:
     """The owner of a run."""
-    hello = wire.Hello(
-        role="owner",
-        producer="main",
-        pid=1,
-        started_at_ns=2,
-        base_dir="/base",
-        experiment="exp",
-        run_name="run",
-        language="python",
-        env_path="python",
-    )
-    return LaneProducer(address, hello)
+    return LaneProducer(address, make_hello())
 
 
 @pytest.fixture

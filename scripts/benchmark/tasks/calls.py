@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmark.child import load
 from benchmark.contestants import Contestant
-from benchmark.timing import clock, clock_overhead_ns, describe, make_rows
+from benchmark.timing import clock_overhead_ns, describe, make_rows, time_calls
 
 WARM_UP_S = 0.2
 WARM_UP_ROWS = 200
@@ -35,14 +35,6 @@ def _measure(log: Any, metrics: int, params: dict[str, Any], overhead: int) -> d
     while first < WARM_UP_ROWS and (first < 2 or time.monotonic() < end):
         log(rows[first % len(rows)], first)
         first += 1
-    samples = []
-    end_ns = clock() + int(params["seconds"] * 1e9)
-    for step in range(first, first + params["rows"]):
-        row = rows[step % len(rows)]
-        start = clock()
-        log(row, step)
-        stop = clock()
-        samples.append(stop - start)
-        if stop > end_ns:
-            break
+    samples: list[int] = []
+    time_calls(log, rows, range(first, first + params["rows"]), params["seconds"], samples)
     return describe(samples, overhead)

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.child import load
 from benchmark.contestants import Contestant
-from benchmark.timing import clock, clock_overhead_ns, describe, make_rows
+from benchmark.timing import clock_overhead_ns, describe, make_rows, time_calls
 
 
 def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -42,13 +42,5 @@ def _work(
 ) -> None:
     rows = make_rows(2)
     gate.wait()
-    end_ns = clock() + int(params["seconds"] * 1e9)
     first = 1 + number * params["rows"]
-    for step in range(first, first + params["rows"]):
-        row = rows[step % len(rows)]
-        start = clock()
-        log(row, step)
-        stop = clock()
-        samples.append(stop - start)
-        if stop > end_ns:
-            return
+    time_calls(log, rows, range(first, first + params["rows"]), params["seconds"], samples)
