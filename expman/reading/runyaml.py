@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import os
 import re
+import time
 
 from expman.errors import StorageError
 from expman.models import RunStatus
@@ -24,6 +25,7 @@ _KEYS = re.compile(
 _TAGS = re.compile(rb"^tags: *\r?\n((?: *- .*\r?\n)+)", re.M)
 _PLAIN_TAG = re.compile(rb" *- ([A-Za-z][\w./+=@-]*(?::[\w./+=@-]+)*)\r?")
 _NO_TEXT = frozenset({b"null", b"true", b"false"})
+_EMPTY_S = 0.1
 _NANOSECONDS = re.compile(r"(\.\d{6})\d+")
 
 
@@ -38,12 +40,11 @@ class RunYaml:
     def __init__(self, run_dir: str) -> None:
         self.path = os.path.join(run_dir, RUN_YAML)
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                info = os.fstat(fd)
-                self.data = _read_all(fd, info.st_size)
-            finally:
-                os.close(fd)
+            self.data, info = _read(self.path)
+            # expman-rs 0.5 empties the file before it writes it anew.
+            while not self.data and 0 <= time.time() - info.st_mtime < _EMPTY_S:
+                time.sleep(0.002)
+                self.data, info = _read(self.path)
         except FileNotFoundError:
             raise
         except OSError as exc:
@@ -131,14 +132,19 @@ class RunYaml:
         return [str(tag) for tag in found] if isinstance(found, list) else []
 
 
-def _read_all(fd: int, size: int) -> bytes:
-    data = os.read(fd, size + 1)
-    if len(data) == size:
-        return data
-    pieces = [data]
-    while piece := os.read(fd, 1 << 20):
-        pieces.append(piece)
-    return b"".join(pieces)
+def _read(path: str) -> tuple[bytes, os.stat_result]:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        info = os.fstat(fd)
+        data = os.read(fd, info.st_size + 1)
+        if len(data) == info.st_size:
+            return data, info
+        pieces = [data]
+        while piece := os.read(fd, 1 << 20):
+            pieces.append(piece)
+        return b"".join(pieces), info
+    finally:
+        os.close(fd)
 
 
 def parse_time(text: str | None) -> datetime.datetime | None:

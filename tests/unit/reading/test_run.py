@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,33 @@ def test_a_replaced_run_yaml_is_noticed(tmp_path: Path) -> None:
     make_run(tmp_path, "r", status=RunStatus.FINISHED)
 
     assert RunStatus.FINISHED == run.status
+
+
+def test_a_run_yaml_that_is_just_being_rewritten_is_read_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tool that empties the file before it writes it anew never shows us an empty one."""
+    run_yaml = make_run(tmp_path, "r", status=RunStatus.RUNNING) / "run.yaml"
+    whole = run_yaml.read_bytes()
+    run_yaml.write_bytes(b"")
+    monkeypatch.setattr(
+        "expman.reading.runyaml.time.sleep", lambda _seconds: run_yaml.write_bytes(whole)
+    )
+
+    assert RunStatus.RUNNING == expman.Run(run_yaml.parent).status
+
+
+def test_a_run_yaml_left_empty_is_an_error_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file emptied long ago, by a full disk say, makes no list of runs wait."""
+    run_yaml = make_run(tmp_path, "r") / "run.yaml"
+    run_yaml.write_bytes(b"")
+    os.utime(run_yaml, (1e9, 1e9))
+    monkeypatch.setattr("expman.reading.runyaml.time.sleep", pytest.fail)
+
+    with pytest.raises(StorageError, match=r"run\.yaml"):
+        expman.Run(run_yaml.parent).status  # noqa: B018
 
 
 def test_log(tmp_path: Path) -> None:
