@@ -67,6 +67,7 @@ _State: TypeAlias = tuple[
     Iterator[int],  # ordinals of the open term
     Any,  # its index
     Callable[[bytes], int],  # write() of its data
+    Callable[[int], None],  # its void()
 ]
 _SetFast: TypeAlias = Callable[[_Schema | None, ring.Term | None], None]
 
@@ -278,7 +279,7 @@ class LaneProducer:
         try:
             self.index_of(term)[ordinal] = term.data.write(payload)
         except ValueError:
-            term.index[ordinal] = layout.VOID
+            term.void(ordinal)
             return len(payload)
         return 0
 
@@ -481,13 +482,19 @@ def _make_log_vector(lane: LaneProducer) -> tuple[LogVector, _SetFast]:
     The row's names and values are both checked: `getter` finds every name of the expected
     set and the count shows that there are no others; `sum` refuses whatever is no number
     (msgspec alone would encode None, lists and dates); the encoder's hook refuses the rest.
+
+    Each set of names that the open term defines has its state, so that rows of several sets may
+    alternate. Where threads race, a state may outlive its term. That does no harm: a sealed
+    term has no ordinals left, so the call fails and comes to the slow path.
     """
     encode, time_ns, slowly = wire.encode, time.time_ns, lane.log_vector_slowly
     state: _State | None = None
+    states: dict[tuple[str, ...], _State] = {}
 
     def log_vector(values: Mapping[str, object], step: int | None = None) -> None:
+        nonlocal state
         try:
-            getter, count, schema, ordinals, index, data_write = state  # type: ignore[misc]
+            getter, count, schema, ordinals, index, data_write, void = state  # type: ignore[misc]
             if (
                 type(values) is dict
                 and len(values) == count
@@ -500,23 +507,30 @@ def _make_log_vector(lane: LaneProducer) -> tuple[LogVector, _SetFast]:
                 return
         except _REFUSALS:  # the slow path repeats it all and tells
             try:
-                index[ordinal] = layout.VOID
+                void(ordinal)
             except (NameError, IndexError):
                 pass  # no ordinal was taken
+        if type(values) is dict:
+            known = states.get(tuple(values))
+            if known is not None and known is not state:
+                state = known
+                return log_vector(values, step)
         slowly(values, step)
 
     def set_fast(schema: _Schema | None, term: ring.Term | None) -> None:
         nonlocal state
         if schema is None or term is None:
             state = None
+            states.clear()
             return
-        state = (
+        state = states[schema.keys] = (
             schema.getter,
             len(schema.keys),
             schema.number,
             term.ordinal,
             lane.index_of(term),
             term.data.write,
+            term.void,
         )
 
     return log_vector, set_fast

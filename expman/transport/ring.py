@@ -47,7 +47,18 @@ class Term:
         self.ordinal: Iterator[int] = iter(range(layout.index_entries(size)))
         self.defined: set[int] = set()
         """Numbers of the schemas that are defined in this term."""
+        self.released = False
+        """Whether its memory may serve a later term."""
         self._sealed_bytes: int | None = None
+
+    def void(self, ordinal: int) -> None:
+        """Marks an ordinal that no record will have.
+
+        A held-up call may come here after the term's release, when the entry is another term's.
+        No thread switch can happen between the look and the store.
+        """
+        if not self.released:
+            self.index[ordinal] = layout.VOID
 
     def close_door(self) -> int:
         """Fills the rest, so that no append can succeed any more; returns the bytes before it."""
@@ -92,7 +103,7 @@ class Ring:
         self._max_bytes = max_bytes
         self._slots: list[_Slot] = []
         self._slots_made = 0
-        self._busy: dict[int, _Slot] = {}  # serial -> slot, until released
+        self._busy: dict[int, Term] = {}  # by serial, until released
         self.term: Term
         self._enter(Term(0, self._new_slot(0)), None)
         self._note_use()
@@ -178,24 +189,25 @@ class Ring:
         entry = layout.TERM_TABLE + 2 * (term.serial % layout.TERM_ENTRIES)
         self._words[entry] = term.slot.number
         self._words[entry + 1] = 0
-        self._busy[term.serial] = term.slot
+        self._busy[term.serial] = term
         self.term = term
         self._words[layout.OPENED_TERMS] = term.serial + 1
 
     def _note_use(self) -> None:
-        in_use = sum(slot.segment.size for slot in list(self._busy.values()))
+        in_use = sum(term.slot.segment.size for term in list(self._busy.values()))
         if in_use > self._words[layout.HIGH_WATER]:
             self._words[layout.HIGH_WATER] = in_use
 
     def _find_slot(self, need: int) -> _Slot | None:
         """A slot for the next term: a released one, else a new one within the limit."""
         released = self._words[layout.RELEASED_TERMS]
-        for serial in list(self._busy):
+        for serial, term in list(self._busy.items()):
             if serial < released:
+                term.released = True
                 self._busy.pop(serial, None)
         if self.term.serial + 1 - released >= layout.TERM_ENTRIES:
             return None
-        busy = {slot.number for slot in list(self._busy.values())}
+        busy = {term.slot.number for term in list(self._busy.values())}
         free = [s for s in self._slots if s.number not in busy and s.segment.size >= need]
         if free:
             return max(free, key=lambda slot: slot.segment.size)

@@ -157,6 +157,25 @@ def test_rows_of_many_shapes(address: Address) -> None:
     assert logged == rows_of(read_all(LaneConsumer(address, lane.lane)).records)
 
 
+def test_sets_of_names_that_alternate_stay_fast(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each set of names is checked once; its later rows are fast, whatever comes in between."""
+    checked = []
+    plain_row = producer.values.plain_row
+    monkeypatch.setattr(
+        producer.values, "plain_row", lambda row: checked.append(row) or plain_row(row)
+    )
+    lane = open_lane(address)
+    sets = [{"loss": 0.5}, {"lr": 0.1}, {"loss": 0.5, "acc": 1.0}, {"acc": 1.0, "loss": 0.5}]
+    for step in range(100):
+        lane.log_vector(sets[step % 4], step)
+
+    assert sets[:3] == checked  # the order does not matter
+    rows = rows_of(read_all(LaneConsumer(address, lane.lane)).records)
+    assert [(step, sets[step % 4]) for step in range(100)] == rows
+
+
 def test_mappings_that_are_no_dict(address: Address) -> None:
     """They take the slow path and are rows like others."""
     lane = open_lane(address)
@@ -202,6 +221,47 @@ def test_failed_calls_use_up_no_row(address: Address, small_terms: None) -> None
 
     assert [0, 1, 2] == steps_of(stretch.records)
     assert [] == stretch.problems
+
+
+def test_a_failed_call_that_was_held_up_harms_no_later_term(
+    address: Address, small_terms: None
+) -> None:
+    """A call fails with an old term in hand whose memory serves a later term by then."""
+    lane = open_lane(address, max_bytes=SMALL)
+    consumer = LaneConsumer(address, lane.lane)
+    taken: list[wire.Record] = []
+    logged = 0
+
+    class Slow:
+        """Goes through sum(), and takes so long that others fill some terms meanwhile."""
+
+        def __radd__(self, other: float) -> float:
+            nonlocal logged
+            old = lane._ring.term
+            while lane._ring.term is old:  # few rows: its next ordinal stays small
+                lane.log_vector({"b": "x" * 200}, logged)
+                logged += 1
+            while lane._ring.term.slot is not old.slot or steps_in_term() < 200:
+                lane.log_vector({"a": 0.5}, logged)
+                logged += 1
+                if lane._ring.term.slot is not old.slot:
+                    taken.extend(read_all(consumer).records)
+                    consumer.release()
+            return other
+
+    def steps_in_term() -> int:
+        return sum(1 for length in lane._ring.term.index if length)
+
+    lane.log_vector({"a": 0.5}, logged)
+    logged += 1
+    with pytest.raises(TypeError):
+        lane.log_vector({"a": Slow()})
+    assert layout.VOID not in lane._ring.term.index
+    lane.close(RunStatus.FINISHED, None, 1)
+    last = read_all(consumer)
+
+    assert [] == last.problems
+    assert list(range(logged)) == steps_of(taken + last.records)
 
 
 # -- terms ------------------------------------------------------------
