@@ -20,6 +20,7 @@ from expman.models import RunStatus
 pytestmark = pytest.mark.peers
 
 NEW, OLD = "EXPMAN_RS_PYTHON", "EXPMAN_RS_OLD_PYTHON"
+LATEST = {"loss": 0.5, "acc": 119.0, "other": 5.0}
 Query = Callable[..., Any]
 TAGS = [
     "arm:tiered AND (study:1 OR study:2)",
@@ -70,14 +71,25 @@ def log_with_peer(program: StartProgram, variable: str, base_dir: Path, name: st
     return logging
 
 
+def whole_run(base_dir: Path) -> expman.Run | None:
+    """The one run, if all that the peer was given is in its files.
+
+    It writes after a while, and expman-rs 0.5.3 in place: a look may find a file empty or torn.
+    """
+    try:
+        (run,) = expman.runs(base_dir, experiment="peer")
+        run.vectors()
+        return run if run.latest == LATEST else None
+    except (ValueError, expman.ExpmanError, OSError):
+        return None
+
+
 def find_run(base_dir: Path) -> expman.Run:
-    """The one run; expman-rs 0.5.3 writes run.yaml in place, so a look may find it empty."""
     deadline = time.monotonic() + DEADLINE_S
-    while True:
-        found = expman.runs(base_dir, experiment="peer")
-        if found or time.monotonic() > deadline:
-            (run,) = found
-            return run
+    while (run := whole_run(base_dir)) is None:
+        assert time.monotonic() < deadline, "the peer has not written its run"
+        time.sleep(0.01)
+    return run
 
 
 def check_rows(run: expman.Run) -> None:
@@ -94,18 +106,15 @@ def check_rows(run: expman.Run) -> None:
 
 
 def kill_between_writes(logging: Program, run_base: Path) -> None:
-    """Kills the peer when its files are whole: 0.5.3 writes in place, and a kill tears them."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    """Kills the peer when its files are whole: a kill in the middle of a write tears them."""
+    find_run(run_base)
+    for _ in range(100):
         logging.send_signal(signal.SIGSTOP)
         time.sleep(0.05)
-        try:
-            (run,) = expman.runs(run_base, experiment="peer")
-            run.vectors()
+        if whole_run(run_base) is not None:
             break
-        except (ValueError, expman.ExpmanError, OSError):
-            logging.send_signal(signal.SIGCONT)
-            time.sleep(0.01)
+        logging.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
     logging.kill()
 
 
@@ -127,7 +136,7 @@ def test_we_read_its_runs(
     ends = {"close": "FINISHED", "fail": "FAILED" if variable == NEW else "FINISHED"}
     assert RunStatus(ends.get(ending, "RUNNING")) == run.status
     assert {"lr": 1e-5, "n": 3, "on": True, "text": "yes", "day": "2026-01-01"} == run.config
-    assert {"loss": 0.5, "acc": 119.0, "other": 5.0} == run.latest
+    assert LATEST == run.latest
     check_rows(run)
     if ending in ends:
         assert {"best": 0.5} == run.scalars

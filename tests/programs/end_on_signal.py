@@ -34,9 +34,9 @@ def leave_later(number: int, frame: object) -> None:
     end_at = time.monotonic() + SLOW_S
 
 
-if way != "default":
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave if way == "handler" else leave_later)
+handler = {"default": signal.SIG_DFL, "handler": leave, "slow": leave_later}[way]
+for number in (signal.SIGTERM, signal.SIGHUP):  # under nohup SIGHUP would be ignored
+    signal.signal(number, handler)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 engine = LoggingEngine(ExperimentConfig("signals", base_dir, run_name="run"))
 for n in itertools.count():
