@@ -29,6 +29,7 @@ REWRITE_SPACING_S = 2.0
 FIRST_REWRITE_S = 0.3
 METADATA_SPACING_S = 1.0
 SYNC_SPACING_S = 5.0
+COMMIT_SHARE = 0.02
 COMMIT_SPACING_S = 0.05
 MANY_ROWS = 64 * 1024
 """A commit costs the same for one row as for some thousands: they are spaced unless many wait."""
@@ -288,7 +289,7 @@ class RunFiles:
             return True
         age_s = time.monotonic() - self._last_flush
         waiting = self._store.pending_rows
-        spacing_s = max(COMMIT_SPACING_S, 4 * self._commit_cost_s)
+        spacing_s = max(COMMIT_SPACING_S, self._commit_cost_s / COMMIT_SHARE)
         if waiting >= self._hello.flush_interval_rows and (
             age_s >= spacing_s or waiting >= MANY_ROWS
         ):

@@ -22,6 +22,8 @@ ABANDON_S = 300.0
 """How long a writer tries to write a run that no living process logs into."""
 MANY_RECORDS = 2048
 """So many in one round, and the producer may fill the lane before the next one."""
+SOME_RECORDS = 256
+"""With fewer in one round the next one can wait: a round costs the same for one as for many."""
 PATIENCE_S = 2.0
 """How long the end of a run is put off for workers that never stop logging."""
 
@@ -147,7 +149,7 @@ class Run:
         self.is_urgent = taken >= MANY_RECORDS or files.wants_sync
         if files.is_due():
             files.commit()
-        return files.consolidate_a_bit() or taken > 0
+        return files.consolidate_a_bit() or taken >= SOME_RECORDS
 
     def _is_over(self, files: RunFiles, check: bool) -> bool:
         owner = self._owner
