@@ -259,6 +259,8 @@ class LoggingEngine:
         from expman.transport import layout
 
         deadline = time.monotonic() + timeout_s
+        if self._sidecar is not None:
+            self._sidecar.try_again()
         number = self._lane.request_flush(timeout_s)
         if number == 0:
             return  # a worker that has logged nothing
@@ -345,6 +347,7 @@ class LoggingEngine:
         sidecar = self._sidecar
         assert sidecar is not None
         deadline = time.monotonic() + timeout_s
+        sidecar.try_again()
         if not self._lane.close(status, reason, timeout_s):
             raise self._flush_error(timeout_s)
         atexit.unregister(self._close_at_exit)  # the writer knows the status now

@@ -28,6 +28,7 @@ _GROUPS: dict[str, Callable[[], bool]] = {
     "peers": lambda: bool(os.environ.get("EXPMAN_RS_PYTHON")),
     "interop": lambda: all(map(importlib.util.find_spec, _READERS)),
     "root": lambda: os.geteuid() == 0,
+    "clusters": lambda: bool(os.environ.get("EXPMAN_CLUSTERS_PYTHON")),
 }
 
 

@@ -130,7 +130,9 @@ class Supervisor:
             self.failing = deaths >= (KILLS if killed else WARN_DEATHS)
             longest_s = LONGEST_PAUSE_S if self.failing else SUCCESSOR_S
             pause_s = 0.0 if deaths == 1 else min(0.05 * 2 ** min(deaths - 1, 16), longest_s)
-            if self._stopping.wait(pause_s) or self._is_over():
+            self._wake.wait(pause_s)
+            self._wake.clear()
+            if self._is_over():
                 return
             self._process = self._spawn()
 
@@ -173,6 +175,12 @@ class Supervisor:
     def pid(self) -> int | None:
         """Process id of the writer that was started here; None if it is a shared one."""
         return None if self._process is None else self._process.pid
+
+    def try_again(self) -> None:
+        """Somebody waits for the writer: a try that is put off for some seconds is made now."""
+        if self.failing:
+            self.failing = False  # until this try has failed, too
+            self._wake.set()
 
     def stop(self, timeout_s: float) -> None:
         """Starts no more successors, and waits for the end of a writer started here."""

@@ -167,6 +167,25 @@ def test_dead_writer(program, run_base: Path, word: str):
     check_finished_by_successor(trainer, run_dir, word)
 
 
+def test_a_writer_that_can_start_again_is_started_at_once(program, run_base: Path):
+    """After many tries in vain they are rare; close() does not wait for the next one."""
+    trainer, run_dir, writer = start(program, run_base)
+    trainer("executable /nonexistent/python")
+    os.kill(writer.pid, signal.SIGKILL)
+    trainer("log 10")
+    for _ in range(20):  # the first one knows nothing of the writer's end, the last of many tries
+        error = trainer.try_("flush 1")["error"]
+        assert error.startswith(f"FlushError: run {run_dir}")
+        if "no writer can be kept running" in error:
+            break
+    else:
+        pytest.fail(error)
+    trainer(f"executable {sys.executable}")
+    answer = trainer("close 30")
+    assert answer["took_s"] < 9  # the pause between two tries is 10 s
+    check_finished(run_dir, 20)
+
+
 def check_finished_by_successor(trainer: Obeying, run_dir: Path, word: str) -> None:
     if word == "flush":
         trainer("close 30")
