@@ -19,7 +19,7 @@ from expman.errors import (
     SharedMemoryError,
 )
 from expman.exit_status import ExitWatch, describe
-from expman.models import ExperimentConfig, Host, LogLevel, Rank, RunStatus, safe_text
+from expman.models import ExperimentConfig, LogLevel, Rank, RunStatus, safe_text
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
     from expman.sidecar.supervisor import Supervisor
@@ -114,12 +114,12 @@ class LoggingEngine:
 
     def _describe(self, address: Address, rank: Rank | None) -> records.Hello:
         from expman.run_directory import write_first_metadata
-        from expman.transport import identity
+        from expman.transport import identity, settings
 
         host = identity.this_host(address.place)
         group = self.config.group or identity.find_group()
         write_first_metadata(self.config, group, rank, host)
-        return _owner_hello(self.config, host, group, rank)
+        return settings.owner_hello(self.config, host, group, rank)
 
     def _begin(self, lane: LaneProducer, owner_lane: int, *, owner: bool) -> None:
         self.run_dir = lane.run_dir
@@ -132,7 +132,7 @@ class LoggingEngine:
 
     @classmethod
     def _attach(cls, address: str) -> LoggingEngine:
-        from expman.transport import producer, segment
+        from expman.transport import producer, segment, settings
         from expman.transport.gate import RunGate
 
         for engine in list(_engines):
@@ -154,20 +154,7 @@ class LoggingEngine:
             raise RunEndedError(address)
         hello = gate.hello
         self = cls.__new__(cls)
-        self.config = ExperimentConfig(
-            hello.experiment,
-            hello.base_dir,
-            run_name=hello.run_name,
-            flush_interval_rows=hello.flush_interval_rows,
-            flush_interval_ms=hello.flush_interval_ms,
-            language=hello.language,
-            env_path=hello.env_path,
-            tags=hello.tags,
-            description=hello.description,
-            max_buffer_bytes=hello.max_buffer_bytes,
-            overflow="drop" if hello.overflow == "drop" else "block",
-            group=hello.group,
-        )
+        self.config = settings.config_of(hello)
         self._sidecar = None
         lane = producer.LaneProducer(door, hello, gate=gate)
         self._begin(lane, int(number), owner=False)
@@ -468,34 +455,6 @@ def attach(address: str | None = None) -> LoggingEngine:
             "address", text, f"pass the `address` of an engine, or set {RUN_VARIABLE} to it"
         )
     return LoggingEngine._attach(text)
-
-
-def _owner_hello(
-    config: ExperimentConfig, host: Host, group: str | None, rank: Rank | None
-) -> records.Hello:
-    from expman.transport import records
-
-    return records.Hello(
-        role="owner",
-        producer="main",
-        pid=os.getpid(),
-        started_at_ns=time.time_ns(),
-        started_monotonic_ns=time.monotonic_ns(),
-        base_dir=os.path.abspath(config.base_dir),
-        experiment=config.name,
-        run_name=config.run_name or "",
-        language=config.language,
-        env_path=config.env_path,
-        tags=config.tags,
-        description=config.description,
-        flush_interval_rows=config.flush_interval_rows,
-        flush_interval_ms=config.flush_interval_ms,
-        max_buffer_bytes=config.max_buffer_bytes,
-        overflow=config.overflow,
-        host=host,
-        rank=rank,
-        group=group,
-    )
 
 
 def _forget_in_child() -> None:

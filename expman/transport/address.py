@@ -5,7 +5,7 @@ from __future__ import annotations
 from expman.errors import CorruptLaneError, LayoutVersionError
 from expman.transport import layout, segment
 
-__all__ = ["check_address", "find_lanes", "new_address", "revive_address"]
+__all__ = ["check_address", "claim_lane", "find_lanes", "new_address", "revive_address"]
 
 
 def new_address(room_bytes: int) -> tuple[segment.Address, segment.Segment]:
@@ -67,3 +67,34 @@ def _stamp(base: segment.Segment) -> None:
     words = memoryview(base.map()).cast("Q")
     words[layout.VERSION] = layout.LAYOUT_VERSION
     words[layout.MAGIC] = layout.MAGIC_ADDRESS
+
+
+def claim_lane(address: segment.Address, size: int) -> tuple[int, segment.Segment]:
+    """Takes the next free lane number by an exclusive create.
+
+    Args:
+        address: where.
+        size: bytes of the lane's control.
+
+    Raises:
+        FileNotFoundError: the address is gone.
+    """
+    base = segment.attach(address.place, address.segment())
+    try:
+        words = memoryview(base.map()).cast("Q")
+        lane = words[layout.NEXT_LANE]
+        while True:
+            try:
+                control = segment.create(address.place, address.segment(lane), size)
+            except FileExistsError:
+                lane += 1
+                continue
+            # The writer probes numbers in order and never goes back: a number that it
+            # had passed before this segment existed would never be found.
+            if words[layout.NEXT_LANE] <= lane:
+                return lane, control
+            control.unlink()
+            control.close()
+            lane = words[layout.NEXT_LANE]
+    finally:
+        base.close()

@@ -1,13 +1,7 @@
 """The producing end of a lane.
 
-The hot path is `log_vector`, a closure: no lock, no system call, two C calls that touch
-shared memory. Everything else (first use of a set of metric names, a full term, records
-of other kinds, errors) is the slow path, under a lock of this process.
-
-Why it is safe without a lock across threads: under the GIL `data_write` (mmap.write) is
-one step that takes the position, checks the bounds and copies. Two threads may interleave
-between their two steps; each record carries its ordinal, so the consumer can always tell
-which index entry belongs to which record. Builds without a GIL take the lock.
+The usual row takes the hot path, see `hot_path`. Everything else (first use of a set of metric
+names, a full term, records of other kinds, errors) is here, under a lock of this process.
 """
 
 from __future__ import annotations
@@ -17,59 +11,33 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from operator import itemgetter
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
 from expman.models import LogLevel, MetricValue, RunStatus
 from expman.transport import identity, layout, ring, segment, values
 from expman.transport import records as wire
+from expman.transport.address import claim_lane
 from expman.transport.gate import RunGate
+from expman.transport.hot_path import Schema, make_log_vector, make_schema
 
-__all__ = ["LaneProducer", "LogVector", "WaitHook"]
+__all__ = ["LaneProducer", "WaitHook"]
 
 SCHEMA_CACHE = 1024
 RECLAIM_S = 1.0
 """Spacing of a worker's tries to get a lane, where there is no memory for one."""
 _VERDICT_S = 5.0
 _log = logging.getLogger("expman")
-_STEP_END = 2**63
 _NO_ORDINAL = 2**64 - 1
 _DROP_BYTES = 40
-# Not all exceptions: what a signal handler raises in here (TimeoutError, …) is the caller's.
-_REFUSALS = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
 _FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
-
-
-class LogVector(Protocol):
-    """The signature of log_vector."""
-
-    def __call__(self, values: Mapping[str, object], step: int | None = None) -> None: ...
 
 
 class WaitHook(Protocol):
     """Called while a producer waits for the writer; False: no writer will ever come."""
 
     def __call__(self) -> bool: ...
-
-
-class _Schema(NamedTuple):
-    number: int
-    getter: Callable[[Mapping[str, object]], tuple[object, ...]]
-    keys: tuple[str, ...]
-
-
-_State: TypeAlias = tuple[
-    Callable[[Mapping[str, object]], tuple[Any, ...]],  # the schema's getter
-    int,  # number of keys
-    int,  # the schema's number
-    Iterator[int],  # ordinals of the open term
-    Any,  # its index
-    Callable[[bytes], int],  # write() of its data
-    Callable[[int], None],  # its void()
-]
-_SetFast: TypeAlias = Callable[[_Schema | None, ring.Term | None], None]
 
 
 class _WatchedIndex:
@@ -125,14 +93,14 @@ class LaneProducer:
         self._inherited: list[object] = []
         self._closed = False
         self._reset()
-        self.log_vector, self._set_fast = _make_log_vector(self)
+        self.log_vector, self._set_fast = make_log_vector(self.log_vector_slowly, self.index_of)
         if gate is None:
             self._claim(hello)
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
         self._claimed = False
-        self._schemas: dict[tuple[str, ...], _Schema] = {}
+        self._schemas: dict[tuple[str, ...], Schema] = {}
         self._next_schema = 0
         self._dropped = 0
         self._dropped_unsaid = 0
@@ -145,7 +113,7 @@ class LaneProducer:
 
     def _claim(self, hello: wire.Hello) -> None:
         encoded = wire.encode_hello(hello)
-        self.lane, self.control = _claim_number(self.address, layout.CONTROL_BYTES + len(encoded))
+        self.lane, self.control = claim_lane(self.address, layout.CONTROL_BYTES + len(encoded))
         try:
             # Before anybody can look: the lock is what says that this process lives.
             self.control.try_lock()
@@ -315,7 +283,7 @@ class LaneProducer:
                     return False
             return True
 
-    def _publish_vector(self, schema: _Schema, row: tuple[object, ...], step: int | None) -> None:
+    def _publish_vector(self, schema: Schema, row: tuple[object, ...], step: int | None) -> None:
         while not self._append_vector(term := self._ring.term, schema, row, step):
             # Every term defines the schemas that it uses: the next one needs room for both.
             size = len(wire.encode((wire.VECTOR, _NO_ORDINAL, _NO_ORDINAL, step, 0, row)))
@@ -325,7 +293,7 @@ class LaneProducer:
                 return
 
     def _append_vector(
-        self, term: ring.Term, schema: _Schema, row: tuple[object, ...], step: int | None
+        self, term: ring.Term, schema: Schema, row: tuple[object, ...], step: int | None
     ) -> bool:
         """Publishes a row and what must come before it; False: the term is full."""
         if self._dropped_unsaid:
@@ -368,15 +336,10 @@ class LaneProducer:
             if keys and schema.number in term.defined and not _FREE_THREADED:
                 self._set_fast(schema, term)
 
-    def _define(self, keys: tuple[str, ...]) -> _Schema:
+    def _define(self, keys: tuple[str, ...]) -> Schema:
         if len(self._schemas) >= SCHEMA_CACHE:
             self._schemas.clear()
-        if len(keys) == 1:
-            (only,) = keys
-            getter: Callable[[Mapping[str, object]], tuple[object, ...]] = lambda row: (row[only],)  # noqa: E731
-        else:
-            getter = itemgetter(*keys) if keys else lambda row: ()
-        schema = self._schemas[keys] = _Schema(self._next_schema, getter, keys)
+        schema = self._schemas[keys] = make_schema(self._next_schema, keys)
         self._next_schema += 1
         return schema
 
@@ -447,90 +410,3 @@ class LaneProducer:
     def dropped_rows(self) -> int:
         """Rows dropped so far by the overflow policy."""
         return self._dropped
-
-
-def _claim_number(address: segment.Address, size: int) -> tuple[int, segment.Segment]:
-    """Takes the next free lane number by an exclusive create.
-
-    Raises:
-        FileNotFoundError: the address is gone.
-    """
-    base = segment.attach(address.place, address.segment())
-    try:
-        words = memoryview(base.map()).cast("Q")
-        lane = words[layout.NEXT_LANE]
-        while True:
-            try:
-                control = segment.create(address.place, address.segment(lane), size)
-            except FileExistsError:
-                lane += 1
-                continue
-            # The writer probes numbers in order and never goes back: a number that it
-            # had passed before this segment existed would never be found.
-            if words[layout.NEXT_LANE] <= lane:
-                return lane, control
-            control.unlink()
-            control.close()
-            lane = words[layout.NEXT_LANE]
-    finally:
-        base.close()
-
-
-def _make_log_vector(lane: LaneProducer) -> tuple[LogVector, _SetFast]:
-    """Builds the hot path. Its whole state is one tuple, replaced as a whole.
-
-    The row's names and values are both checked: `getter` finds every name of the expected
-    set and the count shows that there are no others; `sum` refuses whatever is no number
-    (msgspec alone would encode None, lists and dates); the encoder's hook refuses the rest.
-
-    Each set of names that the open term defines has its state, so that rows of several sets may
-    alternate. Where threads race, a state may outlive its term. That does no harm: a sealed
-    term has no ordinals left, so the call fails and comes to the slow path.
-    """
-    encode, time_ns, slowly = wire.encode, time.time_ns, lane.log_vector_slowly
-    state: _State | None = None
-    states: dict[tuple[str, ...], _State] = {}
-
-    def log_vector(values: Mapping[str, object], step: int | None = None) -> None:
-        nonlocal state
-        try:
-            getter, count, schema, ordinals, index, data_write, void = state  # type: ignore[misc]
-            if (
-                type(values) is dict
-                and len(values) == count
-                and (step is None or (type(step) is int and step < _STEP_END))
-            ):
-                row = getter(values)
-                sum(row, 0.0)
-                ordinal = next(ordinals)
-                index[ordinal] = data_write(encode((1, ordinal, time_ns(), step, schema, row)))
-                return
-        except _REFUSALS:  # the slow path repeats it all and tells
-            try:
-                void(ordinal)
-            except (NameError, IndexError):
-                pass  # no ordinal was taken
-        if type(values) is dict:
-            known = states.get(tuple(values))
-            if known is not None and known is not state:
-                state = known
-                return log_vector(values, step)
-        slowly(values, step)
-
-    def set_fast(schema: _Schema | None, term: ring.Term | None) -> None:
-        nonlocal state
-        if schema is None or term is None:
-            state = None
-            states.clear()
-            return
-        state = states[schema.keys] = (
-            schema.getter,
-            len(schema.keys),
-            schema.number,
-            term.ordinal,
-            lane.index_of(term),
-            term.data.write,
-            term.void,
-        )
-
-    return log_vector, set_fast
