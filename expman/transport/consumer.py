@@ -25,7 +25,7 @@ from expman.faults import reach
 from expman.transport import layout, segment
 from expman.transport import records as wire
 from expman.transport.liveness import lives
-from expman.transport.msgpack_walk import value_end
+from expman.transport.open_term import UNREADABLE, OpenTerm, decode_at, missed_entries
 
 __all__ = ["LaneConsumer", "Stretch"]
 
@@ -37,14 +37,11 @@ SETTLE_S = 1.0
 A thread may be held up between its two stores. Its entry must land before the slot's
 memory serves another term.
 """
-_WIPE_BYTES = 1 << 20
 _COUNTS = (
     *(layout.START_TABLE + word for word in (1, 2, layout.START_WORDS + 1, layout.START_WORDS + 2)),
     *(layout.SEQ_BASE, layout.NAME_NUMBER, layout.LOG_DONE),
 )
 _LARGEST_COUNT = 2**60
-# What decoding raises over bytes that are no record: UnicodeDecodeError is a ValueError.
-_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 _ORDERED_STORES = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
 
 
@@ -62,56 +59,6 @@ class Stretch(msgspec.Struct, frozen=True):
     first_row: int
     first_record: int
     problems: list[CorruptLaneError]
-
-
-class _OpenTerm:
-    """One term being read."""
-
-    def __init__(self, name: str, memory: segment.Segment) -> None:
-        self.name = name
-        mapping = memory.map()
-        words = memoryview(mapping)[: layout.INDEX_OFFSET].cast("Q")
-        # The sizes follow from the segment's, so the records can be read all the same.
-        self.damaged = (
-            words[layout.MAGIC] != layout.MAGIC_TERM
-            or words[layout.VERSION] != layout.LAYOUT_VERSION
-        )
-        self.entries = layout.index_entries(memory.size)
-        start, self.data_offset = layout.INDEX_OFFSET, layout.data_offset(memory.size)
-        self.bytes = memoryview(mapping)
-        self.index = self.bytes[start : start + 4 * self.entries].cast("I")
-        self.data = self.bytes[self.data_offset :]
-        self.position = 0  # bytes of data taken
-        self.slot = 0  # index entries taken
-        self.gaps: set[int] = set()  # entries below `slot` that were still zero
-        self.seen = 0  # entries seen at the previous poll
-        self.seen_index: Sequence[int] = ()  # the index as it was at the previous poll
-        self.stuck_since: float | None = None
-
-    def published(self, ordinal: int, length: int) -> bool:
-        return 0 <= ordinal < self.entries and self.index[ordinal] == length
-
-    def agrees(self, record: wire.Record, length: int) -> bool:
-        """Whether the index, as far as it says anything, gives the record this length."""
-        entry = self.index[record.ordinal] if 0 <= record.ordinal < self.entries else 0
-        return entry in (0, length)
-
-    def appended(self) -> bool:
-        """Whether there are bytes behind those taken."""
-        return self.position < len(self.data) and self.data[self.position] != 0
-
-    def has_entries(self) -> bool:
-        """Whether there are index entries behind those taken."""
-        return bool(bytes(self.index[self.slot :]).strip(b"\0"))
-
-    def wipe(self, entries: int, length: int) -> None:
-        """Zeroes what was used, so that the slot's next term starts clean."""
-        start = layout.INDEX_OFFSET
-        self.bytes[start : start + 4 * entries] = bytes(4 * entries)
-        reach("release-half-wiped")
-        for offset in range(0, length, _WIPE_BYTES):
-            piece = min(_WIPE_BYTES, length - offset)
-            self.data[offset : offset + piece] = bytes(piece)
 
 
 class LaneConsumer:
@@ -140,8 +87,8 @@ class LaneConsumer:
         """Number of the lane's next row, dropped ones included."""
         self.records = records
         """Number of the lane's next record."""
-        self._term: _OpenTerm | None = None
-        self._read: list[tuple[int, _OpenTerm, int, int]] = []  # terms to release
+        self._term: OpenTerm | None = None
+        self._read: list[tuple[int, OpenTerm, int, int]] = []  # terms to release
         self._last: int | None = None  # the term with the sentinel
 
     def _read_control(self) -> None:
@@ -167,7 +114,7 @@ class LaneConsumer:
             self.hello = wire.decode_hello(
                 bytes(mapping[layout.CONTROL_BYTES : layout.CONTROL_BYTES + length])
             )
-        except _UNREADABLE as exc:
+        except UNREADABLE as exc:
             raise CorruptLaneError(self.name, layout.CONTROL_BYTES, f"hello: {exc}") from exc
 
     def _start_of(self, serial: int) -> tuple[int, int]:
@@ -226,7 +173,7 @@ class LaneConsumer:
         that raised RunClosedError has logged nothing (`test_late_rows`).
         """
         term = self._term
-        missed = _missed(term)[: layout.GAP_ENTRIES] if term is not None else []
+        missed = missed_entries(term)[: layout.GAP_ENTRIES] if term is not None else []
         for number, ordinal in enumerate(missed):
             self.words[layout.GAP_TABLE + number] = ordinal
         self.words[layout.FINAL_GAPS] = len(missed)
@@ -273,14 +220,14 @@ class LaneConsumer:
                 return Stretch(taken, first_row, first_record, problems)
         return Stretch([], self.rows, self.records, problems)
 
-    def _open(self, problems: list[CorruptLaneError]) -> _OpenTerm | None:
+    def _open(self, problems: list[CorruptLaneError]) -> OpenTerm | None:
         if self._term is None:
             slot = self.words[layout.TERM_TABLE + 2 * (self.serial % layout.TERM_ENTRIES)]
             name = self.address.segment(self.lane, slot)
             try:
                 if slot not in self._slots:
                     self._slots[slot] = segment.attach(self.address.place, name)
-                self._term = _OpenTerm(name, self._slots[slot])
+                self._term = OpenTerm(name, self._slots[slot])
                 if self.serial + 1 == self.words[layout.FINAL_TERMS]:
                     self._term.data = self._term.data[: self.words[layout.FINAL_BYTES]]
             except FileNotFoundError:
@@ -297,7 +244,7 @@ class LaneConsumer:
             return None
         return min(sealed - 1, len(self._term.data))
 
-    def _take_whole(self, term: _OpenTerm) -> list[wire.Record] | None:
+    def _take_whole(self, term: OpenTerm) -> list[wire.Record] | None:
         """Takes the published prefix in one decoding call; None if it does not add up."""
         if term.gaps:
             return None
@@ -321,14 +268,14 @@ class LaneConsumer:
             return None
         try:
             taken = wire.decode_many(term.data[term.position : end], len(lengths))
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         term.position, term.slot = end, term.slot + count
         term.stuck_since = None
         return taken
 
     def _take_singly(
-        self, term: _OpenTerm, dead: bool, problems: list[CorruptLaneError]
+        self, term: OpenTerm, dead: bool, problems: list[CorruptLaneError]
     ) -> list[wire.Record]:
         """Takes record by record, as far as each is known to be whole."""
         sealed = self._sealed_bytes()
@@ -366,7 +313,7 @@ class LaneConsumer:
         term.stuck_since = None
         return taken
 
-    def _entries(self, term: _OpenTerm, dead: bool) -> Sequence[int]:
+    def _entries(self, term: OpenTerm, dead: bool) -> Sequence[int]:
         """The index, as far as the bytes of its records are sure to show, too."""
         if _ORDERED_STORES or dead:
             return term.index
@@ -374,7 +321,7 @@ class LaneConsumer:
         return seen
 
     def _walk(
-        self, term: _OpenTerm, limit: int, entries: Sequence[int]
+        self, term: OpenTerm, limit: int, entries: Sequence[int]
     ) -> tuple[list[wire.Record], list[int], int]:
         """Decodes records one after the other; how many lead up to the last published one."""
         taken: list[wire.Record] = []
@@ -382,7 +329,7 @@ class LaneConsumer:
         published = 0
         position = start = term.position
         while position < limit and len(taken) < STRETCH_RECORDS:
-            record = _decode_at(term, position, limit)
+            record = decode_at(term, position, limit)
             if record is None:
                 # Damage may show only behind a record, where its length was hit.
                 if taken and term.data[position] and not term.agrees(taken[-1], position - start):
@@ -396,26 +343,26 @@ class LaneConsumer:
                 published = len(taken)
         return taken, ends, min(published, len(taken))
 
-    def _waited(self, term: _OpenTerm) -> bool:
+    def _waited(self, term: OpenTerm) -> bool:
         now = time.monotonic()
         if term.stuck_since is None:
             term.stuck_since = now
         return now - term.stuck_since >= SETTLE_S
 
     def _find_published(
-        self, term: _OpenTerm, start: int, limit: int
+        self, term: OpenTerm, start: int, limit: int
     ) -> tuple[int, wire.Record, int] | None:
         """The first record behind `start` that the index confirms: its offset, itself, its end."""
         used = start + len(bytes(term.data[start:limit]).rstrip(b"\0"))
         for offset in range(start + 1, used):
-            record = _decode_at(term, offset, limit)
+            record = decode_at(term, offset, limit)
             if record is not None and term.published(record[0].ordinal, record[1] - offset):
                 return offset, *record
         return None
 
     def _skip_to(
         self,
-        term: _OpenTerm,
+        term: OpenTerm,
         found: tuple[int, wire.Record, int],
         problems: list[CorruptLaneError],
     ) -> wire.Record:
@@ -432,7 +379,7 @@ class LaneConsumer:
 
     def _give_up(
         self,
-        term: _OpenTerm,
+        term: OpenTerm,
         limit: int,
         sealed: bool,
         dead: bool,
@@ -452,13 +399,13 @@ class LaneConsumer:
             problems.append(CorruptLaneError(term.name, term.data_offset + start, detail))
         term.position, term.slot, term.gaps = limit, term.entries, set()
 
-    def _is_finished(self, term: _OpenTerm, dead: bool) -> bool:
+    def _is_finished(self, term: OpenTerm, dead: bool) -> bool:
         sealed = self._sealed_bytes()
         if sealed is None or term.position < sealed or term.appended():
             return False
         return dead or self.closed or self._settled(term)
 
-    def _settled(self, term: _OpenTerm) -> bool:
+    def _settled(self, term: OpenTerm) -> bool:
         """Whether the entries of interrupted calls had their time to land."""
         term.gaps = {gap for gap in term.gaps if not term.index[gap]}
         return not term.gaps or self._waited(term)
@@ -510,7 +457,7 @@ class LaneConsumer:
                 memory = segment.attach(self.address.place, name)
             except FileNotFoundError:
                 continue
-            term = _OpenTerm(name, memory)
+            term = OpenTerm(name, memory)
             term.wipe(term.entries, len(term.data))
             memory.close()
         if drained > released:
@@ -534,29 +481,3 @@ class LaneConsumer:
             memory.close()
         self._slots.clear()
         self.control.close()
-
-
-def _missed(term: _OpenTerm) -> list[int]:
-    """Entries that were passed over: their threads had not appended when the others had."""
-    if not term.gaps:
-        return []
-    missed, position = set(range(term.slot)), 0
-    while position < term.position:
-        found = _decode_at(term, position, term.position)
-        if found is None:
-            return []
-        missed.discard(found[0].ordinal)
-        position = found[1]
-    return sorted(missed)
-
-
-def _decode_at(term: _OpenTerm, position: int, limit: int) -> tuple[wire.Record, int] | None:
-    # An array of up to 15 items, the first of them a tag: what else there is need not be walked.
-    head = bytes(term.data[position : position + 2])
-    if len(head) < 2 or not (0x90 <= head[0] <= 0x9F and wire.VECTOR <= head[1] <= wire.SENTINEL):
-        return None
-    try:
-        end = value_end(term.data[:limit], position)
-        return wire.decode_one(term.data[position:end]), end
-    except _UNREADABLE:
-        return None

@@ -1,0 +1,96 @@
+"""A term as its reader sees it: its index, its data, how far both are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from expman.faults import reach
+from expman.transport import layout, segment
+from expman.transport import records as wire
+from expman.transport.msgpack_walk import value_end
+
+__all__ = ["UNREADABLE", "OpenTerm", "decode_at", "missed_entries"]
+
+UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+"""What decoding raises over bytes that are no record: UnicodeDecodeError is a ValueError."""
+_WIPE_BYTES = 1 << 20
+
+
+class OpenTerm:
+    """One term being read."""
+
+    def __init__(self, name: str, memory: segment.Segment) -> None:
+        self.name = name
+        mapping = memory.map()
+        words = memoryview(mapping)[: layout.INDEX_OFFSET].cast("Q")
+        # The sizes follow from the segment's, so the records can be read all the same.
+        self.damaged = (
+            words[layout.MAGIC] != layout.MAGIC_TERM
+            or words[layout.VERSION] != layout.LAYOUT_VERSION
+        )
+        self.entries = layout.index_entries(memory.size)
+        start, self.data_offset = layout.INDEX_OFFSET, layout.data_offset(memory.size)
+        self.bytes = memoryview(mapping)
+        self.index = self.bytes[start : start + 4 * self.entries].cast("I")
+        self.data = self.bytes[self.data_offset :]
+        self.position = 0  # bytes of data taken
+        self.slot = 0  # index entries taken
+        self.gaps: set[int] = set()  # entries below `slot` that were still zero
+        self.seen = 0  # entries seen at the previous poll
+        self.seen_index: Sequence[int] = ()  # the index as it was at the previous poll
+        self.stuck_since: float | None = None
+
+    def published(self, ordinal: int, length: int) -> bool:
+        """Whether the index says that a record of this ordinal has this length."""
+        return 0 <= ordinal < self.entries and self.index[ordinal] == length
+
+    def agrees(self, record: wire.Record, length: int) -> bool:
+        """Whether the index, as far as it says anything, gives the record this length."""
+        entry = self.index[record.ordinal] if 0 <= record.ordinal < self.entries else 0
+        return entry in (0, length)
+
+    def appended(self) -> bool:
+        """Whether there are bytes behind those taken."""
+        return self.position < len(self.data) and self.data[self.position] != 0
+
+    def has_entries(self) -> bool:
+        """Whether there are index entries behind those taken."""
+        return bool(bytes(self.index[self.slot :]).strip(b"\0"))
+
+    def wipe(self, entries: int, length: int) -> None:
+        """Zeroes what was used, so that the slot's next term starts clean."""
+        start = layout.INDEX_OFFSET
+        self.bytes[start : start + 4 * entries] = bytes(4 * entries)
+        reach("release-half-wiped")
+        for offset in range(0, length, _WIPE_BYTES):
+            piece = min(_WIPE_BYTES, length - offset)
+            self.data[offset : offset + piece] = bytes(piece)
+
+
+def missed_entries(term: OpenTerm) -> list[int]:
+    """Entries that were passed over: their threads had not appended when the others had."""
+    if not term.gaps:
+        return []
+    missed, position = set(range(term.slot)), 0
+    while position < term.position:
+        found = decode_at(term, position, term.position)
+        if found is None:
+            return []
+        missed.discard(found[0].ordinal)
+        position = found[1]
+    return sorted(missed)
+
+
+def decode_at(term: OpenTerm, position: int, limit: int) -> tuple[wire.Record, int] | None:
+    """The record that begins at a position of the data, and its end; None if there is none."""
+    # An array of up to 15 items, the first of them a tag: what else there is need not be walked.
+    head = bytes(term.data[position : position + 2])
+    if len(head) < 2 or not (0x90 <= head[0] <= 0x9F and wire.VECTOR <= head[1] <= wire.SENTINEL):
+        return None
+    try:
+        end = value_end(term.data[:limit], position)
+        return wire.decode_one(term.data[position:end]), end
+    except UNREADABLE:
+        return None
