@@ -109,7 +109,8 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
         suffix_if_taken: give the run a suffix (`-1`, `-2`, …) where its directory exists
             already, instead of raising RunExistsError. Defaults to True exactly if
             run_name was left out.
-        flush_interval_rows: rows after which the writer writes to disk.
+        flush_interval_rows: rows after which the writer writes to disk; not sooner than 50 ms
+            after the last time, nor so often that it takes 2 % of a core, unless many wait.
         flush_interval_ms: milliseconds after which it writes whatever there is.
         language: recorded in run.yaml.
         env_path: recorded in run.yaml; the interpreter's path.

@@ -12,8 +12,9 @@ import msgspec
 
 from expman.errors import ConfigError, StorageError
 from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus, VectorRow
-from expman.reading.runyaml import RunYaml, parse_time
+from expman.reading.runyaml import RunYaml
 from expman.storage import paths, yamlfile
+from expman.storage.times import parse_time
 
 if TYPE_CHECKING:
     import duckdb

@@ -15,9 +15,10 @@ import time
 from expman.errors import StorageError
 from expman.models import RunStatus
 from expman.storage.paths import RUN_YAML, storage_error
+from expman.storage.times import parse_time
 from expman.storage.yamlfile import parse_yaml
 
-__all__ = ["RunYaml", "parse_time"]
+__all__ = ["RunYaml"]
 
 _KEYS = re.compile(
     rb"^(status|started_at|finished_at|heartbeat_at|group): *([^\s#&*!|>\[\]{}%@`]*)$", re.M
@@ -26,7 +27,6 @@ _TAGS = re.compile(rb"^tags: *\r?\n((?: *- .*\r?\n)+)", re.M)
 _PLAIN_TAG = re.compile(rb" *- ([A-Za-z][\w./+=@-]*(?::[\w./+=@-]+)*)\r?")
 _NO_TEXT = frozenset({b"null", b"true", b"false"})
 _EMPTY_S = 0.1
-_NANOSECONDS = re.compile(r"(\.\d{6})\d+")
 
 
 class RunYaml:
@@ -145,14 +145,3 @@ def _read(path: str) -> tuple[bytes, os.stat_result]:
         return b"".join(pieces), info
     finally:
         os.close(fd)
-
-
-def parse_time(text: str | None) -> datetime.datetime | None:
-    """A time of run.yaml; to the microsecond, UTC if it names no zone."""
-    if not text:
-        return None
-    try:
-        moment = datetime.datetime.fromisoformat(_NANOSECONDS.sub(r"\1", text))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)

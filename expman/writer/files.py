@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -16,20 +15,20 @@ from expman.faults import reach
 from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus
 from expman.storage import artifacts, yamlfile
 from expman.storage.runlog import RunLog
+from expman.storage.times import iso, seconds_between
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.transport import layout
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer, Stretch
 from expman.transport.identity import this_host
+from expman.writer.consolidation import Consolidation
 
 __all__ = ["LaneFiles", "RunFiles"]
 
-REWRITE_SHARE = 0.02
-REWRITE_SPACING_S = 2.0
-FIRST_REWRITE_S = 0.3
+SHARE = 0.02
+"""Share of a core that commits may take, unless rows are many, and that run.yaml may take."""
 METADATA_SPACING_S = 1.0
 SYNC_SPACING_S = 5.0
-COMMIT_SHARE = 0.02
 COMMIT_SPACING_S = 0.05
 MANY_ROWS = 64 * 1024
 """A commit costs the same for one row as for some thousands: they are spaced unless many wait."""
@@ -68,7 +67,8 @@ class RunFiles:
     """Writes one run. Every method that touches files may raise StorageError and be retried.
 
     Attributes:
-        stalled: the last try to bring the tail into vectors.parquet failed.
+        wants_sync: somebody waits until everything is durable.
+        consolidation: brings the tail into vectors.parquet.
     """
 
     def __init__(self, hello: wire.Hello, run_dir: str, restarts: int) -> None:
@@ -76,9 +76,9 @@ class RunFiles:
         self.lanes: dict[int, LaneFiles] = {}
         self.sentinel: wire.Sentinel | None = None
         self.wants_sync = False
-        self.stalled = False
         self._hello = hello
         self._store = VectorStore(self.run_dir)
+        self.consolidation = Consolidation(self._store)
         self._log = RunLog(self.run_dir)
         self._file = yamlfile.RunFile(self.run_dir)
         self._meta = self._first_metadata(restarts)
@@ -90,11 +90,7 @@ class RunFiles:
         self._retired_rows = self._retired_drops = 0
         self._commit_cost_s = 0.0
         self._scalars_dirty = False
-        self._rewrite: Iterator[None] | None = None
-        self._rewrite_cost = 0.0
-        self._rewritten_rows = 0
         now = time.monotonic()
-        self._next_rewrite = now + FIRST_REWRITE_S
         self._next_metadata = now
         self._last_flush = self._last_sync = now
 
@@ -104,7 +100,7 @@ class RunFiles:
         except StorageError:
             meta = RunMetadata(name=self._hello.run_name, experiment=self._hello.experiment)
         if meta.started_at is None:
-            meta.started_at = _iso(self._hello.started_at_ns)
+            meta.started_at = iso(self._hello.started_at_ns)
         self.earlier = None if meta.status is RunStatus.RUNNING else (meta.status, meta.reason)
         """The status that an earlier writer gave the run, and its reason."""
         hello = self._hello
@@ -289,7 +285,7 @@ class RunFiles:
             return True
         age_s = time.monotonic() - self._last_flush
         waiting = self._store.pending_rows
-        spacing_s = max(COMMIT_SPACING_S, self._commit_cost_s / COMMIT_SHARE)
+        spacing_s = max(COMMIT_SPACING_S, self._commit_cost_s / SHARE)
         if waiting >= self._hello.flush_interval_rows and (
             age_s >= spacing_s or waiting >= MANY_ROWS
         ):
@@ -390,34 +386,7 @@ class RunFiles:
         self._file.write(meta)
         self._scalars_dirty = False
         cost_s = time.monotonic() - started
-        self._next_metadata = started + max(METADATA_SPACING_S, cost_s / REWRITE_SHARE)
-
-    def consolidate_a_bit(self) -> bool:
-        """One step of bringing the tail into vectors.parquet; False: nothing to do at present."""
-        now = time.monotonic()
-        if self._rewrite is None:
-            rows = self._store.rows_written
-            if now < self._next_rewrite or rows == self._rewritten_rows:
-                return False
-            self._rewritten_rows = rows
-            self._rewrite = self._store.consolidate()
-            self._rewrite_cost = 0.0
-        try:
-            next(self._rewrite)
-        except StopIteration:
-            self._rewrite = None
-            self.stalled = False
-        except StorageError:
-            self._rewrite = None
-            self.stalled = True
-            self._rewritten_rows = -1
-            self._next_rewrite = now + REWRITE_SPACING_S
-            raise
-        end = time.monotonic()
-        self._rewrite_cost += end - now
-        if self._rewrite is None:
-            self._next_rewrite = end + max(REWRITE_SPACING_S, self._rewrite_cost / REWRITE_SHARE)
-        return self._rewrite is not None
+        self._next_metadata = started + max(METADATA_SPACING_S, cost_s / SHARE)
 
     def close(self) -> None:
         """Gives up the open files without writing anything."""
@@ -429,7 +398,7 @@ class RunFiles:
         Raises:
             StorageError: nothing is lost; call it again.
         """
-        self._rewrite = None
+        self.consolidation.stop()
         self.note_last_drops()
         self.commit(sync=True)
         self._store.finish()
@@ -438,7 +407,7 @@ class RunFiles:
             self.note(LogLevel.WARN, warning)
         meta = self._meta
         if not meta.finished_at:
-            meta.finished_at = _iso(time.time_ns())
+            meta.finished_at = iso(time.time_ns())
             meta.duration_secs = self._duration()
             if reason and self.earlier is None:
                 level = LogLevel.INFO if status is RunStatus.FINISHED else LogLevel.ERROR
@@ -466,21 +435,4 @@ class RunFiles:
         hello = self._hello
         if hello.started_monotonic_ns and hello.host.boot_id == this_host("").boot_id:
             return round((time.monotonic_ns() - hello.started_monotonic_ns) / 1e9, 3)
-        return _seconds_between(self._meta.started_at, self._meta.finished_at)
-
-
-def _iso(time_ns: int) -> str:
-    moment = datetime.datetime.fromtimestamp(time_ns // 10**9, datetime.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ns % 10**9:09d}Z"
-
-
-def _seconds_between(start: str | None, end: str | None) -> float | None:
-    if start is None or end is None:
-        return None
-    try:
-        first, last = (
-            datetime.datetime.fromisoformat(text[:26] + "+00:00") for text in (start, end)
-        )
-    except ValueError:
-        return None
-    return max(0.0, round((last - first).total_seconds(), 3))
+        return seconds_between(self._meta.started_at, self._meta.finished_at)

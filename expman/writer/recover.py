@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import os
 import subprocess
@@ -14,6 +13,7 @@ from expman.errors import ExpmanError, StorageError
 from expman.interpreter import writer_command, writer_environment
 from expman.models import LogLevel, RunMetadata, RunStatus
 from expman.storage.runlog import RunLog
+from expman.storage.times import iso, seconds_between
 from expman.storage.vectors import VectorStore
 from expman.storage.yamlfile import RunFile
 from expman.transport import segment
@@ -202,18 +202,12 @@ def _from_files(run: StaleRun) -> Outcome:
 
 
 def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float, rows: int) -> None:
-    ended = datetime.datetime.fromtimestamp(ended_at, datetime.UTC)
     meta.status, meta.reason = RunStatus.CRASHED, reason
-    meta.finished_at = ended.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    meta.finished_at = iso(int(ended_at * 1e9))
     meta.rows_written = rows
     meta.rows_logged = max(meta.rows_logged, rows + meta.rows_dropped)
     meta.rows_missing = meta.rows_logged - rows - meta.rows_dropped
-    if meta.started_at is not None:
-        try:
-            started = datetime.datetime.fromisoformat(meta.started_at[:26].rstrip("Z") + "+00:00")
-        except ValueError:
-            return
-        meta.duration_secs = max(0.0, round((ended - started).total_seconds(), 3))
+    meta.duration_secs = seconds_between(meta.started_at, meta.finished_at)
 
 
 def _last_change(run_dir: str) -> float:

@@ -86,7 +86,7 @@ class Run:
         return busy
 
     def _is_stalled(self) -> bool:
-        return self._files is not None and self._files.stalled
+        return self._files is not None and self._files.consolidation.stalled
 
     @property
     def is_abandoned(self) -> bool:
@@ -149,7 +149,7 @@ class Run:
         self.is_urgent = taken >= MANY_RECORDS or files.wants_sync
         if files.is_due():
             files.commit()
-        return files.consolidate_a_bit() or taken >= SOME_RECORDS
+        return files.consolidation.step() or taken >= SOME_RECORDS
 
     def _is_over(self, files: RunFiles, check: bool) -> bool:
         owner = self._owner

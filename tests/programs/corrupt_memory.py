@@ -29,14 +29,14 @@ from expman.transport import consumer, layout, records, segment
 from expman.transport.address import new_address
 from expman.transport.identity import this_host
 from expman.transport.producer import LaneProducer
-from expman.writer import files, run, server
+from expman.writer import consolidation, run, server
 
 MAX_BYTES = 128 * 1024
 ROUND_S = 20.0
 os.fsync = lambda fd: None  # the machine stays up
 # Waits that are made for people and for threads held up by other work.
 consumer.SETTLE_S = 0.02
-files.FIRST_REWRITE_S = 0.01
+consolidation.FIRST_REWRITE_S = 0.01
 run.PATIENCE_S = run.RETRY_S = server.LIVENESS_SPACING_S = 0.02
 
 base_dir, area, first_seed, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
