@@ -77,7 +77,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="measure nothing: put these results, one per interpreter, into the page",
+        help="measure nothing: put these results into the page; those of one interpreter count together",
     )
     parser.add_argument(
         "--docs", type=Path, default=ROOT / "docs", help="where --report finds performance.md"

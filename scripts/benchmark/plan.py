@@ -19,6 +19,7 @@ TITLES = {
     "trainer": "A trainer in pure Python",
     "busy": "A trainer with 8 busy threads",
     "whole": "A whole run",
+    "column": "One column of many",
     "killed": "kill -9 after 10,000 rows at full speed",
     "delay": "Until a row can be read from disk",
 }
@@ -56,6 +57,7 @@ class Sizes:
         whole: numbers of rows, for everybody.
         fast_whole: more of them, for expman and expman-rs.
         ours_whole: more of them, for expman alone.
+        columns: metrics and rows of a run of which one column is read.
     """
 
     metrics: tuple[int, ...]
@@ -71,6 +73,7 @@ class Sizes:
     whole: tuple[int, ...]
     fast_whole: tuple[int, ...]
     ours_whole: tuple[int, ...]
+    columns: tuple[int, int]
     whole_s: float
     delay_s: float
     imports: int
@@ -91,6 +94,7 @@ FULL = Sizes(
     whole=(1_000, 10_000, 100_000),
     fast_whole=(1_000_000,),
     ours_whole=(),
+    columns=(1000, 5_000),
     whole_s=5.0,
     delay_s=3.0,
     imports=8,
@@ -110,6 +114,7 @@ QUICK = Sizes(
     whole=(1_000, 20_000),
     fast_whole=(200_000,),
     ours_whole=(),
+    columns=(1000, 500),
     whole_s=5.0,
     delay_s=2.0,
     imports=6,
@@ -129,6 +134,7 @@ TINY = Sizes(
     whole=(500,),
     fast_whole=(),
     ours_whole=(),
+    columns=(10, 10),
     whole_s=1.0,
     delay_s=0.2,
     imports=1,
@@ -219,6 +225,12 @@ def _whole(contestant: Contestant, sizes: Sizes) -> _Planned:
             yield f"{rows:,}", "whole", {"rows": rows, "seconds": 300.0}, 2
 
 
+def _column(contestant: Contestant, sizes: Sizes) -> _Planned:
+    if _stores(contestant) and contestant.fast:  # those that write Parquet
+        metrics, rows = sizes.columns
+        yield "", "column", {"metrics": metrics, "rows": rows}, 2
+
+
 def _killed(contestant: Contestant, sizes: Sizes) -> _Planned:
     if _stores(contestant):
         yield "", "killed", {"rows": 10_000, "seconds": sizes.whole_s}, 2
@@ -240,6 +252,7 @@ _PLANNERS: dict[str, Callable[[Contestant, Sizes], _Planned]] = {
     "trainer": _trainer(1),
     "busy": _trainer(8),
     "whole": _whole,
+    "column": _column,
     "killed": _killed,
     "delay": _delay,
 }

@@ -307,6 +307,13 @@ def _cells(
             }, ""
         case "whole":
             return whole_cells(merged, part), f"{part} rows" if part else ""
+        case "column":
+            return {
+                "rows": _plain("rows"),
+                "disk per value": _bytes("bytes_per_value"),
+                "one column": _ms("read_ms"),
+                "all columns": _ms("read_all_ms"),
+            }, ""
         case "killed":
             return {
                 "logged": _plain("logged"),

@@ -28,7 +28,7 @@ ABOUT = {
 }
 
 
-def results(ratio: float) -> dict[str, Any]:
+def results(ratio: float, python: str = "3.11.7") -> dict[str, Any]:
     def imported(name: str, took_ms: float) -> dict[str, Any]:
         return {
             "measurement": "imports",
@@ -39,7 +39,7 @@ def results(ratio: float) -> dict[str, Any]:
         }
 
     return {
-        "about": ABOUT,
+        "about": {**ABOUT, "python": python},
         "contestants": [
             {"name": "expman", "kind": "ours", "version": "0.1.0", "error": None},
             {"name": "msgspec", "kind": "floor", "version": "0.19", "error": None},
@@ -85,11 +85,22 @@ def test_two_interpreters_stand_side_by_side(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     page.write_text(f"{BEGIN.format('results')}\n{END.format('results')}\n")
 
-    refresh(page, [results(1.0), results(2.0)])
+    refresh(page, [results(1.0), results(2.0, "3.12.1")])
 
     (line,) = (line for line in page.read_text().splitlines() if "`import expman`" in line)
     assert line.endswith("| 1 × | met | 2 × | not met |")
     assert "gone could not be measured: cannot be installed: 404" in page.read_text()
+
+
+def test_results_of_one_interpreter_count_together(tmp_path: Path) -> None:
+    """A long run measured apart from the rest has no column of its own."""
+    page = tmp_path / "performance.md"
+    page.write_text(f"{BEGIN.format('results')}\n{END.format('results')}\n")
+
+    refresh(page, [results(1.0), results(1.4)])
+
+    (line,) = (line for line in page.read_text().splitlines() if "`import expman`" in line)
+    assert line.endswith("| 1.2 × | met |")  # the median of both
 
 
 def test_a_page_without_marks_is_refused() -> None:
