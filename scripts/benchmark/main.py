@@ -77,7 +77,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="measure nothing: put these results into the page; those of one interpreter count together",
+        help="measure nothing: put these results into the page, those of one interpreter together",
     )
     parser.add_argument(
         "--docs", type=Path, default=ROOT / "docs", help="where --report finds performance.md"
@@ -125,9 +125,9 @@ def load(path: Path) -> dict[str, Any]:
 
 def write_page(results: list[dict[str, Any]], docs: Path) -> None:
     """Refreshes docs/performance.md and its plots."""
-    from benchmark.page import refresh
+    from benchmark.page import by_interpreter, refresh
     from benchmark.plots import draw
 
-    draw(results[0], docs)
+    draw(by_interpreter(results)[0], docs)
     refresh(docs / "performance.md", results)
     print(f"refreshed {docs / 'performance.md'} and its plots")

@@ -38,8 +38,8 @@ _NOTES = {
     "row, in which a contestant's process may start, is not part of it. Running processes are "
     "known by the clock tick: 10 ms. A process that was forked has its parent's memory as its "
     "peak.",
-    "column": "Rows of 1,000 metrics, random numbers with all their digits, from the two that write "
-    "Parquet: read back with pyarrow, from the page cache.",
+    "column": "Rows of 1,000 metrics, random numbers with all their digits, from the two that "
+    "write Parquet: read back with pyarrow, from the page cache.",
     "killed": "The process kills itself right after the last call; what it left behind gets 15 "
     "seconds to finish; then the rows are counted.",
     "delay": "100 rows per second; another process counts the rows every 30 ms, and those that "
@@ -77,7 +77,7 @@ def replace(text: str, name: str, content: str) -> str:
 def made_part(results: list[dict[str, Any]]) -> str:
     """Writes everything that comes from results."""
     about = _about(results)
-    results = _by_interpreter(results)
+    results = by_interpreter(results)
     parts = [about, _goals(results)]
     first = Merged(results[0])
     for measurement, title in TITLES.items():
@@ -87,7 +87,8 @@ def made_part(results: list[dict[str, Any]]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _by_interpreter(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def by_interpreter(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Puts the records of one interpreter together."""
     together: dict[str, dict[str, Any]] = {}
     for one in results:
         known = together.setdefault(one["about"]["python"], {**one, "records": []})
