@@ -427,6 +427,11 @@ class LaneConsumer:
         """Whether there are terms to give back."""
         return bool(self._read) and self._read[0][0] != self._last
 
+    def is_pressed(self) -> bool:
+        """Whether a good part of the lane's memory waits to be given back."""
+        held = sum(len(term.bytes) for _, term, _, _ in self._read)
+        return held * 4 >= self.hello.max_buffer_bytes
+
     def release(self) -> None:
         """Gives back every term that was taken to its end. Call it once all is written.
 

@@ -281,7 +281,7 @@ class RunFiles:
 
     def is_due(self) -> bool:
         """Whether there is something to write by now."""
-        if self.wants_sync:
+        if self.wants_sync or any(known.lane.is_pressed() for known in self.lanes.values()):
             return True
         age_s = time.monotonic() - self._last_flush
         waiting = self._store.pending_rows

@@ -1,0 +1,47 @@
+"""When the writer writes: at the latest when a producer would have to wait for memory."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from lanes import fresh_address, make_hello
+
+from expman.models import RunStatus
+from expman.transport.consumer import LaneConsumer
+from expman.transport.producer import LaneProducer
+from expman.writer.run import Run
+
+ROWS = 5_000
+
+
+def test_a_lane_that_fills_up_does_not_wait_for_the_interval(tmp_path: Path) -> None:
+    """Its memory is given back in time, whatever the flush interval says."""
+    run_dir = tmp_path / "lanes" / "run"
+    run_dir.mkdir(parents=True)
+    hello = make_hello(
+        base_dir=str(tmp_path),
+        max_buffer_bytes=64 * 1024,
+        flush_interval_rows=10**9,
+        flush_interval_ms=10**9,
+    )
+    run = Run(hello, restarts=0)
+    deadline = time.monotonic() + 10
+
+    def serve() -> bool:
+        run.serve(check=False)
+        return time.monotonic() < deadline
+
+    with fresh_address() as address:
+        lane = LaneProducer(address, hello, on_wait=serve)
+        run.add_lane(LaneConsumer(address, lane.lane))
+        for n in range(ROWS):
+            lane.log_vector({"n": n, "half": n / 2}, n)
+        assert 0 == lane.dropped_rows  # as it would drop where no writer gives memory back
+        lane.close(RunStatus.FINISHED, None, 1.0)
+        while not run.ended:
+            run.serve(check=True)
+            assert run.trouble is None
+
+    assert list(range(ROWS)) == pq.read_table(run_dir / "vectors.parquet")["n"].to_pylist()
