@@ -124,10 +124,11 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def write_page(results: list[dict[str, Any]], docs: Path) -> None:
-    """Refreshes docs/performance.md and its plots."""
+    """Refreshes docs/performance.md, its plots, and the summary in README.md."""
     from benchmark.page import by_interpreter, refresh
     from benchmark.plots import draw
 
     draw(by_interpreter(results)[0], docs)
-    refresh(docs / "performance.md", results)
-    print(f"refreshed {docs / 'performance.md'} and its plots")
+    readme = docs.parent / "README.md"
+    refresh(docs / "performance.md", readme, results)
+    print(f"refreshed {docs / 'performance.md'}, its plots, and {readme}")

@@ -1,13 +1,14 @@
-"""docs/performance.md: what stands between its marks is made from results, the rest by hand."""
+"""docs/performance.md and README.md: what stands between their marks is made from results."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmark.goals import goals
 from benchmark.plan import TITLES
-from benchmark.tables import Merged, tables
+from benchmark.tables import Merged, Table, size_text, tables, time_text
 
 BEGIN = "<!-- begin: {} (made by scripts/bench --report) -->"
 END = "<!-- end: {} -->"
@@ -47,17 +48,18 @@ _NOTES = {
 }
 
 
-def refresh(page: Path, results: list[dict[str, Any]]) -> None:
-    """Replaces the made parts of the page.
+def refresh(page: Path, readme: Path, results: list[dict[str, Any]]) -> None:
+    """Replaces the made parts of the pages.
 
     Args:
-        page: the page; it must have the marks.
+        page: the page on performance; it must have the marks.
+        readme: the page with the summary; it must have marks, too.
         results: raw results; those of one interpreter count together. The tables of the
             interpreter that comes first stand first.
     """
-    text = page.read_text()
-    text = replace(text, "results", made_part(results))
-    page.write_text(text)
+    page.write_text(replace(page.read_text(), "results", made_part(results)))
+    table = summary(Merged(by_interpreter(results)[0]))
+    readme.write_text(replace(readme.read_text(), "summary", table.markdown()))
 
 
 def replace(text: str, name: str, content: str) -> str:
@@ -85,6 +87,35 @@ def made_part(results: list[dict[str, Any]]) -> str:
     for more in results[1:]:
         parts.append(_other_interpreter(more))
     return "\n\n".join(part for part in parts if part)
+
+
+def summary(merged: Merged) -> Table:
+    """The comparison in a few numbers."""
+    rows = [
+        (name, *_summary_cells(merged, name))
+        for name, kind in [(one["name"], one["kind"]) for one in merged.contestants]
+        if kind in ("ours", "peer") and merged.get("calls", name, "2")
+    ]
+    columns = (
+        *("2 metrics", "50 metrics", "at 1,000 rows/s", "its p99.9"),
+        *("left after `kill -9`", "disk per row"),
+    )
+    return Table("", ("a call", *columns), rows)
+
+
+def _summary_cells(merged: Merged, name: str) -> Iterator[str]:
+    for measurement, part, field in (
+        ("calls", "2", "p50"),
+        ("calls", "50", "p50"),
+        ("paced", "2 at 1000/s", "p50"),
+        ("paced", "2 at 1000/s", "p99.9"),
+    ):
+        yield time_text(merged.number(measurement, name, part, field))
+    killed = merged.get("killed", name)
+    survived, logged = killed.get("survived"), killed.get("logged")
+    whole = isinstance(survived, int | float) and isinstance(logged, int | float)
+    yield f"{survived:,.0f} of {logged:,.0f}" if whole else "–"
+    yield size_text(merged.number("whole", name, "10,000", "bytes_per_row"))
 
 
 def by_interpreter(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
