@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,18 +71,32 @@ def test_parent_that_is_the_writer_knows_more(program, tmp_path: Path, run_base:
     assert run["reason"].endswith("killed by SIGSEGV")
 
 
+def own_memory_cgroup() -> tuple[Path | None, dict[str, str]]:
+    """Where a cgroup with a limit of its own can be made, and what limits it to 300 MB."""
+    lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    for _, controllers, path in lines:
+        if "memory" in controllers.split(","):
+            return CGROUPS / "memory" / path.strip("/"), {"memory.limit_in_bytes": "300M"}
+    for number, _, path in lines:
+        parent = CGROUPS / path.strip("/")
+        controllers_file = parent / "cgroup.subtree_control"
+        if number != "0" or not controllers_file.exists():
+            continue
+        if "memory" in controllers_file.read_text().split():
+            return parent, {"memory.max": "300M", "memory.swap.max": "0"}
+    return None, {}
+
+
 @pytest.fixture
-def small_cgroup(tmp_path: Path):  # type: ignore[no-untyped-def]
-    """A cgroup of version 2 that allows 300 MB; skips where none can be made."""
-    line = next(x for x in Path("/proc/self/cgroup").read_text().splitlines() if x[:3] == "0::")
-    parent = CGROUPS / line[3:].strip("/")
-    controllers = parent / "cgroup.subtree_control"
-    if not controllers.exists() or "memory" not in controllers.read_text().split():
-        pytest.skip("no cgroup of version 2 with a memory controller can be made here")
+def small_cgroup() -> Iterator[Path]:
+    """A cgroup of version 1 or 2 that allows 300 MB; skips where none can be made."""
+    parent, limits = own_memory_cgroup()
+    if parent is None:
+        pytest.skip("no cgroup with a memory controller can be made here")
     group = parent / f"expman-test-{os.getpid()}"
     group.mkdir()
-    (group / "memory.max").write_text("300M")
-    (group / "memory.swap.max").write_text("0")
+    for name, value in limits.items():
+        (group / name).write_text(value)
     yield group
     wait_until(lambda: not (group / "cgroup.procs").read_text(), "the end of its processes")
     group.rmdir()
