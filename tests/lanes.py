@@ -5,15 +5,16 @@ from __future__ import annotations
 import mmap
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from expman.transport import records as wire
 from expman.transport import segment
 from expman.transport.consumer import LaneConsumer, Stretch
+from expman.transport.packed import Rows
 from expman.transport.producer import LaneProducer, WaitHook
 
 DEADLINE_S = 30.0
@@ -63,6 +64,31 @@ def open_lane(
     return LaneProducer(address, hello, on_wait=on_wait)
 
 
+def singly(records: Iterable[wire.Record | Rows]) -> list[wire.Record]:
+    """The records one by one; where rows came together, their ordinals are not known."""
+    found: list[wire.Record] = []
+    for record in records:
+        if isinstance(record, Rows):
+            values = zip(*record.columns, strict=True) if record.columns else [()] * record.count
+            found += [
+                wire.Vector(-1, logged_at_ns, step, record.schema, row)
+                for logged_at_ns, step, row in zip(
+                    record.logged_at_ns, record.steps, values, strict=True
+                )
+            ]
+        else:
+            found.append(record)
+    return found
+
+
+def poll(consumer: LaneConsumer, producer: Literal["alive", "dead"] = "alive") -> Stretch:
+    """One poll of a consumer, its records one by one."""
+    stretch = consumer.poll(producer)
+    records = singly(stretch.records)
+    assert stretch.count == len(records)
+    return msgspec.structs.replace(stretch, records=records)
+
+
 def read_all(consumer: LaneConsumer, *, dead: bool = False) -> Stretch:
     """Polls until there is nothing new, and gives it as one stretch."""
     first_row, first_record = consumer.rows, consumer.records
@@ -70,11 +96,11 @@ def read_all(consumer: LaneConsumer, *, dead: bool = False) -> Stretch:
     problems = []
     deadline = time.monotonic() + DEADLINE_S
     while True:
-        stretch = consumer.poll("dead" if dead else "alive")
+        stretch = poll(consumer, "dead" if dead else "alive")
         records += stretch.records
         problems += stretch.problems
         if not stretch.records and not stretch.problems:
-            return Stretch(records, first_row, first_record, problems)
+            return Stretch(records, len(records), first_row, first_record, problems)
         assert time.monotonic() < deadline, "the consumer finds no end"
 
 
@@ -83,7 +109,7 @@ def wait_for(consumer: LaneConsumer, count: int) -> list[wire.Record]:
     records: list[wire.Record] = []
     deadline = time.monotonic() + DEADLINE_S
     while len(records) < count:
-        records += consumer.poll().records
+        records += poll(consumer).records
         assert time.monotonic() < deadline, f"{len(records)} of {count} records came"
     return records
 

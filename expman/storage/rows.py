@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -17,10 +17,14 @@ __all__ = ["RowBlock", "build_columns", "trim"]
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 _KIND_OF = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT}
 _Values = Sequence[MetricValue | None]
+_Item = TypeVar("_Item")
 
 
 class RowBlock(msgspec.Struct, frozen=True):
     """Rows of one producer that share their keys, in log order.
+
+    A sequence of numbers may be a memoryview of int64 (format "q") or float64 ("d"): it becomes
+    an Arrow array without an object per value.
 
     Attributes:
         producer: "main", "worker-0", …
@@ -75,16 +79,33 @@ def _joined(pieces: list[tuple[int, _Values]], rows: int) -> _Values:
     if len(pieces) == 1 and len(pieces[0][1]) == rows:
         return pieces[0][1]
     if sum(len(values) for _, values in pieces) == rows:
-        return list(chain.from_iterable(values for _, values in pieces))
+        return _chained([values for _, values in pieces])
     joined: list[MetricValue | None] = [None] * rows
     for start, values in pieces:
         joined[start : start + len(values)] = values
     return joined
 
 
+def _chained(pieces: Sequence[Sequence[_Item]]) -> Sequence[_Item]:
+    if len(pieces) == 1:
+        return pieces[0]
+    formats = {piece.format if isinstance(piece, memoryview) else None for piece in pieces}
+    if len(formats) == 1 and (form := formats.pop()) in ("d", "q"):
+        return memoryview(b"".join(pieces)).cast(form)  # type: ignore
+    return list(chain.from_iterable(pieces))
+
+
+def _packed(values: memoryview[Any]) -> pa.Array:
+    dtype = pa.float64() if values.format == "d" else pa.int64()
+    return pa.Array.from_buffers(dtype, len(values), [None, pa.py_buffer(values)])
+
+
 def _build_metric(
     key: str, values: _Values, columns: Columns, arrays: dict[str, pa.Array], warn: Warn
 ) -> None:
+    if isinstance(values, memoryview) and values.format == "d":
+        arrays[columns.place(key, Kind.FLOAT)] = _packed(values)
+        return
     types = set(map(type, values))
     if types == {float}:  # by far the most frequent: straight into Arrow
         name = columns.place(key, Kind.FLOAT)
@@ -142,6 +163,9 @@ def _build_numbers(
         arrays[name] = pa.array(values, pa.bool_())
         return
     if columns.kinds[name] is Kind.INT:
+        if isinstance(values, memoryview):
+            arrays[name] = _packed(values)
+            return
         whole = [None if value is None else int(value) for value in values]
         try:
             arrays[name] = pa.array(whole, pa.int64())
@@ -169,7 +193,7 @@ def _to_float(value: MetricValue | None, name: str, warn: Warn) -> float | None:
 
 
 def _fixed(blocks: Sequence[RowBlock], warn: Warn) -> list[pa.Array]:
-    step, stamp, producer, seq = (field.type for field in FIXED_FIELDS)
+    step, stamp, producer, _ = (field.type for field in FIXED_FIELDS)
     lengths = [len(block.steps) for block in blocks]
     times = _int64s([block.timestamps_ns for block in blocks], "timestamp", warn)
     # Microseconds, because that is what expman-rs writes; // on int64 in C.
@@ -185,7 +209,7 @@ def _fixed(blocks: Sequence[RowBlock], warn: Warn) -> list[pa.Array]:
         ),
         _concat(
             [
-                pa.array(range(block.first_seq, block.first_seq + length), seq)
+                _count_from(block.first_seq, length)
                 for block, length in zip(blocks, lengths, strict=True)
             ]
         ),
@@ -196,6 +220,12 @@ def _concat(arrays: list[pa.Array]) -> pa.Array:
     return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
 
 
+def _count_from(first: int, length: int) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), length), start=first - 1)
+
+
 def _divide(array: pa.Array, divisor: int) -> pa.Array:
     import pyarrow.compute as pc
 
@@ -203,7 +233,9 @@ def _divide(array: pa.Array, divisor: int) -> pa.Array:
 
 
 def _int64s(pieces: list[Sequence[int | None]], name: str, warn: Warn) -> pa.Array:
-    values = pieces[0] if len(pieces) == 1 else list(chain.from_iterable(pieces))
+    values = _chained(pieces)
+    if isinstance(values, memoryview):
+        return _packed(values)
     try:
         return pa.array(values, pa.int64())
     except OverflowError:

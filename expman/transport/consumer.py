@@ -26,6 +26,7 @@ from expman.transport import layout, segment
 from expman.transport import records as wire
 from expman.transport.liveness import lives
 from expman.transport.open_term import UNREADABLE, OpenTerm, decode_at, missed_entries
+from expman.transport.packed import Rows, decode_stretch
 
 __all__ = ["LaneConsumer", "Stretch"]
 
@@ -49,13 +50,15 @@ class Stretch(msgspec.Struct, frozen=True):
     """Records in the order of the lane.
 
     Attributes:
-        records: what was decoded.
+        records: what was decoded; rows that follow each other may come together.
+        count: how many records that are.
         first_row: number of the first row among them, in its lane.
         first_record: number of the first of them in its lane.
         problems: what was unreadable and had to be left out.
     """
 
-    records: list[wire.Record]
+    records: list[wire.Record | Rows]
+    count: int
     first_row: int
     first_record: int
     problems: list[CorruptLaneError]
@@ -206,7 +209,7 @@ class LaneConsumer:
             if term is None:
                 self.serial += 1
                 continue
-            taken = self._take_whole(term)
+            taken: list[wire.Record | Rows] | None = self._take_whole(term)
             if taken is None or (not taken and (dead or self._sealed_bytes() is not None)):
                 taken = self._take_singly(term, dead, problems)
             first_row, first_record = self.rows, self.records
@@ -217,8 +220,9 @@ class LaneConsumer:
                 self._term = None
                 self.serial += 1
             if taken or problems or not finished:
-                return Stretch(taken, first_row, first_record, problems)
-        return Stretch([], self.rows, self.records, problems)
+                count = self.records - first_record
+                return Stretch(taken, count, first_row, first_record, problems)
+        return Stretch([], 0, self.rows, self.records, problems)
 
     def _open(self, problems: list[CorruptLaneError]) -> OpenTerm | None:
         if self._term is None:
@@ -244,8 +248,8 @@ class LaneConsumer:
             return None
         return min(sealed - 1, len(self._term.data))
 
-    def _take_whole(self, term: OpenTerm) -> list[wire.Record] | None:
-        """Takes the published prefix in one decoding call; None if it does not add up."""
+    def _take_whole(self, term: OpenTerm) -> list[wire.Record | Rows] | None:
+        """Takes the published prefix in a few decoding calls; None if it does not add up."""
         if term.gaps:
             return None
         lengths = term.index[term.slot : term.slot + GLANCE_RECORDS].tolist()
@@ -267,7 +271,7 @@ class LaneConsumer:
         if end > len(term.data):
             return None
         try:
-            taken = wire.decode_many(term.data[term.position : end], len(lengths))
+            taken = decode_stretch(bytes(term.data[term.position : end]), lengths)
         except UNREADABLE:
             return None
         term.position, term.slot = end, term.slot + count
@@ -276,7 +280,7 @@ class LaneConsumer:
 
     def _take_singly(
         self, term: OpenTerm, dead: bool, problems: list[CorruptLaneError]
-    ) -> list[wire.Record]:
+    ) -> list[wire.Record | Rows]:
         """Takes record by record, as far as each is known to be whole."""
         sealed = self._sealed_bytes()
         limit = len(term.data) if sealed is None or term.position >= sealed else sealed
@@ -311,7 +315,7 @@ class LaneConsumer:
         term.gaps = {entry for entry in passed if not term.index[entry]}
         term.slot = reached
         term.stuck_since = None
-        return taken
+        return list(taken)
 
     def _entries(self, term: OpenTerm, dead: bool) -> Sequence[int]:
         """The index, as far as the bytes of its records are sure to show, too."""
@@ -410,11 +414,14 @@ class LaneConsumer:
         term.gaps = {gap for gap in term.gaps if not term.index[gap]}
         return not term.gaps or self._waited(term)
 
-    def _count(self, taken: list[wire.Record]) -> None:
+    def _count(self, taken: list[wire.Record | Rows]) -> None:
         self.records += len(taken)
         for record in taken:
             if type(record) is wire.Vector:
                 self.rows += 1
+            elif type(record) is Rows:
+                self.rows += record.count
+                self.records += record.count - 1
             elif type(record) is wire.Drop:
                 self.rows += record.rows
             elif type(record) is wire.Sentinel:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -21,6 +22,7 @@ from expman.transport import layout
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer, Stretch
 from expman.transport.identity import this_host
+from expman.transport.packed import Rows
 from expman.writer.consolidation import Consolidation
 
 __all__ = ["LaneFiles", "RunFiles"]
@@ -181,14 +183,19 @@ class RunFiles:
         if not records:
             return
         row = stretch.first_row
-        if set(map(type, records)) == {wire.Vector}:
-            self._take_rows(lane, records, row)  # type: ignore[arg-type]
-            return
         number = stretch.first_record
         for kind, group in groupby(records, type):
-            several = list(group)
+            several: list[Any] = list(group)
+            if kind is Rows:
+                for rows in several:
+                    self._take_columns(
+                        lane, rows.schema, rows.steps, rows.logged_at_ns, rows.columns, row
+                    )
+                    row += rows.count
+                    number += rows.count
+                continue
             if kind is wire.Vector:
-                self._take_rows(lane, several, row)  # type: ignore[arg-type]
+                self._take_vectors(lane, several, row)
                 row += len(several)
             else:
                 for offset, record in enumerate(several):
@@ -196,45 +203,41 @@ class RunFiles:
                     row += record.rows if isinstance(record, wire.Drop) else 0
             number += len(several)
 
-    def _take_rows(self, lane: LaneConsumer, rows: list[wire.Vector], first: int) -> None:
-        known = self.lanes[lane.lane]
-        rank = lane.hello.rank
+    def _take_vectors(self, lane: LaneConsumer, rows: list[wire.Vector], first: int) -> None:
         for schema, group in groupby(rows, _get_schema):
             same = list(group)
-            keys = self._schemas.get((lane.lane, schema))
-            count = len(same)
-            if keys is None:
-                self.note(LogLevel.ERROR, f"{count} rows of {known.producer} name no metrics")
-                first += count
-                continue
-            steps = list(map(_get_step, same))
+            steps, times = list(map(_get_step, same)), list(map(_get_time, same))
             try:
-                columns: list[Sequence[MetricValue]] = list(
-                    zip(*map(_get_values, same), strict=True)
-                )
+                columns = list(zip(*map(_get_values, same), strict=True))
             except ValueError:
-                self.note(LogLevel.ERROR, f"{count} rows of {known.producer} are damaged")
-                first += count
-                continue
-            if len(keys) != len(columns):
-                self.note(LogLevel.ERROR, f"{count} rows of {known.producer} are damaged")
-                first += count
-                continue
-            if rank is not None:
-                keys, columns = (*keys, RANK_COLUMN), [*columns, [rank.rank] * count]
-            self._store.append(
-                RowBlock(
-                    known.producer,
-                    known.seq_base + first,
-                    steps,
-                    list(map(_get_time, same)),
-                    keys,
-                    columns,
-                )
-            )
-            last = next((step for step in reversed(steps) if step is not None), None)
-            known.last_step = known.last_step if last is None else last
-            first += count
+                columns = None
+            self._take_columns(lane, schema, steps, times, columns, first)
+            first += len(same)
+
+    def _take_columns(
+        self,
+        lane: LaneConsumer,
+        schema: int,
+        steps: Sequence[int | None],
+        times: Sequence[int],
+        columns: Sequence[Sequence[MetricValue]] | None,
+        first: int,
+    ) -> None:
+        known, count = self.lanes[lane.lane], len(steps)
+        keys = self._schemas.get((lane.lane, schema))
+        if keys is None:
+            self.note(LogLevel.ERROR, f"{count} rows of {known.producer} name no metrics")
+            return
+        if columns is None or len(keys) != len(columns):
+            self.note(LogLevel.ERROR, f"{count} rows of {known.producer} are damaged")
+            return
+        rank = lane.hello.rank
+        if rank is not None:
+            keys, columns = (*keys, RANK_COLUMN), [*columns, [rank.rank] * count]
+        seq = known.seq_base + first
+        self._store.append(RowBlock(known.producer, seq, steps, times, keys, columns))
+        last = next((step for step in reversed(steps) if step is not None), None)
+        known.last_step = known.last_step if last is None else last
 
     def _take_other(self, lane: LaneConsumer, record: wire.Record, number: int) -> None:
         match record:

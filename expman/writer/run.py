@@ -162,7 +162,7 @@ class Run:
     def _poll(self, files: RunFiles, lane: LaneConsumer, dead: bool = False) -> int:
         stretch = lane.poll("dead" if dead else "alive")
         files.take(lane, stretch)
-        return len(stretch.records) + len(stretch.problems)
+        return stretch.count + len(stretch.problems)
 
     def _drain(self, files: RunFiles, lane: LaneConsumer) -> None:
         dead = not lane.producer_alive() or lane.closed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import StartProgram
-from lanes import DEADLINE_S, fresh_address, rows_of
+from lanes import DEADLINE_S, fresh_address, poll, rows_of
 
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
@@ -32,7 +32,7 @@ def test_rows_of_many_threads(program: StartProgram, interval_s: float) -> None:
             except FileNotFoundError:
                 time.sleep(0.001)
         while not consumer.at_end():
-            stretch = consumer.poll()
+            stretch = poll(consumer)
             assert [] == stretch.problems
             records += stretch.records
             consumer.release()

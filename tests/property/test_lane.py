@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from lanes import DEADLINE_S, fresh_address, open_lane, read_all
+from lanes import DEADLINE_S, fresh_address, open_lane, poll, read_all
 
 from expman.errors import CorruptLaneError, LayoutVersionError, RecordTooLargeError
 from expman.models import LogLevel, RunStatus
@@ -72,7 +72,7 @@ class LaneMachine(RuleBasedStateMachine):
 
     # -- the producer ---------------------------------------------------------------
 
-    @rule(rows=st.lists(ROWS, min_size=1, max_size=4), times=st.integers(1, 80))
+    @rule(rows=st.lists(ROWS, min_size=1, max_size=4), times=st.integers(1, 200))
     def log_rows(self, rows: list[dict[str, Any]], times: int) -> None:
         for row in rows * times:
             dropped = self.lane.dropped_rows
@@ -130,7 +130,7 @@ class LaneMachine(RuleBasedStateMachine):
 
     @rule()
     def poll(self) -> None:
-        self.write(self.consumer.poll())
+        self.write(poll(self.consumer))
 
     @rule()
     def release(self) -> None:

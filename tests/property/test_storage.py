@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,6 +52,16 @@ def rows_of_one_schema(draw: st.DrawFn) -> tuple[tuple[str, ...], list[list[Valu
     return names, columns, draw(st.lists(steps, min_size=count, max_size=count))
 
 
+def pack(values: list[Any]) -> Any:
+    """Numbers as the writer has them where all are of one type."""
+    types = set(map(type, values))
+    if types == {float}:
+        return memoryview(array("d", values))
+    if types == {int} and all(-(2**63) <= value < 2**63 for value in values):
+        return memoryview(array("q", values))
+    return values
+
+
 class Storage(RuleBasedStateMachine):
     """Drives one run's store; `logged` is all that it was given, in order."""
 
@@ -81,13 +92,18 @@ class Storage(RuleBasedStateMachine):
         vectors.MAX_BATCH_ROWS = batch_rows
         self.store = VectorStore(str(self.path))
 
-    @rule(rows=rows_of_one_schema(), producer=producers)
-    def append(self, rows: tuple[Any, Any, Any], producer: str) -> None:
+    @rule(rows=rows_of_one_schema(), producer=producers, packs=st.booleans())
+    def append(self, rows: tuple[Any, Any, Any], producer: str, packs: bool) -> None:
         names, columns, row_steps = rows
         first = self.next_seq[producer]
         count = len(row_steps)
         times = [1_000 * (first + index) for index in range(count)]
-        self.store.append(RowBlock(producer, first, row_steps, times, names, columns))
+        if packs:
+            packed = [pack(column) for column in columns]
+            block = RowBlock(producer, first, pack(row_steps), pack(times), names, packed)
+        else:
+            block = RowBlock(producer, first, row_steps, times, names, columns)
+        self.store.append(block)
         self.next_seq[producer] += count
         for index in range(count):
             row = {name: column[index] for name, column in zip(names, columns, strict=True)}
