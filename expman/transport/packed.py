@@ -19,8 +19,8 @@ from expman.transport.records import VECTOR, Record, decode_many
 
 __all__ = ["Rows", "decode_rows", "decode_stretch"]
 
-LEAST_ROWS = 64
-"""With fewer, the single steps cost more than they spare."""
+LEAST_ROWS, LEAST_WIDE_ROWS, WIDE_BYTES = 64, 16, 1024
+"""With fewer rows, the single steps cost more than they spare."""
 
 Numbers: TypeAlias = "memoryview[int] | memoryview[float]"
 _WIDTHS = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}  # of unsigned integers
@@ -55,7 +55,8 @@ def decode_stretch(data: bytes, lengths: list[int]) -> list[Record | Rows]:
     begin = waiting = end = 0  # bytes and number of records that are to be decoded singly
     for count, length in _runs(lengths):
         size = count * length
-        rows = decode_rows(data[end : end + size], count) if count >= LEAST_ROWS else None
+        least = LEAST_ROWS if length < WIDE_BYTES else LEAST_WIDE_ROWS
+        rows = decode_rows(data[end : end + size], count) if count >= least else None
         if rows is None:
             waiting += count
         else:
@@ -77,7 +78,7 @@ def _runs(lengths: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def decode_rows(data: bytes, count: int) -> Rows | None:
-    """Decodes `count` vectors of equal length, 64 or more; None if they are not that simple."""
+    """Decodes `count` vectors of equal length; None if they are not that simple."""
     if sys.byteorder != "little":
         return None
     try:

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from lanes import singly
 
 from expman.transport import records as wire
-from expman.transport.packed import LEAST_ROWS, Rows, decode_rows, decode_stretch
+from expman.transport.packed import (
+    LEAST_ROWS,
+    LEAST_WIDE_ROWS,
+    Rows,
+    decode_rows,
+    decode_stretch,
+)
 
 NOW = 1_769_860_800_123_456_789
 ROWS = 100
@@ -55,7 +61,7 @@ def check(encoded: list[bytes]) -> list[wire.Record | Rows]:
 @pytest.mark.parametrize("metrics", [1, 2, 15, 16, 120, 70_000], ids=lambda one: f"{one} metrics")
 def test_rows_of_floats(metrics: int, first_step: int | None) -> None:
     """Whatever the steps are, and however many columns there are."""
-    rows = ROWS if metrics < 1000 else LEAST_ROWS
+    rows = ROWS if metrics < 1000 else LEAST_WIDE_ROWS
     values = [tuple(row + 0.5 * item for item in range(metrics)) for row in range(rows)]
     steps = None if first_step is None else range(first_step, first_step + rows)
     encoded = encode_rows(values, steps)
