@@ -40,6 +40,7 @@ __all__ = [
 
 MAX_YAML_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 100
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 _NESTING = (b"[", b"{", b"-", b"?")
 RUN_KEYS = (
     *("name", "experiment", "status", "started_at", "finished_at", "duration_secs"),
@@ -174,6 +175,8 @@ def parse_yaml(path: str, data: bytes, *, dates: bool = True) -> dict[str, objec
         _refuse_bombs(path, data)
         found = yaml.load(data, Loader=_DateReader if dates else _Reader)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as exc:
+        if "maximum nesting depth" in str(exc):  # libyaml 0.2.6 has a limit of its own
+            raise StorageError(path, _TOO_DEEP) from exc
         raise StorageError(path, f"is no valid YAML: {exc}") from exc
     if found is None:
         return {}
@@ -194,7 +197,7 @@ def _refuse_bombs(path: str, data: bytes) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise StorageError(path, f"is nested deeper than {MAX_DEPTH} levels")
+                raise StorageError(path, _TOO_DEEP)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
