@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from process.ledger import Ledger
@@ -105,6 +106,18 @@ def test_killed_again_and_again(program, tmp_path: Path, run_base: Path) -> None
     )
 
 
+def at_full_speed(gone: Path, overflow: str, max_buffer_bytes: int) -> dict[str, Any]:
+    """Settings of a trainer that logs rows only, without a pause, until `gone` is gone."""
+    return {
+        "gone": str(gone),
+        "after_s": 0.1,
+        "pause_every": 0,
+        "others": False,
+        "overflow": overflow,
+        "max_buffer_bytes": max_buffer_bytes,
+    }
+
+
 @pytest.mark.parametrize("overflow", ["block", "drop"])
 def test_killed_while_the_buffer_is_full(
     program, tmp_path: Path, run_base: Path, overflow: str
@@ -116,16 +129,7 @@ def test_killed_while_the_buffer_is_full(
     more.touch()
     limit = 512 * 1024
     trainer = program(
-        "log_for_ledger.py",
-        ledger.options(
-            run_base,
-            gone=str(more),
-            after_s=0.1,
-            pause_every=0,
-            others=False,
-            overflow=overflow,
-            max_buffer_bytes=limit,
-        ),
+        "log_for_ledger.py", ledger.options(run_base, **at_full_speed(more, overflow, limit))
     )
     run_dir = Path(trainer.read_line())
     for _ in range(4):
@@ -160,15 +164,7 @@ def test_killed_with_a_full_buffer_that_is_in_the_files(
     )
     trainer = program(
         "log_for_ledger.py",
-        ledger.options(
-            run_base,
-            gone=str(more),
-            after_s=0.1,
-            pause_every=0,
-            others=False,
-            overflow="block",
-            max_buffer_bytes=256 * 1024,
-        ),
+        ledger.options(run_base, **at_full_speed(more, "block", 256 * 1024)),
         env={"EXPMAN_FAULTS": ",".join(points)},
     )
     run_dir = Path(trainer.read_line())
