@@ -436,7 +436,7 @@ class LaneConsumer:
 
     def is_pressed(self) -> bool:
         """Whether a good part of the lane's memory waits to be given back."""
-        held = sum(len(term.bytes) for _, term, _, _ in self._read)
+        held = sum(len(term.bytes) for serial, term, _, _ in self._read if serial != self._last)
         return held * 4 >= self.hello.max_buffer_bytes
 
     def release(self) -> None:
