@@ -245,7 +245,7 @@ def test_same_results_for_its_runs(
     program: StartProgram, query: Query, run_base: Path, variable: str
 ) -> None:
     """The functions agree about runs of expman-rs: finished and killed."""
-    log_with_peer(program, variable, run_base, "killed").kill()
+    kill_between_writes(log_with_peer(program, variable, run_base, "killed"), run_base)
     ended = log_with_peer(program, variable, run_base, "ended")
     ended.send_line("close")
     ended.succeed()

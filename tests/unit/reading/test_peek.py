@@ -104,6 +104,7 @@ def test_peek_while_the_writer_reuses_terms() -> None:
                 pass
             consumer.words[layout.WRITTEN_ROWS] = consumer.rows
             consumer.release()
+            time.sleep(0.01)  # most looks are to find rows that are not written yet
 
     def log() -> None:
         seq = 0
