@@ -1,18 +1,29 @@
-"""Keeps pandas out of the writer process.
+"""Keeps the writer process small: no pandas, and memory that is given back.
 
 pyarrow imports pandas, where it is installed, at the first `pa.array(...)`: 0.3-0.5 s and some
 60 MB for a process that never makes a data frame.
+
+A rewrite of vectors.parquet needs some 30 MB for a moment, in a thread of its own. pyarrow's
+own allocator and glibc's arena of that thread both keep what was freed: together they made the
+writer grow to twice its size. One arena for all threads, and Arrow's buffers from it, stay at
+1.4 times (docs/performance.md). What the environment says of these settings comes first.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["keep_pandas_out"]
+__all__ = ["stay_small"]
+
+_POOL = "ARROW_DEFAULT_MEMORY_POOL"
+# glibc's malloc.h. A fixed size from which on memory is mapped, and unmapped when freed, keeps
+# the heap from growing by what lies between column buffers.
+_MALLOC = (("ARENA_MAX", -8, 1), ("MMAP_THRESHOLD_", -3, 1 << 19), ("TRIM_THRESHOLD_", -1, 1 << 22))
 
 
 class _NoPandas(MetaPathFinder):
@@ -24,11 +35,15 @@ class _NoPandas(MetaPathFinder):
         return None
 
 
-def keep_pandas_out() -> None:
-    """Lets pyarrow look for pandas once, in vain; it remembers the answer.
+def stay_small() -> None:
+    """To be called once, before any thread is started.
 
     For the writer process only: `to_pandas()` does not work in this process afterwards.
     """
+    _tune_malloc()
+    # pyarrow looks for its pool and for pandas once, and remembers what it found.
+    chosen = os.environ.get(_POOL)
+    os.environ[_POOL] = chosen or "system"
     finder = _NoPandas()
     sys.meta_path.insert(0, finder)
     try:
@@ -37,3 +52,17 @@ def keep_pandas_out() -> None:
         pa.array([0])
     finally:
         sys.meta_path.remove(finder)
+        if chosen is None:
+            del os.environ[_POOL]
+
+
+def _tune_malloc() -> None:
+    try:
+        import ctypes
+
+        mallopt = ctypes.CDLL(None).mallopt
+    except (ImportError, OSError, AttributeError):
+        return  # a Python without ctypes, or a C library without mallopt
+    for name, number, value in _MALLOC:
+        if f"MALLOC_{name}" not in os.environ:
+            mallopt(number, value)

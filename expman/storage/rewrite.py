@@ -33,8 +33,8 @@ LANES_KEY = "expman.lanes"
 LATEST_KEY = "expman.latest"
 ROWS_KEY = "expman.rows"
 
-MAX_GROUP_ROWS = 128 * 1024
-"""Few enough that the writer stays small, and DuckDB's own choice."""
+MAX_GROUP_ROWS = 64 * 1024
+"""Few enough that the writer stays small: a rewrite holds three of them."""
 MIN_GROUP_ROWS = 1024
 MAX_GROUP_BYTES = 32 * 1024 * 1024
 MAX_SMALL_GROUPS = 16
@@ -149,6 +149,7 @@ class Rewrite:
                 self.groups += 1
                 self.is_compact &= not previous or previous == self._group_rows
                 previous = first.num_rows
+                del first  # before the next one is read
                 first = next(groups, None)
             footer = {
                 LANES_KEY: json.dumps(self._lanes),
@@ -179,9 +180,10 @@ class Rewrite:
             rows += table.num_rows
             while rows >= self._group_rows:
                 joined = pa.concat_tables(held)
-                yield joined.slice(0, self._group_rows).combine_chunks()
                 held = [joined.slice(self._group_rows)]
                 rows = held[0].num_rows
+                joined = joined.slice(0, self._group_rows).combine_chunks()
+                yield joined
         if rows:
             yield pa.concat_tables(held).combine_chunks()
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from expman.errors import ExpmanError, StorageError
-from expman.storage.lean import keep_pandas_out
+from expman.storage.lean import stay_small
 from expman.transport import segment
 from expman.transport.address import new_address
 from expman.writer.ready import ReadyFile
@@ -92,11 +92,12 @@ def _split_command(given: list[str]) -> tuple[list[str], list[str]]:
 
 def _serve(address: segment.Address) -> int:
     """What an engine starts for itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stay_small()
     from expman.writer.recover import RecoverSoon
     from expman.writer.server import AddressTakenError, Server
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _prepare()
     try:
         server = Server(address, on_run=RecoverSoon())
@@ -111,6 +112,7 @@ def _serve(address: segment.Address) -> int:
 
 def _stand(options: argparse.Namespace) -> int:
     """A writer that waits for runs."""
+    stay_small()
     from expman.writer.recover import RecoverSoon, recover
     from expman.writer.server import Server
 
@@ -137,6 +139,7 @@ def _run(command: list[str], ready_file: str | None) -> int:
     if not command:
         print("expman-writer run: put the command behind --", file=sys.stderr)
         return WRONG_USAGE
+    stay_small()
     from expman.writer.launch import run_command
 
     address = _new_address()
@@ -149,6 +152,7 @@ def _run(command: list[str], ready_file: str | None) -> int:
 
 
 def _recover(options: argparse.Namespace) -> int:
+    stay_small()
     from expman.writer.recover import recover
 
     _prepare()
@@ -160,7 +164,6 @@ def _recover(options: argparse.Namespace) -> int:
 
 
 def _prepare() -> None:
-    keep_pandas_out()
     gc.freeze()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a lane needs about six

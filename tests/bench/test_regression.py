@@ -16,6 +16,16 @@ CHILD = "import sys; sys.path.append(sys.argv.pop()); from benchmark.child impor
 # of call (a lock, a system call, a copy per value), not what makes it a little slower.
 LIMITS = {"2": 6.0, "50": 5.0}
 GROWTH_LIMIT = 2.0
+MEMORY_LIMIT = 1.7
+
+PEAK = """
+import resource, sys, expman
+config = expman.ExperimentConfig("exp", sys.argv[1])
+with expman.LoggingEngine(config) as engine:
+    for step in range(int(sys.argv[2])):
+        engine.log_vector({"loss": 1 / (step + 1), "acc": step / 3}, step)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 
 
 def measure(program: StartProgram, task: str, directory: Path, **params: Any) -> dict[str, Any]:
@@ -49,3 +59,13 @@ def test_a_row_costs_the_writer_the_same_in_a_longer_run(
     assert (20_000, 200_000) == (few["rows"], many["rows"])
     growth = (many["others_cpu_s"] / many["rows"]) / (few["others_cpu_s"] / few["rows"])
     assert growth < GROWTH_LIMIT
+
+
+def test_the_writer_stays_small_in_a_longer_run(program: StartProgram, run_base: Path) -> None:
+    """Its memory grows little from 10,000 to 1,000,000 rows."""
+    few, many = (
+        int(program(["-c", PEAK, str(run_base), str(rows)]).succeed())
+        for rows in (10_000, 1_000_000)
+    )
+
+    assert many < MEMORY_LIMIT * few
