@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from expman.transport import records as wire
 from expman.transport import ring
 
-__all__ = ["LogVector", "Schema", "SetFast", "make_log_vector", "make_schema"]
+__all__ = ["LogVector", "Overflow", "Schema", "SetFast", "make_log_vector", "make_schema"]
 
 _STEP_END = 2**63
 # Not all exceptions: what a signal handler raises in here (TimeoutError, …) is the caller's.
@@ -60,14 +61,18 @@ _State: TypeAlias = tuple[
     Iterator[int],  # ordinals of the open term
     Any,  # its index
     Callable[[bytes], int],  # write() of its data
-    Callable[[int], None],  # its void()
+    Callable[[int, tuple[object, ...], int | None], bool],  # overflow, of this schema and term
 ]
 SetFast: TypeAlias = Callable[[Schema | None, ring.Term | None], None]
 """Sets the fast path to a set of names in a term, or closes it."""
+Overflow: TypeAlias = Callable[[Schema, ring.Term, int, tuple[object, ...], int | None], bool]
+"""Takes a row that passed the checks, with the ordinal that it took: it could not be encoded
+(False, and no more is done), or the term is full (True: it was logged)."""
 
 
 def make_log_vector(
     slowly: Callable[[Mapping[str, object], object], None],
+    overflow: Overflow,
     index_of: Callable[[ring.Term], Any],
 ) -> tuple[LogVector, SetFast]:
     """Builds `log_vector`, and what sets it to a set of names. Its state is replaced as a whole.
@@ -82,6 +87,7 @@ def make_log_vector(
 
     Args:
         slowly: takes the rows that are not for the fast path.
+        overflow: takes those that were, but for the end of the term.
         index_of: where the lengths of a term's records are stored.
     """
     encode, time_ns = wire.encode, time.time_ns
@@ -91,7 +97,7 @@ def make_log_vector(
     def log_vector(values: Mapping[str, object], step: int | None = None) -> None:
         nonlocal state
         try:
-            getter, count, schema, ordinals, index, data_write, void = state  # type: ignore[misc]
+            getter, count, schema, ordinals, index, data_write, no_room = state  # type: ignore[misc]
             if (
                 type(values) is dict
                 and len(values) == count
@@ -104,9 +110,12 @@ def make_log_vector(
                 return
         except _REFUSALS:  # the slow path repeats it all and tells
             try:
-                void(ordinal)
-            except (NameError, IndexError):
-                pass  # no ordinal was taken
+                taken = ordinal
+            except NameError:
+                pass
+            else:
+                if no_room(taken, row, step):
+                    return
         if type(values) is dict:
             known = states.get(tuple(values))
             if known is not None and known is not state:
@@ -127,7 +136,7 @@ def make_log_vector(
             term.ordinal,
             index_of(term),
             term.data.write,
-            term.void,
+            partial(overflow, schema, term),
         )
 
     return log_vector, set_fast

@@ -93,7 +93,9 @@ class LaneProducer:
         self._inherited: list[object] = []
         self._closed = False
         self._reset()
-        self.log_vector, self._set_fast = make_log_vector(self.log_vector_slowly, self.index_of)
+        self.log_vector, self._set_fast = make_log_vector(
+            self.log_vector_slowly, self._log_overflow, self.index_of
+        )
         if gate is None:
             self._claim(hello)
 
@@ -332,9 +334,34 @@ class LaneProducer:
             if schema is None:
                 schema = self._define(keys)
             self._publish_vector(schema, tuple(row.values()), plain_step)
-            term = self._ring.term
-            if keys and schema.number in term.defined and not _FREE_THREADED:
-                self._set_fast(schema, term)
+            self._go_fast(schema)
+
+    def _log_overflow(
+        self,
+        schema: Schema,
+        term: ring.Term,
+        ordinal: int,
+        row: tuple[object, ...],
+        step: int | None,
+    ) -> bool:
+        """See `hot_path.Overflow`; spares a wide row the checks of the slow path."""
+        term.void(ordinal)
+        try:
+            wire.encode((step, row))
+        except (ArithmeticError, TypeError, ValueError):
+            return False
+        with self._lock:
+            if not self._enter():
+                self._drop_row()
+                return True
+            self._publish_vector(schema, row, step)
+            self._go_fast(schema)
+        return True
+
+    def _go_fast(self, schema: Schema) -> None:
+        term = self._ring.term
+        if schema.keys and schema.number in term.defined and not _FREE_THREADED:
+            self._set_fast(schema, term)
 
     def _define(self, keys: tuple[str, ...]) -> Schema:
         if len(self._schemas) >= SCHEMA_CACHE:

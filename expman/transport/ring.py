@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from expman.errors import SharedMemoryError
 from expman.transport import layout, segment
@@ -16,22 +15,40 @@ LARGEST_TERM_BYTES = 1024 * 1024
 """Making a term stalls one call, and the time grows with its size. See `Ring._largest`."""
 
 
-class _Slot(NamedTuple):
-    number: int
-    segment: segment.Segment
+class _Slot:
+    """Memory for one term after the other.
+
+    Attributes:
+        number: its part of the segment's name.
+        segment: the memory.
+        spare: mappings of it that nobody has in hand.
+    """
+
+    def __init__(self, number: int, memory: segment.Segment) -> None:
+        self.number = number
+        self.segment = memory
+        self.spare: list[mmap.mmap] = []
+
+    def map(self) -> mmap.mmap:
+        """A mapping that nobody else has; a spare one saves the making, and its page faults."""
+        try:
+            return self.spare.pop()
+        except IndexError:
+            return self.segment.map()
 
 
 class Term:
-    """The open term: one mapping, used once, so that its position only ever advances.
+    """The open term. As long as anybody has it in hand, its mapping's position only advances.
 
     A thread that was held up with an old term in hand finds its position at the end and
-    gets ValueError, even if the slot's memory serves a later term by then.
+    gets ValueError, even if the slot's memory serves a later term by then: that one has
+    another mapping. Only when nobody has the old term any more may its mapping begin anew.
     """
 
-    def __init__(self, serial: int, slot: _Slot) -> None:
-        self.serial = serial
+    def __init__(self, serial: int, slot: _Slot, data: mmap.mmap) -> None:
         self.slot = slot
-        self.data = slot.segment.map()
+        self.data = data
+        self.serial = serial
         size = slot.segment.size
         words = memoryview(self.data)[: layout.INDEX_OFFSET].cast("Q")
         words[layout.VERSION] = layout.LAYOUT_VERSION
@@ -50,6 +67,9 @@ class Term:
         self.released = False
         """Whether its memory may serve a later term."""
         self._sealed_bytes: int | None = None
+
+    def __del__(self) -> None:
+        self.slot.spare.append(self.data)
 
     def void(self, ordinal: int) -> None:
         """Marks an ordinal that no record will have.
@@ -105,13 +125,15 @@ class Ring:
         self._slots_made = 0
         self._busy: dict[int, Term] = {}  # by serial, until released
         self.term: Term
-        self._enter(Term(0, self._new_slot(0)), None)
+        first = self._new_slot(0)
+        self._enter(Term(0, first, first.map()), None)
         self._note_use()
         while self._slots_made < slots and self._unused_bytes() >= 4 * mmap.PAGESIZE:
             try:
-                self._new_slot(0)
+                slot = self._new_slot(0)
             except SharedMemoryError:
                 break
+            slot.spare.append(slot.segment.map())
 
     def seal(self, term: Term) -> None:
         """Ends a term: nothing can be appended to it any more. Twice is fine."""
@@ -132,7 +154,7 @@ class Ring:
             if len(self._busy) == 1:
                 self.seal(full)
             return False
-        term = Term(full.serial + 1, slot)
+        term = Term(full.serial + 1, slot, slot.map())
         self.seal(full)
         self._enter(term, full)
         self._note_use()

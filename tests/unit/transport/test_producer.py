@@ -18,7 +18,7 @@ from lanes import DEADLINE_S, open_lane, read_all, rows_of, steps_of
 from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
 from expman.models import LogLevel, RunStatus
 from expman.transport import consumer as consumer_module
-from expman.transport import layout, producer, ring, segment
+from expman.transport import layout, producer, ring, segment, values
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
 from expman.transport.segment import Address
@@ -262,6 +262,71 @@ def test_a_failed_call_that_was_held_up_harms_no_later_term(
 
     assert [] == last.problems
     assert list(range(logged)) == steps_of(taken + last.records)
+
+
+def test_a_row_that_was_held_up_comes_once(address: Address, small_terms: None) -> None:
+    """A call stores a good row with an old term in hand whose memory serves a later term."""
+    lane = open_lane(address, max_bytes=SMALL)
+    consumer = LaneConsumer(address, lane.lane)
+    taken: list[wire.Record] = []
+    logged = 0
+
+    def log(row: dict[str, Any]) -> None:
+        nonlocal logged
+        lane.log_vector(row, logged)
+        logged += 1
+        taken.extend(read_all(consumer).records)
+        consumer.release()
+
+    class Slow(float):
+        """Takes so long that others fill some terms, and some of a term in the same memory."""
+
+        def __radd__(self, other: float) -> float:
+            # The term itself is held by the call alone.
+            serial, slot, data = (getattr(lane._ring.term, a) for a in ("serial", "slot", "data"))
+            while lane._ring.term.serial == serial:  # few rows: its next ordinal stays small
+                log({"b": "x" * 200})
+            while lane._ring.term.slot is not slot:
+                log({"a": 0.5})
+            assert lane._ring.term.data is not data
+            for _ in range(200):
+                log({"a": 0.5})
+            return other
+
+    log({"a": 0.5})
+    lane.log_vector({"a": Slow(1.5)}, -1)
+    log({"a": 0.5})
+    lane.close(RunStatus.FINISHED, None, 1)
+    last = read_all(consumer)
+
+    steps = steps_of(taken + last.records)
+    assert [] == last.problems
+    assert list(range(logged)) == [step for step in steps if step != -1]
+    assert 1 == steps.count(-1)
+
+
+def test_a_term_in_used_memory_needs_no_new_mapping(
+    address: Address, small_terms: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a term costs a call neither a mapping nor the checks of the slow path."""
+    lane = open_lane(address, max_bytes=SMALL)
+    consumer = LaneConsumer(address, lane.lane)
+    lane.log_vector({"a": 0.5}, 0)
+    checks = []
+    real = values.plain_row
+    monkeypatch.setattr(values, "plain_row", lambda row: checks.append(row) or real(row))
+    mappings = set()
+    step = 0
+    while lane.words[layout.OPENED_TERMS] < 20:
+        step += 1
+        lane.log_vector({"a": 0.5}, step)
+        mappings.add(lane._ring.term.data)
+        if step % 50 == 0:
+            read_all(consumer)
+            consumer.release()
+
+    assert [] == checks
+    assert len(mappings) <= lane.words[layout.LANE_BYTES] // (16 * 1024)
 
 
 # -- terms ------------------------------------------------------------
