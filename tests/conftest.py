@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from leaks import TOKEN_VARIABLE, find_leaks, take_snapshot
+from leaks import TOKEN_VARIABLE, Snapshot, find_leaks, take_snapshot
 
 DEADLINE_S = 30.0
 PROGRAMS = Path(__file__).parent / "programs"
@@ -32,10 +32,38 @@ _GROUPS: dict[str, Callable[[], bool]] = {
 }
 
 
-def pytest_configure() -> None:
+_BEFORE = pytest.StashKey[Snapshot]()
+_LEAKS = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
     # Set before any test starts a process; scripts/test sets it before Python starts, so that
     # forked children carry it, too.
     os.environ.setdefault(TOKEN_VARIABLE, secrets.token_hex(8))
+    if not hasattr(config, "workerinput"):  # one of several processes; their parent looks
+        config.stash[_BEFORE] = take_snapshot()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails the session if it leaves a process, shared memory or a file behind."""
+    before = session.config.stash.get(_BEFORE, None)
+    if before is None:
+        return
+    session.config.stash[_LEAKS] = find_leaks(before, os.environ[TOKEN_VARIABLE])
+    if session.config.stash[_LEAKS]:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Lists what was left behind."""
+    leaks = config.stash.get(_LEAKS, [])
+    if leaks:
+        terminalreporter.section("FAILED: the test session left things behind", red=True)
+    for leak in leaks:
+        terminalreporter.line(leak)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -57,17 +85,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _marker_help(config: pytest.Config, group: str) -> str:
     lines = (line.split(":", 1) for line in config.getini("markers"))
     return next(rest.strip() for name, rest in lines if name == group)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def nothing_left_behind() -> Iterator[None]:
-    """Fails the session if it leaves a process, shared memory or a file behind."""
-    before = take_snapshot()
-    yield
-    leaks = find_leaks(before, os.environ[TOKEN_VARIABLE])
-    if leaks:
-        listing = "\n  ".join(leaks)
-        pytest.fail(f"the test session left things behind:\n  {listing}", pytrace=False)
 
 
 @pytest.fixture

@@ -58,6 +58,9 @@ class FakeTensor:
         self.ndim = ndim
         self.device = SimpleNamespace(type=device)
 
+    def __repr__(self) -> str:  # names a test, the same in each process
+        return f"FakeTensor({self.value!r})"
+
     def item(self) -> Any:
         assert self.device.type == "cpu", "this would wait for the device"
         return self.value
