@@ -2,8 +2,7 @@
 
 A stretch of published records is decoded in one call. Whatever does not add up (threads
 that interleaved, a call that was interrupted, a producer that died in the middle) is read
-record by record instead: each record tells its own ordinal, so the index says for each
-whether it was published.
+record by record instead, see `salvage`.
 
 What may be taken, and why it is whole:
 - a published record: its length was stored after its bytes;
@@ -14,7 +13,6 @@ What may be taken, and why it is whole:
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Sequence
 from typing import Literal
 
@@ -25,19 +23,13 @@ from expman.faults import reach
 from expman.transport import layout, segment
 from expman.transport import records as wire
 from expman.transport.liveness import lives
-from expman.transport.open_term import UNREADABLE, OpenTerm, decode_at, missed_entries
+from expman.transport.open_term import GLANCE_RECORDS, UNREADABLE, OpenTerm, missed_entries
 from expman.transport.packed import Rows, decode_stretch
+from expman.transport.salvage import take_singly
 
 __all__ = ["LaneConsumer", "Stretch"]
 
 STRETCH_RECORDS = 8192
-GLANCE_RECORDS = 64
-SETTLE_S = 1.0
-"""How long an index gap of a sealed term is waited for before the data alone is believed.
-
-A thread may be held up between its two stores. Its entry must land before the slot's
-memory serves another term.
-"""
 _COUNTS = (
     *(layout.START_TABLE + word for word in (1, 2, layout.START_WORDS + 1, layout.START_WORDS + 2)),
     *(layout.SEQ_BASE, layout.NAME_NUMBER, layout.LOG_DONE),
@@ -191,7 +183,7 @@ class LaneConsumer:
         if self.serial or self.words[layout.OPENED_TERMS] > 1:
             return False
         term = self._open([])
-        return term is None or not any(term.index[:GLANCE_RECORDS])
+        return term is None or not term.is_any_near()
 
     # -- taking records -------------------------------------------------------------
 
@@ -281,41 +273,11 @@ class LaneConsumer:
     def _take_singly(
         self, term: OpenTerm, dead: bool, problems: list[CorruptLaneError]
     ) -> list[wire.Record | Rows]:
-        """Takes record by record, as far as each is known to be whole."""
-        sealed = self._sealed_bytes()
-        limit = len(term.data) if sealed is None or term.position >= sealed else sealed
-        settled = dead or self.closed or self._waited(term)
-        trust_all = sealed is not None and settled
-        term.gaps = {gap for gap in term.gaps if not term.index[gap]}
-        glance = term.index[term.slot : term.slot + GLANCE_RECORDS].tolist()
-        unread = term.appended() or (sealed or 0) > term.position
-        if not unread and (sealed is not None or not any(glance)):
-            if sealed is None:
-                term.stuck_since = None
-            return []
-        taken, ends, published = self._walk(term, limit, self._entries(term, dead))
-        usable = len(taken) if trust_all else published
-        if not usable and settled:
-            damage = ends[-1] if ends else term.position
-            found = self._find_published(term, damage, limit)
-            if found is not None and taken:
-                usable = len(taken)  # they lie before a published record; the damage is next
-            elif found is not None:
-                return [self._skip_to(term, found, problems)]
-            else:
-                self._give_up(term, limit, sealed is not None, dead, problems)
-        if not usable:
-            return []
-        del taken[usable:]
-        term.position = ends[usable - 1]
-        ordinals = [record.ordinal for record in taken if record.ordinal < term.entries]
-        reached = max(term.slot, *(ordinal + 1 for ordinal in ordinals), 0)
-        # A thread whose record was taken may be about to store its entry all the same.
-        passed = term.gaps.union(range(term.slot, reached))
-        term.gaps = {entry for entry in passed if not term.index[entry]}
-        term.slot = reached
-        term.stuck_since = None
-        return list(taken)
+        sealed, entries = self._sealed_bytes(), self._entries(term, dead)
+        found = take_singly(term, entries, sealed, dead=dead, closed=self.closed)
+        self.rows += found.lost
+        problems += found.problems
+        return [*found.records]
 
     def _entries(self, term: OpenTerm, dead: bool) -> Sequence[int]:
         """The index, as far as the bytes of its records are sure to show, too."""
@@ -323,85 +285,6 @@ class LaneConsumer:
             return term.index
         seen, term.seen_index = term.seen_index, term.index.tolist()
         return seen
-
-    def _walk(
-        self, term: OpenTerm, limit: int, entries: Sequence[int]
-    ) -> tuple[list[wire.Record], list[int], int]:
-        """Decodes records one after the other; how many lead up to the last published one."""
-        taken: list[wire.Record] = []
-        ends: list[int] = []
-        published = 0
-        position = start = term.position
-        while position < limit and len(taken) < STRETCH_RECORDS:
-            record = decode_at(term, position, limit)
-            if record is None:
-                # Damage may show only behind a record, where its length was hit.
-                if taken and term.data[position] and not term.agrees(taken[-1], position - start):
-                    taken.pop()
-                    ends.pop()
-                break
-            start, position = position, record[1]
-            taken.append(record[0])
-            ends.append(position)
-            if record[0].ordinal < len(entries) and entries[record[0].ordinal]:
-                published = len(taken)
-        return taken, ends, min(published, len(taken))
-
-    def _waited(self, term: OpenTerm) -> bool:
-        now = time.monotonic()
-        if term.stuck_since is None:
-            term.stuck_since = now
-        return now - term.stuck_since >= SETTLE_S
-
-    def _find_published(
-        self, term: OpenTerm, start: int, limit: int
-    ) -> tuple[int, wire.Record, int] | None:
-        """The first record behind `start` that the index confirms: its offset, itself, its end."""
-        used = start + len(bytes(term.data[start:limit]).rstrip(b"\0"))
-        for offset in range(start + 1, used):
-            record = decode_at(term, offset, limit)
-            if record is not None and term.published(record[0].ordinal, record[1] - offset):
-                return offset, *record
-        return None
-
-    def _skip_to(
-        self,
-        term: OpenTerm,
-        found: tuple[int, wire.Record, int],
-        problems: list[CorruptLaneError],
-    ) -> wire.Record:
-        """Leaves out bytes that make no record, and takes the one behind them."""
-        offset, record, end = found
-        start = term.position
-        detail = f"{offset - start} bytes unreadable"
-        problems.append(CorruptLaneError(term.name, term.data_offset + start, detail))
-        lost = record.ordinal
-        self.rows += sum(1 for entry in range(term.slot, lost) if term.index[entry])
-        term.position, term.slot, term.gaps = end, max(term.slot, lost + 1), set()
-        term.stuck_since = None
-        return record
-
-    def _give_up(
-        self,
-        term: OpenTerm,
-        limit: int,
-        sealed: bool,
-        dead: bool,
-        problems: list[CorruptLaneError],
-    ) -> None:
-        """Leaves out the rest of a term, unless more may come or nothing is lost by it.
-
-        The last bytes of a dead producer that have no index entry are a call that never
-        returned, and no loss.
-        """
-        start = term.position
-        term.stuck_since = None
-        if not sealed and not (dead and term.has_entries()):
-            return
-        if any(term.data[start:limit]):
-            detail = f"{limit - start} bytes unreadable"
-            problems.append(CorruptLaneError(term.name, term.data_offset + start, detail))
-        term.position, term.slot, term.gaps = limit, term.entries, set()
 
     def _is_finished(self, term: OpenTerm, dead: bool) -> bool:
         sealed = self._sealed_bytes()
@@ -412,7 +295,7 @@ class LaneConsumer:
     def _settled(self, term: OpenTerm) -> bool:
         """Whether the entries of interrupted calls had their time to land."""
         term.gaps = {gap for gap in term.gaps if not term.index[gap]}
-        return not term.gaps or self._waited(term)
+        return not term.gaps or term.waited()
 
     def _count(self, taken: list[wire.Record | Rows]) -> None:
         self.records += len(taken)

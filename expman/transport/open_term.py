@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +16,13 @@ __all__ = ["UNREADABLE", "OpenTerm", "decode_at", "missed_entries"]
 
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What decoding raises over bytes that are no record: UnicodeDecodeError is a ValueError."""
+GLANCE_RECORDS = 64
+SETTLE_S = 1.0
+"""How long an index gap of a sealed term is waited for before the data alone is believed.
+
+A thread may be held up between its two stores. Its entry must land before the slot's
+memory serves another term.
+"""
 _WIPE_BYTES = 1 << 20
 
 
@@ -54,6 +62,17 @@ class OpenTerm:
     def appended(self) -> bool:
         """Whether there are bytes behind those taken."""
         return self.position < len(self.data) and self.data[self.position] != 0
+
+    def is_any_near(self) -> bool:
+        """Whether there are index entries soon behind those taken."""
+        return any(self.index[self.slot : self.slot + GLANCE_RECORDS])
+
+    def waited(self) -> bool:
+        """Whether what does not add up has had its time; the time begins with the first call."""
+        now = time.monotonic()
+        if self.stuck_since is None:
+            self.stuck_since = now
+        return now - self.stuck_since >= SETTLE_S
 
     def has_entries(self) -> bool:
         """Whether there are index entries behind those taken."""

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from expman.errors import CorruptLaneError, LayoutVersionError
 from expman.models import LogLevel, RunStatus
 from expman.storage import yamlfile
-from expman.transport import consumer, layout, records, segment
+from expman.transport import layout, open_term, records, segment
 from expman.transport.address import new_address
 from expman.transport.identity import this_host
 from expman.transport.producer import LaneProducer
@@ -35,7 +35,7 @@ MAX_BYTES = 128 * 1024
 ROUND_S = 20.0
 os.fsync = lambda fd: None  # the machine stays up
 # Waits that are made for people and for threads held up by other work.
-consumer.SETTLE_S = 0.02
+open_term.SETTLE_S = 0.02
 consolidation.FIRST_REWRITE_S = 0.01
 run.PATIENCE_S = run.RETRY_S = server.LIVENESS_SPACING_S = 0.02
 

@@ -17,7 +17,7 @@ from lanes import DEADLINE_S, fresh_address, open_lane, poll, read_all
 from expman.errors import CorruptLaneError, LayoutVersionError, RecordTooLargeError
 from expman.models import LogLevel, RunStatus
 from expman.transport import consumer as consumer_module
-from expman.transport import layout, ring, segment
+from expman.transport import layout, open_term, ring, segment
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer, Stretch
 
@@ -40,7 +40,7 @@ def small_terms() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ring, "FIRST_TERM_BYTES", TERM_BYTES)
         patch.setattr(ring, "LARGEST_TERM_BYTES", TERM_BYTES)
-        patch.setattr(consumer_module, "SETTLE_S", 0)
+        patch.setattr(open_term, "SETTLE_S", 0)
         yield patch
 
 

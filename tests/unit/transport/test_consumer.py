@@ -22,6 +22,7 @@ from lanes import (
 
 from expman.errors import CorruptLaneError, LayoutVersionError
 from expman.transport import consumer as consumer_module
+from expman.transport import open_term
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
 from expman.transport.segment import Address
@@ -46,7 +47,7 @@ def consumer(lane: HandLane, term: mmap.mmap) -> LaneConsumer:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is waited for counts as waited for at once."""
-    monkeypatch.setattr(consumer_module, "SETTLE_S", 0)
+    monkeypatch.setattr(open_term, "SETTLE_S", 0)
 
 
 def messages(records: list[wire.Record]) -> list[str]:
@@ -213,7 +214,7 @@ def test_a_sealed_term_waits_for_entries(
     consumer.release()
     assert 0 == lane.read_word(128)
 
-    monkeypatch.setattr(consumer_module, "SETTLE_S", 0)
+    monkeypatch.setattr(open_term, "SETTLE_S", 0)
     assert [] == read(consumer)
     consumer.release()
 

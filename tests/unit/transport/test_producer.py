@@ -17,8 +17,7 @@ from lanes import DEADLINE_S, open_lane, read_all, rows_of, steps_of
 
 from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
 from expman.models import LogLevel, RunStatus
-from expman.transport import consumer as consumer_module
-from expman.transport import layout, producer, ring, segment, values
+from expman.transport import layout, open_term, producer, ring, segment, values
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
 from expman.transport.segment import Address
@@ -469,7 +468,7 @@ def test_drops_are_counted_and_seen(
     address: Address, small_terms: None, metrics: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that found no room are counted, and stand between the others in the lane's numbering."""
-    monkeypatch.setattr(consumer_module, "SETTLE_S", 0)  # no other thread logs
+    monkeypatch.setattr(open_term, "SETTLE_S", 0)  # no other thread logs
     lane = open_lane(address, max_bytes=SMALL, overflow="drop")
     consumer = LaneConsumer(address, lane.lane)
     row = {f"k{n}": 0.5 for n in range(metrics)}

@@ -1,0 +1,145 @@
+"""Reading a term record by record, where a stretch of it does not add up as a whole.
+
+Each record tells its own ordinal, so the index says for each whether it was published. Bytes
+that make no record are left out, once nothing can make a record of them any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from expman.errors import CorruptLaneError
+from expman.transport import records as wire
+from expman.transport.open_term import OpenTerm, decode_at
+
+__all__ = ["Salvage", "take_singly"]
+
+MAX_RECORDS = 8192
+
+
+class Salvage(msgspec.Struct):
+    """What was found.
+
+    Attributes:
+        records: in the order of the term.
+        lost: published records that lay in bytes that are unreadable.
+        problems: what was unreadable and had to be left out.
+    """
+
+    records: list[wire.Record] = []
+    lost: int = 0
+    problems: list[CorruptLaneError] = []
+
+
+def take_singly(
+    term: OpenTerm, entries: Sequence[int], sealed: int | None, *, dead: bool, closed: bool
+) -> Salvage:
+    """Takes record by record, as far as each is known to be whole.
+
+    Args:
+        term: what is read; its position and its gaps advance.
+        entries: its index, as far as the bytes of its records are sure to show, too.
+        sealed: bytes of a sealed term's data.
+        dead: the producer is gone.
+        closed: the producer has closed the lane.
+    """
+    limit = len(term.data) if sealed is None or term.position >= sealed else sealed
+    settled = dead or closed or term.waited()
+    term.gaps = {gap for gap in term.gaps if not term.index[gap]}
+    unread = term.appended() or (sealed or 0) > term.position
+    if not unread and (sealed is not None or not term.is_any_near()):
+        if sealed is None:
+            term.stuck_since = None
+        return Salvage()
+    taken, ends, published = _walk(term, limit, entries)
+    usable = len(taken) if sealed is not None and settled else published
+    found = Salvage()
+    if not usable and settled:
+        damage = ends[-1] if ends else term.position
+        behind = _find_published(term, damage, limit)
+        if behind is not None and taken:
+            usable = len(taken)  # they lie before a published record; the damage is next
+        elif behind is not None:
+            return _skip_to(term, behind)
+        else:
+            found.problems = _give_up(term, limit, sealed is not None, dead)
+    if usable:
+        found.records = taken[:usable]
+        _advance(term, found.records, ends[usable - 1])
+    return found
+
+
+def _advance(term: OpenTerm, taken: list[wire.Record], position: int) -> None:
+    term.position = position
+    ordinals = [record.ordinal for record in taken if record.ordinal < term.entries]
+    reached = max(term.slot, *(ordinal + 1 for ordinal in ordinals), 0)
+    # A thread whose record was taken may be about to store its entry all the same.
+    passed = term.gaps.union(range(term.slot, reached))
+    term.gaps = {entry for entry in passed if not term.index[entry]}
+    term.slot = reached
+    term.stuck_since = None
+
+
+def _walk(
+    term: OpenTerm, limit: int, entries: Sequence[int]
+) -> tuple[list[wire.Record], list[int], int]:
+    """Decodes records one after the other; how many lead up to the last published one."""
+    taken: list[wire.Record] = []
+    ends: list[int] = []
+    published = 0
+    position = start = term.position
+    while position < limit and len(taken) < MAX_RECORDS:
+        record = decode_at(term, position, limit)
+        if record is None:
+            # Damage may show only behind a record, where its length was hit.
+            if taken and term.data[position] and not term.agrees(taken[-1], position - start):
+                taken.pop()
+                ends.pop()
+            break
+        start, position = position, record[1]
+        taken.append(record[0])
+        ends.append(position)
+        if record[0].ordinal < len(entries) and entries[record[0].ordinal]:
+            published = len(taken)
+    return taken, ends, min(published, len(taken))
+
+
+def _find_published(term: OpenTerm, start: int, limit: int) -> tuple[int, wire.Record, int] | None:
+    """The first record behind `start` that the index confirms: its offset, itself, its end."""
+    used = start + len(bytes(term.data[start:limit]).rstrip(b"\0"))
+    for offset in range(start + 1, used):
+        record = decode_at(term, offset, limit)
+        if record is not None and term.published(record[0].ordinal, record[1] - offset):
+            return offset, *record
+    return None
+
+
+def _skip_to(term: OpenTerm, found: tuple[int, wire.Record, int]) -> Salvage:
+    """Leaves out bytes that make no record, and takes the one behind them."""
+    offset, record, end = found
+    lost = sum(1 for entry in range(term.slot, record.ordinal) if term.index[entry])
+    problem = _unreadable(term, term.position, offset)
+    term.position, term.slot, term.gaps = end, max(term.slot, record.ordinal + 1), set()
+    term.stuck_since = None
+    return Salvage([record], lost, [problem])
+
+
+def _give_up(term: OpenTerm, limit: int, sealed: bool, dead: bool) -> list[CorruptLaneError]:
+    """Leaves out the rest of a term, unless more may come or nothing is lost by it.
+
+    The last bytes of a dead producer that have no index entry are a call that never
+    returned, and no loss.
+    """
+    start = term.position
+    term.stuck_since = None
+    if not sealed and not (dead and term.has_entries()):
+        return []
+    damaged = any(term.data[start:limit])
+    term.position, term.slot, term.gaps = limit, term.entries, set()
+    return [_unreadable(term, start, limit)] if damaged else []
+
+
+def _unreadable(term: OpenTerm, start: int, end: int) -> CorruptLaneError:
+    return CorruptLaneError(term.name, term.data_offset + start, f"{end - start} bytes unreadable")
