@@ -10,6 +10,7 @@ which index entry belongs to which record. Builds without a GIL take the lock.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -19,11 +20,23 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from expman.transport import records as wire
 from expman.transport import ring
 
-__all__ = ["LogVector", "Overflow", "Schema", "SetFast", "make_log_vector", "make_schema"]
+__all__ = [
+    "MIXED",
+    "PLAIN",
+    "REFUSALS",
+    "LogVector",
+    "Overflow",
+    "Schema",
+    "SetFast",
+    "Way",
+    "make_log_vector",
+    "make_schema",
+]
 
 _STEP_END = 2**63
+_SHORT_STEP_END = 2**30 - 1  # CPython compares these faster
 # Not all exceptions: what a signal handler raises in here (TimeoutError, …) is the caller's.
-_REFUSALS = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
+REFUSALS = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
 
 
 class LogVector(Protocol):
@@ -46,6 +59,30 @@ class Schema(NamedTuple):
     keys: tuple[str, ...]
 
 
+class Way(NamedTuple):
+    """How rows are encoded and what refuses those whose values are no numbers.
+
+    Attributes:
+        encode: raises for what it does not know.
+        check: called with the row, twice; raises for what is encoded but no number.
+    """
+
+    encode: Callable[[object], bytes]
+    check: Callable[[tuple[Any, ...], tuple[Any, ...]], object]
+
+
+def _add_up(row: tuple[Any, ...], _: object) -> None:
+    sum(row, 0.0)
+
+
+PLAIN = Way(wire.encode_plain, math.dist)
+"""For rows of plain floats, ints and bools. The distance of a row to itself is the fastest C call
+that looks at each value: it needs real numbers (msgspec alone would encode None, lists, dates)."""
+MIXED = Way(wire.encode, _add_up)
+"""For rows with scalars of numpy or torch: as a float, a tensor with a gradient warns; as a
+summand it does not."""
+
+
 def make_schema(number: int, keys: tuple[str, ...]) -> Schema:
     """Describes a set of names."""
     if len(keys) == 1:
@@ -57,17 +94,25 @@ def make_schema(number: int, keys: tuple[str, ...]) -> Schema:
 _State: TypeAlias = tuple[
     Callable[[Mapping[str, object]], tuple[Any, ...]],  # the schema's getter
     int,  # number of keys
+    Callable[[object], bytes],  # the way's encode
+    Callable[[tuple[Any, ...], tuple[Any, ...]], object],  # and check
     int,  # the schema's number
     Iterator[int],  # ordinals of the open term
     Any,  # its index
     Callable[[bytes], int],  # write() of its data
     Callable[[int, tuple[object, ...], int | None], bool],  # overflow, of this schema and term
 ]
-SetFast: TypeAlias = Callable[[Schema | None, ring.Term | None], None]
-"""Sets the fast path to a set of names in a term, or closes it."""
-Overflow: TypeAlias = Callable[[Schema, ring.Term, int, tuple[object, ...], int | None], bool]
-"""Takes a row that passed the checks, with the ordinal that it took: it could not be encoded
-(False, and no more is done), or the term is full (True: it was logged)."""
+
+
+class SetFast(Protocol):
+    """Sets the fast path to a set of names in a term, or closes it."""
+
+    def __call__(self, schema: Schema | None, term: ring.Term | None, way: Way = PLAIN) -> None: ...
+
+
+Overflow: TypeAlias = Callable[[Schema, ring.Term, Way, int, tuple[object, ...], int | None], bool]
+"""Takes a row that has all names, with the ordinal that it took: its values were refused (False,
+and no more is done), or the term is full (True: it was logged)."""
 
 
 def make_log_vector(
@@ -78,8 +123,8 @@ def make_log_vector(
     """Builds `log_vector`, and what sets it to a set of names. Its state is replaced as a whole.
 
     The row's names and values are both checked: `getter` finds every name of the expected
-    set and the count shows that there are no others; `sum` refuses whatever is no number
-    (msgspec alone would encode None, lists and dates); the encoder's hook refuses the rest.
+    set and the count shows that there are no others; the way's encoder and its check refuse
+    whatever is no number.
 
     Each set of names that the open term defines has its state, so that rows of several sets may
     alternate. Where threads race, a state may outlive its term. That does no harm: the data of
@@ -87,28 +132,32 @@ def make_log_vector(
 
     Args:
         slowly: takes the rows that are not for the fast path.
-        overflow: takes those that were, but for the end of the term.
+        overflow: takes those that seem to be, but did not get into the term.
         index_of: where the lengths of a term's records are stored.
     """
-    encode, time_ns = wire.encode, time.time_ns
+    time_ns = time.time_ns
     state: _State | None = None
     states: dict[tuple[str, ...], _State] = {}
 
     def log_vector(values: Mapping[str, object], step: int | None = None) -> None:
         nonlocal state
         try:
-            getter, count, schema, ordinals, index, data_write, no_room = state  # type: ignore[misc]
+            getter, count, encode, check, schema, ordinals, index, data_write, no_room = state  # type: ignore[misc]
             if (
                 type(values) is dict
                 and len(values) == count
-                and (step is None or (type(step) is int and step < _STEP_END))
+                and (
+                    step is None
+                    or (type(step) is int and (step < _SHORT_STEP_END or step < _STEP_END))
+                )
             ):
                 row = getter(values)
-                sum(row, 0.0)
                 ordinal = next(ordinals)
-                index[ordinal] = data_write(encode((1, ordinal, time_ns(), step, schema, row)))
+                record = encode((1, ordinal, time_ns(), step, schema, row))
+                check(row, row)
+                index[ordinal] = data_write(record)
                 return
-        except _REFUSALS:  # the slow path repeats it all and tells
+        except REFUSALS:  # the slow path repeats it all and tells
             try:
                 taken = ordinal
             except NameError:
@@ -123,7 +172,7 @@ def make_log_vector(
                 return log_vector(values, step)
         slowly(values, step)
 
-    def set_fast(schema: Schema | None, term: ring.Term | None) -> None:
+    def set_fast(schema: Schema | None, term: ring.Term | None, way: Way = PLAIN) -> None:
         nonlocal state
         if schema is None or term is None:
             state = None
@@ -132,11 +181,12 @@ def make_log_vector(
         state = states[schema.keys] = (
             schema.getter,
             len(schema.keys),
+            *way,
             schema.number,
             term.ordinal,
             index_of(term),
             term.data.write,
-            partial(overflow, schema, term),
+            partial(overflow, schema, term, way),
         )
 
     return log_vector, set_fast

@@ -20,7 +20,15 @@ from expman.transport import identity, layout, ring, segment, values
 from expman.transport import records as wire
 from expman.transport.address import claim_lane
 from expman.transport.gate import RunGate
-from expman.transport.hot_path import Schema, make_log_vector, make_schema
+from expman.transport.hot_path import (
+    MIXED,
+    PLAIN,
+    REFUSALS,
+    Schema,
+    Way,
+    make_log_vector,
+    make_schema,
+)
 
 __all__ = ["LaneProducer", "WaitHook"]
 
@@ -103,6 +111,7 @@ class LaneProducer:
         self._lock = threading.RLock()
         self._claimed = False
         self._schemas: dict[tuple[str, ...], Schema] = {}
+        self._mixed: set[int] = set()  # schemas whose rows had scalars of numpy or torch
         self._next_schema = 0
         self._dropped = 0
         self._dropped_unsaid = 0
@@ -334,12 +343,17 @@ class LaneProducer:
             if schema is None:
                 schema = self._define(keys)
             self._publish_vector(schema, tuple(row.values()), plain_step)
+            if str in map(type, row.values()):
+                return  # the fast path refuses text
+            if not values.are_numbers(values_):
+                self._mixed.add(schema.number)
             self._go_fast(schema)
 
     def _log_overflow(
         self,
         schema: Schema,
         term: ring.Term,
+        way: Way,
         ordinal: int,
         row: tuple[object, ...],
         step: int | None,
@@ -347,8 +361,9 @@ class LaneProducer:
         """See `hot_path.Overflow`; spares a wide row the checks of the slow path."""
         term.void(ordinal)
         try:
-            wire.encode((step, row))
-        except (ArithmeticError, TypeError, ValueError):
+            way.encode((step, row))
+            way.check(row, row)
+        except REFUSALS:
             return False
         with self._lock:
             if not self._enter():
@@ -361,11 +376,12 @@ class LaneProducer:
     def _go_fast(self, schema: Schema) -> None:
         term = self._ring.term
         if schema.keys and schema.number in term.defined and not _FREE_THREADED:
-            self._set_fast(schema, term)
+            self._set_fast(schema, term, MIXED if schema.number in self._mixed else PLAIN)
 
     def _define(self, keys: tuple[str, ...]) -> Schema:
         if len(self._schemas) >= SCHEMA_CACHE:
             self._schemas.clear()
+            self._mixed.clear()
         schema = self._schemas[keys] = make_schema(self._next_schema, keys)
         self._next_schema += 1
         return schema

@@ -199,6 +199,8 @@ def _read_extension(code: int, data: memoryview) -> object:
 
 
 encode = msgspec.msgpack.Encoder(enc_hook=scalar_hook).encode
+encode_plain = msgspec.msgpack.Encoder(decimal_format="number").encode
+"""Without the hook: refuses scalars of numpy and torch, which `encode` takes by value."""
 encode_hello = msgspec.msgpack.Encoder().encode
 decode_hello = msgspec.msgpack.Decoder(Hello).decode
 _decode_list = msgspec.msgpack.Decoder(list[Record], ext_hook=_read_extension).decode

@@ -21,6 +21,7 @@ from expman.models import MetricValue, safe_text
 __all__ = [
     "RESERVED_COLUMNS",
     "PlainValue",
+    "are_numbers",
     "check_key",
     "plain_metric",
     "plain_params",
@@ -52,6 +53,8 @@ def scalar_hook(value: object) -> MetricValue:
         return float.__float__(value)
     if isinstance(value, int):
         return int.__int__(value)
+    if type(value).__module__ == "decimal" and type(value).__name__ == "Decimal":
+        return float(value)  # type: ignore[arg-type]
     item = getattr(value, "item", None)
     if item is None or getattr(value, "ndim", None) != 0:
         raise TypeError(f"{_type_name(value)} is no scalar")
@@ -93,6 +96,11 @@ def plain_metric(key: str, value: object) -> MetricValue:
     if type(plain) is str:
         return safe_text(plain)
     return plain  # type: ignore[return-value]
+
+
+def are_numbers(values: Mapping[str, object]) -> bool:
+    """Whether all values are plain floats, ints and bools."""
+    return {float, int, bool}.issuperset(map(type, values.values()))
 
 
 def plain_row(values: Mapping[str, object]) -> dict[str, MetricValue]:

@@ -102,6 +102,7 @@ ACCEPTED: list[tuple[Any, Any]] = [
     (np.array(True), True),
     (FakeTensor(1.5), 1.5),
     (FakeTensor(3), 3),
+    (decimal.Decimal("1.5"), 1.5),
 ]
 
 
@@ -129,7 +130,6 @@ REFUSED: list[tuple[Any, str]] = [
     ({"a": 1}, "dict"),
     ({1}, "set"),
     (1j, "complex"),
-    (decimal.Decimal("1.5"), "decimal.Decimal"),
     (fractions.Fraction(1, 2), "fractions.Fraction"),
     (datetime.date(2026, 1, 1), "datetime.date"),
     (datetime.timedelta(1), "datetime.timedelta"),
