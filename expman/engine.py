@@ -45,8 +45,8 @@ class LoggingEngine:
 
     Attributes:
         log_vector: `log_vector(values, step=None)` logs a row of metrics that belong
-            together. Values are float, int, bool or str, or scalars of numpy or torch on
-            the CPU; step is a whole number or None. Raises TypeError or ValueError naming
+            together. Values are float, int, bool, str or Decimal, or scalars of numpy or torch
+            on the CPU; step is a whole number or None. Raises TypeError or ValueError naming
             the key, RunClosedError after close().
             Durability: published when it returns: it survives the death of this process.
 

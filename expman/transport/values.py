@@ -1,7 +1,7 @@
 """What a producer accepts, and the plain values that travel.
 
-Metrics are plain float, int, bool or str. numpy scalars and 0-d arrays and tensors on
-the CPU are taken by value. A device tensor is refused: reading it waits for the device,
+Metrics are plain float, int, bool or str. Decimals, numpy scalars and 0-d arrays and tensors
+on the CPU are taken by value. A device tensor is refused: reading it waits for the device,
 and that cost should stand in the caller's code, as `.item()`.
 """
 
