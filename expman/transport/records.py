@@ -198,7 +198,7 @@ def _read_extension(code: int, data: memoryview) -> object:
     raise ValueError(f"unknown extension {code}")
 
 
-encode = msgspec.msgpack.Encoder(enc_hook=scalar_hook).encode
+encode = msgspec.msgpack.Encoder(enc_hook=scalar_hook, decimal_format="number").encode
 encode_plain = msgspec.msgpack.Encoder(decimal_format="number").encode
 """Without the hook: refuses scalars of numpy and torch, which `encode` takes by value."""
 encode_hello = msgspec.msgpack.Encoder().encode

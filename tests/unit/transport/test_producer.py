@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import decimal
 import fractions
 import math
 import os
@@ -314,6 +315,52 @@ def test_a_row_that_was_held_up_comes_once(
     assert [] == last.problems
     assert list(range(logged)) == [step for step in steps if step != -1]
     assert 1 == steps.count(-1)
+
+
+def test_a_decimal_is_a_number_wherever_it_comes(address: Address, small_terms: None) -> None:
+    """On the slow path, on the fast one, and where a term ends."""
+    lane = open_lane(address)
+    names = [f"a{number}" for number in range(20)]
+    for step in range(1_000):
+        value = 0.5 if 0 < step < 5 else decimal.Decimal("0.5")
+        lane.log_vector(dict.fromkeys(names, value), step)
+
+    logged = rows_of(read_all(LaneConsumer(address, lane.lane)).records)
+
+    assert [(step, dict.fromkeys(names, 0.5)) for step in range(1_000)] == logged
+    assert 2 < lane.words[layout.OPENED_TERMS]
+
+
+def test_scalars_after_floats_and_floats_after_scalars(address: Address) -> None:
+    """Whatever kinds of numbers a set of names had before, each row arrives."""
+    lane = open_lane(address)
+    kinds = [0.5, np.float32(0.5), 0.5, "text", 1, np.array(2.5), True, None, 2**70, 0.5]
+    logged = []
+    for step, value in enumerate(3 * kinds):
+        if value is None:
+            with pytest.raises(TypeError, match="'a'"):
+                lane.log_vector({"a": value}, step)
+            continue
+        lane.log_vector({"a": value}, step)
+        plain = value.item() if isinstance(value, np.generic | np.ndarray) else value
+        logged.append((step, {"a": float(plain) if plain == 2**70 else plain}))
+
+    assert repr(logged) == repr(rows_of(read_all(LaneConsumer(address, lane.lane)).records))
+
+
+@pytest.mark.torch
+def test_a_tensor_with_a_gradient_does_not_warn(address: Address) -> None:
+    """Not even where the same name had a float before; warnings are errors here."""
+    import torch
+
+    loss = torch.tensor(0.5, requires_grad=True) * 3
+    lane = open_lane(address)
+    for step, value in enumerate((0.5, loss, loss, 0.5, loss)):
+        lane.log_vector({"loss": value, "acc": 0.5}, step)
+
+    rows = rows_of(read_all(LaneConsumer(address, lane.lane)).records)
+
+    assert [0.5, 1.5, 1.5, 0.5, 1.5] == [values["loss"] for _, values in rows]
 
 
 def test_a_term_in_used_memory_needs_no_new_mapping(
