@@ -182,7 +182,7 @@ class Rewrite:
                 joined = pa.concat_tables(held)
                 held = [joined.slice(self._group_rows)]
                 rows = held[0].num_rows
-                joined = joined.slice(0, self._group_rows).combine_chunks()
+                joined = joined.slice(0, self._group_rows).combine_chunks()  # lets go of the rest
                 yield joined
         if rows:
             yield pa.concat_tables(held).combine_chunks()

@@ -23,13 +23,18 @@ from expman.faults import reach
 from expman.transport import layout, segment
 from expman.transport import records as wire
 from expman.transport.liveness import lives
-from expman.transport.open_term import GLANCE_RECORDS, UNREADABLE, OpenTerm, missed_entries
+from expman.transport.open_term import (
+    GLANCE_RECORDS,
+    STRETCH_RECORDS,
+    UNREADABLE,
+    OpenTerm,
+    missed_entries,
+)
 from expman.transport.packed import Rows, decode_stretch
 from expman.transport.salvage import take_singly
 
 __all__ = ["LaneConsumer", "Stretch"]
 
-STRETCH_RECORDS = 8192
 _COUNTS = (
     *(layout.START_TABLE + word for word in (1, 2, layout.START_WORDS + 1, layout.START_WORDS + 2)),
     *(layout.SEQ_BASE, layout.NAME_NUMBER, layout.LOG_DONE),

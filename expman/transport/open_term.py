@@ -17,6 +17,8 @@ __all__ = ["UNREADABLE", "OpenTerm", "decode_at", "missed_entries"]
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What decoding raises over bytes that are no record: UnicodeDecodeError is a ValueError."""
 GLANCE_RECORDS = 64
+STRETCH_RECORDS = 8192
+"""So many records are taken at once at the most."""
 SETTLE_S = 1.0
 """How long an index gap of a sealed term is waited for before the data alone is believed.
 

@@ -12,11 +12,9 @@ import msgspec
 
 from expman.errors import CorruptLaneError
 from expman.transport import records as wire
-from expman.transport.open_term import OpenTerm, decode_at
+from expman.transport.open_term import STRETCH_RECORDS, OpenTerm, decode_at
 
 __all__ = ["Salvage", "take_singly"]
-
-MAX_RECORDS = 8192
 
 
 class Salvage(msgspec.Struct):
@@ -90,7 +88,7 @@ def _walk(
     ends: list[int] = []
     published = 0
     position = start = term.position
-    while position < limit and len(taken) < MAX_RECORDS:
+    while position < limit and len(taken) < STRETCH_RECORDS:
         record = decode_at(term, position, limit)
         if record is None:
             # Damage may show only behind a record, where its length was hit.
