@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Set before any test starts a process; scripts/test sets it before Python starts, so that
     # forked children carry it, too.
     os.environ.setdefault(TOKEN_VARIABLE, secrets.token_hex(8))
-    if not hasattr(config, "workerinput"):  # one of several processes; their parent looks
+    if not hasattr(config, "workerinput"):  # a process of xdist leaves that to its parent
         config.stash[_BEFORE] = take_snapshot()
 
 

@@ -44,12 +44,6 @@ def consumer(lane: HandLane, term: mmap.mmap) -> LaneConsumer:
     return LaneConsumer(lane.address, 0)
 
 
-@pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is waited for counts as waited for at once."""
-    monkeypatch.setattr(open_term, "SETTLE_S", 0)
-
-
 def messages(records: list[wire.Record]) -> list[str]:
     return [record.message for record in records if isinstance(record, wire.Log)]
 

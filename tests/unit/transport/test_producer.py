@@ -19,7 +19,7 @@ from lanes import DEADLINE_S, open_lane, read_all, rows_of, steps_of
 
 from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
 from expman.models import LogLevel, RunStatus
-from expman.transport import layout, open_term, producer, ring, segment, values
+from expman.transport import layout, producer, ring, segment, values
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
 from expman.transport.segment import Address
@@ -229,10 +229,9 @@ def test_failed_calls_use_up_no_row(address: Address, small_terms: None) -> None
 
 
 def test_a_failed_call_that_was_held_up_harms_no_later_term(
-    address: Address, small_terms: None, monkeypatch: pytest.MonkeyPatch
+    address: Address, small_terms: None, settled: None
 ) -> None:
     """A call fails with an old term in hand whose memory serves a later term by then."""
-    monkeypatch.setattr(open_term, "SETTLE_S", 0)  # it waits for longer than that
     lane = open_lane(address, max_bytes=SMALL)
     consumer = LaneConsumer(address, lane.lane)
     taken: list[wire.Record] = []
@@ -272,10 +271,9 @@ def test_a_failed_call_that_was_held_up_harms_no_later_term(
 
 
 def test_a_row_that_was_held_up_comes_once(
-    address: Address, small_terms: None, monkeypatch: pytest.MonkeyPatch
+    address: Address, small_terms: None, settled: None
 ) -> None:
     """A call stores a good row with an old term in hand whose memory serves a later term."""
-    monkeypatch.setattr(open_term, "SETTLE_S", 0)  # it waits for longer than that
     lane = open_lane(address, max_bytes=SMALL)
     consumer = LaneConsumer(address, lane.lane)
     taken: list[wire.Record] = []
@@ -524,10 +522,9 @@ def test_no_memory_at_all(address: Address, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("metrics", [1, 30])
 def test_drops_are_counted_and_seen(
-    address: Address, small_terms: None, metrics: int, monkeypatch: pytest.MonkeyPatch
+    address: Address, small_terms: None, settled: None, metrics: int
 ) -> None:
     """Rows that found no room are counted, and stand between the others in the lane's numbering."""
-    monkeypatch.setattr(open_term, "SETTLE_S", 0)  # no other thread logs
     lane = open_lane(address, max_bytes=SMALL, overflow="drop")
     consumer = LaneConsumer(address, lane.lane)
     row = {f"k{n}": 0.5 for n in range(metrics)}
