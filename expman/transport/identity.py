@@ -38,7 +38,7 @@ _JOBS = (
 def this_host(place: str) -> Host:
     """Describes the host and the memory in `place`, as seen by this process."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             boot_id = file.read().strip()
     except OSError:
         boot_id = ""

@@ -1,8 +1,10 @@
-"""Named memory that outlives its processes. Nothing else touches SharedMemory.
+"""Named memory that outlives its processes. Nothing else touches shared memory.
 
 The rules, all kept here:
-- no resource_tracker: before Python 3.13 it would start a helper process and unlink a
-  segment when any process that used it exits, which is exactly when it must survive;
+- no multiprocessing, but the module that its SharedMemory is made of, which opens these
+  segments as well (`test_multiprocessing_opens_it`): before Python 3.13 SharedMemory starts a
+  helper process, and unlinks a segment when any process that used it exits, which is exactly
+  when it must survive; and importing it takes longer than all the rest of an engine's start;
 - memory is reserved before it is touched: on a small /dev/shm `ftruncate` succeeds and
   the first store kills the process with SIGBUS, `posix_fallocate` says ENOSPC instead;
 - mode 0600, exclusive creation, names from 128 random bits, only what is this user's own;
@@ -11,6 +13,7 @@ The rules, all kept here:
 
 from __future__ import annotations
 
+import _posixshmem  # type: ignore[import-not-found]
 import contextlib
 import errno
 import fcntl
@@ -18,9 +21,6 @@ import mmap
 import os
 import stat
 import struct
-import sys
-import types
-from multiprocessing import shared_memory
 from typing import NamedTuple
 
 from expman.errors import ConfigError, SharedMemoryError
@@ -79,41 +79,6 @@ class Address(NamedTuple):
         return "-".join(parts)
 
 
-class _NoTracker:
-    @staticmethod
-    def register(name: str, kind: str) -> None:
-        """Leaves the tracker out."""
-
-    unregister = register
-
-
-def _without_tracker(function: types.FunctionType) -> types.FunctionType:
-    """The same function, whose global `resource_tracker` does nothing.
-
-    Unregistering afterwards would race with the exit of other processes, and patching
-    the module would change it for everybody.
-    """
-    namespace = {**vars(shared_memory), "resource_tracker": _NoTracker}
-    return types.FunctionType(
-        function.__code__, namespace, function.__name__, function.__defaults__
-    )
-
-
-if sys.version_info >= (3, 13):
-
-    def _shared_memory(name: str, size: int) -> shared_memory.SharedMemory:
-        return shared_memory.SharedMemory(name, create=size > 0, size=size, track=False)
-else:
-
-    class _Untracked(shared_memory.SharedMemory):
-        __init__ = _without_tracker(shared_memory.SharedMemory.__init__)  # type: ignore[arg-type]
-        unlink = _without_tracker(shared_memory.SharedMemory.unlink)  # type: ignore[arg-type]
-
-    def _shared_memory(name: str, size: int) -> shared_memory.SharedMemory:
-        memory: shared_memory.SharedMemory = _Untracked(name, create=size > 0, size=size)
-        return memory
-
-
 _locked_here: set[tuple[int, str, str]] = set()
 
 
@@ -138,15 +103,8 @@ class Segment:
         """Creates (size > 0) or attaches (size 0) the segment; use create() and attach()."""
         self.place = place
         self.name = name
-        self._shm: shared_memory.SharedMemory | None = None
         _keep_off_streams()
-        if place == SHM:
-            self._shm = _shared_memory(name, size)
-            self.fd = self._shm._fd  # type: ignore[attr-defined]
-        else:
-            flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-            path = os.path.join(place, name)
-            self.fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if size else 0), 0o600)
+        self.fd = _open(place, name, os.O_RDWR | (os.O_CREAT | os.O_EXCL if size else 0))
         found = os.fstat(self.fd)
         self.size = size or found.st_size
         if found.st_uid != os.geteuid():
@@ -198,21 +156,25 @@ class Segment:
 
     def unlink(self) -> None:
         """Removes the name; the memory goes with its last user."""
-        try:
-            if self._shm is not None:
-                self._shm.unlink()
-            else:
-                os.unlink(os.path.join(self.place, self.name))
-        except FileNotFoundError:
-            return
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_path(self.place, self.name))
 
     def close(self) -> None:
         """Closes the descriptor; mappings live on until they are dropped."""
-        if self._shm is not None:
-            self._shm.close()
-        elif self.fd >= 0:
+        if self.fd >= 0:
             os.close(self.fd)
         self.fd = -1
+
+
+def _path(place: str, name: str) -> str:
+    return os.path.join(_SHM_DIR if place == SHM else place, name)
+
+
+def _open(place: str, name: str, flags: int) -> int:
+    if place == SHM:
+        fd: int = _posixshmem.shm_open(f"/{name}", flags, mode=0o600)
+        return fd
+    return os.open(_path(place, name), flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _keep_off_streams() -> None:
@@ -243,21 +205,13 @@ def attach(place: str, name: str) -> Segment:
         FileNotFoundError: there is none, or its creator has not sized it yet.
         PermissionError: it is another user's.
     """
-    try:
-        return Segment(place, name, 0)
-    except ValueError as exc:  # mmap of an empty file: created, not sized yet
-        raise FileNotFoundError(errno.ENOENT, "not sized yet", name) from exc
+    return Segment(place, name, 0)
 
 
 def remove(place: str, name: str) -> None:
     """Removes a segment by name, if it is there."""
-    # By its path: to attach it first would fail for a segment that was never sized.
-    try:
-        os.unlink(os.path.join(_SHM_DIR if place == SHM else place, name))
-    except FileNotFoundError:
-        with contextlib.suppress(OSError):  # its creator was killed before it had a size
-            os.unlink(os.path.join(_SHM_DIR if place == SHM else place, name))
-        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_path(place, name))
 
 
 def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:
@@ -294,7 +248,7 @@ def places() -> list[str]:
 
 def exists(place: str, name: str) -> bool:
     """Whether there is a segment of this name."""
-    return os.path.lexists(os.path.join(_SHM_DIR if place == SHM else place, name))
+    return os.path.lexists(_path(place, name))
 
 
 def links(segment: Segment) -> int:
@@ -305,7 +259,7 @@ def links(segment: Segment) -> int:
 def place_id(place: str) -> str:
     """What tells one place's memory from another's on the same machine: device and inode."""
     try:
-        info = os.stat(_SHM_DIR if place == SHM else place)
+        info = os.stat(_path(place, ""))
     except OSError:
         return ""
     return f"{info.st_dev}:{info.st_ino}"
@@ -313,10 +267,9 @@ def place_id(place: str) -> str:
 
 def list_names(place: str) -> list[str]:
     """Names of this user's segments in a place, sorted."""
-    directory = _SHM_DIR if place == SHM else place
     names = []
     try:
-        entries = list(os.scandir(directory))
+        entries = list(os.scandir(_path(place, "")))
     except OSError:
         return []
     for entry in entries:

@@ -105,13 +105,17 @@ def test_what_the_trainer_imports_of_storage_is_light() -> None:
 
 
 def test_only_segment_touches_shared_memory() -> None:
-    """One module owns the rules of SharedMemory and of its tracker."""
-    users = [
-        module
-        for module, tree in MODULES.items()
-        if any(name.startswith("multiprocessing") for name in imports(tree))
-    ]
-    assert ["transport.segment"] == users
+    """One module owns its rules, and multiprocessing is not there at all."""
+
+    def users(package: str) -> list[str]:
+        return [
+            module
+            for module, tree in MODULES.items()
+            if any(name.partition(".")[0] == package for name in imports(tree))
+        ]
+
+    assert ["transport.segment"] == users("_posixshmem")
+    assert [] == users("multiprocessing")
 
 
 def test_import_is_light_and_starts_nothing(program: StartProgram) -> None:

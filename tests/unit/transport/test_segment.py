@@ -8,6 +8,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,20 @@ def test_attaching_shares_the_bytes(place: str, name: str) -> None:
 
     assert b"hello" == theirs.read(5)
     memory.close()
+
+
+def test_multiprocessing_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A segment is what multiprocessing calls shared memory, and opens by its name."""
+    monkeypatch.setattr("multiprocessing.resource_tracker.register", lambda *_: None)
+    with fresh_address() as address:
+        memory = segment.create(SHM, address.segment(0), SIZE)
+        theirs = SharedMemory(address.segment(0))
+
+        memory.map().write(b"hello")
+
+        assert (SIZE, b"hello") == (theirs.size, bytes(theirs.buf[:5]))
+        theirs.close()
+        memory.close()
 
 
 def test_attaching_what_is_not_there(place: str) -> None:
