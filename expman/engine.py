@@ -23,7 +23,7 @@ from expman.models import ExperimentConfig, LogLevel, Rank, RunStatus, safe_text
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
     from expman.sidecar.supervisor import Supervisor
-    from expman.transport import records
+    from expman.transport.hello import Hello
     from expman.transport.producer import LaneProducer
     from expman.transport.segment import Address
 
@@ -112,7 +112,7 @@ class LoggingEngine:
             base.close()
         return lane
 
-    def _describe(self, address: Address, rank: Rank | None) -> records.Hello:
+    def _describe(self, address: Address, rank: Rank | None) -> Hello:
         from expman.run_directory import write_first_metadata
         from expman.transport import identity, settings
 

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from expman.transport import encoding, segment
 from expman.transport import records as wire
-from expman.transport import segment
 from expman.transport.consumer import LaneConsumer, Stretch
+from expman.transport.hello import Hello, encode_hello
 from expman.transport.packed import Rows
 from expman.transport.producer import LaneProducer, WaitHook
 
@@ -22,9 +23,9 @@ TERM_BYTES = 16 * 1024
 DATA_OFFSET = 64 + (TERM_BYTES - 64) // 16 * 4
 
 
-def make_hello(**changes: Any) -> wire.Hello:
+def make_hello(**changes: Any) -> Hello:
     """A hello of nobody in particular."""
-    hello = wire.Hello(
+    hello = Hello(
         role="owner",
         producer="main",
         pid=1,
@@ -134,12 +135,12 @@ def steps_of(records: list[wire.Record]) -> list[int | None]:
 
 def encode_record(ordinal: int, text: str = "x", at_ns: int = 10**18) -> bytes:
     """A log line, as it lies in a term."""
-    return wire.encode((wire.LOG, ordinal, at_ns, "INFO", text))
+    return encoding.encode((encoding.LOG, ordinal, at_ns, "INFO", text))
 
 
 def encode_row(ordinal: int, step: int) -> bytes:
     """A row without metrics."""
-    return wire.encode((wire.VECTOR, ordinal, 10**18, step, 0, ()))
+    return encoding.encode((encoding.VECTOR, ordinal, 10**18, step, 0, ()))
 
 
 class HandLane:
@@ -148,7 +149,7 @@ class HandLane:
     def __init__(self, address: segment.Address, lane: int = 0) -> None:
         self.address = address
         self.lane = lane
-        hello = wire.encode_hello(make_hello())
+        hello = encode_hello(make_hello())
         name = address.segment(lane)
         self.segment = segment.create(address.place, name, 4096 + len(hello))
         self.control = self.segment.map()

@@ -21,6 +21,7 @@ import msgspec
 from expman.models import VectorRow
 from expman.transport import layout, segment
 from expman.transport import records as wire
+from expman.transport.hello import decode_hello
 from expman.transport.liveness import lives
 from expman.transport.msgpack_walk import value_end
 
@@ -43,7 +44,7 @@ class Lane:
         ):
             raise ValueError("no lane of this version")
         end = layout.CONTROL_BYTES + self.words[layout.HELLO_BYTES]
-        self.hello = wire.decode_hello(bytes(control[layout.CONTROL_BYTES : end]))
+        self.hello = decode_hello(bytes(control[layout.CONTROL_BYTES : end]))
         self.run_dir = self.hello.run_dir
 
     def producer_alive(self) -> bool:

@@ -22,6 +22,7 @@ from expman.errors import CorruptLaneError, LayoutVersionError
 from expman.faults import reach
 from expman.transport import layout, segment
 from expman.transport import records as wire
+from expman.transport.hello import decode_hello
 from expman.transport.liveness import lives
 from expman.transport.open_term import (
     GLANCE_RECORDS,
@@ -111,7 +112,7 @@ class LaneConsumer:
             if self.words[word] > _LARGEST_COUNT:
                 raise CorruptLaneError(self.name, 8 * word, f"a count of {self.words[word]}")
         try:
-            self.hello = wire.decode_hello(
+            self.hello = decode_hello(
                 bytes(mapping[layout.CONTROL_BYTES : layout.CONTROL_BYTES + length])
             )
         except UNREADABLE as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from expman.transport import layout, segment
-from expman.transport import records as wire
+from expman.transport.hello import Hello, decode_hello
 from expman.transport.liveness import lives
 
 __all__ = ["RunGate"]
@@ -28,7 +28,7 @@ class RunGate:
         self,
         control: segment.Segment,
         words: memoryview,
-        hello: wire.Hello,
+        hello: Hello,
         address: segment.Address,
     ) -> None:
         self.words = words
@@ -51,7 +51,7 @@ class RunGate:
         if not length or words[layout.MAGIC] != layout.MAGIC_LANE:
             raise FileNotFoundError(address.segment(lane))
         end = layout.CONTROL_BYTES + length
-        hello = wire.decode_hello(bytes(mapping[layout.CONTROL_BYTES : end]))
+        hello = decode_hello(bytes(mapping[layout.CONTROL_BYTES : end]))
         return cls(control, words, hello, address)
 
     @property

@@ -17,8 +17,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from expman.transport import records as wire
-from expman.transport import ring
+from expman.transport import encoding, ring
 
 __all__ = [
     "MIXED",
@@ -75,10 +74,10 @@ def _add_up(row: tuple[Any, ...], _: object) -> None:
     sum(row, 0.0)
 
 
-PLAIN = Way(wire.encode_plain, math.dist)
+PLAIN = Way(encoding.encode_plain, math.dist)
 """For rows of plain floats, ints and bools. The distance of a row to itself is the fastest C call
 that looks at each value: it needs real numbers (msgspec alone would encode None, lists, dates)."""
-MIXED = Way(wire.encode, _add_up)
+MIXED = Way(encoding.encode, _add_up)
 """For rows with scalars of numpy or torch: as a float, a tensor with a gradient warns; as a
 summand it does not."""
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import msgspec
 
 from expman.models import Host, Rank
-from expman.transport import records as wire
 from expman.transport import segment
+from expman.transport.hello import Hello
 
 __all__ = ["find_group", "find_rank", "this_host", "worker_hello"]
 
@@ -71,7 +71,7 @@ def find_group(environ: Mapping[str, str] = os.environ) -> str | None:
     return None
 
 
-def worker_hello(owner: wire.Hello) -> wire.Hello:
+def worker_hello(owner: Hello) -> Hello:
     """The hello of this process as a worker of the owner's run."""
     rank = find_rank()
     return msgspec.structs.replace(
@@ -85,7 +85,7 @@ def worker_hello(owner: wire.Hello) -> wire.Hello:
     )
 
 
-def _worker_name(owner: wire.Hello, rank: Rank | None) -> str:
+def _worker_name(owner: Hello, rank: Rank | None) -> str:
     number = _dataloader_worker()
     name = "worker" if number is None else f"worker-{number}"
     if rank is None or (owner.rank is not None and rank.rank == owner.rank.rank):

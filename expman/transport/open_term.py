@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from expman.faults import reach
-from expman.transport import layout, segment
+from expman.transport import encoding, layout, segment
 from expman.transport import records as wire
 from expman.transport.msgpack_walk import value_end
 
@@ -108,7 +108,9 @@ def decode_at(term: OpenTerm, position: int, limit: int) -> tuple[wire.Record, i
     """The record that begins at a position of the data, and its end; None if there is none."""
     # An array of up to 15 items, the first of them a tag: what else there is need not be walked.
     head = bytes(term.data[position : position + 2])
-    if len(head) < 2 or not (0x90 <= head[0] <= 0x9F and wire.VECTOR <= head[1] <= wire.SENTINEL):
+    if len(head) < 2 or not (
+        0x90 <= head[0] <= 0x9F and encoding.VECTOR <= head[1] <= encoding.SENTINEL
+    ):
         return None
     try:
         end = value_end(term.data[:limit], position)

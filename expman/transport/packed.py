@@ -15,7 +15,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from expman.transport.records import VECTOR, Record, decode_many
+from expman.transport.encoding import VECTOR
+from expman.transport.records import Record, decode_many
 
 __all__ = ["Rows", "decode_rows", "decode_stretch"]
 

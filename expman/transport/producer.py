@@ -16,10 +16,9 @@ from typing import Any, Protocol
 
 from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
 from expman.models import LogLevel, MetricValue, RunStatus
-from expman.transport import identity, layout, ring, segment, values
-from expman.transport import records as wire
-from expman.transport.address import claim_lane
+from expman.transport import encoding, identity, layout, ring, segment, values
 from expman.transport.gate import RunGate
+from expman.transport.hello import Hello
 from expman.transport.hot_path import (
     MIXED,
     PLAIN,
@@ -29,6 +28,7 @@ from expman.transport.hot_path import (
     make_log_vector,
     make_schema,
 )
+from expman.transport.lane import Lane
 
 __all__ = ["LaneProducer", "WaitHook"]
 
@@ -79,6 +79,11 @@ class LaneProducer:
         gate: for a worker, its run's owner; a worker claims its lane with its first record.
         on_wait: for an owner, called while waiting for the writer.
 
+    Attributes:
+        claimed: whether this process has a lane; if it has,
+        lane: its number, and
+        words: the words of its control.
+
     Raises:
         SharedMemoryError: if no memory can be had for an owner's first term.
     """
@@ -86,7 +91,7 @@ class LaneProducer:
     def __init__(
         self,
         address: segment.Address,
-        hello: wire.Hello,
+        hello: Hello,
         *,
         gate: RunGate | None = None,
         on_wait: WaitHook = lambda: True,
@@ -105,11 +110,11 @@ class LaneProducer:
             self.log_vector_slowly, self._log_overflow, self.index_of
         )
         if gate is None:
-            self._claim(hello)
+            self._enter_lane(hello, slots=2)
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
-        self._claimed = False
+        self.claimed = False
         self._schemas: dict[tuple[str, ...], Schema] = {}
         self._mixed: set[int] = set()  # schemas whose rows had scalars of numpy or torch
         self._next_schema = 0
@@ -122,25 +127,12 @@ class LaneProducer:
 
     # -- claiming ---------------------------------------------------------------
 
-    def _claim(self, hello: wire.Hello) -> None:
-        encoded = wire.encode_hello(hello)
-        self.lane, self.control = claim_lane(self.address, layout.CONTROL_BYTES + len(encoded))
-        try:
-            # Before anybody can look: the lock is what says that this process lives.
-            self.control.try_lock()
-            mapping = self.control.map()
-            self.words = memoryview(mapping)[: layout.CONTROL_BYTES].cast("Q")
-            self.words[layout.VERSION] = layout.LAYOUT_VERSION
-            self.words[layout.MAGIC] = layout.MAGIC_LANE
-            mapping[layout.CONTROL_BYTES :] = encoded
-            slots = 2 if self.gate is None else 1
-            self._ring = ring.Ring(self.address, self.lane, self.words, self._max_bytes, slots)
-        except BaseException:
-            self.control.unlink()
-            self.control.close()
-            raise
-        self.words[layout.HELLO_BYTES] = len(encoded)
-        self._claimed = True
+    def _enter_lane(self, hello: Hello, slots: int) -> None:
+        self._lane = Lane(self.address, hello, slots)
+        self.lane = self._lane.number
+        self.words = self._lane.words
+        self._ring = self._lane.ring
+        self.claimed = True
 
     def _claim_as_worker(self, gate: RunGate) -> bool:
         """Claims a lane for this process; False: there is no memory for one at present.
@@ -155,7 +147,7 @@ class LaneProducer:
             return False
         self._inherited.clear()
         try:
-            self._claim(identity.worker_hello(gate.hello))
+            self._enter_lane(identity.worker_hello(gate.hello), slots=1)
         except FileNotFoundError:
             self._closed = True  # the address is gone, and with it the run
             raise RunClosedError(self.run_dir) from None
@@ -166,23 +158,10 @@ class LaneProducer:
             return False
         self.words[layout.DROPPED_ROWS] = self._dropped
         if gate.closing:
-            self._give_back()
+            self._closed = True
+            self._lane.give_back()
             raise RunClosedError(self.run_dir)
         return True
-
-    def _give_back(self) -> None:
-        """The run began to end while the lane was claimed: closes it, empty.
-
-        The writer removes it. But where it has removed the address before it could find the
-        lane, nobody would: then it is removed here. (Claimed first and looked afterwards, here;
-        removed first and looked afterwards, there: one of the two sees the other.)
-        """
-        self._closed = True
-        self._ring.seal(self._ring.term)
-        self.words[layout.LANE_CLOSED] = 1
-        if not segment.exists(self.address.place, self.address.segment()):
-            self.control.unlink()
-            segment.remove(self.address.place, self.address.segment(self.lane, 0))
 
     def forget(self) -> None:
         """In a forked child: turns into an unclaimed worker. No I/O, no lock is taken.
@@ -190,10 +169,10 @@ class LaneProducer:
         What the parent had is kept alive until the child's first record, so that no finalizer
         runs in the hook; the parent's lock on its lane is the parent's alone.
         """
-        if self._claimed:
-            self._inherited.append((self.control, self._ring))
+        if self.claimed:
+            self._inherited.append(self._lane)
             if self.gate is None:
-                self.gate = RunGate(self.control, self.words, self._hello, self.address)
+                self.gate = RunGate(self._lane.control, self.words, self._hello, self.address)
         self._reset()
         self._set_fast(None, None)
 
@@ -252,7 +231,7 @@ class LaneProducer:
     def _append(self, term: ring.Term, tag: int, *fields: object) -> int:
         """Publishes one record in the term; returns 0, or its size if it does not fit."""
         ordinal = next(term.ordinal, _NO_ORDINAL)
-        payload = wire.encode((tag, ordinal, time.time_ns(), *fields))
+        payload = encoding.encode((tag, ordinal, time.time_ns(), *fields))
         if ordinal == _NO_ORDINAL:
             return len(payload)
         try:
@@ -270,7 +249,7 @@ class LaneProducer:
         """
         if self._closed:
             raise RunClosedError(self.run_dir)
-        return self._claimed or self.gate is None or self._claim_as_worker(self.gate)
+        return self.claimed or self.gate is None or self._claim_as_worker(self.gate)
 
     def publish(self, tag: int, *fields: object, may_drop: bool = False) -> bool:
         """Appends one record; False: it was dropped.
@@ -297,8 +276,10 @@ class LaneProducer:
     def _publish_vector(self, schema: Schema, row: tuple[object, ...], step: int | None) -> None:
         while not self._append_vector(term := self._ring.term, schema, row, step):
             # Every term defines the schemas that it uses: the next one needs room for both.
-            size = len(wire.encode((wire.VECTOR, _NO_ORDINAL, _NO_ORDINAL, step, 0, row)))
-            size += len(wire.encode((wire.SCHEMA, _NO_ORDINAL, _NO_ORDINAL, 0, schema.keys)))
+            size = len(encoding.encode((encoding.VECTOR, _NO_ORDINAL, _NO_ORDINAL, step, 0, row)))
+            size += len(
+                encoding.encode((encoding.SCHEMA, _NO_ORDINAL, _NO_ORDINAL, 0, schema.keys))
+            )
             if not self._next_term(term, size + _DROP_BYTES, may_drop=True):
                 self._drop_row()
                 return
@@ -309,19 +290,19 @@ class LaneProducer:
         """Publishes a row and what must come before it; False: the term is full."""
         if self._dropped_unsaid:
             dropped, self._dropped_unsaid = self._dropped_unsaid, 0
-            if self._append(term, wire.DROP, dropped):
+            if self._append(term, encoding.DROP, dropped):
                 self._dropped_unsaid += dropped
                 return False
         if schema.number not in term.defined:
-            if self._append(term, wire.SCHEMA, schema.number, schema.keys):
+            if self._append(term, encoding.SCHEMA, schema.number, schema.keys):
                 return False
             term.defined.add(schema.number)
-        return not self._append(term, wire.VECTOR, step, schema.number, row)
+        return not self._append(term, encoding.VECTOR, step, schema.number, row)
 
     def _drop_row(self) -> None:
         self._dropped += 1
         self._dropped_unsaid += 1
-        if self._claimed:
+        if self.claimed:
             self.words[layout.DROPPED_ROWS] = self._dropped
 
     def log_vector_slowly(self, values_: Mapping[str, object], step: object) -> None:
@@ -390,19 +371,19 @@ class LaneProducer:
 
     def log_scalar(self, key: str, value: MetricValue) -> None:
         """Publishes a scalar."""
-        self.publish(wire.SCALAR, key, value)
+        self.publish(encoding.SCALAR, key, value)
 
     def log_params(self, params: dict[str, values.PlainValue]) -> None:
         """Publishes parameters."""
-        self.publish(wire.PARAMS, wire.wire_params(params))
+        self.publish(encoding.PARAMS, encoding.wire_params(params))
 
     def log_message(self, level: LogLevel, message: str) -> None:
         """Publishes a line of run.log."""
-        self.publish(wire.LOG, level, message)
+        self.publish(encoding.LOG, level, message)
 
     def save_artifact(self, source: str, staged: str | None, target: str) -> None:
         """Publishes the wish to copy a file."""
-        self.publish(wire.ARTIFACT, source, staged, target)
+        self.publish(encoding.ARTIFACT, source, staged, target)
 
     def request_flush(self, timeout_s: float) -> int | None:
         """Publishes a flush mark; returns its number, or None if the lock cannot be had."""
@@ -410,10 +391,10 @@ class LaneProducer:
             return None
         self._give_up_at = time.monotonic() + timeout_s
         try:
-            if self.gate is not None and not self._claimed:
+            if self.gate is not None and not self.claimed:
                 return 0  # a worker that has logged nothing
             self._flushes += 1
-            return self._flushes if self.publish(wire.FLUSH, self._flushes) else None
+            return self._flushes if self.publish(encoding.FLUSH, self._flushes) else None
         finally:
             self._give_up_at = float("inf")
             self._lock.release()
@@ -428,26 +409,20 @@ class LaneProducer:
             return False
         self._give_up_at = time.monotonic() + timeout_s
         try:
-            if self._closed or not self._claimed:
+            if self._closed or not self.claimed:
                 self._closed = True
                 return True
-            if self._dropped_unsaid and self.publish(wire.DROP, self._dropped_unsaid):
+            if self._dropped_unsaid and self.publish(encoding.DROP, self._dropped_unsaid):
                 self._dropped_unsaid = 0
-            if not self.publish(wire.SENTINEL, status, reason):
+            if not self.publish(encoding.SENTINEL, status, reason):
                 return False
             self._closed = True
             self._set_fast(None, None)
-            self._ring.seal(self._ring.term)
-            self.words[layout.LANE_CLOSED] = 1
+            self._lane.seal()
             return True
         finally:
             self._give_up_at = float("inf")
             self._lock.release()
-
-    @property
-    def claimed(self) -> bool:
-        """Whether this process has a lane."""
-        return self._claimed
 
     @property
     def dropped_rows(self) -> int:

@@ -6,7 +6,7 @@ import os
 import time
 
 from expman.models import ExperimentConfig, Host, Rank
-from expman.transport.records import Hello
+from expman.transport.hello import Hello
 
 __all__ = ["config_of", "owner_hello"]
 

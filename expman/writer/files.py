@@ -21,6 +21,7 @@ from expman.storage.vectors import RowBlock, VectorStore
 from expman.transport import layout
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer, Stretch
+from expman.transport.hello import Hello
 from expman.transport.identity import this_host
 from expman.transport.packed import Rows
 from expman.writer.consolidation import Consolidation
@@ -73,7 +74,7 @@ class RunFiles:
         consolidation: brings the tail into vectors.parquet.
     """
 
-    def __init__(self, hello: wire.Hello, run_dir: str, restarts: int) -> None:
+    def __init__(self, hello: Hello, run_dir: str, restarts: int) -> None:
         self.run_dir = run_dir
         self.lanes: dict[int, LaneFiles] = {}
         self.sentinel: wire.Sentinel | None = None

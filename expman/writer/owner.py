@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from expman.transport import records as wire
+from expman.transport.hello import Hello
 
 __all__ = ["OwnerWatch", "describe_status"]
 
@@ -19,7 +19,7 @@ class OwnerWatch:
 
     ask_parent: Callable[[int], int | None] = staticmethod(lambda pid: None)
 
-    def __init__(self, hello: wire.Hello) -> None:
+    def __init__(self, hello: Hello) -> None:
         self._pid = hello.pid
         self._events = _memory_events(hello.pid)
         self._kills = _oom_kills(self._events)

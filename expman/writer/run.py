@@ -8,8 +8,8 @@ from expman.errors import StorageError
 from expman.faults import reach
 from expman.models import LogLevel, RunStatus
 from expman.transport import layout
-from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
+from expman.transport.hello import Hello
 from expman.writer.files import RunFiles
 from expman.writer.owner import OwnerWatch
 
@@ -37,7 +37,7 @@ class Run:
         trouble: what cannot be done at present, or None.
     """
 
-    def __init__(self, hello: wire.Hello, restarts: int, stopping: str | None = None) -> None:
+    def __init__(self, hello: Hello, restarts: int, stopping: str | None = None) -> None:
         self.run_dir = hello.run_dir
         self.ended = False
         self.is_urgent = False

@@ -54,6 +54,7 @@ class Sizes:
         call_s: bound of a full-speed measurement.
         paces: metrics, rows per second, seconds; for everybody.
         fast_paces: more of them, for the fast ones.
+        own_pairs: pairs of a trainer's stretches for expman and the floors: little is to be seen.
         whole: numbers of rows, for everybody.
         fast_whole: more of them, for expman and expman-rs.
         ours_whole: more of them, for expman alone.
@@ -69,6 +70,7 @@ class Sizes:
     parallel_s: float
     pairs: int
     fast_pairs: int
+    own_pairs: int
     units: int
     whole: tuple[int, ...]
     fast_whole: tuple[int, ...]
@@ -90,6 +92,7 @@ FULL = Sizes(
     parallel_s=1.0,
     pairs=2,
     fast_pairs=5,
+    own_pairs=25,
     units=1000,
     whole=(1_000, 10_000, 100_000),
     fast_whole=(1_000_000,),
@@ -110,6 +113,7 @@ QUICK = Sizes(
     parallel_s=0.3,
     pairs=2,
     fast_pairs=2,
+    own_pairs=4,
     units=400,
     whole=(1_000, 20_000),
     fast_whole=(200_000,),
@@ -130,6 +134,7 @@ TINY = Sizes(
     parallel_s=0.05,
     pairs=1,
     fast_pairs=1,
+    own_pairs=1,
     units=20,
     whole=(500,),
     fast_whole=(),
@@ -208,6 +213,8 @@ def _trainer(threads: int) -> Callable[[Contestant, Sizes], _Planned]:
     def plan(contestant: Contestant, sizes: Sizes) -> _Planned:
         if _calls_like(contestant):
             pairs = sizes.fast_pairs if contestant.fast else sizes.pairs
+            if threads == 1 and contestant.kind in ("ours", "floor"):
+                pairs = sizes.own_pairs
             params = {"threads": threads, "pairs": pairs, "units": sizes.units, "stretch_s": 3.0}
             yield "", "trainer", params, 1 if threads == 1 else 2
 

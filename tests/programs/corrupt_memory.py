@@ -27,6 +27,7 @@ from expman.models import LogLevel, RunStatus
 from expman.storage import yamlfile
 from expman.transport import layout, open_term, records, segment
 from expman.transport.address import new_address
+from expman.transport.hello import Hello
 from expman.transport.identity import this_host
 from expman.transport.producer import LaneProducer
 from expman.writer import consolidation, run, server
@@ -75,7 +76,7 @@ class Round:
             os._exit(status)
 
     def log(self) -> None:
-        hello = records.Hello(
+        hello = Hello(
             role="owner",
             producer="main",
             pid=os.getpid(),

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from expman import attach
 from expman.sidecar import shared
-from expman.transport import layout, records, segment
+from expman.transport import layout, segment
+from expman.transport.hello import Hello, encode_hello
 from expman.writer import recover
 
 uid, address, writer_pid, trainer_pid, base_dir, outside = sys.argv[1:]
@@ -28,8 +29,8 @@ place = segment.Address.parse(address.rpartition("#")[0])
 
 def plant() -> None:
     """Leaves a lane of our own, open to everybody, where the writer looks next."""
-    hello = records.encode_hello(
-        records.Hello(
+    hello = encode_hello(
+        Hello(
             role="owner",
             producer="main",
             pid=os.getpid(),

@@ -14,7 +14,7 @@ from expman.errors import ConfigError, RunExistsError
 from expman.models import ExperimentConfig, Rank
 from expman.run_directory import create_run
 from expman.transport import identity
-from expman.transport import records as wire
+from expman.transport.hello import Hello
 
 TORCHRUN = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "TORCHELASTIC_RUN_ID": "job7"}
 SLURM = {"SLURM_PROCID": "3", "SLURM_LOCALID": "0", "SLURM_NTASKS": "4", "SLURM_JOB_ID": "991"}
@@ -26,7 +26,7 @@ OPEN_MPI = {
 HELLO = make_hello()
 
 
-def hello(rank: int | None = None) -> wire.Hello:
+def hello(rank: int | None = None) -> Hello:
     """An owner's hello."""
     return msgspec.structs.replace(HELLO, rank=None if rank is None else Rank(rank=rank))
 

@@ -9,6 +9,7 @@ from lanes import fresh_address, make_hello
 
 from expman.errors import RunClosedError
 from expman.transport import consumer as consumers
+from expman.transport import encoding
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
 from expman.transport.gate import RunGate
@@ -95,7 +96,7 @@ def test_a_thread_that_was_overtaken(
     lane = LaneConsumer(address, worker.lane)
     term = worker._ring.term
     slow = next(term.ordinal)
-    payload = wire.encode((wire.VECTOR, slow, 3, None, 0, (7,)))
+    payload = encoding.encode((encoding.VECTOR, slow, 3, None, 0, (7,)))
     if appended:
         term.data.write(payload)
     worker.log_vector({"n": 1})

@@ -13,9 +13,10 @@ from conftest import StartProgram
 
 import expman
 from expman.reading.peek import lanes_of
-from expman.transport import layout, producer, records
+from expman.transport import layout, producer
 from expman.transport.address import new_address
 from expman.transport.consumer import LaneConsumer
+from expman.transport.hello import Hello
 
 DEADLINE_S = 30
 
@@ -82,7 +83,7 @@ def test_peeking_at_a_run_of_the_same_process(run_base: Path) -> None:
 def test_peek_while_the_writer_reuses_terms() -> None:
     """Rows are never torn, mixed or numbered wrongly while terms are emptied and used again."""
     address, base = new_address(1 << 20)
-    hello = records.Hello(
+    hello = Hello(
         role="owner",
         producer="main",
         pid=os.getpid(),

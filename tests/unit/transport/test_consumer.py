@@ -22,7 +22,7 @@ from lanes import (
 
 from expman.errors import CorruptLaneError, LayoutVersionError
 from expman.transport import consumer as consumer_module
-from expman.transport import open_term
+from expman.transport import encoding, open_term
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
 from expman.transport.segment import Address
@@ -273,7 +273,7 @@ def test_a_torn_last_record_is_ignored(
 
 def test_a_torn_record_that_would_decode(consumer: LaneConsumer, term: mmap.mmap) -> None:
     """Zeros are numbers: a row cut off in its values is one all the same, and is not taken."""
-    payload = wire.encode((wire.VECTOR, 0, 10**18, 5, 0, (1.5, 2.5)))
+    payload = encoding.encode((encoding.VECTOR, 0, 10**18, 5, 0, (1.5, 2.5)))
     lay(term, 0, payload[:-5])
     assert wire.decode_one(payload[:-5] + bytes(5))
 
@@ -383,7 +383,12 @@ def test_deep_nesting_is_no_exception(
     consumer: LaneConsumer, term: mmap.mmap, settled: None
 ) -> None:
     """Bytes that nest too deeply to be decoded are damage."""
-    payload = wire.encode((wire.PARAMS, 0, 10**18, {}))[:-1] + b"\x81\xa1a" + b"\x91" * 5000 + b"\1"
+    payload = (
+        encoding.encode((encoding.PARAMS, 0, 10**18, {}))[:-1]
+        + b"\x81\xa1a"
+        + b"\x91" * 5000
+        + b"\1"
+    )
     publish(term, 0, len(payload))
     put(term, lay(term, 0, payload), 1, "a")
 
@@ -609,7 +614,7 @@ def test_drops_count_as_rows(consumer: LaneConsumer, term: mmap.mmap) -> None:
     """Dropped rows take part in the numbering."""
     position = 0
     for ordinal, payload in enumerate(
-        (encode_row(0, 0), wire.encode((wire.DROP, 1, 10**18, 41)), encode_row(2, 42))
+        (encode_row(0, 0), encoding.encode((encoding.DROP, 1, 10**18, 41)), encode_row(2, 42))
     ):
         publish(term, ordinal, len(payload))
         position = lay(term, position, payload)

@@ -9,9 +9,10 @@ import pytest
 from lanes import HandLane, encode_record, lay, make_hello, open_lane, publish, read_all
 
 from expman.models import LogLevel, RunStatus
-from expman.transport import layout, segment
+from expman.transport import encoding, layout, segment
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
+from expman.transport.hello import decode_hello
 from expman.transport.segment import Address
 
 _ENTRY = re.compile(r"^ +(\d+)  ([A-Z_]+) ")
@@ -64,13 +65,13 @@ def test_no_record_is_shorter_than_the_layout_assumes() -> None:
     """The shortest record of each kind, today and at ordinal 0."""
     now = 1_700_000_000_000_000_000
     shortest = min(
-        len(wire.encode((tag, 0, now, *fields)))
+        len(encoding.encode((tag, 0, now, *fields)))
         for tag, *fields in (
-            (wire.VECTOR, None, 0, ()),
-            (wire.SCHEMA, 0, ()),
-            (wire.PARAMS, {}),
-            (wire.FLUSH, 0),
-            (wire.DROP, 0),
+            (encoding.VECTOR, None, 0, ()),
+            (encoding.SCHEMA, 0, ()),
+            (encoding.PARAMS, {}),
+            (encoding.FLUSH, 0),
+            (encoding.DROP, 0),
         )
     )
 
@@ -138,7 +139,7 @@ def test_the_producer_writes_where_the_map_says(address: Address) -> None:
 
     assert b"expmanL1" == control[:8]
     assert (1,) == struct.unpack_from("=Q", control, 8)
-    hello = wire.decode_hello(control[4096 : 4096 + hello_bytes])
+    hello = decode_hello(control[4096 : 4096 + hello_bytes])
     assert make_hello(max_buffer_bytes=1 << 20) == hello
     assert (1, 1, 0) == (opened, closed, dropped)
     assert (len(term), 2 * len(term)) == (high_water, lane_bytes)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lanes import singly
 
+from expman.transport import encoding
 from expman.transport import records as wire
 from expman.transport.packed import (
     LEAST_ROWS,
@@ -29,7 +30,7 @@ def encode_rows(
 ) -> list[bytes]:
     steps = steps or [None] * len(rows)
     return [
-        wire.encode((wire.VECTOR, first + number, NOW + number, step, schema, row))
+        encoding.encode((encoding.VECTOR, first + number, NOW + number, step, schema, row))
         for number, (row, step) in enumerate(zip(rows, steps, strict=False))
     ]
 
@@ -124,10 +125,10 @@ def test_several_schemas() -> None:
 
 def test_other_records_in_between() -> None:
     """Rows before, between and behind other records keep their places."""
-    schema = wire.encode((wire.SCHEMA, 0, NOW, 0, ("loss",)))
+    schema = encoding.encode((encoding.SCHEMA, 0, NOW, 0, ("loss",)))
     few = encode_rows([(0.5,)] * (LEAST_ROWS - 1), first=1)
     many = encode_rows([(0.5,)] * ROWS, first=300)
-    line = wire.encode((wire.LOG, 500, NOW, "INFO", "x" * 50))
+    line = encoding.encode((encoding.LOG, 500, NOW, "INFO", "x" * 50))
 
     found = check([schema, *few, line, *many, line, *few, schema])
 

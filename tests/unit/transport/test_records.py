@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from expman.models import LogLevel, RunStatus
+from expman.transport import encoding
 from expman.transport import records as wire
 from expman.transport.msgpack_walk import value_end
 
@@ -18,34 +19,34 @@ NOW = 1_700_000_000_123_456_789
 
 SAMPLES: list[tuple[tuple[Any, ...], wire.Record]] = [
     (
-        (wire.VECTOR, 3, NOW, 7, 2, (0.5, 1, True, "on")),
+        (encoding.VECTOR, 3, NOW, 7, 2, (0.5, 1, True, "on")),
         wire.Vector(3, NOW, 7, 2, (0.5, 1, True, "on")),
     ),
-    ((wire.VECTOR, 0, NOW, None, 0, ()), wire.Vector(0, NOW, None, 0, ())),
-    ((wire.SCHEMA, 1, NOW, 2, ("a", "ä")), wire.Schema(1, NOW, 2, ("a", "ä"))),
-    ((wire.SCHEMA, 1, NOW, 2, ()), wire.Schema(1, NOW, 2, ())),
-    ((wire.SCALAR, 1, NOW, "best", 0.5), wire.Scalar(1, NOW, "best", 0.5)),
-    ((wire.SCALAR, 1, NOW, "best", ""), wire.Scalar(1, NOW, "best", "")),
+    ((encoding.VECTOR, 0, NOW, None, 0, ()), wire.Vector(0, NOW, None, 0, ())),
+    ((encoding.SCHEMA, 1, NOW, 2, ("a", "ä")), wire.Schema(1, NOW, 2, ("a", "ä"))),
+    ((encoding.SCHEMA, 1, NOW, 2, ()), wire.Schema(1, NOW, 2, ())),
+    ((encoding.SCALAR, 1, NOW, "best", 0.5), wire.Scalar(1, NOW, "best", 0.5)),
+    ((encoding.SCALAR, 1, NOW, "best", ""), wire.Scalar(1, NOW, "best", "")),
     (
-        (wire.PARAMS, 1, NOW, {"a": {"b": [1, None, "c"]}}),
+        (encoding.PARAMS, 1, NOW, {"a": {"b": [1, None, "c"]}}),
         wire.Params(1, NOW, {"a": {"b": [1, None, "c"]}}),
     ),
-    ((wire.PARAMS, 1, NOW, {}), wire.Params(1, NOW, {})),
+    ((encoding.PARAMS, 1, NOW, {}), wire.Params(1, NOW, {})),
     (
-        (wire.LOG, 1, NOW, LogLevel.ERROR, "kaputt \N{PILE OF POO}"),
+        (encoding.LOG, 1, NOW, LogLevel.ERROR, "kaputt \N{PILE OF POO}"),
         wire.Log(1, NOW, LogLevel.ERROR, "kaputt \N{PILE OF POO}"),
     ),
-    ((wire.LOG, 1, NOW, LogLevel.INFO, ""), wire.Log(1, NOW, LogLevel.INFO, "")),
-    ((wire.ARTIFACT, 1, NOW, "/a", None, "a"), wire.Artifact(1, NOW, "/a", None, "a")),
-    ((wire.ARTIFACT, 1, NOW, "/a", "/b", "a"), wire.Artifact(1, NOW, "/a", "/b", "a")),
-    ((wire.FLUSH, 1, NOW, 9), wire.Flush(1, NOW, 9)),
-    ((wire.DROP, 1, NOW, 2**40), wire.Drop(1, NOW, 2**40)),
+    ((encoding.LOG, 1, NOW, LogLevel.INFO, ""), wire.Log(1, NOW, LogLevel.INFO, "")),
+    ((encoding.ARTIFACT, 1, NOW, "/a", None, "a"), wire.Artifact(1, NOW, "/a", None, "a")),
+    ((encoding.ARTIFACT, 1, NOW, "/a", "/b", "a"), wire.Artifact(1, NOW, "/a", "/b", "a")),
+    ((encoding.FLUSH, 1, NOW, 9), wire.Flush(1, NOW, 9)),
+    ((encoding.DROP, 1, NOW, 2**40), wire.Drop(1, NOW, 2**40)),
     (
-        (wire.SENTINEL, 1, NOW, RunStatus.FAILED, "why"),
+        (encoding.SENTINEL, 1, NOW, RunStatus.FAILED, "why"),
         wire.Sentinel(1, NOW, RunStatus.FAILED, "why"),
     ),
     (
-        (wire.SENTINEL, 1, NOW, RunStatus.FINISHED, None),
+        (encoding.SENTINEL, 1, NOW, RunStatus.FINISHED, None),
         wire.Sentinel(1, NOW, RunStatus.FINISHED, None),
     ),
 ]
@@ -54,8 +55,8 @@ SAMPLES: list[tuple[tuple[Any, ...], wire.Record]] = [
 @pytest.mark.parametrize(("plain", "record"), SAMPLES, ids=lambda one: type(one).__name__)
 def test_a_plain_tuple_is_the_record(plain: tuple[Any, ...], record: wire.Record) -> None:
     """Both ways: a tuple decodes as the record, and the record encodes as the tuple."""
-    assert record == wire.decode_one(wire.encode(plain))
-    assert wire.encode(plain) == msgspec.msgpack.encode(record)
+    assert record == wire.decode_one(encoding.encode(plain))
+    assert encoding.encode(plain) == msgspec.msgpack.encode(record)
 
 
 def test_every_kind_has_a_sample() -> None:
@@ -67,7 +68,7 @@ def test_every_kind_has_a_sample() -> None:
 
 def test_many_records_in_one_call() -> None:
     """Records back to back decode as one array; a wrong count or length does not."""
-    stretch = b"".join(wire.encode(plain) for plain, _ in SAMPLES)
+    stretch = b"".join(encoding.encode(plain) for plain, _ in SAMPLES)
     count = len(SAMPLES)
 
     assert [record for _, record in SAMPLES] == wire.decode_many(stretch, count)
@@ -85,7 +86,7 @@ def test_many_records_in_one_call() -> None:
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 65_535, 65_536])
 def test_many_counts(count: int) -> None:
     """The array header of 32 bits serves every count."""
-    one = wire.encode((wire.FLUSH, 1, NOW, 2))
+    one = encoding.encode((encoding.FLUSH, 1, NOW, 2))
 
     assert [wire.Flush(1, NOW, 2)] * count == wire.decode_many(one * count, count)
 
@@ -99,7 +100,9 @@ def test_many_counts(count: int) -> None:
 )
 def test_integers_at_every_boundary(value: int) -> None:
     """Integers of every width come back as integers, as metrics and as ordinals."""
-    vector = wire.decode_one(wire.encode((wire.VECTOR, abs(value) % 2**64, NOW, None, 0, (value,))))
+    vector = wire.decode_one(
+        encoding.encode((encoding.VECTOR, abs(value) % 2**64, NOW, None, 0, (value,)))
+    )
 
     assert wire.Vector(abs(value) % 2**64, NOW, None, 0, (value,)) == vector
     assert int is type(vector.values[0])  # type: ignore[union-attr]
@@ -109,7 +112,7 @@ def test_integers_at_every_boundary(value: int) -> None:
 def test_integers_beyond_64_bits_are_refused(value: int) -> None:
     """msgpack has no such integer: the fast path leaves them to the slow one."""
     with pytest.raises(OverflowError):
-        wire.encode((value,))
+        encoding.encode((value,))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_integers_beyond_64_bits_are_refused(value: int) -> None:
 )
 def test_floats_keep_every_bit(value: float) -> None:
     """NaN, infinities, the sign of zero and subnormals are values; 1.0 stays a float."""
-    scalar = wire.decode_one(wire.encode((wire.SCALAR, 0, NOW, "x", value)))
+    scalar = wire.decode_one(encoding.encode((encoding.SCALAR, 0, NOW, "x", value)))
 
     assert isinstance(scalar, wire.Scalar)
     assert float is type(scalar.value)
@@ -127,7 +130,7 @@ def test_floats_keep_every_bit(value: float) -> None:
 @pytest.mark.parametrize("value", [True, False])
 def test_booleans_stay_booleans(value: bool) -> None:
     """True is not 1."""
-    scalar = wire.decode_one(wire.encode((wire.SCALAR, 0, NOW, "x", value)))
+    scalar = wire.decode_one(encoding.encode((encoding.SCALAR, 0, NOW, "x", value)))
 
     assert value is scalar.value  # type: ignore[union-attr]
 
@@ -137,7 +140,7 @@ def test_booleans_stay_booleans(value: bool) -> None:
 def test_text_at_every_boundary(length: int, letter: str) -> None:
     """fixstr, str8, str16 and str32, measured in bytes."""
     text = letter * (length // len(letter.encode())) + "a" * (length % len(letter.encode()))
-    payload = wire.encode((wire.LOG, 0, NOW, "INFO", text))
+    payload = encoding.encode((encoding.LOG, 0, NOW, "INFO", text))
 
     assert length == len(text.encode())
     assert wire.Log(0, NOW, LogLevel.INFO, text) == wire.decode_one(payload)
@@ -148,7 +151,7 @@ def test_text_at_every_boundary(length: int, letter: str) -> None:
 def test_arrays_at_every_boundary(count: int) -> None:
     """fixarray, array16 and array32."""
     values = (0.5,) * count
-    payload = wire.encode((wire.VECTOR, 0, NOW, None, 0, values))
+    payload = encoding.encode((encoding.VECTOR, 0, NOW, None, 0, values))
 
     assert wire.Vector(0, NOW, None, 0, values) == wire.decode_one(payload)
     assert len(payload) == value_end(payload, 0)
@@ -157,7 +160,7 @@ def test_arrays_at_every_boundary(count: int) -> None:
 def test_lone_surrogates_do_not_encode() -> None:
     """They are no Unicode text; `values` handles them before."""
     with pytest.raises(UnicodeEncodeError):
-        wire.encode(("\udcff",))
+        encoding.encode(("\udcff",))
 
 
 PARAMS: dict[str, Any] = {
@@ -178,7 +181,7 @@ PARAMS: dict[str, Any] = {
 
 def test_parameters_travel_as_they_are() -> None:
     """Dates and integers beyond 64 bits come back as themselves, nested or not."""
-    payload = wire.encode((wire.PARAMS, 0, NOW, wire.wire_params(PARAMS)))
+    payload = encoding.encode((encoding.PARAMS, 0, NOW, encoding.wire_params(PARAMS)))
 
     record = wire.decode_one(payload)
 
@@ -190,26 +193,7 @@ def test_parameters_travel_as_they_are() -> None:
 
 def test_an_unknown_extension_is_no_record() -> None:
     """Only the three extensions of ours are read."""
-    payload = wire.encode((wire.PARAMS, 0, NOW, {"a": msgspec.msgpack.Ext(9, b"x")}))
+    payload = encoding.encode((encoding.PARAMS, 0, NOW, {"a": msgspec.msgpack.Ext(9, b"x")}))
 
     with pytest.raises(ValueError, match="unknown extension 9"):
         wire.decode_one(payload)
-
-
-def test_the_hello_comes_back() -> None:
-    """With defaults and with everything set."""
-    hello = wire.Hello(
-        role="worker",
-        producer="rank 1",
-        pid=2**31,
-        started_at_ns=NOW,
-        base_dir="/ä",
-        experiment="e",
-        run_name="r",
-        language="python",
-        env_path="",
-        tags=("a", ""),
-        description="",
-    )
-
-    assert hello == wire.decode_hello(wire.encode_hello(hello))

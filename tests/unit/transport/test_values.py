@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from expman.transport import encoding, values
 from expman.transport import records as wire
-from expman.transport import values
 
 
 class Level(enum.Enum):
@@ -349,7 +349,7 @@ def test_depth_ends() -> None:
     kept, notes = values.plain_params({"deep": deep})
 
     assert 1 == len(notes)
-    assert wire.encode((wire.PARAMS, 0, 0, wire.wire_params(kept)))
+    assert encoding.encode((encoding.PARAMS, 0, 0, encoding.wire_params(kept)))
 
 
 def test_a_broken_str_is_caught() -> None:
@@ -367,7 +367,7 @@ def test_parameters_with_lone_surrogates_travel() -> None:
     """A path that is no UTF-8 can be recorded; it is written out on its way."""
     kept = plain(path=Path("a\udcff"), text="\udc80", **{"k\udcff": [np.str_("\udcff")]})
 
-    record = wire.decode_one(wire.encode((wire.PARAMS, 0, 0, wire.wire_params(kept))))
+    record = wire.decode_one(encoding.encode((encoding.PARAMS, 0, 0, encoding.wire_params(kept))))
 
     expected = {"path": "a\\udcff", "text": "\\udc80", "k\\udcff": ["\\udcff"]}
     assert wire.Params(0, 0, expected) == record

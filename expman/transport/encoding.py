@@ -1,0 +1,60 @@
+"""How a producer encodes records. `records` tells their fields, and decodes them.
+
+On the wire a record is a msgpack array: tag, ordinal in its term, nanoseconds since the
+epoch, then its own fields. Producers encode it from a plain tuple, which is faster than a
+Struct; the writer decodes the tagged union. `test_records` holds the two together.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+import msgspec
+
+from expman.models import safe_text
+from expman.transport.values import PlainValue, scalar_hook
+
+__all__ = [
+    "ARTIFACT",
+    "BIG_INT",
+    "DATE",
+    "DATETIME",
+    "DROP",
+    "FLUSH",
+    "LOG",
+    "PARAMS",
+    "SCALAR",
+    "SCHEMA",
+    "SENTINEL",
+    "VECTOR",
+    "encode",
+    "encode_plain",
+    "wire_params",
+]
+
+VECTOR, SCHEMA, SCALAR, PARAMS, LOG, ARTIFACT, FLUSH, DROP, SENTINEL = range(1, 10)
+DATE, DATETIME, BIG_INT = 1, 2, 3  # extensions of msgpack
+
+encode = msgspec.msgpack.Encoder(enc_hook=scalar_hook, decimal_format="number").encode
+encode_plain = msgspec.msgpack.Encoder(decimal_format="number").encode
+"""Without the hook: refuses scalars of numpy and torch, which `encode` takes by value."""
+
+
+def wire_params(value: PlainValue) -> object:
+    """Parameters for the wire: dates and integers beyond 64 bits travel as extensions."""
+    ext = msgspec.msgpack.Ext
+    match value:
+        case bool() | float() | None:
+            return value
+        case str():
+            return safe_text(value)
+        case int():
+            fits = -(2**63) <= value < 2**64
+            return value if fits else ext(BIG_INT, hex(value).encode())
+        case datetime.datetime():
+            return ext(DATETIME, value.isoformat().encode())
+        case datetime.date():
+            return ext(DATE, value.isoformat().encode())
+        case list():
+            return [wire_params(item) for item in value]
+    return {safe_text(key): wire_params(item) for key, item in value.items()}

@@ -1,0 +1,66 @@
+"""The hello: who logs into a lane, and into which run. It stands in the lane's control."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from expman.errors import ConfigError
+from expman.models import Host, Rank, check_name
+
+__all__ = ["Hello", "decode_hello", "encode_hello"]
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """Who logs into a lane, and into which run.
+
+    Attributes:
+        role: "owner" or "worker".
+        producer: the name that the producer wishes for; "worker" asks for a numbered one.
+        started_at_ns: nanoseconds since the Unix epoch.
+        started_monotonic_ns: the same moment by the clock that nobody sets.
+    """
+
+    role: str
+    producer: str
+    pid: int
+    started_at_ns: int
+    started_monotonic_ns: int = 0
+    base_dir: str
+    experiment: str
+    run_name: str
+    language: str
+    env_path: str
+    tags: tuple[str, ...] = ()
+    description: str | None = None
+    flush_interval_rows: int = 50
+    flush_interval_ms: int = 500
+    max_buffer_bytes: int = 64 * 1024 * 1024
+    overflow: str = "block"
+    host: Host = Host()
+    rank: Rank | None = None
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        # Memory can be damaged: no name leads out of the base directory (msgspec makes a
+        # DecodeError of it).
+        check_name("experiment", self.experiment)
+        check_name("run_name", self.run_name)
+        if not os.path.isabs(self.base_dir) or "\0" in self.base_dir:
+            raise ConfigError("base_dir", self.base_dir, "must be absolute")
+
+    @property
+    def run_dir(self) -> str:
+        """Directory of the run."""
+        return os.path.join(self.base_dir, self.experiment, self.run_name)
+
+    def producer_name(self, number: int) -> str:
+        """The name that the producer's rows carry, with the number that makes it its own."""
+        if self.producer == "worker":
+            return f"worker-{number}"
+        return self.producer if not number else f"{self.producer}~{number + 1}"
+
+
+encode_hello = msgspec.msgpack.Encoder().encode
+decode_hello = msgspec.msgpack.Decoder(Hello).decode
