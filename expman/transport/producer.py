@@ -355,6 +355,8 @@ class LaneProducer:
         return True
 
     def _go_fast(self, schema: Schema) -> None:
+        if self._dropped_unsaid:
+            return  # a shorter row may still fit, but only behind what was dropped
         term = self._ring.term
         if schema.keys and schema.number in term.defined and not _FREE_THREADED:
             self._set_fast(schema, term, MIXED if schema.number in self._mixed else PLAIN)

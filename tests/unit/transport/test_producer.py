@@ -545,6 +545,22 @@ def test_drops_are_counted_and_seen(
     assert consumer.at_end()
 
 
+@pytest.mark.parametrize("metrics", [31, 32, 33, 34])  # so much else is left in a term
+def test_a_row_that_still_fits_comes_behind_the_dropped_ones(
+    address: Address, small_terms: None, settled: None, metrics: int
+) -> None:
+    """A full term has room for shorter rows; what was dropped before them is told first."""
+    lane = open_lane(address, max_bytes=SMALL, overflow="drop")
+    for step in range(1_000):
+        lane.log_vector({f"k{n}": 1 if lane.dropped_rows else 0.5 for n in range(metrics)}, step)
+    consumer = LaneConsumer(address, lane.lane)
+    kept = numbered_rows(consumer)
+    lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+
+    assert [step for _, step in kept] == [number for number, _ in kept]
+    assert lane.dropped_rows == 1_000 - len(kept)
+
+
 def numbered_rows(consumer: LaneConsumer) -> list[tuple[int, int]]:
     stretch = read_all(consumer)
     consumer.release()
