@@ -103,6 +103,7 @@ class Segment:
         """Creates (size > 0) or attaches (size 0) the segment; use create() and attach()."""
         self.place = place
         self.name = name
+        self.fd = -1
         _keep_off_streams()
         self.fd = _open(place, name, os.O_RDWR | (os.O_CREAT | os.O_EXCL if size else 0))
         found = os.fstat(self.fd)
@@ -164,6 +165,8 @@ class Segment:
         if self.fd >= 0:
             os.close(self.fd)
         self.fd = -1
+
+    __del__ = close  # like a file: a look at a lane need not end with one
 
 
 def _path(place: str, name: str) -> str:

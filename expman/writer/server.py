@@ -241,13 +241,13 @@ def remove_leftovers(address: segment.Address, unreadable: set[str]) -> None:
     for name in segment.list_names(address.place):
         if not name.startswith(start):
             continue
+        control = "-".join(name.split("-")[:3])
+        if control in unreadable:
+            continue
         try:
             found = segment.attach(address.place, name)
         except FileNotFoundError:
             segment.remove(address.place, name)  # killed before it had a size
-            continue
-        control = "-".join(name.split("-")[:3])
-        if control in unreadable:
             continue
         if not found.is_locked() and not _locked(address.place, control):
             found.unlink()

@@ -116,7 +116,7 @@ def test_a_setting_that_is_no_writer(program, run_base: Path) -> None:
 # -- many runs ------------------------------------------------------------------------------
 
 
-ONLY_THE_ADDRESS = (2, 1)  # a mapping keeps a descriptor of its own
+NO_LANE = (2, 1)  # but the address; a mapping keeps a descriptor of its own
 
 
 def shared_memory(pid: int) -> tuple[int, int]:
@@ -147,7 +147,7 @@ def test_runs_in_a_row(program, shared_writer, run_base: Path, count: int) -> No
     for turn in range(2):
         trainer = program("log_to_writer.py", run_base / str(turn), count, False, env=writer.env)
         assert count == len(runs_of(trainer, writer))
-        wait_until(lambda: shared_memory(writer.pid) == ONLY_THE_ADDRESS, "the release of the lanes")
+        wait_until(lambda: shared_memory(writer.pid) == NO_LANE, "the release of the lanes")
         files = [link for link in links(writer.pid) if str(run_base) in link]
         assert [] == files
         found.append(rss_kib(writer.pid))
@@ -163,7 +163,7 @@ def test_runs_at_once(program, shared_writer, run_base: Path) -> None:
     trainers = [program("log_to_writer.py", run_base, 5, True, env=writer.env) for _ in range(4)]
     found = {run_dir for trainer in trainers for run_dir in runs_of(trainer, writer)}
     assert 20 == len(found)
-    wait_until(lambda: shared_memory(writer.pid) == ONLY_THE_ADDRESS, "the release of the lanes")
+    wait_until(lambda: shared_memory(writer.pid) == NO_LANE, "the release of the lanes")
     assert 1 == len(segments_at(writer.address))
 
 
