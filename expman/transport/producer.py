@@ -273,8 +273,15 @@ class LaneProducer:
                     return False
             return True
 
-    def _publish_vector(self, schema: Schema, row: tuple[object, ...], step: int | None) -> None:
-        while not self._append_vector(term := self._ring.term, schema, row, step):
+    def _publish_vector(
+        self,
+        schema: Schema,
+        row: tuple[object, ...],
+        step: int | None,
+        full: ring.Term | None = None,
+    ) -> None:
+        """Publishes a row, or drops it; it is known not to fit into the term `full`."""
+        while (term := self._ring.term) is full or not self._append_vector(term, schema, row, step):
             # Every term defines the schemas that it uses: the next one needs room for both.
             size = len(encoding.encode((encoding.VECTOR, _NO_ORDINAL, _NO_ORDINAL, step, 0, row)))
             size += len(
@@ -350,7 +357,7 @@ class LaneProducer:
             if not self._enter():
                 self._drop_row()
                 return True
-            self._publish_vector(schema, row, step)
+            self._publish_vector(schema, row, step, full=term)
             self._go_fast(schema)
         return True
 

@@ -12,7 +12,7 @@ __all__ = ["Ring", "Term"]
 
 FIRST_TERM_BYTES = 256 * 1024
 LARGEST_TERM_BYTES = 1024 * 1024
-"""Making a term stalls one call, and the time grows with its size. See `Ring._largest`."""
+"""Making a term stalls one call, and the time grows with its size. See `_largest_term`."""
 
 
 class _Slot:
@@ -121,6 +121,7 @@ class Ring:
         self._lane = lane
         self._words = words
         self._max_bytes = max_bytes
+        self._largest = _largest_term(max_bytes)
         self._slots: list[_Slot] = []
         self._slots_made = 0
         self._busy: dict[int, Term] = {}  # by serial, until released
@@ -168,18 +169,14 @@ class Ring:
         need = record_bytes + layout.INDEX_OFFSET + 64
         return need + need // (layout.MIN_RECORD_BYTES // 4) + mmap.PAGESIZE
 
-    def _largest(self) -> int:
-        # TERM_ENTRIES terms at most are in use at once: they must add up to the limit.
-        return min(max(LARGEST_TERM_BYTES, self._max_bytes // 32), self._max_bytes // 2)
-
     def _new_slot(self, need: int) -> _Slot:
-        """Creates the next slot; every second one is twice as large as those before.
+        """Creates the next slot.
 
         Raises:
             SharedMemoryError: no room.
         """
         number = self._slots_made
-        wanted = min(FIRST_TERM_BYTES << min(number // 2, 16), self._largest())
+        wanted = _term_bytes(number, self._largest)
         size = max(min(wanted, self._unused_bytes()), need)
         size = size // mmap.PAGESIZE * mmap.PAGESIZE
         while True:
@@ -249,3 +246,16 @@ class Ring:
 
     def _unused_bytes(self) -> int:
         return self._max_bytes - sum(slot.segment.size for slot in self._slots)
+
+
+def _term_bytes(number: int, largest: int) -> int:
+    """Size of a slot: every second one is twice as large as those before."""
+    return min(FIRST_TERM_BYTES << min(number // 2, 16), largest)
+
+
+def _largest_term(max_bytes: int) -> int:
+    """The least size with which as many terms as can be in use at once add up to the limit."""
+    largest = LARGEST_TERM_BYTES
+    while sum(_term_bytes(n, largest) for n in range(layout.TERM_ENTRIES - 1)) < max_bytes:
+        largest += largest // 16
+    return min(largest, max_bytes // 2)

@@ -403,6 +403,26 @@ def test_rows_go_through_many_terms(address: Address, small_terms: None) -> None
     assert lane.words[layout.LANE_BYTES] <= SMALL
 
 
+@pytest.mark.parametrize("megabytes", [2, 64])
+def test_all_of_the_limit_can_be_used(address: Address, megabytes: int) -> None:
+    """As many terms as a lane can have add up to what it may take, and no term is half of it."""
+    limit = megabytes << 20
+    lane = open_lane(address, max_bytes=limit, overflow="drop")
+    row = {f"metric {n}": 0.5 for n in range(1_000)}
+
+    while not lane.dropped_rows:
+        lane.log_vector(row)
+
+    assert 0.98 * limit < lane.words[layout.HIGH_WATER] <= limit
+    sizes = [segment.attach(address.place, name).size for name in terms_of(address, lane)]
+    assert max(sizes) <= limit // 2
+
+
+def terms_of(address: Address, lane: producer.LaneProducer) -> list[str]:
+    start = address.segment(lane.lane) + "-"
+    return [name for name in segment.list_names(address.place) if name.startswith(start)]
+
+
 def test_a_lane_grows_by_terms_up_to_its_limit(address: Address) -> None:
     """It starts with two terms and never has more memory than it may."""
     lane = open_lane(address, max_bytes=1 << 20, overflow="drop")
