@@ -63,4 +63,12 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 
 encode_hello = msgspec.msgpack.Encoder().encode
-decode_hello = msgspec.msgpack.Decoder(Hello).decode
+
+
+def decode_hello(encoded: bytes) -> Hello:
+    """Reads what `encode_hello` wrote.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    return msgspec.msgpack.decode(encoded, type=Hello)

@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from operator import itemgetter
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
 
 from expman.transport import encoding, ring
 
@@ -44,7 +46,7 @@ class LogVector(Protocol):
     def __call__(self, values: Mapping[str, object], step: int | None = None) -> None: ...
 
 
-class Schema(NamedTuple):
+class Schema(msgspec.Struct, frozen=True):
     """A set of metric names.
 
     Attributes:
@@ -58,7 +60,7 @@ class Schema(NamedTuple):
     keys: tuple[str, ...]
 
 
-class Way(NamedTuple):
+class Way(msgspec.Struct, frozen=True):
     """How rows are encoded and what refuses those whose values are no numbers.
 
     Attributes:
@@ -180,7 +182,8 @@ def make_log_vector(
         state = states[schema.keys] = (
             schema.getter,
             len(schema.keys),
-            *way,
+            way.encode,
+            way.check,
             schema.number,
             term.ordinal,
             index_of(term),

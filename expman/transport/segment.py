@@ -21,7 +21,8 @@ import mmap
 import os
 import stat
 import struct
-from typing import NamedTuple
+
+import msgspec
 
 from expman.errors import ConfigError, SharedMemoryError
 
@@ -47,7 +48,7 @@ _SHM_DIR = "/dev/shm"
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux: type, whence, start, len, pid
 
 
-class Address(NamedTuple):
+class Address(msgspec.Struct, frozen=True):
     """Where lanes meet their writer: a place (SHM or a directory) and a random token."""
 
     place: str
