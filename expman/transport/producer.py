@@ -80,9 +80,7 @@ class LaneProducer:
         on_wait: for an owner, called while waiting for the writer.
 
     Attributes:
-        claimed: whether this process has a lane; if it has,
-        lane: its number, and
-        words: the words of its control.
+        claimed: whether this process has a lane.
 
     Raises:
         SharedMemoryError: if no memory can be had for an owner's first term.
@@ -103,7 +101,6 @@ class LaneProducer:
         self._max_bytes = hello.max_buffer_bytes
         self._drop = hello.overflow == "drop"
         self._on_wait = on_wait
-        self._inherited: list[object] = []
         self._closed = False
         self._reset()
         self.log_vector, self._set_fast = make_log_vector(
@@ -129,9 +126,6 @@ class LaneProducer:
 
     def _enter_lane(self, hello: Hello, slots: int) -> None:
         self._lane = Lane(self.address, hello, slots)
-        self.lane = self._lane.number
-        self.words = self._lane.words
-        self._ring = self._lane.ring
         self.claimed = True
 
     def _claim_as_worker(self, gate: RunGate) -> bool:
@@ -145,7 +139,6 @@ class LaneProducer:
             raise RunClosedError(self.run_dir)
         if time.monotonic() < self._reclaim_at:
             return False
-        self._inherited.clear()
         try:
             self._enter_lane(identity.worker_hello(gate.hello), slots=1)
         except FileNotFoundError:
@@ -166,13 +159,11 @@ class LaneProducer:
     def forget(self) -> None:
         """In a forked child: turns into an unclaimed worker. No I/O, no lock is taken.
 
-        What the parent had is kept alive until the child's first record, so that no finalizer
+        The parent's lane is kept in hand until the child has one of its own, so that no finalizer
         runs in the hook; the parent's lock on its lane is the parent's alone.
         """
-        if self.claimed:
-            self._inherited.append(self._lane)
-            if self.gate is None:
-                self.gate = RunGate(self._lane.control, self.words, self._hello, self.address)
+        if self.claimed and self.gate is None:
+            self.gate = RunGate(self._lane.control, self.words, self._hello, self.address)
         self._reset()
         self._set_fast(None, None)
 
@@ -180,11 +171,11 @@ class LaneProducer:
 
     def _next_term(self, full: ring.Term, record_bytes: int, may_drop: bool) -> bool:
         """Opens the term after `full`; False: the record is to be dropped."""
-        if not self._ring.can_ever_hold(record_bytes):
+        if not self._lane.ring.can_ever_hold(record_bytes):
             raise RecordTooLargeError(record_bytes, self._max_bytes)
         self._set_fast(None, None)
         pause_s = 50e-6
-        while not self._ring.advance(full, record_bytes):
+        while not self._lane.ring.advance(full, record_bytes):
             if (self._drop and may_drop) or time.monotonic() > self._give_up_at:
                 return False
             if not self._may_wait():
@@ -261,7 +252,7 @@ class LaneProducer:
         with self._lock:
             if not self._enter():
                 return False
-            while size := self._append(term := self._ring.term, tag, *fields):
+            while size := self._append(term := self._lane.ring.term, tag, *fields):
                 if not self._next_term(term, size, may_drop):
                     if not may_drop and not self._told:
                         self._told = True
@@ -281,7 +272,9 @@ class LaneProducer:
         full: ring.Term | None = None,
     ) -> None:
         """Publishes a row, or drops it; it is known not to fit into the term `full`."""
-        while (term := self._ring.term) is full or not self._append_vector(term, schema, row, step):
+        while (term := self._lane.ring.term) is full or not self._append_vector(
+            term, schema, row, step
+        ):
             # Every term defines the schemas that it uses: the next one needs room for both.
             size = len(encoding.encode((encoding.VECTOR, _NO_ORDINAL, _NO_ORDINAL, step, 0, row)))
             size += len(
@@ -364,7 +357,7 @@ class LaneProducer:
     def _go_fast(self, schema: Schema) -> None:
         if self._dropped_unsaid:
             return  # a shorter row may still fit, but only behind what was dropped
-        term = self._ring.term
+        term = self._lane.ring.term
         if schema.keys and schema.number in term.defined and not _FREE_THREADED:
             self._set_fast(schema, term, MIXED if schema.number in self._mixed else PLAIN)
 
@@ -432,6 +425,16 @@ class LaneProducer:
         finally:
             self._give_up_at = float("inf")
             self._lock.release()
+
+    @property
+    def lane(self) -> int:
+        """Number of the lane that was claimed."""
+        return self._lane.number
+
+    @property
+    def words(self) -> memoryview:
+        """The words of its control."""
+        return self._lane.words
 
     @property
     def dropped_rows(self) -> int:

@@ -158,8 +158,7 @@ class Segment:
 
     def unlink(self) -> None:
         """Removes the name; the memory goes with its last user."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_path(self.place, self.name))
+        remove(self.place, self.name)
 
     def close(self) -> None:
         """Closes the descriptor; mappings live on until they are dropped."""

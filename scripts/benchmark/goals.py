@@ -136,8 +136,7 @@ def _flat_cpu(merged: Merged) -> Goal:
     runs = [run for run in runs if "rows" in run]
     value = None
     if len(runs) > 2:  # one small size after the other would differ by little more than the noise
-        first, (*_, before, after) = runs[0], runs
-        few, many = _added_cpu_s(first, before), _added_cpu_s(before, after)
+        few, many = _added_cpu_s(runs[0], runs[-2]), _added_cpu_s(runs[-2], runs[-1])
         value = many / few if few > 0 else None
     what = "writer's CPU per added row: last step of sizes to those before (10 k … 1 M or 10 M)"
     return Goal(what, "≤ 1.2", value, 1.2, _times)

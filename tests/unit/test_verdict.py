@@ -94,7 +94,7 @@ def test_a_thread_that_was_overtaken(
 ) -> None:
     """Its call returns if its record lay before a taken one, and raises if it came after it."""
     lane = LaneConsumer(address, worker.lane)
-    term = worker._ring.term
+    term = worker._lane.ring.term
     slow = next(term.ordinal)
     payload = encoding.encode((encoding.VECTOR, slow, 3, None, 0, (7,)))
     if appended:

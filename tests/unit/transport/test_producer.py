@@ -243,26 +243,26 @@ def test_a_failed_call_that_was_held_up_harms_no_later_term(
 
         def __float__(self) -> float:
             nonlocal logged
-            old = lane._ring.term
-            while lane._ring.term is old:  # few rows: its next ordinal stays small
+            old = lane._lane.ring.term
+            while lane._lane.ring.term is old:  # few rows: its next ordinal stays small
                 lane.log_vector({"b": "x" * 200}, logged)
                 logged += 1
-            while lane._ring.term.slot is not old.slot or steps_in_term() < 200:
+            while lane._lane.ring.term.slot is not old.slot or steps_in_term() < 200:
                 lane.log_vector({"a": 0.5}, logged)
                 logged += 1
-                if lane._ring.term.slot is not old.slot:
+                if lane._lane.ring.term.slot is not old.slot:
                     taken.extend(read_all(consumer).records)
                     consumer.release()
             raise TypeError
 
     def steps_in_term() -> int:
-        return sum(1 for length in lane._ring.term.index if length)
+        return sum(1 for length in lane._lane.ring.term.index if length)
 
     lane.log_vector({"a": 0.5}, logged)
     logged += 1
     with pytest.raises(TypeError):
         lane.log_vector({"a": Slow()})
-    assert layout.VOID not in lane._ring.term.index
+    assert layout.VOID not in lane._lane.ring.term.index
     lane.close(RunStatus.FINISHED, None, 1)
     last = read_all(consumer)
 
@@ -293,12 +293,14 @@ def test_a_row_that_was_held_up_comes_once(
             if logged > 1:
                 return other  # the check for the next term
             # The term itself is held by the call alone.
-            serial, slot, data = (getattr(lane._ring.term, a) for a in ("serial", "slot", "data"))
-            while lane._ring.term.serial == serial:  # few rows: its next ordinal stays small
+            serial, slot, data = (
+                getattr(lane._lane.ring.term, a) for a in ("serial", "slot", "data")
+            )
+            while lane._lane.ring.term.serial == serial:  # few rows: its next ordinal stays small
                 log({"b": "x" * 200})
-            while lane._ring.term.slot is not slot:
+            while lane._lane.ring.term.slot is not slot:
                 log({"a": 0.5})
-            assert lane._ring.term.data is not data
+            assert lane._lane.ring.term.data is not data
             for _ in range(200):
                 log({"a": 0.5})
             return other
@@ -376,7 +378,7 @@ def test_a_term_in_used_memory_needs_no_new_mapping(
     while lane.words[layout.OPENED_TERMS] < 20:
         step += 1
         lane.log_vector({"a": 0.5}, step)
-        mappings.add(lane._ring.term.data)
+        mappings.add(lane._lane.ring.term.data)
         if step % 50 == 0:
             read_all(consumer)
             consumer.release()
@@ -907,11 +909,11 @@ def test_a_finalizer_that_logs_while_a_term_opens(
 
         monkeypatch.setattr(owner, name, wrapper)
 
-    wrap(lane._ring, "_find_slot", before=True)
-    wrap(lane._ring, "_find_slot", before=False)
-    wrap(lane._ring, "seal", before=True)
-    wrap(lane._ring, "seal", before=False)
-    wrap(lane._ring, "_enter", before=True)
+    wrap(lane._lane.ring, "_find_slot", before=True)
+    wrap(lane._lane.ring, "_find_slot", before=False)
+    wrap(lane._lane.ring, "seal", before=True)
+    wrap(lane._lane.ring, "seal", before=False)
+    wrap(lane._lane.ring, "_enter", before=True)
     wrap(ring.Term, "close_door", before=True)
     with Drain(LaneConsumer(address, lane.lane)) as drain:
         while logged < 10_000:
