@@ -10,7 +10,7 @@ import click
 
 from expman.reading import find
 from expman.reading.run import Run
-from expman.storage.paths import RUN_YAML
+from expman.storage.paths import RUN_YAML, VECTORS_PARQUET, tail_number
 
 __all__ = ["base_dir_option", "find_run", "run_argument"]
 
@@ -50,7 +50,9 @@ def find_run(text: str, base_dir: str) -> Run:
             raise click.UsageError(f"there is no run in {base_dir}")
         return found[0]
     experiment, slash, beginning = text.rpartition("/")
-    every = find.runs(base_dir, experiment if slash else None)
+    listed = find.runs(base_dir, experiment if slash else None)
+    # A run that cannot be read has a name, too, and its commands say what is wrong.
+    every: list[Run] = [*listed, *(Run(path) for path, _ in listed.unreadable if os.path.isdir(path))]
     exact = [run for run in every if run.name == beginning]
     matches = exact or [run for run in every if run.name.startswith(beginning)]
     if len(matches) == 1:
@@ -63,5 +65,8 @@ def find_run(text: str, base_dir: str) -> Run:
 
 
 def _looks_like_run(path: str) -> bool:
-    names = os.listdir(path)
-    return RUN_YAML in names or any(name.startswith("vectors") for name in names)
+    try:
+        names = os.listdir(path)
+    except OSError:
+        return False
+    return any(name in (RUN_YAML, VECTORS_PARQUET) or tail_number(name) for name in names)

@@ -18,7 +18,7 @@ from expman.reading.follow import Follower, to_rows
 from expman.reading.formats import plain
 from expman.reading.run import LogEntry, Run, parse_log
 from expman.reading.text import number
-from expman.storage.paths import RUN_LOG
+from expman.storage.paths import RUN_LOG, open_regular, storage_error
 
 __all__ = ["command"]
 
@@ -104,11 +104,13 @@ class _Source:
         if self._log_path is None:
             return
         try:
-            with open(self._log_path, "rb") as file:
+            with os.fdopen(open_regular(self._log_path, follow=True), "rb") as file:
                 file.seek(self._log_offset)
                 data = file.read()
         except FileNotFoundError:
             return
+        except OSError as exc:
+            raise storage_error(self._log_path, exc) from exc
         whole = data[: data.rfind(b"\n") + 1]
         self._log_offset += len(whole)
         yield from parse_log(whole.decode(errors="replace"))

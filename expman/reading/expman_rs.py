@@ -173,7 +173,7 @@ _PLAIN_KEYS = ("duration_secs", "description", "group", "rank", "language", "env
 
 
 def _read(path: str) -> dict[str, object]:
-    return yamlfile.read_yaml(path, dates=False) if os.path.exists(path) else {}
+    return yamlfile.read_yaml(path, dates=False, follow=True) if os.path.exists(path) else {}
 
 
 def _value(value: object) -> object:

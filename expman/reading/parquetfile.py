@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expman.reading.tailfiles import unreadable
+from expman.storage.arrowfile import open_arrow
 from expman.storage.columns import columns_metadata
 from expman.storage.paths import VECTORS_PARQUET, storage_error
 from expman.storage.rewrite import LANES_KEY
@@ -46,7 +47,7 @@ class VectorsParquet:
         """
         path = os.path.join(run_dir, VECTORS_PARQUET)
         try:
-            return cls(path, pa.OSFile(path))
+            return cls(path, open_arrow(path, follow=True))
         except FileNotFoundError:
             return None
         except (pa.ArrowException, OSError) as exc:

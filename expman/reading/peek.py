@@ -19,6 +19,7 @@ from collections.abc import Iterator
 import msgspec
 
 from expman.models import VectorRow
+from expman.storage.paths import open_regular
 from expman.transport import layout, segment
 from expman.transport import records as wire
 from expman.transport.hello import decode_hello
@@ -27,7 +28,6 @@ from expman.transport.msgpack_walk import value_end
 
 __all__ = ["Lane", "all_lanes", "lanes_of", "peek"]
 
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _kept: dict[tuple[int, int], tuple[int, mmap.mmap]] = {}
 
 
@@ -169,7 +169,7 @@ def _control(place: str, name: str) -> memoryview:
     info = os.stat(path)
     kept = _kept.get((info.st_dev, info.st_ino))
     if kept is None:
-        fd = os.open(path, _READ)
+        fd = open_regular(path)
         try:
             kept = (fd, mmap.mmap(fd, 0, prot=mmap.PROT_READ))
         finally:
@@ -184,7 +184,8 @@ def _control(place: str, name: str) -> memoryview:
 
 def _copy(address: segment.Address, name: str) -> bytes | None:
     try:
-        with open(_path(address.place, name), "rb", buffering=0) as file:
+        fd = open_regular(_path(address.place, name))
+        with os.fdopen(fd, "rb", buffering=0) as file:
             return file.read()
     except OSError:
         return None

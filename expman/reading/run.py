@@ -176,7 +176,7 @@ class Run:
         except StorageError:
             ours = True
         # expman-rs keeps no dates: what looks like one was logged as text.
-        return yamlfile.read_yaml(path, dates=ours)
+        return yamlfile.read_yaml(path, dates=ours, follow=True)
 
     def log(self) -> list[LogEntry]:
         """The messages of run.log.
@@ -186,7 +186,8 @@ class Run:
         """
         path = os.path.join(self.path, paths.RUN_LOG)
         try:
-            with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
+            fd = paths.open_regular(path, follow=True)
+            with open(fd, encoding="utf-8", errors="replace", newline="\n") as file:
                 return list(parse_log(file.read()))
         except FileNotFoundError:
             return []
@@ -194,12 +195,11 @@ class Run:
             raise paths.storage_error(path, exc) from exc
 
     def artifacts(self) -> list[str]:
-        """Paths of the saved files, sorted."""
-        found = []
-        for folder, _, files in os.walk(os.path.join(self.path, paths.ARTIFACTS)):
-            names = [name for name in files if not name.startswith(paths.TEMP_PREFIX)]
-            found += [os.path.join(folder, name) for name in names]
-        return sorted(found)
+        """Paths of the saved files, sorted.
+
+        Links to directories are not followed: a run has what is below its own directory.
+        """
+        return sorted(_files_below(os.path.join(self.path, paths.ARTIFACTS)))
 
     # -- rows -------------------------------------------------------------------------------
 
@@ -320,6 +320,16 @@ class Run:
         from expman.reading.rich_view import run_view
 
         return run_view(self)
+
+
+def _files_below(directory: str) -> Iterator[str]:
+    if os.path.islink(directory):
+        return
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(folder, name)
+            if not name.startswith(paths.TEMP_PREFIX) and os.path.isfile(path):
+                yield path
 
 
 def parse_log(text: str) -> Iterator[LogEntry]:

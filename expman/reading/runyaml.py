@@ -14,9 +14,9 @@ import time
 
 from expman.errors import StorageError
 from expman.models import RunStatus
-from expman.storage.paths import RUN_YAML, storage_error
+from expman.storage.paths import RUN_YAML, open_regular, storage_error
 from expman.storage.times import parse_time
-from expman.storage.yamlfile import parse_yaml
+from expman.storage.yamlfile import MAX_YAML_BYTES, parse_yaml
 
 __all__ = ["RunYaml"]
 
@@ -133,14 +133,14 @@ class RunYaml:
 
 
 def _read(path: str) -> tuple[bytes, os.stat_result]:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_regular(path, follow=True)
     try:
         info = os.fstat(fd)
-        data = os.read(fd, info.st_size + 1)
+        data = os.read(fd, min(info.st_size, MAX_YAML_BYTES) + 1)
         if len(data) == info.st_size:
             return data, info
         pieces = [data]
-        while piece := os.read(fd, 1 << 20):
+        while len(data) <= MAX_YAML_BYTES and (piece := os.read(fd, 1 << 20)):
             pieces.append(piece)
         return b"".join(pieces), info
     finally:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 import pyarrow as pa
 
 from expman.errors import StorageError
-from expman.storage.paths import storage_error, tail_number
+from expman.storage.paths import open_regular, storage_error, tail_number
 
 __all__ = ["TailReader", "read_whole", "tail_paths", "unreadable"]
 
@@ -47,7 +47,8 @@ class TailReader:
         self._columns = columns
         self._offset = 0
         try:
-            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - read on and on
+            fd = open_regular(path, follow=True)
+            self._file = os.fdopen(fd, "rb", buffering=0)
         except FileNotFoundError:
             raise
         except OSError as exc:

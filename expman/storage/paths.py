@@ -26,9 +26,11 @@ __all__ = [
     "STAGING",
     "TEMP_PREFIX",
     "VECTORS_PARQUET",
+    "IrregularFileError",
     "create_temp",
     "fsync_dir",
     "is_regular",
+    "open_regular",
     "quarantine",
     "remove_stale_temps",
     "replace_file",
@@ -48,7 +50,19 @@ STAGING = ".artifacts-staging"
 TEMP_PREFIX = ".expman-tmp-"
 
 _TAIL = re.compile(r"vectors-(\d{4,})\.arrow")
+_FILE_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 _NOT_SUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+
+
+class IrregularFileError(OSError):
+    """A pipe, a device, a link or a directory has the name of one of our files."""
 
 
 def tail_name(number: int) -> str:
@@ -150,6 +164,43 @@ def is_regular(path: str) -> bool:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except FileNotFoundError:
         return False
+
+
+def open_regular(
+    path: str, flags: int = os.O_RDONLY, *, follow: bool = False, dir_fd: int | None = None
+) -> int:
+    """Opens a plain file and returns its descriptor; never waits, whatever has the name.
+
+    A pipe would block the open until somebody writes, and a device may do anything. Both are
+    refused before they are opened, and once more after it, in case they were put there between.
+
+    Args:
+        path: the file.
+        flags: for os.open, besides O_CLOEXEC and O_NONBLOCK.
+        follow: also open what a symbolic link leads to, as readers do: git-annex and DVC keep
+            large files that way. Whoever writes never follows.
+        dir_fd: the directory that `path` is relative to.
+
+    Raises:
+        IrregularFileError: it is something else than a plain file.
+        OSError: it cannot be opened.
+    """
+    info = os.stat(path, dir_fd=dir_fd, follow_symlinks=follow)
+    _refuse_irregular(path, info.st_mode)
+    extra = os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    fd = os.open(path, flags | extra, dir_fd=dir_fd)
+    try:
+        _refuse_irregular(path, os.fstat(fd).st_mode)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _refuse_irregular(path: str, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = _FILE_KINDS.get(stat.S_IFMT(mode), "something else")
+        raise IrregularFileError(errno.EINVAL, f"expected a regular file, found {kind}", path)
 
 
 def quarantine(path: str) -> str:

@@ -19,11 +19,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expman.models import MetricValue
+from expman.storage.arrowfile import open_arrow
 from expman.storage.columns import FIXED_FIELDS, RESERVED_COLUMNS, Columns, Warn
 from expman.storage.paths import (
     VECTORS_PARQUET,
     create_temp,
     is_regular,
+    open_regular,
     quarantine,
     tail_number,
     write_all,
@@ -91,7 +93,7 @@ def _resume_parquet(path: str, state: Resumed, columns: Columns, warn: Warn) -> 
         _set_aside(path, "is no regular file", warn)
         return
     try:
-        with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
+        with open_arrow(path) as source, pq.ParquetFile(source, pre_buffer=False) as file:
             schema = file.schema_arrow
             if not _has_fixed(schema) or not columns.adopt(schema):
                 _set_aside(path, "was not written by expman", warn)
@@ -195,7 +197,7 @@ def _cut_off(path: str, cut: TornTail, unreadable: bool, warn: Warn) -> bool:
 
 def _looks_torn(path: str) -> bool:
     """Whether the file is the beginning of our stream's first message, or zeros."""
-    with open(path, "rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         head = file.read(4096)
     return b"\xff\xff\xff\xff".startswith(head[:4]) or not head.strip(b"\0")
 

@@ -23,8 +23,9 @@ import pyarrow.parquet as pq
 
 from expman.faults import reach
 from expman.models import MetricValue
+from expman.storage.arrowfile import open_arrow
 from expman.storage.columns import COLUMNS_KEY, EXACT_INT
-from expman.storage.paths import create_temp, is_regular
+from expman.storage.paths import IrregularFileError, create_temp
 from expman.storage.tail import TailFile, TornTail, read_tail
 
 __all__ = ["LANES_KEY", "LATEST_KEY", "Rewrite", "group_rows"]
@@ -301,10 +302,14 @@ class Rewrite:
         return array.cast(field.type, safe=False)
 
 
-def _open_own(path: str) -> pq.ParquetFile:
-    if os.path.lexists(path) and not is_regular(path):  # a pipe would block
-        raise pa.ArrowInvalid("no regular file")
-    return pq.ParquetFile(path, memory_map=False, pre_buffer=False)
+@contextlib.contextmanager
+def _open_own(path: str) -> Iterator[pq.ParquetFile]:
+    try:
+        source = open_arrow(path)
+    except IrregularFileError as exc:
+        raise pa.ArrowInvalid(str(exc)) from exc
+    with source:
+        yield pq.ParquetFile(source, pre_buffer=False)
 
 
 def group_rows(columns: int) -> int:

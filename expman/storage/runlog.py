@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from expman.faults import reach
-from expman.storage.paths import RUN_LOG, storage_error, write_all
+from expman.storage.paths import RUN_LOG, open_regular, storage_error, write_all
 
 __all__ = ["RunLog", "format_line"]
 
@@ -100,7 +100,7 @@ class RunLog:
         if self.size() <= size:
             return
         try:
-            fd = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = open_regular(self.path, os.O_WRONLY)
             try:
                 os.ftruncate(fd, size)
             finally:
@@ -115,7 +115,7 @@ class RunLog:
             StorageError: it cannot be done.
         """
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = open_regular(self.path, os.O_RDWR)
         except FileNotFoundError:
             return
         except OSError as exc:
@@ -137,7 +137,7 @@ class RunLog:
     def sync(self) -> None:
         """Makes what was appended durable. A log that does not exist is."""
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = open_regular(self.path)
             try:
                 os.fsync(fd)
             finally:

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from expman.faults import reach
-from expman.storage.paths import write_all
+from expman.storage.arrowfile import open_arrow
+from expman.storage.paths import open_regular, write_all
 
 __all__ = ["TailFile", "TornTail", "read_tail", "with_checksum"]
 
@@ -117,7 +118,7 @@ class TailFile:
         if self._fd is not None:
             os.fsync(self._fd)
         else:
-            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = open_regular(self.path)
             try:
                 os.fsync(fd)
             finally:
@@ -144,7 +145,7 @@ def read_tail(
         TornTail: at the first bytes that are no whole, valid message.
         OSError: the file cannot be read.
     """
-    with pa.OSFile(path) as file:
+    with open_arrow(path) as file:
         size = file.size() if limit_bytes is None else limit_bytes
         schema: pa.Schema | None = None
         offset = 0
@@ -202,7 +203,7 @@ def _ends_early(path: str, offset: int, size: int, detail: str) -> bool:
     A message is a marker of four 0xFF, the length of its metadata, metadata, body (Arrow
     columnar format, "Encapsulated message format").
     """
-    with open(path, "rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         file.seek(offset)
         head = file.read(8)
     if not _MARKER.startswith(head[:4]):

@@ -22,7 +22,8 @@ from expman.storage.paths import (
     CONFIG_YAML,
     EXPERIMENT_YAML,
     RUN_YAML,
-    is_regular,
+    IrregularFileError,
+    open_regular,
     quarantine,
     replace_file,
     storage_error,
@@ -145,19 +146,22 @@ def write_yaml(path: str, data: Mapping[str, object]) -> None:
     replace_file(path, text.encode())
 
 
-def read_yaml(path: str, *, dates: bool = True) -> dict[str, object]:
+def read_yaml(path: str, *, dates: bool = True, follow: bool = False) -> dict[str, object]:
     """Reads a YAML file that holds a mapping; an empty file is an empty one.
 
     Args:
         path: the file.
         dates: read plain dates as dates; without it they are texts, as expman-rs means them.
+        follow: also read what a symbolic link leads to, as readers do.
 
     Raises:
-        StorageError: it is absent, too large, not YAML, or a YAML bomb.
+        StorageError: it is absent, too large, not YAML, a YAML bomb, or no plain file.
     """
     try:
-        with open(path, "rb") as file:
+        with os.fdopen(open_regular(path, follow=follow), "rb") as file:
             data = file.read(MAX_YAML_BYTES + 1)
+    except IrregularFileError as exc:  # what it holds is wrong; trying again does not help
+        raise storage_error(path, exc) from None
     except OSError as exc:
         raise storage_error(path, exc) from exc
     return parse_yaml(path, data, dates=dates)
@@ -291,8 +295,6 @@ def merge_params(run_dir: str, params: Mapping[str, object]) -> str | None:
     warning = None
     if os.path.lexists(path):
         try:
-            if not is_regular(path):
-                raise StorageError(path, "is no regular file")
             known = read_yaml(path)
         except StorageError as exc:
             if isinstance(exc.__cause__, OSError):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from expman.errors import StorageError
 from expman.models import Host, RunMetadata
-from expman.storage.paths import RUN_YAML
+from expman.storage.paths import RUN_YAML, open_regular
 from expman.storage.yamlfile import RunFile
 from expman.transport import identity, layout, segment
 from expman.transport.address import find_lanes
@@ -157,7 +157,7 @@ def _running(base_dir: str) -> Iterator[str]:
     for experiment in _directories(base_dir):
         for run_dir in _directories(experiment):
             try:
-                fd = os.open(os.path.join(run_dir, RUN_YAML), os.O_RDONLY | os.O_NOFOLLOW)
+                fd = open_regular(os.path.join(run_dir, RUN_YAML))
             except OSError:
                 continue
             try:

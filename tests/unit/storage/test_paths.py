@@ -6,8 +6,10 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hostile import plant
 
 from expman.errors import StorageError
 from expman.storage import paths
@@ -97,6 +99,48 @@ def test_only_a_plain_file_is_regular(tmp_path: Path) -> None:
     assert [True, False, False, False, False] == [
         paths.is_regular(str(tmp_path / name)) for name in names
     ]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "directory", "link", "dangling"])
+@pytest.mark.parametrize("follow", [False, True])
+def test_nothing_but_a_plain_file_is_opened(tmp_path: Path, kind: str, follow: bool) -> None:
+    """A pipe is not waited for, a device not touched; a link counts as what it leads to, or not."""
+    path, aim = tmp_path / "run.yaml", tmp_path / "aim"
+    aim.write_bytes(b"x")
+    plant(kind, path, aim)
+    if follow and kind == "link":
+        fd = paths.open_regular(str(path), follow=True)
+        assert b"x" == os.read(fd, 9)
+        os.close(fd)
+        return
+    before = len(os.listdir("/proc/self/fd"))
+    error = FileNotFoundError if follow and kind == "dangling" else paths.IrregularFileError
+
+    with pytest.raises(error) as caught:
+        paths.open_regular(str(path), follow=follow)
+
+    assert "No such file" in str(caught.value) or "expected a regular file" in str(caught.value)
+    assert before == len(os.listdir("/proc/self/fd"))
+
+
+def test_a_pipe_that_comes_between_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has the name when it is opened counts, not what had it when it was looked at."""
+    path = tmp_path / "run.yaml"
+    path.write_bytes(b"x")
+    look = os.stat
+
+    def look_and_replace(*args: Any, **options: Any) -> os.stat_result:
+        found = look(*args, **options)
+        path.unlink()
+        os.mkfifo(path)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", look_and_replace)
+        with pytest.raises(paths.IrregularFileError, match="a pipe"):
+            paths.open_regular(str(path))
 
 
 def test_quarantine_takes_a_free_name(tmp_path: Path) -> None:

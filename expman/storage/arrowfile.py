@@ -1,0 +1,30 @@
+"""Opens a run's Arrow and Parquet files for reading, and only if they are plain files."""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+
+from expman.storage.paths import open_regular
+
+__all__ = ["open_arrow"]
+
+
+def open_arrow(path: str, *, follow: bool = False) -> pa.NativeFile:
+    """Opens a file for pyarrow; see `open_regular`, whose rules hold.
+
+    pyarrow opens by name only. The name of a descriptor leads to the file that was looked at,
+    whatever has taken its own name since then.
+
+    Raises:
+        IrregularFileError: it is something else than a plain file.
+        OSError: it cannot be opened.
+    """
+    fd = open_regular(path, follow=follow)
+    try:
+        return pa.OSFile(f"/proc/self/fd/{fd}")
+    except FileNotFoundError:  # a container without /proc
+        return pa.PythonFile(os.fdopen(os.dup(fd), "rb"), "r")
+    finally:
+        os.close(fd)
