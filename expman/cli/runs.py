@@ -52,7 +52,8 @@ def find_run(text: str, base_dir: str) -> Run:
     experiment, slash, beginning = text.rpartition("/")
     listed = find.runs(base_dir, experiment if slash else None)
     # A run that cannot be read has a name, too, and its commands say what is wrong.
-    every: list[Run] = [*listed, *(Run(path) for path, _ in listed.unreadable if os.path.isdir(path))]
+    lost = [Run(path) for path, _ in listed.unreadable if os.path.isdir(path)]
+    every: list[Run] = [*listed, *lost]
     exact = [run for run in every if run.name == beginning]
     matches = exact or [run for run in every if run.name.startswith(beginning)]
     if len(matches) == 1:
