@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import time
 import weakref
@@ -11,6 +10,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from expman import notices
 from expman.errors import (
     ConfigError,
     FlushError,
@@ -33,7 +33,6 @@ RUN_VARIABLE = "EXPMAN_RUN"
 DEFAULT_TIMEOUT_S = 60.0
 _REAP_S = 2.0
 _MAX_REASON = 4000
-_log = logging.getLogger("expman")
 _engines: weakref.WeakSet[LoggingEngine] = weakref.WeakSet()
 
 
@@ -347,11 +346,9 @@ class LoggingEngine:
             pause_s = min(pause_s * 1.3, 0.01)
         sidecar.stop(min(_REAP_S, max(timeout_s, 0)))
         if self._lane.dropped_rows:
-            _log.warning(
-                "expman: %d rows of %s were dropped: the buffer of %d bytes was full",
-                self._lane.dropped_rows,
-                self.run_dir,
-                self.config.max_buffer_bytes,
+            notices.warn(
+                f"expman: {self._lane.dropped_rows} rows of {self.run_dir} were dropped: the "
+                f"buffer of {self.config.max_buffer_bytes} bytes was full"
             )
 
     def __enter__(self) -> LoggingEngine:
@@ -375,7 +372,7 @@ class LoggingEngine:
         try:
             self.close(RunStatus.FAILED if reason else RunStatus.FINISHED, reason=reason)
         except FlushError as exc:
-            _log.error("expman: %s", exc)
+            notices.warn(f"expman: {exc}")
 
     def _may_wait(self) -> bool:
         return self._sidecar is None or not self._sidecar.failing

@@ -18,7 +18,7 @@ def messages(process: subprocess.Popen[bytes]) -> Iterator[str]:
     keeps it open. Where the trainer closes descriptors that are not its own, the messages end
     early, and the caller waits for the process.
     """
-    if process.stderr is None:
+    if process.stderr is None or process.stderr.closed:
         return
     try:
         yield from _lines(process.stderr.fileno(), process.pid)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
+from expman import notices
 from expman.errors import ConfigError, ExpmanError
 from expman.transport import layout, segment
 from expman.transport.address import check_address
@@ -12,7 +12,6 @@ from expman.transport.address import check_address
 __all__ = ["VARIABLE", "find_shared_writer"]
 
 VARIABLE = "EXPMAN_WRITER"
-_log = logging.getLogger("expman")
 
 
 def find_shared_writer(setting: str | None) -> segment.Address | None:
@@ -63,6 +62,6 @@ def _read_ready_file(text: str) -> str:
 
 
 def _warn(text: str, why: str) -> None:
-    _log.warning(
-        "expman: the shared writer %s cannot be used (%s); this run starts its own", text, why
+    notices.warn(
+        f"expman: the shared writer {text} cannot be used ({why}); this run starts its own"
     )

@@ -7,13 +7,13 @@ A line on stderr is a warning for the user.
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 import threading
 from collections import deque
 from typing import Protocol
 
+from expman import notices
 from expman.interpreter import writer_command, writer_environment
 from expman.sidecar import waiter
 from expman.sidecar.child import messages
@@ -32,7 +32,6 @@ SUCCESSOR_S = 0.8
 LONGEST_PAUSE_S = 10.0
 ANOTHER_SERVES = 3
 """Exit code of a writer whose address another writer serves."""
-_log = logging.getLogger("expman")
 
 
 class LaneWatch(Protocol):
@@ -82,7 +81,9 @@ class Supervisor:
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._process = None if shared else self._spawn()
-        self._thread = threading.Thread(target=self._watch, name="expman-supervisor", daemon=True)
+        self._thread = threading.Thread(
+            target=self._supervise, name="expman-supervisor", daemon=True
+        )
         self._thread.start()
 
     def _spawn(self) -> subprocess.Popen[bytes] | None:
@@ -95,9 +96,18 @@ class Supervisor:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-        except OSError as exc:
+        except Exception as exc:  # noqa: BLE001 - an audit hook may raise anything
             self._last_words.append(f"{sys.executable}: {exc}")
             return None
+
+    def _supervise(self) -> None:
+        """Goes on after whatever was raised into this thread: without it no writer is replaced."""
+        while True:
+            try:
+                return self._watch()
+            except BaseException as exc:  # noqa: BLE001 - the top of a thread
+                self._last_words.append(f"the supervisor failed: {exc!r}")
+                self._wake.wait(SUCCESSOR_S)
 
     def _watch(self) -> None:
         deaths, known, cleaners = 0, -1, CLEANERS
@@ -149,12 +159,10 @@ class Supervisor:
         return self._stopping.is_set() or self._lane.has_ended()
 
     def _warn_of_deaths(self) -> None:
-        _log.warning(
-            "expman: the writer of %s ended %d times in a row without writing (%s); rows wait in "
-            "shared memory, and `expman-writer recover` brings them into files",
-            self._run_dir,
-            WARN_DEATHS,
-            self.reason(),
+        notices.warn_aside(
+            f"expman: the writer of {self._run_dir} ended {WARN_DEATHS} times in a row without "
+            f"writing ({self.reason()}); rows wait in shared memory, and `expman-writer recover` "
+            "brings them into files"
         )
 
     def _listen(self) -> int | None:
@@ -165,7 +173,7 @@ class Supervisor:
             if text:
                 self._last_words.append(text)
             if text.startswith("expman-writer: "):
-                _log.warning("%s", text)
+                notices.warn_aside(text)
         return self._process.wait()
 
     def reason(self) -> str:

@@ -26,9 +26,12 @@ def notify(address: segment.Address, event: threading.Event) -> None:
             events.add(event)
             return
         _waiting[address] = {event}
-    threading.Thread(
-        target=_wait, args=(address,), name="expman-shared-writer", daemon=True
-    ).start()
+    try:
+        threading.Thread(
+            target=_wait, args=(address,), name="expman-shared-writer", daemon=True
+        ).start()
+    except RuntimeError:  # no more threads: the events' owners look again, and ask again
+        _release(address)
 
 
 def withdraw(address: segment.Address, event: threading.Event) -> None:
@@ -45,8 +48,13 @@ def _wait(address: segment.Address) -> None:
         base.close()
     except OSError:
         pass  # it is gone, and with it its writer
+    finally:
+        _release(address)
+
+
+def _release(address: segment.Address) -> None:
     with _lock:
-        for event in _waiting.pop(address):
+        for event in _waiting.pop(address, ()):
             event.set()
 
 

@@ -6,7 +6,6 @@ names, a full term, records of other kinds, errors) is here, under a lock of thi
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -14,6 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from expman import notices
 from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
 from expman.models import LogLevel, MetricValue, RunStatus
 from expman.transport import encoding, identity, layout, ring, segment, values
@@ -36,7 +36,6 @@ SCHEMA_CACHE = 1024
 RECLAIM_S = 1.0
 """Spacing of a worker's tries to get a lane, where there is no memory for one."""
 _VERDICT_S = 5.0
-_log = logging.getLogger("expman")
 _NO_ORDINAL = 2**64 - 1
 _DROP_BYTES = 40
 _FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -146,7 +145,7 @@ class LaneProducer:
             raise RunClosedError(self.run_dir) from None
         except (SharedMemoryError, OSError) as exc:
             if not self._reclaim_at:
-                _log.warning("expman: pid %d drops what it logs: %s", os.getpid(), exc)
+                notices.warn(f"expman: pid {os.getpid()} drops what it logs: {exc}")
             self._reclaim_at = time.monotonic() + RECLAIM_S
             return False
         self.words[layout.DROPPED_ROWS] = self._dropped
@@ -256,10 +255,9 @@ class LaneProducer:
                 if not self._next_term(term, size, may_drop):
                     if not may_drop and not self._told:
                         self._told = True
-                        _log.warning(
-                            "expman: messages, scalars and the like of %s are dropped: the "
-                            "buffer is full and no writer takes from it",
-                            self.run_dir,
+                        notices.warn(
+                            f"expman: messages, scalars and the like of {self.run_dir} are "
+                            "dropped: the buffer is full and no writer takes from it"
                         )
                     return False
             return True

@@ -10,6 +10,8 @@ obey.py BASE_DIR [SETTING=VALUE …]: SETTING is one of ExperimentConfig. The li
     address            has the engine's address as `text`
     fork N             has a forked child log N rows
     exit N             ends the program by sys.exit(N)
+    handler KIND PATH  warnings make PATH, and go to a handler that forwards them into the run,
+                       never returns, raises an exception, or ends its thread
 
 Answers have the number of rows logged, the longest log call, how long the line took, what it
 raised, and the warnings that the user has got.
@@ -22,6 +24,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 
 from expman import ExperimentConfig, ExpmanError, LoggingEngine
@@ -32,6 +35,24 @@ warnings: list[str] = []
 class Collector(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         warnings.append(record.getMessage())
+
+
+class Nuisance(logging.Handler):
+    def __init__(self, trainer: Trainer, kind: str, mark: str) -> None:
+        super().__init__()
+        self.trainer, self.kind, self.mark = trainer, kind, mark
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with open(self.mark, "w"):
+            pass
+        if self.kind == "forward":
+            self.trainer.engine.log_message("WARN", record.getMessage())
+        elif self.kind == "block":
+            threading.Event().wait()
+        elif self.kind == "raise":
+            raise RuntimeError("this handler is broken")
+        else:
+            sys.exit(1)
 
 
 class Trainer:
@@ -83,6 +104,9 @@ class Trainer:
             self.engine.close()
             os._exit(0)
         assert os.waitpid(pid, 0)[1] == 0
+
+    def handler(self, kind: str, mark: str) -> None:
+        logging.getLogger("expman").addHandler(Nuisance(self, kind, mark))
 
     def exit(self, status: str) -> None:
         sys.exit(int(status))

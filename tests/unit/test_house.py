@@ -17,13 +17,14 @@ PACKAGE = Path(expman.__file__).parent
 
 # Room -> what it may import of the package, as in docs/design.md, "Where code lives". A room is
 # a folder or a module. A new one needs a line here.
-LEAVES = {"errors", "models", "faults"}
+LEAVES = {"errors", "models", "faults", "notices"}
 CLIENT = {"engine", "experiment", "exit_status", "run_directory", "sidecar"}
 MAY_KNOW: dict[str, set[str]] = {
     "errors": set(),
     "faults": set(),
     "interpreter": set(),
     "models": {"errors"},
+    "notices": set(),
     "transport": LEAVES,
     "storage": LEAVES,
     **dict.fromkeys(
