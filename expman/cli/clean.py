@@ -6,7 +6,7 @@ import datetime
 
 import click
 
-from expman.cli.deletion import delete, size_bytes, why_kept
+from expman.cli.deletion import RUNNING, delete, remove_leftovers, size_bytes, why_kept
 from expman.cli.output import note, print_json
 from expman.cli.runs import base_dir_option
 from expman.models import RunStatus
@@ -37,6 +37,7 @@ _ENDED = [status for status in RunStatus if status is not RunStatus.RUNNING]
     help="Delete only runs with this status; may be given several times.",
 )
 @click.option("--older-than", help="Delete only runs that began before: 30d, 2026-01-31.")
+@click.option("--all-files", is_flag=True, help="Also delete files that expman did not write.")
 @click.option("--force", is_flag=True, help="Delete them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @base_dir_option
@@ -45,31 +46,38 @@ def command(
     keep: int,
     status: tuple[str, ...],
     older_than: str | None,
+    all_files: bool,
     force: bool,
     as_json: bool,
     base_dir: str,
 ) -> None:
     """Deletes all but the newest runs of EXPERIMENT, or of each experiment.
 
-    Runs that are RUNNING are never deleted, nor do they count among those that are kept.
+    Runs that are RUNNING are never deleted, nor do they count among those that are kept. Runs
+    behind a symbolic link, or with files that expman did not write, are kept and named.
     """
     before = None if older_than is None else parse_since(older_than)
     wanted = {RunStatus.parse(one) for one in status} or set(_ENDED)
     doomed = []
     seen: dict[str, int] = {}
     for run in find.runs(base_dir, experiment):
-        if why_kept(run) is not None:
+        reason = why_kept(run, all_files=all_files)
+        if reason is not None:
+            if reason != RUNNING:
+                note(f"kept: {run.path} {reason}")
             continue
         seen[run.experiment] = seen.get(run.experiment, 0) + 1
         if seen[run.experiment] > keep and run.status in wanted and _is_older(run, before):
             doomed.append(run)
     sizes = {run.path: size_bytes(run) for run in doomed}
-    for run in doomed if force else ():
-        delete(run)
+    if force:
+        remove_leftovers(base_dir)
+    failed = _delete(doomed, all_files) if force else set()
+    doomed = [run for run in doomed if run.path not in failed]
     if as_json:
         lines = [{"path": run.path, "bytes": sizes[run.path], "deleted": force} for run in doomed]
         print_json(lines)
-        return
+        raise click.exceptions.Exit(1 if failed else 0)
     for run in doomed:
         click.echo(f"{'deleted' if force else 'would delete'} {run.path}")
     total = sum(sizes.values()) / 1e6
@@ -77,6 +85,20 @@ def command(
         note("nothing to delete")
     elif not force:
         note(f"{len(doomed)} runs, {total:.1f} MB; --force deletes them")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _delete(runs: list[Run], all_files: bool) -> set[str]:
+    """Deletes runs; returns the paths of those that could not be deleted."""
+    failed = set()
+    for run in runs:
+        try:
+            delete(run, all_files=all_files)
+        except click.ClickException as exc:
+            note(exc.message)
+            failed.add(run.path)
+    return failed
 
 
 def _is_older(run: Run, before: datetime.datetime | None) -> bool:

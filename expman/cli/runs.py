@@ -43,7 +43,8 @@ def find_run(text: str, base_dir: str) -> Run:
         click.UsageError: it means none, or several.
     """
     if os.path.isdir(text) and _looks_like_run(text):
-        return Run(os.path.normpath(text))
+        through_link = os.pardir in text.split(os.sep)  # normpath would take link/.. for nothing
+        return Run(os.path.realpath(text) if through_link else os.path.normpath(text))
     if text == "latest":
         found = find.runs(base_dir)
         if not found:

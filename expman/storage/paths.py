@@ -30,6 +30,7 @@ __all__ = [
     "create_temp",
     "fsync_dir",
     "is_regular",
+    "is_run_file",
     "open_regular",
     "quarantine",
     "remove_stale_temps",
@@ -49,6 +50,8 @@ ARTIFACTS = "artifacts"
 STAGING = ".artifacts-staging"
 TEMP_PREFIX = ".expman-tmp-"
 
+_OURS = frozenset({RUN_YAML, CONFIG_YAML, VECTORS_PARQUET, RUN_LOG, ARTIFACTS, STAGING})
+_SET_ASIDE = re.compile(r"\.corrupt(-\d+)?$")
 _TAIL = re.compile(r"vectors-(\d{4,})\.arrow")
 _FILE_KINDS = {
     stat.S_IFDIR: "a directory",
@@ -74,6 +77,12 @@ def tail_number(name: str) -> int | None:
     """The number in a tail file's name; None if it is not such a name."""
     match = _TAIL.fullmatch(name)
     return int(match[1]) if match else None
+
+
+def is_run_file(name: str) -> bool:
+    """Whether expman writes a file or directory of that name into a run's directory."""
+    name = _SET_ASIDE.sub("", name)
+    return name in _OURS or name.startswith(TEMP_PREFIX) or tail_number(name) is not None
 
 
 def storage_error(path: str, exc: BaseException) -> StorageError:

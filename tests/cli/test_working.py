@@ -164,17 +164,6 @@ def test_rm(expman_command: Expman, old_runs: Path) -> None:
     assert [] == [path for path in (old_runs / "exp").iterdir() if path.name.startswith(".")]
 
 
-def test_rm_refuses(expman_command: Expman, old_runs: Path, tmp_path: Path) -> None:
-    """A run that says RUNNING, a link and what is no run are refused, and nothing is deleted."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "vectors.parquet").touch()
-    (tmp_path / "link").symlink_to(old_runs / "exp" / "r0")
-    for run, reason in (("live", "RUNNING"), ("./data", "no run.yaml"), ("./link", "no run.yaml")):
-        result = expman_command("rm", "-y", "r1", run, base_dir=old_runs)
-        assert (1, True) == (result.code, reason in result.err)
-    assert 7 == len(names(old_runs))
-
-
 def test_recover(program: StartProgram, run_base: Path) -> None:
     """A run whose processes were killed gets its rows and its status."""
     program(["-c", KILLED, str(run_base)]).wait()
