@@ -173,18 +173,23 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a run's processes live, as far as it says who may judge whether they do.
+    """Identifies the host, so that another process can decide whether the run is alive.
 
     Attributes:
         hostname: the machine's or container's name.
+        machine_id: of the installed system (/etc/machine-id); "" if there is none.
         boot_id: changes at each start of the machine.
         memory_id: device and inode of the directory with the shared memory.
+        uid: user id of the owner, who alone can open its shared memory; None in files of
+            earlier versions.
         pid: process id of the owner, in its own PID namespace.
     """
 
     hostname: str = ""
+    machine_id: str = ""
     boot_id: str = ""
     memory_id: str = ""
+    uid: int | None = None
     pid: int = 0
 
 
@@ -212,6 +217,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     started_at: str | None = None
     finished_at: str | None = None
     duration_secs: float | None = None
+    heartbeat_at: str | None = None
     description: str | None = None
     tags: list[str] | None = None
     scalars: dict[str, MetricValue] = {}

@@ -13,8 +13,12 @@ __all__ = ["command"]
 @click.command("recover", short_help="Finish runs whose trainer and writer are gone.")
 @click.argument("directory", required=False, metavar="[BASE_DIR]")
 @click.option("--dry-run", "-n", is_flag=True, help="Only say what would be done.")
+@click.option("--any-host", is_flag=True, help="Also finish runs of other hosts and users.")
+@click.option("--discard", is_flag=True, help="Remove their shared memory; its rows are lost.")
 @base_dir_option
-def command(directory: str | None, dry_run: bool, base_dir: str) -> None:
+def command(
+    directory: str | None, dry_run: bool, any_host: bool, discard: bool, base_dir: str
+) -> None:
     """Brings what is still in shared memory into the files and gives runs their true status.
 
     Harmless while other runs go on. `expman-writer recover` does the same without this extra.
@@ -23,10 +27,10 @@ def command(directory: str | None, dry_run: bool, base_dir: str) -> None:
 
     failed = False
     lines = 0
-    for line in recover(directory or base_dir, dry_run=dry_run):
+    for line in recover(directory or base_dir, dry_run=dry_run, any_host=any_host, discard=discard):
         click.echo(line)
         lines += 1
-        failed |= line.startswith("cannot ")
+        failed |= not line.ok
     if not lines:
         note("nothing to recover")
     if failed:

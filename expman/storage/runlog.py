@@ -7,19 +7,30 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from expman.faults import reach
-from expman.storage.paths import RUN_LOG, open_regular, storage_error, write_all
+from expman.storage.paths import (
+    RUN_LOG,
+    IrregularFileError,
+    open_regular,
+    quarantine,
+    storage_error,
+    write_all,
+)
 
 __all__ = ["RunLog", "format_line"]
 
 _BLOCK_BYTES = 64 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO)
+"""What opening a directory, a link, or a pipe that nobody reads gives."""
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -54,6 +65,28 @@ class RunLog:
     def __init__(self, run_dir: str) -> None:
         self.path = os.path.join(run_dir, RUN_LOG)
 
+    def create(self) -> None:
+        """Makes an empty file unless there is one, so that it can be followed from the start.
+
+        Where that fails, the first append says why.
+        """
+        with contextlib.suppress(OSError):
+            os.close(self._open())
+
+    def _open(self) -> int:
+        """Opens it for appending; what stands there and is no file is set aside."""
+        try:
+            fd = os.open(self.path, _FLAGS, 0o644)
+        except OSError as exc:
+            if exc.errno not in _NO_FILE:
+                raise
+        else:
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                return fd
+            os.close(fd)  # a pipe that somebody reads
+        quarantine(self.path)
+        return os.open(self.path, _FLAGS | os.O_EXCL, 0o644)
+
     def append(self, lines: Sequence[tuple[str, int, str]]) -> None:
         """Appends (level, timestamp_ns, message) entries in one write.
 
@@ -67,7 +100,7 @@ class RunLog:
         text = "".join(format_line(*line) for line in lines)
         data = text.encode("utf-8", "backslashreplace")
         try:
-            fd = os.open(self.path, _FLAGS, 0o644)
+            fd = self._open()
             try:
                 self._append(fd, data)
             finally:
@@ -116,7 +149,7 @@ class RunLog:
         """
         try:
             fd = open_regular(self.path, os.O_RDWR)
-        except FileNotFoundError:
+        except (FileNotFoundError, IrregularFileError):
             return
         except OSError as exc:
             raise storage_error(self.path, exc) from exc

@@ -37,17 +37,27 @@ _JOBS = (
 
 def this_host(place: str) -> Host:
     """Describes the host and the memory in `place`, as seen by this process."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
-            boot_id = file.read().strip()
-    except OSError:
-        boot_id = ""
     return Host(
         hostname=os.uname().nodename,
-        boot_id=boot_id,
+        machine_id=_first_line("/etc/machine-id"),
+        boot_id=_first_line("/proc/sys/kernel/random/boot_id"),
         memory_id=segment.place_id(place),
+        uid=os.geteuid(),
         pid=os.getpid(),
     )
+
+
+def _first_line(path: str) -> str:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    try:
+        return os.read(fd, 256).partition(b"\n")[0].decode("ascii", "replace").strip()
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
 
 
 def find_rank(environ: Mapping[str, str] = os.environ) -> Rank | None:

@@ -21,6 +21,7 @@ import mmap
 import os
 import stat
 import struct
+from collections.abc import Iterator
 
 import msgspec
 
@@ -34,6 +35,7 @@ __all__ = [
     "create",
     "create_anywhere",
     "exists",
+    "has_names_of",
     "is_locked_here",
     "links",
     "list_names",
@@ -270,11 +272,19 @@ def place_id(place: str) -> str:
 
 def list_names(place: str) -> list[str]:
     """Names of this user's segments in a place, sorted."""
-    names = []
+    return sorted(_names_of(os.getuid(), place))
+
+
+def has_names_of(uid: int) -> bool:
+    """Whether a user has segments in /dev/shm."""
+    return any(_names_of(uid, SHM))
+
+
+def _names_of(uid: int, place: str) -> Iterator[str]:
     try:
         entries = list(os.scandir(_path(place, "")))
     except OSError:
-        return []
+        return
     for entry in entries:
         if not entry.name.startswith(PREFIX):
             continue
@@ -282,9 +292,8 @@ def list_names(place: str) -> list[str]:
             info = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue
-        if info.st_uid == os.getuid() and stat.S_ISREG(info.st_mode):
-            names.append(entry.name)
-    return sorted(names)
+        if info.st_uid == uid and stat.S_ISREG(info.st_mode):
+            yield entry.name
 
 
 def _temporary() -> str:

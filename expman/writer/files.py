@@ -31,6 +31,8 @@ __all__ = ["LaneFiles", "RunFiles"]
 SHARE = 0.02
 """Share of a core that commits may take, unless rows are many, and that run.yaml may take."""
 METADATA_SPACING_S = 1.0
+HEARTBEAT_S = 30.0
+"""run.yaml is renewed this often at least. `stale` takes a run for dead only if it is not."""
 SYNC_SPACING_S = 5.0
 COMMIT_SPACING_S = 0.05
 MANY_ROWS = 64 * 1024
@@ -85,6 +87,7 @@ class RunFiles:
         self._log = RunLog(self.run_dir)
         self._file = yamlfile.RunFile(self.run_dir)
         self._meta = self._first_metadata(restarts)
+        self._log.create()
         self._schemas: dict[tuple[int, int], tuple[str, ...]] = {}
         self._lines: list[_Line] = []
         self._params: dict[str, object] = {}
@@ -94,7 +97,7 @@ class RunFiles:
         self._commit_cost_s = 0.0
         self._scalars_dirty = False
         now = time.monotonic()
-        self._next_metadata = now
+        self._next_metadata = self._next_heartbeat = now
         self._last_flush = self._last_sync = now
 
     def _first_metadata(self, restarts: int) -> RunMetadata:
@@ -287,7 +290,10 @@ class RunFiles:
         """Whether there is something to write by now."""
         if self.wants_sync or any(known.lane.is_pressed() for known in self.lanes.values()):
             return True
-        age_s = time.monotonic() - self._last_flush
+        now = time.monotonic()
+        if now >= self._next_heartbeat:
+            return True
+        age_s = now - self._last_flush
         waiting = self._store.pending_rows
         spacing_s = max(COMMIT_SPACING_S, self._commit_cost_s / SHARE)
         if waiting >= self._hello.flush_interval_rows and (
@@ -327,6 +333,8 @@ class RunFiles:
                 self.note(LogLevel.WARN, problem)
         if self._scalars_dirty or now >= self._next_metadata:
             self.write_metadata()
+        elif now >= self._next_heartbeat:
+            self._beat()
         reach("commit-before-release")
         for known in self.lanes.values():
             lane = known.lane
@@ -375,9 +383,18 @@ class RunFiles:
                     self.note(LogLevel.WARN, warning)
             self._artifacts.pop(0)
 
+    def _beat(self) -> None:
+        """Renews run.yaml's time alone; a run.yaml that takes long to write is not due yet."""
+        try:
+            os.utime(self._file.path, follow_symlinks=False)
+        except OSError:
+            self.write_metadata()
+        self._next_heartbeat = time.monotonic() + HEARTBEAT_S
+
     def write_metadata(self) -> None:
         """Refreshes run.yaml."""
         meta, started = self._meta, time.monotonic()
+        meta.heartbeat_at = iso(time.time_ns())
         meta.vectors = {k: v for k, v in self._store.latest.items() if k != RANK_COLUMN}
         lanes = [known.lane for known in self.lanes.values()]
         meta.rows_dropped = self._retired_drops + sum(lane.dropped_rows for lane in lanes)
@@ -391,6 +408,7 @@ class RunFiles:
         self._scalars_dirty = False
         cost_s = time.monotonic() - started
         self._next_metadata = started + max(METADATA_SPACING_S, cost_s / SHARE)
+        self._next_heartbeat = started + HEARTBEAT_S
 
     def close(self) -> None:
         """Gives up the open files without writing anything."""

@@ -75,7 +75,12 @@ def make_parser() -> argparse.ArgumentParser:
     recover.add_argument(
         "--any-host",
         action="store_true",
-        help="also finish runs of other hosts; you know that nobody runs them any more",
+        help="also finish runs of other hosts and users; you know that nobody runs them any more",
+    )
+    recover.add_argument(
+        "--discard",
+        action="store_true",
+        help="remove the shared memory of dead runs, with the rows that are in no file yet",
     )
     serve = commands.add_parser("serve", help="serve one address until its runs end (for engines)")
     serve.add_argument("--address", required=True, help="shm:TOKEN or DIRECTORY:TOKEN")
@@ -157,7 +162,12 @@ def _recover(options: argparse.Namespace) -> int:
 
     _prepare()
     code = DONE
-    for line in recover(options.base_dir, dry_run=options.dry_run, any_host=options.any_host):
+    for line in recover(
+        options.base_dir,
+        dry_run=options.dry_run,
+        any_host=options.any_host,
+        discard=options.discard,
+    ):
         print(line, file=sys.stdout if line.ok else sys.stderr, flush=True)
         code = code if line.ok else FAILED
     return code

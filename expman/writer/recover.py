@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from expman.errors import ExpmanError, StorageError
 from expman.interpreter import writer_command, writer_environment
@@ -17,9 +19,11 @@ from expman.storage.times import iso, seconds_between
 from expman.storage.vectors import VectorStore
 from expman.storage.yamlfile import RunFile
 from expman.transport import segment
-from expman.transport.address import revive_address
+from expman.transport.address import find_lanes, revive_address
+from expman.transport.gate import RunGate
 from expman.writer.server import AddressTakenError, Server, remove_leftovers
 from expman.writer.stale import (
+    SILENT_S,
     StaleAddress,
     StaleRun,
     served_runs,
@@ -31,6 +35,7 @@ __all__ = ["Outcome", "RecoverSoon", "recover"]
 
 RECOVERY_S = 600.0
 TROUBLE_S = 5.0
+_Subject = TypeVar("_Subject")
 _LOCK_PREFIX = "expmanlock-"
 _SCAN_DELAY_S = 1.0
 
@@ -50,7 +55,9 @@ class Outcome(str):
         return self
 
 
-def recover(base_dir: str, *, dry_run: bool = False, any_host: bool = False) -> Iterator[Outcome]:
+def recover(
+    base_dir: str, *, dry_run: bool = False, any_host: bool = False, discard: bool = False
+) -> Iterator[Outcome]:
     """Finishes the runs below a base directory that nobody runs any more.
 
     What is still in shared memory is drained into the files first. Runs without shared memory
@@ -61,10 +68,12 @@ def recover(base_dir: str, *, dry_run: bool = False, any_host: bool = False) -> 
     Args:
         base_dir: directory that holds the experiments.
         dry_run: only say what would be done.
-        any_host: also finish runs of other hosts; the caller knows that they have ended.
+        any_host: also finish runs of other hosts and users; the caller knows that they have ended.
+        discard: remove the shared memory of these runs, with all rows that are in no file.
 
     Yields:
-        A line for each run that was, would be, or could not be recovered.
+        A line for each run that was, would be, or could not be recovered. What goes wrong with
+        one run costs no other.
     """
     wanted = os.path.realpath(base_dir)
     for stale in stale_addresses():
@@ -74,9 +83,15 @@ def recover(base_dir: str, *, dry_run: bool = False, any_host: bool = False) -> 
         elif wanted not in stale.base_dirs:
             continue
         elif dry_run:
-            yield from (Outcome(f"would recover {run} from shared memory") for run in stale.runs)
+            what = "discard" if discard else "recover"
+            for run_dir in _below(wanted, stale.runs):
+                yield Outcome(f"would {what} {run_dir} from shared memory")
+        elif discard:
+            yield from _discard(stale, wanted)
+        elif not os.path.isdir(wanted):
+            yield from (_homeless(run, wanted) for run in _below(wanted, stale.runs))
         else:
-            yield from _from_memory(stale)
+            yield from _guarded(_from_memory, stale, ", ".join(stale.runs))
     if dry_run:
         for run in stale_runs(wanted, served_runs(), any_host=any_host):
             what = "would recover" if run.dead else "would leave alone"
@@ -88,17 +103,44 @@ def recover(base_dir: str, *, dry_run: bool = False, any_host: bool = False) -> 
         return
     try:
         for run in stale_runs(wanted, served_runs(), any_host=any_host):
-            yield _from_files(run)
+            yield from _guarded(_from_files, run, run.run_dir)
     finally:
         lock.unlink()
         lock.close()
 
 
+def _guarded(
+    act: Callable[[_Subject], Iterator[Outcome]], subject: _Subject, name: str
+) -> Iterator[Outcome]:
+    try:
+        yield from act(subject)
+    except Exception as exc:  # noqa: BLE001 - each run is on its own; the line names the error
+        yield Outcome(f"cannot recover {name}: {type(exc).__name__}: {exc}", ok=False)
+
+
+def _below(base_dir: str, runs: list[str]) -> list[str]:
+    """The runs of one base directory; a shared writer's address has those of several."""
+    return [run for run in runs if os.path.realpath(_base_of(run)) == base_dir]
+
+
+def _base_of(run_dir: str) -> str:
+    return os.path.dirname(os.path.dirname(run_dir))
+
+
+def _homeless(run_dir: str, base_dir: str) -> Outcome:
+    return Outcome(
+        f"cannot recover {run_dir}: there is no directory {base_dir}; mount it, or make it anew "
+        f"(mkdir -p), and recover again; or give its rows up: expman-writer recover --discard",
+        ok=False,
+    )
+
+
 class RecoverSoon:
     """In a writer: has stale runs of the same base directory recovered by another process.
 
-    The look for them is a thread's; a process is started only if there are any. Its failure
-    costs this writer nothing.
+    A thread looks for them, twice: what has shown life too lately at the first look may be dead
+    at the second. A process is started only if there are any. Its failure costs this writer
+    nothing.
     """
 
     def __init__(self) -> None:
@@ -113,13 +155,19 @@ class RecoverSoon:
 
 
 def _scan(base_dir: str) -> None:
-    time.sleep(_SCAN_DELAY_S)  # the new run comes first
     wanted = os.path.realpath(base_dir)
-    found = any(wanted in stale.base_dirs for stale in stale_addresses()) or any(
-        run.dead for run in stale_runs(wanted, served_runs())
-    )
-    if not found:
-        return
+    for delay_s in (_SCAN_DELAY_S, SILENT_S):  # the new run comes first
+        time.sleep(delay_s)
+        runs = list(stale_runs(wanted, served_runs()))
+        if any(run.dead for run in runs) or any(
+            wanted in stale.base_dirs for stale in stale_addresses()
+        ):
+            _start_recovery(base_dir)
+        if not any(run.young for run in runs):
+            return
+
+
+def _start_recovery(base_dir: str) -> None:
     subprocess.Popen(
         writer_command("recover", base_dir),
         env=writer_environment(),
@@ -142,6 +190,9 @@ def _from_memory(stale: StaleAddress) -> Iterator[Outcome]:
     except (OSError, ExpmanError) as exc:
         yield Outcome(f"cannot recover {', '.join(stale.runs) or stale.address}: {exc}", ok=False)
         return
+    for run_dir in stale.runs:  # not the base directory: it may be a mount that is away
+        with contextlib.suppress(OSError):
+            os.mkdir(os.path.dirname(run_dir))
     deadline = time.monotonic() + RECOVERY_S
     well_until = time.monotonic() + TROUBLE_S
     server.step()
@@ -174,12 +225,36 @@ def _remove_empty(stale: StaleAddress) -> None:
         server.remove_address()
 
 
+def _discard(stale: StaleAddress, base_dir: str) -> Iterator[Outcome]:
+    """Removes the lanes of the runs of one base directory, then finishes these from their files."""
+    address = stale.address
+    for number in stale.lanes:
+        control = address.segment(number)
+        try:
+            hello = RunGate.attach(address, number).hello
+        except (OSError, ValueError):
+            continue
+        if os.path.realpath(hello.base_dir) == base_dir:
+            for name in segment.list_names(address.place):
+                if name == control or name.startswith(f"{control}-"):
+                    segment.remove(address.place, name)
+    if not find_lanes(address.place).get(address):
+        segment.remove(address.place, address.segment())
+    for run in _below(base_dir, stale.runs):
+        yield Outcome(f"discarded {run} from shared memory")
+        if os.path.isdir(run):
+            ended = StaleRun(run, True, "its shared memory was discarded")
+            yield from _guarded(_from_files, ended, run)
+
+
 # -- from the files -----------------------------------------------------------------------
 
 
-def _from_files(run: StaleRun) -> Outcome:
+def _from_files(run: StaleRun) -> Iterator[Outcome]:
     if not run.dead:
-        return Outcome(f"left alone {run.run_dir}: {run.why} (--any-host recovers it)")
+        hint = "" if run.young else " (--any-host recovers it)"
+        yield Outcome(f"left alone {run.run_dir}: {run.why}{hint}")
+        return
     try:
         meta = RunFile(run.run_dir).read()
         ended_at = _last_change(run.run_dir)
@@ -197,8 +272,9 @@ def _from_files(run: StaleRun) -> Outcome:
         RunFile(run.run_dir).write(meta)
         store.close()
     except StorageError as exc:
-        return Outcome(f"cannot recover {run.run_dir}: {exc}", ok=False)
-    return Outcome(f"recovered {run.run_dir} from its files: {_summary(run.run_dir)}")
+        yield Outcome(f"cannot recover {run.run_dir}: {exc}", ok=False)
+    else:
+        yield Outcome(f"recovered {run.run_dir} from its files: {_summary(run.run_dir)}")
 
 
 def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float, rows: int) -> None:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from expman.errors import StorageError
-from expman.models import Host, RunMetadata
-from expman.storage.paths import RUN_YAML, open_regular
+from expman.models import Host, RunMetadata, RunStatus
+from expman.storage.paths import RUN_YAML, TEMP_PREFIX, open_regular
 from expman.storage.yamlfile import RunFile
 from expman.transport import identity, layout, segment
 from expman.transport.address import find_lanes
 from expman.transport.gate import RunGate
 
-__all__ = ["StaleAddress", "StaleRun", "served_runs", "stale_addresses", "stale_runs"]
+__all__ = ["SILENT_S", "StaleAddress", "StaleRun", "served_runs", "stale_addresses", "stale_runs"]
 
 YOUNG_S = 10.0
 """A run directory or an address this young may still be on its way to its first lane."""
-HEAD_BYTES = 2048
-_RUNNING = re.compile(rb"status\"?: *\"?RUNNING")
+SILENT_S = 180.0
+"""A live run renews its run.yaml every 30 s, and a mount may show that a minute late."""
+SILENT_WITHOUT_HEARTBEAT_S = 86_400.0
+"""Earlier versions renewed run.yaml only with new rows."""
+_WORD = b"RUNNING"
 
 
 class StaleAddress(NamedTuple):
@@ -45,13 +48,15 @@ class StaleRun(NamedTuple):
 
     Attributes:
         run_dir: its directory.
-        dead: nobody runs it; otherwise that cannot be told from here.
+        dead: nobody runs it; otherwise it lives, or that cannot be decided here.
         why: the reason for either.
+        young: it has shown life too lately to be dead; later that may have changed.
     """
 
     run_dir: str
     dead: bool
     why: str
+    young: bool = False
 
 
 def stale_addresses() -> Iterator[StaleAddress]:
@@ -114,12 +119,16 @@ def _is_left_over(address: segment.Address) -> bool:
 def stale_runs(
     base_dir: str, with_lanes: set[str], *, any_host: bool = False
 ) -> Iterator[StaleRun]:
-    """The runs of a base directory that say RUNNING without a lane on this host.
+    """The runs of a base directory that say RUNNING without a lane of this user on this host.
+
+    A run is dead by two signs, never by one: nothing that it would have is there (a lane, its
+    boot), and its run.yaml has not been renewed for minutes.
 
     Args:
         base_dir: directory of the experiments.
         with_lanes: resolved directories of runs that have lanes; they are left out.
-        any_host: the caller knows that no other host runs any of them.
+        any_host: the caller knows that no other host or user runs any of them. A run that has
+            shown life just now is left alone all the same.
     """
     here = identity.this_host(segment.SHM)
     memories = {segment.place_id(place) for place in segment.places()}
@@ -128,46 +137,76 @@ def stale_runs(
             continue
         try:
             meta = RunFile(run_dir).read()
-            age_s = time.time() - os.stat(os.path.join(run_dir, RUN_YAML)).st_mtime
+            if meta.status is not RunStatus.RUNNING:
+                continue
+            silent_s = _silence_s(run_dir)
         except (StorageError, OSError):
             continue
-        if 0 <= age_s < YOUNG_S and meta.host.boot_id == here.boot_id:
-            continue
-        yield _judge(run_dir, meta, here, memories, any_host)
+        if silent_s < SILENT_S:
+            yield StaleRun(run_dir, False, f"it was alive {silent_s:.0f} s ago", young=True)
+        elif any_host:
+            yield StaleRun(run_dir, True, "no host runs it")
+        else:
+            yield _judge(run_dir, meta, silent_s, here, memories)
 
 
 def _judge(
-    run_dir: str, meta: RunMetadata, here: Host, memories: set[str], any_host: bool
+    run_dir: str, meta: RunMetadata, silent_s: float, here: Host, memories: set[str]
 ) -> StaleRun:
     host = meta.host
-    if any_host:
-        return StaleRun(run_dir, True, "no host runs it")
     if not host.hostname:
         return StaleRun(run_dir, False, "it does not say on which host it runs")
     if host.hostname != here.hostname:
         return StaleRun(run_dir, False, f"it was started on host {host.hostname}")
+    if host.machine_id != here.machine_id and meta.heartbeat_at is not None:
+        why = f"it was started on another machine that is called {host.hostname}, too"
+        return StaleRun(run_dir, False, why)
     if host.boot_id != here.boot_id:
+        if meta.heartbeat_at is None and silent_s < SILENT_WITHOUT_HEARTBEAT_S:
+            return StaleRun(run_dir, False, "an earlier version recorded it, without a heartbeat")
         return StaleRun(run_dir, True, "the machine was restarted")
     if host.memory_id not in memories:
         return StaleRun(run_dir, False, "its shared memory is in another container")
+    owner = os.stat(run_dir).st_uid if host.uid is None else host.uid
+    if owner != os.geteuid() and (os.geteuid() != 0 or segment.has_names_of(owner)):
+        return StaleRun(run_dir, False, f"it is the run of another user (uid {owner})")
     return StaleRun(run_dir, True, "its shared memory is gone")
 
 
+def _silence_s(run_dir: str) -> float:
+    """Seconds since run.yaml was renewed, by the clock of the file system that it is on.
+
+    A clock that was set back makes them negative: then nothing renewed it since, either.
+    """
+    now = time.time()
+    probe = os.path.join(run_dir, f"{TEMP_PREFIX}now-{os.urandom(4).hex()}")
+    with contextlib.suppress(OSError):  # read-only: nothing can be recovered there anyway
+        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        now = os.fstat(fd).st_mtime
+        os.close(fd)
+        os.unlink(probe)
+    return abs(now - os.stat(os.path.join(run_dir, RUN_YAML)).st_mtime)
+
+
 def _running(base_dir: str) -> Iterator[str]:
+    """Run directories whose run.yaml has the word RUNNING; most have not, which spares a parse."""
     for experiment in _directories(base_dir):
         for run_dir in _directories(experiment):
-            try:
-                fd = open_regular(os.path.join(run_dir, RUN_YAML))
-            except OSError:
-                continue
-            try:
-                head = os.read(fd, HEAD_BYTES)
-            except OSError:
-                continue
-            finally:
-                os.close(fd)
-            if _RUNNING.search(head):
+            if _WORD in _content(os.path.join(run_dir, RUN_YAML)):
                 yield run_dir
+
+
+def _content(path: str) -> bytes:
+    try:
+        fd = open_regular(path)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, os.fstat(fd).st_size)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
 
 
 def _directories(path: str) -> list[str]:

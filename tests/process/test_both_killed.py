@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -170,3 +171,36 @@ def contents(base: Path) -> dict[str, tuple[int, bytes]]:
 
 def memory(token: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path("/dev/shm").glob(f"expman-{token}*")}
+
+
+def test_base_directory_that_is_gone(program, killed, run_base: Path) -> None:
+    """Rows wait for it: it may be a mount that is away. Made anew, it gets all of them."""
+    _, run_dir, writer = killed("trainer first", others=False)
+    shutil.rmtree(run_base)
+    recovery = recover(program, run_base)
+    assert 1 == recovery.wait()
+    assert f"there is no directory {run_base}; mount it, or make it anew" in recovery.stderr
+    run_base.mkdir()
+    assert f"recovered {run_dir}" in recover(program, run_base).succeed()
+    run = wait_for_end(run_dir)
+    assert ("CRASHED", ROWS) == (run["status"], run["rows_logged"])
+    assert run["rows_written"] + run["rows_missing"] == ROWS
+    assert [] == segments_of(writer)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_discard(program, killed, run_base: Path, gone: bool) -> None:
+    """The user gives up what is in memory; what is in files stays and gets its status."""
+    _, run_dir, writer = killed("trainer first")
+    if gone:
+        shutil.rmtree(run_base)
+    said = recover(program, run_base, "--dry-run", "--discard").succeed()
+    assert f"would discard {run_dir} from shared memory\n" == said
+    assert segments_of(writer)
+    said = recover(program, run_base, "--discard").succeed()
+    assert f"discarded {run_dir} from shared memory\n" in said
+    assert [] == segments_of(writer)
+    if not gone:
+        run = wait_for_end(run_dir)
+        assert ("CRASHED", True) == (run["status"], "was discarded" in run["reason"])
+    assert "" == recover(program, run_base).succeed()

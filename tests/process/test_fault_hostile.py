@@ -29,7 +29,7 @@ NAMES = {
     "vectors.parquet": True,
     "vectors-0002.arrow": True,
     "../experiment.yaml": True,
-    "run.log": False,
+    "run.log": True,
     "artifacts": False,
     ".artifacts-staging": True,
 }

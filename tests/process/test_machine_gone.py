@@ -6,25 +6,32 @@ they had when flush() returned, some with zeros behind the cut, as file systems 
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
 import signal
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
+from lanes import make_hello
 from process.ledger import Ledger, check_values, raw_rows
 from process.runs import kill_writers, run_yaml, segments_of, wait_until, writer_of
 
+from expman import ExperimentConfig, LoggingEngine
 from expman.models import Host, RunMetadata
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.storage.yamlfile import RunFile
 from expman.transport.identity import this_host
+from expman.writer.files import RunFiles
 from expman.writer.recover import recover
 
 SEED = 20_260_204
 CUTS = 16
 DURABLE, ROWS = 3000, 9000
+NOBODY = 65534
 STAY_IN_TAIL = "parquet-row-group=ENOSPC"
 """A rewrite of vectors.parquet would make all rows durable."""
 LONG_AGO = 1_000_000_000
@@ -71,7 +78,9 @@ def test_files_cut_anywhere(program, tmp_path: Path, run_base: Path) -> None:
         shutil.copytree(run_base, base)
         damaged = base / "faults" / "run"
         for name, size in growing(damaged).items():
-            cut = chance.randint(durable.get(name, 0), size)
+            least = durable.get(name, 0)
+            # However busy the machine is: nothing but what is durable at first, then everything.
+            cut = {0: least, 1: size}.get(number, chance.randint(least, size))
             zeros = chance.choice([0, 0, 1, 512, size - cut])
             os.truncate(damaged / name, cut)
             os.truncate(damaged / name, cut + zeros)
@@ -175,21 +184,21 @@ def leave_running(base: Path, name: str, host: Host) -> Path:
     store.close()
     meta = RunMetadata(name=name, experiment="old", host=host, rows_logged=7)
     meta.started_at = "2001-09-09T01:46:40.000000000Z"
+    meta.heartbeat_at = "2001-09-09T01:46:40.000Z"
     RunFile(str(run_dir)).write(meta)
     age(run_dir)
     return run_dir
 
 
-def other(field: str) -> Host:
-    fields = {"boot_id": this_host("shm").boot_id, "memory_id": this_host("shm").memory_id}
-    return Host(**{"hostname": this_host("shm").hostname, **fields, field: "another"})
+def other(**fields: object) -> Host:
+    return msgspec.structs.replace(this_host("shm"), **fields)
 
 
 @pytest.mark.parametrize(
     ("host", "why"),
     [
         (this_host("shm"), "its shared memory is gone"),
-        (other("boot_id"), "the machine was restarted"),
+        (other(boot_id="another"), "the machine was restarted"),
     ],
     ids=["died long ago", "another boot"],
 )
@@ -209,11 +218,15 @@ def test_dead_runs_are_finished(run_base: Path, host: Host, why: str) -> None:
 @pytest.mark.parametrize(
     ("host", "why"),
     [
-        (other("hostname"), "it was started on host another"),
-        (other("memory_id"), "its shared memory is in another container"),
+        (other(hostname="another"), "it was started on host another"),
+        (other(memory_id="another"), "its shared memory is in another container"),
+        (
+            other(machine_id="another", boot_id="another"),
+            f"it was started on another machine that is called {this_host('shm').hostname}, too",
+        ),
         (Host(), "it does not say on which host it runs"),
     ],
-    ids=["another host", "another container", "no host"],
+    ids=["another host", "another container", "same host name", "no host"],
 )
 def test_runs_of_others_are_left_alone(run_base: Path, host: Host, why: str) -> None:
     """A run that may live elsewhere is only finished when the user says that it does not."""
@@ -225,6 +238,99 @@ def test_runs_of_others_are_left_alone(run_base: Path, host: Host, why: str) -> 
     assert said.ok
     assert "CRASHED" == run_yaml(run_dir)["status"]
     assert list(range(5)) == raw_rows(run_dir)["n"].to_pylist()
+
+
+def test_a_run_that_was_renewed_lately_lives(run_base: Path) -> None:
+    """One sign is not enough: not without its memory, nor for a user who says that it is dead."""
+    run_dir = leave_running(run_base, "run", other(boot_id="another"))
+    os.utime(run_dir / "run.yaml")
+    for any_host in (False, True):
+        (said,) = recover(str(run_base), any_host=any_host)
+        assert said.startswith(f"left alone {run_dir}: it was alive ")
+    assert "RUNNING" == run_yaml(run_dir)["status"]
+    assert sorted(path.name for path in run_dir.iterdir()) == ["run.yaml", "vectors-0001.arrow"]
+
+
+def test_a_run_of_an_earlier_version_needs_a_day(run_base: Path) -> None:
+    """It has no heartbeat: an idle one looks as if it were dead."""
+    run_dir = leave_running(run_base, "run", other(boot_id="another", machine_id="", uid=None))
+    meta = RunFile(str(run_dir)).read()
+    meta.heartbeat_at = None
+    RunFile(str(run_dir)).write(meta)
+    hour_ago = time.time() - 3600
+    os.utime(run_dir / "run.yaml", (hour_ago, hour_ago))
+    (said,) = recover(str(run_base))
+    assert f"left alone {run_dir}: an earlier version" in said
+    age(run_dir)
+    (said,) = recover(str(run_base))
+    assert said.startswith(f"recovered {run_dir}")
+
+
+@pytest.mark.root
+def test_a_run_of_another_user_is_left_alone(run_base: Path) -> None:
+    """Nobody else can open his memory, not even root: that he has some is enough."""
+    run_dir = leave_running(run_base, "run", other(uid=NOBODY))
+    memory = Path("/dev/shm", f"expman-{os.urandom(16).hex()}")
+    memory.touch()
+    try:
+        os.chown(memory, NOBODY, NOBODY)
+        (said,) = recover(str(run_base))
+        why = f"it is the run of another user (uid {NOBODY})"
+        assert f"left alone {run_dir}: {why} (--any-host recovers it)" == said
+    finally:
+        memory.unlink()
+    (said,) = recover(str(run_base))
+    assert said.startswith(f"recovered {run_dir}")
+
+
+def test_what_a_run_holds_decides_nothing(run_base: Path) -> None:
+    """A finished run whose texts look like a status stays as it is."""
+    text = "status: RUNNING"
+    config = ExperimentConfig("e", str(run_base), run_name="r", description=text, tags=(text,))
+    with LoggingEngine(config) as engine:
+        engine.log_vector({text: text}, 0)
+        engine.log_scalar("status", "RUNNING")
+    run_dir = run_base / "e" / "r"
+    age(run_dir)
+    assert [] == list(recover(str(run_base)))
+    assert "FINISHED" == run_yaml(run_dir)["status"]
+
+
+def test_no_run_costs_another(run_base: Path) -> None:
+    """What cannot be recovered is named; the runs behind it are recovered."""
+    bad = {}
+    for name in ("a", "b", "c", "d"):
+        bad[name] = leave_running(run_base, name, this_host("shm"))
+    last = leave_running(run_base, "z", this_host("shm"))
+    (bad["a"] / "run.yaml").unlink()
+    os.mkfifo(bad["a"] / "run.yaml")
+    (bad["b"] / "run.log").mkdir()
+    os.mkfifo(bad["c"] / "vectors.parquet")
+    (bad["d"] / "run.yaml").write_text("status: RUNNING\nhost: [1]\n")
+    age(bad["d"])
+    list(recover(str(run_base)))
+    for run_dir in (bad["b"], bad["c"], last):
+        assert "CRASHED" == run_yaml(run_dir)["status"], run_dir
+        assert list(range(5)) == raw_rows(run_dir)["n"].to_pylist()
+
+
+def test_a_live_run_renews_its_heartbeat(tmp_path: Path) -> None:
+    """Without a new row, and without a new run.yaml where that takes long to write."""
+    run_dir = tmp_path / "lanes" / "run"
+    run_dir.mkdir(parents=True)
+    files = RunFiles(make_hello(base_dir=str(tmp_path)), str(run_dir), 0)
+    files.commit()
+    assert not files.is_due()
+    first = run_yaml(run_dir)["heartbeat_at"]
+    for next_metadata in (0.0, math.inf):
+        age(run_dir)
+        files._next_heartbeat, files._next_metadata = 0.0, next_metadata
+        assert files.is_due()
+        files.commit()
+        assert not files.is_due()
+        assert time.time() - (run_dir / "run.yaml").stat().st_mtime < 60
+    assert first < run_yaml(run_dir)["heartbeat_at"]
+    files.close()
 
 
 def test_a_run_that_lives_is_left_alone(program, run_base: Path) -> None:
