@@ -199,16 +199,18 @@ def _from_memory(stale: StaleAddress) -> Iterator[Outcome]:
     while not (server.idle and server.remove_address()):
         busy = server.step()
         now = time.monotonic()
-        if not server.troubles:
+        if set(server.unfinished) - set(server.troubles):  # one that fails holds up no other
             well_until = now + TROUBLE_S
         if now > min(well_until, deadline):
-            why = "; ".join(server.troubles) or "it takes too long"
-            yield Outcome(f"cannot recover {', '.join(stale.runs)}: {why}", ok=False)
-            return
+            break
         if not busy:
             time.sleep(0.005)
     for run in stale.runs:
-        yield Outcome(f"recovered {run}: {_summary(run)}")
+        if run in server.unfinished:
+            why = server.troubles.get(run, "it takes too long")
+            yield Outcome(f"cannot recover {run}: {why}", ok=False)
+        else:
+            yield Outcome(f"recovered {run}: {_summary(run)}")
 
 
 def _remove_empty(stale: StaleAddress) -> None:

@@ -174,9 +174,16 @@ class Server:
         self._unreadable |= {self.address.segment(lane) for lane in run.let_go()}
 
     @property
-    def troubles(self) -> list[str]:
-        """What cannot be done at present, run by run."""
-        return [run.trouble for run in self._runs.values() if run.trouble is not None]
+    def troubles(self) -> dict[str, str]:
+        """What cannot be done at present, by the run's directory."""
+        return {
+            run_dir: run.trouble for run_dir, run in self._runs.items() if run.trouble is not None
+        }
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Directories of the runs that have not ended yet."""
+        return list(self._runs)
 
     def _find_lanes(self) -> None:
         for number in sorted(self._half_claimed):

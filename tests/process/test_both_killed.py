@@ -23,6 +23,22 @@ from process.runs import (
 from expman.transport import segment
 
 ROWS = 6000
+TWO_RUNS = """
+import sys
+from expman import ExperimentConfig, LoggingEngine
+
+engines = [LoggingEngine(ExperimentConfig("e", base, run_name="r")) for base in sys.argv[1:]]
+for engine in engines:
+    engine.log_vector({"n": 0}, 0)
+    engine.flush()
+    print(engine.run_dir)
+sys.stdin.readline()
+for engine in engines:
+    for n in range(1, 100):
+        engine.log_vector({"n": n}, n)
+print("logged")
+sys.stdin.readline()
+"""
 
 
 @pytest.fixture
@@ -204,3 +220,24 @@ def test_discard(program, killed, run_base: Path, gone: bool) -> None:
         run = wait_for_end(run_dir)
         assert ("CRASHED", True) == (run["status"], "was discarded" in run["reason"])
     assert "" == recover(program, run_base).succeed()
+
+
+def test_one_run_of_a_shared_writer_that_cannot_be_written(program, run_base: Path) -> None:
+    """It is named and waits in memory; the other one of the same address is recovered."""
+    standing = program(["-m", "expman.writer"])
+    env = dict([standing.read_line().split("=", 1)])
+    trainer = program(["-c", TWO_RUNS], run_base, run_base.parent / "other", env=env)
+    first, second = Path(trainer.read_line()), Path(trainer.read_line())
+    standing.send_signal(signal.SIGSTOP)
+    trainer.send_line()
+    trainer.expect_line("logged")
+    trainer.kill()
+    standing.kill()
+    shutil.rmtree(second.parent)
+    second.parent.touch()  # no directory can be made there
+    recovery = recover(program, run_base)
+    assert 1 == recovery.wait()
+    assert f"recovered {first}: CRASHED, 100 rows\n" == recovery.stdout
+    assert f"cannot recover {second}: " in recovery.stderr
+    second.parent.unlink()
+    assert f"recovered {second}: CRASHED" in recover(program, run_base.parent / "other").succeed()
