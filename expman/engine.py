@@ -53,14 +53,20 @@ class LoggingEngine:
         RunExistsError: the run_name that was asked for exists.
         StorageError: the base directory cannot be written.
         SharedMemoryError: no memory can be had for the records.
+        ConfigError: no interpreter is known that can run the writer; see `config.python`.
+        ExpmanError: the thread that watches the writer cannot be started.
     """
 
     def __init__(self, config: ExperimentConfig) -> None:
-        from expman.run_directory import create_run, remove_run
+        from expman.interpreter import find_python
+        from expman.run_directory import check_base_dir, create_run, remove_run
         from expman.sidecar.shared import find_shared_writer
         from expman.transport import identity
 
         shared = find_shared_writer(config.writer)
+        if shared is None:
+            find_python(config.python)  # nothing is left behind if there is none
+        check_base_dir(config)
         rank = identity.find_rank()
         self.config = create_run(config, rank)
         self._sidecar: Supervisor | None = None
@@ -77,7 +83,6 @@ class LoggingEngine:
 
     def _join_shared(self, address: Address, rank: Rank | None) -> LaneProducer | None:
         """Claims a lane at a shared writer; None if that has ended just now."""
-        from expman.sidecar.supervisor import Supervisor
         from expman.transport.producer import LaneProducer
 
         hello = self._describe(address, rank)
@@ -86,12 +91,11 @@ class LoggingEngine:
         except FileNotFoundError:
             return None
         watch = _LaneWatch(lane)
-        self._sidecar = Supervisor(address, self.config.run_dir, watch, shared=True)
+        self._sidecar = self._supervise(address, watch, shared=True)
         return lane
 
     def _start_own(self, rank: Rank | None) -> LaneProducer:
         """Starts a writer, and claims a lane while it starts."""
-        from expman.sidecar.supervisor import Supervisor
         from expman.transport import layout, ring
         from expman.transport.address import new_address
         from expman.transport.producer import LaneProducer
@@ -99,17 +103,24 @@ class LoggingEngine:
         room_bytes = 2 * ring.FIRST_TERM_BYTES + 2 * layout.CONTROL_BYTES
         address, base = new_address(room_bytes)
         watch = _LaneWatch()
-        self._sidecar = Supervisor(address, self.config.run_dir, watch, shared=False)
         try:
+            self._sidecar = self._supervise(address, watch, shared=False)
             hello = self._describe(address, rank)
             lane = watch.lane = LaneProducer(address, hello, on_wait=self._may_wait)
         except BaseException:
             base.unlink()  # a writer that serves it ends
-            self._sidecar.stop(0)
+            if self._sidecar is not None:
+                self._sidecar.stop(0)
             raise
         finally:
             base.close()
         return lane
+
+    def _supervise(self, address: Address, watch: _LaneWatch, *, shared: bool) -> Supervisor:
+        from expman.sidecar.supervisor import Supervisor
+
+        config = self.config
+        return Supervisor(address, config.run_dir, config.python, watch, shared=shared)
 
     def _describe(self, address: Address, rank: Rank | None) -> Hello:
         from expman.run_directory import write_first_metadata

@@ -1,49 +1,168 @@
-"""How the writer's interpreter is started: with the trainer's packages, and nothing in their way.
+"""How our own processes are started: by a Python, with the trainer's packages in good order.
 
-The writer gets the trainer's `sys.path`, for a trainer may have found its packages in ways that
-a child does not know: PYTHONPATH under other options, directories that it added itself, a zip
-file. What may hold anything, the working directory and the script's, comes last: a `yaml.py`
-there must not stand in for the real one. expman itself comes from where the trainer has it,
-whatever else has that name.
+**Which interpreter.** `sys.executable` need not be one: in a frozen application, or where a
+program embeds Python, it is that program, which would start itself again and again. So only what
+has an interpreter's name is started, or what the user names.
+
+**Which packages.** The writer gets the trainer's `sys.path`, for a trainer may have found its
+packages in ways that a child does not know: PYTHONPATH under other options, directories that it
+added itself, a zip file. What may hold anything, the working directory and the script's, comes
+last: a `yaml.py` there must not stand in for the real one. expman itself comes from where the
+trainer has it, whatever else has that name. The path is the child's standard input: it may be
+longer than an argument or the environment can be.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
+from collections.abc import Iterator
 
-__all__ = ["writer_command", "writer_environment"]
+from expman.errors import ConfigError
 
+__all__ = ["VARIABLE", "find_python", "start_writer"]
+
+VARIABLE = "EXPMAN_PYTHON"
 _CODE = """\
-import sys
-given = {path}
-sys.path[:] = given + [entry for entry in sys.path if entry not in given]
-from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
-spec = PathFinder.find_spec("expman", [{root}])
-sys.modules["expman"] = module_from_spec(spec)
-spec.loader.exec_module(sys.modules["expman"])
+import os, sys
+with open(0, "rb", closefd=False) as file:
+    tag, root, *given = map(os.fsdecode, file.read().split(b"\\0"))
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+if tag == sys.implementation.cache_tag:
+    sys.path[:] = given + [entry for entry in sys.path if entry not in given]
+    from importlib.machinery import PathFinder
+    from importlib.util import module_from_spec
+    spec = PathFinder.find_spec("expman", [root])
+    sys.modules["expman"] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["expman"])
 from expman.writer.main import main
 sys.exit(main())
 """
-# The path is handed over as it is, and a warning must not end the writer.
-_DROPPED_VARIABLES = ("PYTHONPATH", "PYTHONWARNINGS")
+# The path is handed over as it is, a warning must not end the writer, nor its end start a prompt.
+_DROPPED_VARIABLES = ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONINSPECT", "PYTHONSTARTUP")
+_PYTHON = re.compile(r"\.?(python|pypy|graalpy)[0-9.]*[dmt]*(-(dbg|debug|wrapped|real))?")
 
 
-def writer_command(*arguments: str) -> list[str]:
-    """The command line that runs `expman-writer` with these arguments."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    code = _CODE.format(path=ascii(_search_path()), root=ascii(root))
-    safe_path = "-I" if sys.flags.isolated else "-P"
-    return [sys.executable or "python3", safe_path, "-c", code, *arguments]
+def find_python(setting: str | None = None) -> str:
+    """The interpreter that writers are started with.
+
+    Args:
+        setting: one that the user names; else the variable EXPMAN_PYTHON may name one.
+
+    Raises:
+        ConfigError: what is named cannot be executed, or none is named and none is known.
+    """
+    for name, named in (("python", setting), (VARIABLE, os.environ.get(VARIABLE))):
+        if named and not _is_executable(named):
+            raise ConfigError(name, named, "must be the path of an executable Python interpreter")
+        if named:
+            return os.path.abspath(named)
+    found = None if _is_frozen() else next(filter(_is_python, _candidates()), None)
+    if found is None:
+        raise ConfigError(
+            "python",
+            sys.executable,
+            "this program is not a Python interpreter that can run the writer; set "
+            f"ExperimentConfig(python=…) or {VARIABLE} to one that has expman installed, "
+            "or use a writer that runs already (EXPMAN_WRITER)",
+        )
+    return found
 
 
-def writer_environment() -> dict[str, str]:
-    """The environment that the writer starts with."""
-    return {name: text for name, text in os.environ.items() if name not in _DROPPED_VARIABLES}
+def start_writer(
+    *arguments: str, python: str | None = None, stderr: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """Starts `expman-writer` with these arguments, in a session of its own.
+
+    Its session keeps the signals of the trainer's terminal from it.
+
+    Args:
+        arguments: of the command line.
+        python: the interpreter, see `find_python`.
+        stderr: as for Popen.
+
+    Raises:
+        ConfigError: there is no interpreter to start it with.
+        OSError: it cannot be started now.
+    """
+    named = bool(python or os.environ.get(VARIABLE))
+    options = [] if named else _options()
+    command = [find_python(python), *options, "-P", "-c", _CODE, *arguments]
+    fd = _file_with(b"\0".join(_packages()))
+    try:
+        return subprocess.Popen(
+            command,
+            env=_environment(named),
+            stdin=fd,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    finally:
+        os.close(fd)
 
 
-def _search_path() -> list[str]:
+# -- the interpreter ------------------------------------------------------------------
+
+
+def _is_frozen() -> bool:
+    return bool(getattr(sys, "frozen", False))
+
+
+def _candidates() -> Iterator[str]:
+    if sys.executable:
+        yield sys.executable
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for prefix in (sys.prefix, sys.exec_prefix, sys.base_exec_prefix):
+        yield os.path.join(prefix, "bin", name)
+    base = getattr(sys, "_base_executable", None)  # of a venv, see the module `site`
+    if base:
+        yield base
+
+
+def _is_python(path: str) -> bool:
+    names = (os.path.basename(path), os.path.basename(os.path.realpath(path)))
+    return any(map(_PYTHON.fullmatch, names)) and _is_executable(path)
+
+
+def _is_executable(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+def _options() -> list[str]:
+    """The trainer's own options, as far as they say what is found where, and how it is spelt."""
+    flags = sys.flags
+    options = ["-X", f"utf8={int(sys.getfilesystemencoding().lower() == 'utf-8')}"]
+    options += ["-I"] * flags.isolated + ["-E"] * flags.ignore_environment
+    return options + ["-s"] * flags.no_user_site + ["-S"] * flags.no_site
+
+
+def _environment(named: bool) -> dict[str, str]:
+    env = {name: text for name, text in os.environ.items() if name not in _DROPPED_VARIABLES}
+    if named:
+        env.pop("PYTHONHOME", None)
+    elif "PYTHONHOME" in env:  # it may have been set after this program had begun
+        env["PYTHONHOME"] = f"{sys.base_prefix}:{sys.base_exec_prefix}"
+    if _is_frozen():  # PyInstaller points it at the application's own libraries
+        env["LD_LIBRARY_PATH"] = env.pop("LD_LIBRARY_PATH_ORIG", "")
+    return env
+
+
+# -- the packages ---------------------------------------------------------------------
+
+
+def _packages() -> Iterator[bytes]:
+    """For which Python they are, where expman is, and the search path."""
+    frozen = _is_frozen()  # its packages are for itself
+    yield b"" if frozen else os.fsencode(sys.implementation.cache_tag or "")
+    yield os.fsencode(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if not frozen:
+        yield from _search_path()
+
+
+def _search_path() -> list[bytes]:
     main_file = getattr(sys.modules.get("__main__"), "__file__", None)
     loose = {os.path.dirname(main_file)} if isinstance(main_file, str) else set()
     try:
@@ -51,7 +170,8 @@ def _search_path() -> list[str]:
     except OSError:
         pass  # it was removed: nothing can be imported from it
     entries = [_absolute(entry) for entry in sys.path if isinstance(entry, str)]
-    return sorted((entry for entry in entries if entry), key=lambda entry: entry in loose)
+    found = sorted((entry for entry in entries if entry), key=lambda entry: entry in loose)
+    return [encoded for entry in found if (encoded := _encode(entry))]
 
 
 def _absolute(entry: str) -> str:
@@ -59,3 +179,31 @@ def _absolute(entry: str) -> str:
         return os.path.abspath(entry)
     except OSError:
         return ""
+
+
+def _encode(entry: str) -> bytes:
+    try:
+        encoded = os.fsencode(entry)
+    except UnicodeEncodeError:
+        return b""  # no directory has such a name
+    return b"" if b"\0" in encoded else encoded
+
+
+def _file_with(content: bytes) -> int:
+    """A descriptor of a file without a name, at its beginning."""
+    fd = _nameless_file()
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _nameless_file() -> int:
+    try:
+        return os.memfd_create("expman-path")
+    except (AttributeError, OSError):  # a system without it
+        import tempfile  # seldom needed, and slow to import
+
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())

@@ -31,7 +31,9 @@ MetricValue: TypeAlias = float | int | bool | str
 
 MAX_NAME_BYTES = 255
 MIN_BUFFER_BYTES = 64 * 1024
-_MAY_BE_NONE = ("description", "writer", "group")
+_MAY_BE_NONE = ("description", "writer", "python", "group")
+# None or '' where Python is embedded; a path may have bytes that are not UTF-8.
+_INTERPRETER = (sys.executable or "").encode("utf-8", "backslashreplace").decode()
 
 
 class RunStatus(StrEnum):
@@ -121,6 +123,9 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
             waits for the writer, "drop" drops the row and counts it.
         writer: address of a running `expman-writer`, or path of its ready file, instead of
             a writer of the run's own. Defaults to the variable EXPMAN_WRITER, if it is set.
+        python: path of the interpreter that runs the writer, where `sys.executable` is not one
+            (a frozen application, a program that embeds Python). Defaults to the variable
+            EXPMAN_PYTHON, if it is set.
         group: what runs of one job have in common; found out from the launcher
             (torchrun, SLURM, MPI, …) if left out.
 
@@ -133,12 +138,13 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
     flush_interval_rows: int = 50
     flush_interval_ms: int = 500
     language: str = "python"
-    env_path: str = sys.executable
+    env_path: str = _INTERPRETER
     tags: tuple[str, ...] = ()
     description: str | None = None
     max_buffer_bytes: int = 64 * 1024 * 1024
     overflow: Literal["block", "drop"] = "block"
     writer: str | None = None
+    python: str | None = None
     group: str | None = None
 
     def __post_init__(self) -> None:
@@ -154,7 +160,7 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
         _check_count("flush_interval_rows", self.flush_interval_rows, 1)
         _check_count("flush_interval_ms", self.flush_interval_ms, 1)
         _check_count("max_buffer_bytes", self.max_buffer_bytes, MIN_BUFFER_BYTES)
-        for setting in ("language", "env_path", "description", "writer", "group"):
+        for setting in ("language", "env_path", "description", "writer", "python", "group"):
             value = getattr(self, setting)
             if setting not in _MAY_BE_NONE or value is not None:
                 _check_text(setting, value)
@@ -273,7 +279,9 @@ def _check_text(setting: str, value: object) -> None:
     try:
         value.encode()
     except UnicodeEncodeError:  # lone surrogates: neither a record nor a file can hold them
-        raise ConfigError(setting, value, "must be valid text") from None
+        raise ConfigError(
+            setting, value, "must be valid text: a path's bytes must be UTF-8, and the locale, too"
+        ) from None
 
 
 def _directory(value: object) -> str:

@@ -9,12 +9,32 @@ import time
 import msgspec
 
 from expman.errors import ConfigError, RunExistsError, StorageError
-from expman.models import ExperimentConfig, Host, Rank, RunStatus
+from expman.models import ExperimentConfig, Host, Rank, RunStatus, safe_text
 from expman.storage.paths import RUN_YAML, TEMP_PREFIX
 
-__all__ = ["create_run", "remove_run", "write_first_metadata"]
+__all__ = ["check_base_dir", "create_run", "remove_run", "write_first_metadata"]
 
 MAX_SUFFIX = 10_000
+
+
+def check_base_dir(config: ExperimentConfig) -> None:
+    """Checks that the writer can be told where the runs are.
+
+    Raises:
+        ConfigError: the absolute path is not text.
+        StorageError: there is none, for the working directory was removed.
+    """
+    try:
+        path = os.path.abspath(config.base_dir)
+    except OSError as exc:
+        raise StorageError(config.base_dir, f"has no absolute path: {exc.strerror}") from exc
+    if path != safe_text(path):
+        raise ConfigError(
+            "base_dir",
+            config.base_dir,
+            f"the working directory {safe_text(path)} must be valid UTF-8 text, or base_dir an "
+            "absolute path that is",
+        )
 
 
 def create_run(config: ExperimentConfig, rank: Rank | None) -> ExperimentConfig:

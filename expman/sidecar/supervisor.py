@@ -8,13 +8,13 @@ A line on stderr is a warning for the user.
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from collections import deque
 from typing import Protocol
 
 from expman import notices
-from expman.interpreter import writer_command, writer_environment
+from expman.errors import ExpmanError
+from expman.interpreter import start_writer
 from expman.sidecar import waiter
 from expman.sidecar.child import messages
 from expman.transport import segment
@@ -56,6 +56,7 @@ class Supervisor:
     Args:
         address: what the writer serves.
         run_dir: for messages.
+        python: the interpreter that the user names for writers, if any.
         lane: the owner's lane.
         shared: a writer that somebody else started serves it now; one of our own is started
             only when that one has gone.
@@ -68,6 +69,7 @@ class Supervisor:
         self,
         address: segment.Address,
         run_dir: str,
+        python: str | None,
         lane: LaneWatch,
         *,
         shared: bool,
@@ -76,6 +78,7 @@ class Supervisor:
         self._lane = lane
         self._address = address
         self._run_dir = run_dir
+        self._python = python
         self._shared = shared
         self._last_words: deque[str] = deque(maxlen=8)
         self._stopping = threading.Event()
@@ -84,20 +87,25 @@ class Supervisor:
         self._thread = threading.Thread(
             target=self._supervise, name="expman-supervisor", daemon=True
         )
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as exc:
+            raise ExpmanError(
+                f"run {run_dir}: no thread can be started to watch the writer ({exc}); raise the "
+                "limit of processes (ulimit -u, the cgroup's pids.max)"
+            ) from exc
 
     def _spawn(self) -> subprocess.Popen[bytes] | None:
         try:
-            return subprocess.Popen(  # a session of its own: not reached by the terminal's signals
-                writer_command("serve", "--address", str(self._address)),
-                env=writer_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+            return start_writer(
+                "serve",
+                "--address",
+                str(self._address),
+                python=self._python,
                 stderr=subprocess.PIPE,
-                start_new_session=True,
             )
         except Exception as exc:  # noqa: BLE001 - an audit hook may raise anything
-            self._last_words.append(f"{sys.executable}: {exc}")
+            self._last_words.append(f"it cannot be started: {exc}")
             return None
 
     def _supervise(self) -> None:

