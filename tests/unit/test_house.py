@@ -22,7 +22,7 @@ CLIENT = {"engine", "experiment", "exit_status", "run_directory", "sidecar"}
 MAY_KNOW: dict[str, set[str]] = {
     "errors": set(),
     "faults": set(),
-    "interpreter": set(),
+    "interpreter": {"errors"},
     "models": {"errors"},
     "notices": set(),
     "transport": LEAVES,
