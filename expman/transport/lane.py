@@ -48,8 +48,8 @@ class Lane:
         self.words[layout.HELLO_BYTES] = len(encoded)
 
     def seal(self) -> None:
-        """Closes it: no record comes any more."""
-        self.ring.seal(self.ring.term)
+        """Closes it: no record comes any more. Twice is fine."""
+        self.ring.end()
         self.words[layout.LANE_CLOSED] = 1
 
     def give_back(self) -> None:
@@ -63,3 +63,10 @@ class Lane:
         if not segment.exists(self._address.place, self._address.segment()):
             self.control.unlink()
             segment.remove(self._address.place, self._address.segment(self.number, 0))
+
+    def remains(self) -> Lane:
+        """What is left of a lane whose memory is given back: its number, and its last words."""
+        left = Lane.__new__(Lane)
+        left.number = self.number
+        left.words = memoryview(bytes(self.words)).cast("Q")
+        return left

@@ -6,6 +6,8 @@ names, a full term, records of other kinds, errors) is here, under a lock of thi
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import sys
 import threading
@@ -29,6 +31,7 @@ from expman.transport.hot_path import (
     make_schema,
 )
 from expman.transport.lane import Lane
+from expman.transport.once import Drops, Once
 
 __all__ = ["LaneProducer", "WaitHook"]
 
@@ -38,6 +41,7 @@ RECLAIM_S = 1.0
 _VERDICT_S = 5.0
 _NO_ORDINAL = 2**64 - 1
 _DROP_BYTES = 40
+_UNTIL_THERE_IS_ROOM = math.inf
 _FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
@@ -78,9 +82,6 @@ class LaneProducer:
         gate: for a worker, its run's owner; a worker claims its lane with its first record.
         on_wait: for an owner, called while waiting for the writer.
 
-    Attributes:
-        claimed: whether this process has a lane.
-
     Raises:
         SharedMemoryError: if no memory can be had for an owner's first term.
     """
@@ -106,29 +107,23 @@ class LaneProducer:
             self.log_vector_slowly, self._log_overflow, self.index_of
         )
         if gate is None:
-            self._enter_lane(hello, slots=2)
+            self._own.settle(Lane(address, hello, slots=2))
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
-        self.claimed = False
+        self._own: Once[Lane | None] = Once()  # None: closed before there was one
         self._schemas: dict[tuple[str, ...], Schema] = {}
         self._mixed: set[int] = set()  # schemas whose rows had scalars of numpy or torch
-        self._next_schema = 0
-        self._dropped = 0
-        self._dropped_unsaid = 0
-        self._flushes = 0
-        self._give_up_at = float("inf")
+        self._schema_numbers = itertools.count()
+        self._flush_numbers = itertools.count(1)
+        self._drops = Drops()
         self._reclaim_at = 0.0
         self._told = False
 
     # -- claiming ---------------------------------------------------------------
 
-    def _enter_lane(self, hello: Hello, slots: int) -> None:
-        self._lane = Lane(self.address, hello, slots)
-        self.claimed = True
-
-    def _claim_as_worker(self, gate: RunGate) -> bool:
-        """Claims a lane for this process; False: there is no memory for one at present.
+    def _claim_as_worker(self, gate: RunGate) -> Lane | None:
+        """Claims a lane for this process; None: there is no memory for one at present.
 
         Raises:
             RunClosedError: the run has ended, or ends.
@@ -137,9 +132,9 @@ class LaneProducer:
             self._closed = True
             raise RunClosedError(self.run_dir)
         if time.monotonic() < self._reclaim_at:
-            return False
+            return None
         try:
-            self._enter_lane(identity.worker_hello(gate.hello), slots=1)
+            lane = Lane(self.address, identity.worker_hello(gate.hello), slots=1)
         except FileNotFoundError:
             self._closed = True  # the address is gone, and with it the run
             raise RunClosedError(self.run_dir) from None
@@ -147,40 +142,53 @@ class LaneProducer:
             if not self._reclaim_at:
                 notices.warn(f"expman: pid {os.getpid()} drops what it logs: {exc}")
             self._reclaim_at = time.monotonic() + RECLAIM_S
-            return False
-        self.words[layout.DROPPED_ROWS] = self._dropped
+            return None
         if gate.closing:
             self._closed = True
-            self._lane.give_back()
+            lane.give_back()
             raise RunClosedError(self.run_dir)
-        return True
+        settled = self._own.settle(lane)
+        if settled is not lane:  # a call in between claimed one, or closed
+            lane.give_back()
+        if settled is None:
+            raise RunClosedError(self.run_dir)
+        self._note_drops(settled)
+        return settled
 
     def forget(self) -> None:
         """In a forked child: turns into an unclaimed worker. No I/O, no lock is taken.
 
-        The parent's lane is kept in hand until the child has one of its own, so that no finalizer
-        runs in the hook; the parent's lock on its lane is the parent's alone.
+        The parent's lane is kept in hand, so that no finalizer runs in the hook; the parent's lock
+        on its lane is the parent's alone.
         """
+        if self._closed:
+            self._lock = threading.RLock()
+            return
         if self.claimed and self.gate is None:
             self.gate = RunGate(self._lane.control, self.words, self._hello, self.address)
+        self._parents = self._own
         self._reset()
         self._set_fast(None, None)
 
     # -- terms ------------------------------------------------------------------
 
-    def _next_term(self, full: ring.Term, record_bytes: int, may_drop: bool) -> bool:
+    def _next_term(
+        self, lane: Lane, full: ring.Term, record_bytes: int, may_drop: bool, give_up_at: float
+    ) -> bool:
         """Opens the term after `full`; False: the record is to be dropped."""
-        if not self._lane.ring.can_ever_hold(record_bytes):
+        if not lane.ring.can_ever_hold(record_bytes):
             raise RecordTooLargeError(record_bytes, self._max_bytes)
         self._set_fast(None, None)
         pause_s = 50e-6
-        while not self._lane.ring.advance(full, record_bytes):
-            if (self._drop and may_drop) or time.monotonic() > self._give_up_at:
+        while not lane.ring.advance(full, record_bytes):
+            if (self._drop and may_drop) or time.monotonic() > give_up_at:
                 return False
             if not self._may_wait():
                 return False
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, 5e-3)
+        if lane.ring.ended:  # by a handler in the middle of this call
+            raise RunClosedError(self.run_dir)
         return True
 
     def _may_wait(self) -> bool:
@@ -231,17 +239,26 @@ class LaneProducer:
             return len(payload)
         return 0
 
-    def _enter(self) -> bool:
-        """Whether there is a lane to publish in; False: drop, there is no memory for one.
+    def _enter(self) -> Lane | None:
+        """The lane to publish in; None: drop, there is no memory for one.
 
         Raises:
             RunClosedError: after close(), or after the run's end.
         """
+        lane = self._own.get(None)  # before the look: what is open here can still be used
         if self._closed:
             raise RunClosedError(self.run_dir)
-        return self.claimed or self.gate is None or self._claim_as_worker(self.gate)
+        if lane is None and self.gate is not None:
+            return self._claim_as_worker(self.gate)
+        return lane
 
-    def publish(self, tag: int, *fields: object, may_drop: bool = False) -> bool:
+    def publish(
+        self,
+        tag: int,
+        *fields: object,
+        may_drop: bool = False,
+        give_up_at: float = _UNTIL_THERE_IS_ROOM,
+    ) -> bool:
         """Appends one record; False: it was dropped.
 
         Raises:
@@ -249,18 +266,23 @@ class LaneProducer:
             RecordTooLargeError: if it does not fit into the whole buffer.
         """
         with self._lock:
-            if not self._enter():
-                return False
-            while size := self._append(term := self._lane.ring.term, tag, *fields):
-                if not self._next_term(term, size, may_drop):
-                    if not may_drop and not self._told:
-                        self._told = True
-                        notices.warn(
-                            f"expman: messages, scalars and the like of {self.run_dir} are "
-                            "dropped: the buffer is full and no writer takes from it"
-                        )
+            while (lane := self._enter()) is not None:
+                size = self._append(term := lane.ring.term, tag, *fields)
+                if not size:
+                    return True
+                if not self._next_term(lane, term, size, may_drop, give_up_at):
+                    if not may_drop:
+                        self._tell_of_drops()
                     return False
-            return True
+            return False
+
+    def _tell_of_drops(self) -> None:
+        if not self._told:
+            self._told = True
+            notices.warn(
+                f"expman: messages, scalars and the like of {self.run_dir} are dropped: the "
+                "buffer is full and no writer takes from it"
+            )
 
     def _publish_vector(
         self,
@@ -270,26 +292,30 @@ class LaneProducer:
         full: ring.Term | None = None,
     ) -> None:
         """Publishes a row, or drops it; it is known not to fit into the term `full`."""
-        while (term := self._lane.ring.term) is full or not self._append_vector(
-            term, schema, row, step
-        ):
+        while (lane := self._enter()) is not None:
+            term = lane.ring.term
+            if term is not full and self._append_vector(term, schema, row, step):
+                return
             # Every term defines the schemas that it uses: the next one needs room for both.
             size = len(encoding.encode((encoding.VECTOR, _NO_ORDINAL, _NO_ORDINAL, step, 0, row)))
             size += len(
                 encoding.encode((encoding.SCHEMA, _NO_ORDINAL, _NO_ORDINAL, 0, schema.keys))
             )
-            if not self._next_term(term, size + _DROP_BYTES, may_drop=True):
-                self._drop_row()
-                return
+            if not self._next_term(lane, term, size + _DROP_BYTES, True, _UNTIL_THERE_IS_ROOM):
+                break
+        self._drop_row()
 
     def _append_vector(
         self, term: ring.Term, schema: Schema, row: tuple[object, ...], step: int | None
     ) -> bool:
-        """Publishes a row and what must come before it; False: the term is full."""
-        if self._dropped_unsaid:
-            dropped, self._dropped_unsaid = self._dropped_unsaid, 0
-            if self._append(term, encoding.DROP, dropped):
-                self._dropped_unsaid += dropped
+        """Publishes a row and what must come before it; False: the term is full.
+
+        What is noted is noted after it was published: a call in between publishes it once more.
+        """
+        if self._drops.unsaid:
+            dropped = self._drops.take()
+            if dropped and self._append(term, encoding.DROP, dropped):
+                self._drops.put_back(dropped)
                 return False
         if schema.number not in term.defined:
             if self._append(term, encoding.SCHEMA, schema.number, schema.keys):
@@ -298,10 +324,15 @@ class LaneProducer:
         return not self._append(term, encoding.VECTOR, step, schema.number, row)
 
     def _drop_row(self) -> None:
-        self._dropped += 1
-        self._dropped_unsaid += 1
-        if self.claimed:
-            self.words[layout.DROPPED_ROWS] = self._dropped
+        if not self._drops.add():
+            raise RunClosedError(self.run_dir)
+        lane = self._own.get(None)
+        if lane is not None:
+            self._note_drops(lane)
+
+    def _note_drops(self, lane: Lane) -> None:
+        while lane.words[layout.DROPPED_ROWS] != self._drops.total:
+            lane.words[layout.DROPPED_ROWS] = self._drops.total
 
     def log_vector_slowly(self, values_: Mapping[str, object], step: object) -> None:
         """Checks a row in full, publishes it, and sets the fast path to its metric names.
@@ -311,16 +342,14 @@ class LaneProducer:
             RunClosedError: after close().
         """
         with self._lock:
-            enters = self._enter()
+            enters = self._enter() is not None
             row = values.plain_row(values_)
             plain_step = values.plain_step(step)
             if not enters:
                 self._drop_row()
                 return
             keys = tuple(row)
-            schema = self._schemas.get(keys)
-            if schema is None:
-                schema = self._define(keys)
+            schema = self._schemas.get(keys) or self._define(keys)
             self._publish_vector(schema, tuple(row.values()), plain_step)
             if str in map(type, row.values()):
                 return  # the fast path refuses text
@@ -345,26 +374,26 @@ class LaneProducer:
         except REFUSALS:
             return False
         with self._lock:
-            if not self._enter():
-                self._drop_row()
-                return True
             self._publish_vector(schema, row, step, full=term)
             self._go_fast(schema)
         return True
 
     def _go_fast(self, schema: Schema) -> None:
-        if self._dropped_unsaid:
-            return  # a shorter row may still fit, but only behind what was dropped
-        term = self._lane.ring.term
+        lane = self._own.get(None)
+        if lane is None or self._closed or self._drops.unsaid:
+            return  # dropped: a shorter row may still fit, but only behind what was dropped
+        term = lane.ring.term
         if schema.keys and schema.number in term.defined and not _FREE_THREADED:
             self._set_fast(schema, term, MIXED if schema.number in self._mixed else PLAIN)
+        if self._closed:  # by a call in between; the term's memory is not to be kept
+            self._set_fast(None, None)
 
     def _define(self, keys: tuple[str, ...]) -> Schema:
         if len(self._schemas) >= SCHEMA_CACHE:
             self._schemas.clear()
             self._mixed.clear()
-        schema = self._schemas[keys] = make_schema(self._next_schema, keys)
-        self._next_schema += 1
+        # A call in between may number the same names, too: both numbers are good.
+        schema = self._schemas[keys] = make_schema(next(self._schema_numbers), keys)
         return schema
 
     # -- the other records --------------------------------------------------------
@@ -387,42 +416,83 @@ class LaneProducer:
 
     def request_flush(self, timeout_s: float) -> int | None:
         """Publishes a flush mark; returns its number, or None if the lock cannot be had."""
-        if not self._lock.acquire(timeout=max(timeout_s, 0)):
+        give_up_at = time.monotonic() + timeout_s
+        if not self._acquire(timeout_s):
             return None
-        self._give_up_at = time.monotonic() + timeout_s
         try:
             if self.gate is not None and not self.claimed:
                 return 0  # a worker that has logged nothing
-            self._flushes += 1
-            return self._flushes if self.publish(encoding.FLUSH, self._flushes) else None
+            number = next(self._flush_numbers)
+            return number if self.publish(encoding.FLUSH, number, give_up_at=give_up_at) else None
         finally:
-            self._give_up_at = float("inf")
             self._lock.release()
 
     def close(self, status: RunStatus, reason: str | None, timeout_s: float) -> bool:
         """Publishes the sentinel and seals the lane.
 
+        Interrupted by an exception it may be called again. Interrupted by another close() it
+        finds the lane's end.
+
         Returns:
             False: the lock, or memory for the record, could not be had in time.
         """
-        if not self._lock.acquire(timeout=max(timeout_s, 0)):
+        give_up_at = time.monotonic() + timeout_s
+        if not self._acquire(timeout_s):
             return False
-        self._give_up_at = time.monotonic() + timeout_s
         try:
-            if self._closed or not self.claimed:
-                self._closed = True
+            if self._closed:
                 return True
-            if self._dropped_unsaid and self.publish(encoding.DROP, self._dropped_unsaid):
-                self._dropped_unsaid = 0
-            if not self.publish(encoding.SENTINEL, status, reason):
-                return False
+            lane = self._own.settle(None)
+            if lane is not None:
+                if not self._publish_end(lane, status, reason, give_up_at):
+                    return False
+                lane.seal()
             self._closed = True
             self._set_fast(None, None)
-            self._lane.seal()
             return True
         finally:
-            self._give_up_at = float("inf")
             self._lock.release()
+
+    def _publish_end(
+        self, lane: Lane, status: RunStatus, reason: str | None, give_up_at: float
+    ) -> bool:
+        try:
+            self._drops.close()
+            dropped = self._drops.take()
+            if dropped and not self.publish(encoding.DROP, dropped, give_up_at=give_up_at):
+                self._drops.put_back(dropped)
+            self._note_drops(lane)
+            return self.publish(encoding.SENTINEL, status, reason, give_up_at=give_up_at)
+        except RunClosedError:
+            if lane.ring.ended:  # by a close() that was interrupted here, or that came in between
+                return True
+            raise
+
+    def _acquire(self, timeout_s: float) -> bool:
+        return self._lock.acquire(timeout=min(max(timeout_s, 0), threading.TIMEOUT_MAX))
+
+    def let_go(self) -> None:
+        """After close(): gives back descriptors and memory, as far as nobody has them in hand.
+
+        What the control says last stays.
+        """
+        lane = self._own.get(None)
+        if lane is None or not self._closed:
+            return
+        remains: Once[Lane | None] = Once()
+        remains.settle(lane.remains())
+        self._own = remains
+
+    @property
+    def claimed(self) -> bool:
+        """Whether this process has a lane."""
+        return self._own.get(None) is not None
+
+    @property
+    def _lane(self) -> Lane:
+        lane = self._own.get(None)
+        assert lane is not None
+        return lane
 
     @property
     def lane(self) -> int:
@@ -431,10 +501,14 @@ class LaneProducer:
 
     @property
     def words(self) -> memoryview:
-        """The words of its control."""
-        return self._lane.words
+        """The words of its control; for a worker without a lane, those of the owner's."""
+        lane = self._own.get(None)
+        if lane is None:
+            assert self.gate is not None
+            return self.gate.words
+        return lane.words
 
     @property
     def dropped_rows(self) -> int:
         """Rows dropped so far by the overflow policy."""
-        return self._dropped
+        return self._drops.total

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 
 from expman.errors import SharedMemoryError
 from expman.transport import layout, segment
+from expman.transport.once import Once
 
 __all__ = ["Ring", "Term"]
 
 FIRST_TERM_BYTES = 256 * 1024
 LARGEST_TERM_BYTES = 1024 * 1024
 """Making a term stalls one call, and the time grows with its size. See `_largest_term`."""
+_DOUBLINGS = 16
+"""Later terms are at most 2**16 times as large as the first one: 16 GiB."""
 
 
 class _Slot:
@@ -22,12 +25,14 @@ class _Slot:
         number: its part of the segment's name.
         segment: the memory.
         spare: mappings of it that nobody has in hand.
+        claims: ids of terms that are made in it and do not follow another one yet.
     """
 
     def __init__(self, number: int, memory: segment.Segment) -> None:
         self.number = number
         self.segment = memory
         self.spare: list[mmap.mmap] = []
+        self.claims: set[int] = set()
 
     def map(self) -> mmap.mmap:
         """A mapping that nobody else has; a spare one saves the making, and its page faults."""
@@ -38,17 +43,24 @@ class _Slot:
 
 
 class Term:
-    """The open term. As long as anybody has it in hand, its mapping's position only advances.
+    """A term. As long as anybody has it in hand, its mapping's position only advances.
 
     A thread that was held up with an old term in hand finds its position at the end and
     gets ValueError, even if the slot's memory serves a later term by then: that one has
     another mapping. Only when nobody has the old term any more may its mapping begin anew.
+
+    Attributes:
+        after: the term that follows, or None if it is the lane's last.
     """
+
+    data: mmap.mmap
 
     def __init__(self, serial: int, slot: _Slot, data: mmap.mmap) -> None:
         self.slot = slot
         self.data = data
+        slot.claims.add(id(self))
         self.serial = serial
+        self.after: Once[Term | None] = Once()
         size = slot.segment.size
         words = memoryview(self.data)[: layout.INDEX_OFFSET].cast("Q")
         words[layout.VERSION] = layout.LAYOUT_VERSION
@@ -66,10 +78,12 @@ class Term:
         """Numbers of the schemas that are defined in this term."""
         self.released = False
         """Whether its memory may serve a later term."""
-        self._sealed_bytes: int | None = None
+        self._fillers: list[int] = []
 
     def __del__(self) -> None:
-        self.slot.spare.append(self.data)
+        if "data" in self.__dict__:  # the constructor was not interrupted before that
+            self.slot.claims.discard(id(self))
+            self.slot.spare.append(self.data)
 
     def void(self, ordinal: int) -> None:
         """Marks an ordinal that no record will have.
@@ -80,23 +94,31 @@ class Term:
         if not self.released:
             self.index[ordinal] = layout.VOID
 
-    def close_door(self) -> int:
-        """Fills the rest, so that no append can succeed any more; returns the bytes before it."""
-        while self._sealed_bytes is None:
-            end = self.data.tell()
-            try:
-                self.data.write(bytes(len(self.data) - end))
-            except ValueError:  # another thread appended in between
+    def close_door(self) -> None:
+        """Fills the rest, so that no append can succeed any more. Twice is fine."""
+        while not self._fillers:
+            rest = bytes(len(self.data) - self.data.tell())
+            try:  # written and noted in one step: of several calls the first one counts
+                self._fillers.extend(map(self.data.write, (rest,)))
+            except ValueError:  # another call appended in between
                 continue
-            self._sealed_bytes = end - self.data_offset
-        return self._sealed_bytes
+
+    @property
+    def sealed_word(self) -> int:
+        """The bytes of its records + 1; 0 while it is open."""
+        if not self._fillers:
+            return 0
+        return len(self.data) - self._fillers[0] - self.data_offset + 1
 
 
 class Ring:
     """Opens, seals and reuses the terms of one lane. Not thread-safe; the producer locks.
 
-    A signal handler or a finalizer that logs may run in the middle of `advance`, in the same
-    thread, all the same: whoever enters the next term first wins, the other's slot stays free.
+    A signal handler or a finalizer that logs may run in the middle of each call, in the same
+    thread, all the same. So which term follows another one is settled in one step
+    (`Term.after`). All else is worked out from that, by whoever comes by: `_last` and `_oldest`
+    may lag, and the control's words are stored until they are right. Who comes second finds
+    its slot still free.
 
     Args:
         address: whose lane it is.
@@ -122,12 +144,12 @@ class Ring:
         self._words = words
         self._max_bytes = max_bytes
         self._largest = _largest_term(max_bytes)
-        self._slots: list[_Slot] = []
+        self._slots: dict[int, _Slot] = {}
         self._slots_made = 0
-        self._busy: dict[int, Term] = {}  # by serial, until released
-        self.term: Term
         first = self._new_slot(0)
-        self._enter(Term(0, first, first.map()), None)
+        self._last = self._oldest = Term(0, first, first.map())
+        first.claims.clear()
+        self._show(self._last)
         self._note_use()
         while self._slots_made < slots and self._unused_bytes() >= 4 * mmap.PAGESIZE:
             try:
@@ -136,28 +158,54 @@ class Ring:
                 break
             slot.spare.append(slot.segment.map())
 
+    @property
+    def term(self) -> Term:
+        """The open term, or the last one after end(). The control shows it."""
+        last = self._last
+        while (after := last.after.get(None)) is not None:
+            last = after
+        self._last = last
+        if self._words[layout.OPENED_TERMS] != last.serial + 1:
+            self._show(last)
+        return last
+
+    @property
+    def ended(self) -> bool:
+        """Whether no term comes any more."""
+        return self.term.after.get(self) is None
+
+    def end(self) -> None:
+        """Seals the open term; none comes any more. Twice is fine."""
+        while (last := self.term).after.settle(None) is not None:
+            continue
+        self.seal(last)
+
     def seal(self, term: Term) -> None:
         """Ends a term: nothing can be appended to it any more. Twice is fine."""
+        term.close_door()
         entry = layout.TERM_TABLE + 2 * (term.serial % layout.TERM_ENTRIES)
-        self._words[entry + 1] = term.close_door() + 1
+        self._words[entry + 1] = term.sealed_word
 
     def advance(self, full: Term, record_bytes: int) -> bool:
         """Seals the open term, which is `full`, and opens one that a record fits into.
 
         Returns:
-            False, if there is no memory before the writer releases some. The open term is
-            sealed if only its own memory can make room.
+            True: look at `term` and `ended` again. False, if there is no memory before the writer
+            releases some; the open term is sealed if only its own memory can make room.
         """
-        if self.term is not full:
+        if full.after.get(self) is not self:
             return True
         slot = self._find_slot(self._need(record_bytes))
         if slot is None:
-            if len(self._busy) == 1:
+            if self._unreleased() == [full]:
                 self.seal(full)
             return False
         term = Term(full.serial + 1, slot, slot.map())
+        if slot.number not in self._slots:
+            return True  # discarded by a call in between
         self.seal(full)
-        self._enter(term, full)
+        full.after.settle(term)
+        slot.claims.discard(id(term))
         self._note_use()
         return True
 
@@ -192,51 +240,65 @@ class Ring:
                 if size // 2 < max(need, 4 * mmap.PAGESIZE):
                     raise SharedMemoryError(size, [f"{self._address.place}: {exc}"]) from exc
                 size //= 2
-        slot = _Slot(number, new)
-        self._slots.append(slot)
+        slot = self._slots[number] = _Slot(number, new)
         self._slots_made = number + 1
         self._words[layout.LANE_BYTES] = self._max_bytes - self._unused_bytes()
         return slot
 
-    def _enter(self, term: Term, after: Term | None) -> None:
-        """Makes a term the open one, unless that was done by a call in between.
+    def _show(self, term: Term) -> None:
+        """Stores in the control that a term is open, and how far it is sealed.
 
-        Nothing is called in here, so a signal handler sees all of it or nothing.
+        A call in between may have opened later ones: what it stored is stored again.
         """
-        if after is not None and self.term is not after:
-            return
         entry = layout.TERM_TABLE + 2 * (term.serial % layout.TERM_ENTRIES)
-        self._words[entry] = term.slot.number
-        self._words[entry + 1] = 0
-        self._busy[term.serial] = term
-        self.term = term
-        self._words[layout.OPENED_TERMS] = term.serial + 1
+        words = self._words
+        while True:
+            last = term
+            while (after := last.after.get(None)) is not None:
+                last = after
+            if last.serial - term.serial >= layout.TERM_ENTRIES:
+                return
+            wanted = term.slot.number, term.sealed_word, last.serial + 1
+            if wanted == (words[entry], words[entry + 1], words[layout.OPENED_TERMS]):
+                return
+            words[entry], words[entry + 1] = wanted[:2]
+            words[layout.OPENED_TERMS] = wanted[2]
 
     def _note_use(self) -> None:
-        in_use = sum(term.slot.segment.size for term in list(self._busy.values()))
+        in_use = sum(term.slot.segment.size for term in self._unreleased())
         if in_use > self._words[layout.HIGH_WATER]:
             self._words[layout.HIGH_WATER] = in_use
 
+    def _unreleased(self) -> list[Term]:
+        """The terms whose memory is in use, the oldest first."""
+        released = self._words[layout.RELEASED_TERMS]
+        busy: list[Term] = []
+        term: Term | None = self._oldest
+        while term is not None:
+            after = term.after.get(None)
+            if term.serial >= released:
+                busy.append(term)
+            else:
+                term.released = True
+                self._oldest = after or term
+            term = after
+        return busy
+
     def _find_slot(self, need: int) -> _Slot | None:
         """A slot for the next term: a released one, else a new one within the limit."""
-        released = self._words[layout.RELEASED_TERMS]
-        for serial, term in list(self._busy.items()):
-            if serial < released:
-                term.released = True
-                self._busy.pop(serial, None)
-        if self.term.serial + 1 - released >= layout.TERM_ENTRIES:
+        terms = self._unreleased()
+        if len(terms) >= layout.TERM_ENTRIES:
             return None
-        busy = {term.slot.number for term in list(self._busy.values())}
-        free = [s for s in self._slots if s.number not in busy and s.segment.size >= need]
+        busy = {term.slot.number for term in terms}
+        idle = [slot for slot in list(self._slots.values()) if slot.number not in busy]
+        free = [slot for slot in idle if slot.segment.size >= need]
         if free:
             return max(free, key=lambda slot: slot.segment.size)
         wanted = max(need, 4 * mmap.PAGESIZE)
-        for slot in [slot for slot in self._slots if slot.number not in busy]:
+        for slot in idle:  # all are too small for a large record
             if self._unused_bytes() >= wanted:
                 break
-            self._slots.remove(slot)  # all free ones are too small for a large record
-            slot.segment.unlink()
-            slot.segment.close()
+            self._discard(slot)
         if self._unused_bytes() < wanted:
             return None
         try:
@@ -244,18 +306,33 @@ class Ring:
         except SharedMemoryError:
             return None  # the place is full: go on with what there is
 
+    def _discard(self, slot: _Slot) -> None:
+        """Gives an idle slot's memory back, unless an interrupted call has made a term in it."""
+        if self._slots.pop(slot.number, None) is None:
+            return
+        if slot.claims:
+            self._slots[slot.number] = slot
+            return
+        slot.segment.unlink()
+        slot.segment.close()
+
     def _unused_bytes(self) -> int:
-        return self._max_bytes - sum(slot.segment.size for slot in self._slots)
+        return self._max_bytes - sum(slot.segment.size for slot in list(self._slots.values()))
 
 
 def _term_bytes(number: int, largest: int) -> int:
     """Size of a slot: every second one is twice as large as those before."""
-    return min(FIRST_TERM_BYTES << min(number // 2, 16), largest)
+    return min(FIRST_TERM_BYTES << min(number // 2, _DOUBLINGS), largest)
 
 
 def _largest_term(max_bytes: int) -> int:
-    """The least size with which as many terms as can be in use at once add up to the limit."""
-    largest = LARGEST_TERM_BYTES
-    while sum(_term_bytes(n, largest) for n in range(layout.TERM_ENTRIES - 1)) < max_bytes:
+    """The least size with which as many terms as can be in use at once add up to the limit.
+
+    No term is larger than the largest that `_term_bytes` can give, whatever the limit.
+    """
+    largest, most = LARGEST_TERM_BYTES, FIRST_TERM_BYTES << _DOUBLINGS
+    while largest < most:
+        if sum(_term_bytes(n, largest) for n in range(layout.TERM_ENTRIES - 1)) >= max_bytes:
+            break
         largest += largest // 16
     return min(largest, max_bytes // 2)

@@ -147,7 +147,7 @@ def test_doors_close_while_a_lane_is_claimed(
     late = LaneProducer(address, owner._hello, gate=ClosingGate())  # type: ignore[arg-type]
     with pytest.raises(RunClosedError):
         late.log_vector({"n": 1})
-    lane = LaneConsumer(address, late.lane)
+    lane = LaneConsumer(address, owner.lane + 1)
     assert (True, True) == (lane.is_empty(), lane.closed)
     assert [] == values(lane)
     assert lane.at_end()

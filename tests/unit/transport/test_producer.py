@@ -913,7 +913,8 @@ def test_a_finalizer_that_logs_while_a_term_opens(
     wrap(lane._lane.ring, "_find_slot", before=False)
     wrap(lane._lane.ring, "seal", before=True)
     wrap(lane._lane.ring, "seal", before=False)
-    wrap(lane._lane.ring, "_enter", before=True)
+    wrap(lane._lane.ring, "_show", before=True)
+    wrap(lane._lane.ring, "_unreleased", before=False)
     wrap(ring.Term, "close_door", before=True)
     with Drain(LaneConsumer(address, lane.lane)) as drain:
         while logged < 10_000:
