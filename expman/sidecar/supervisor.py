@@ -7,6 +7,7 @@ A line on stderr is a warning for the user.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from collections import deque
@@ -19,6 +20,7 @@ from expman.sidecar import waiter
 from expman.sidecar.child import messages
 from expman.transport import segment
 from expman.transport.address import revive_address
+from expman.transport.liveness import mark_of
 
 __all__ = ["LaneWatch", "Supervisor"]
 
@@ -101,6 +103,8 @@ class Supervisor:
                 "serve",
                 "--address",
                 str(self._address),
+                "--starter",
+                mark_of(os.getpid()),
                 python=self._python,
                 stderr=subprocess.PIPE,
             )

@@ -17,7 +17,7 @@ import os
 
 from expman.transport import segment
 
-__all__ = ["lives"]
+__all__ = ["lives", "mark_of"]
 
 
 def lives(control: segment.Segment, pid: int) -> bool:
@@ -28,6 +28,16 @@ def lives(control: segment.Segment, pid: int) -> bool:
         pid: what its hello says.
     """
     return control.is_locked() or (pid != os.getpid() and _maps(pid, control))
+
+
+def mark_of(pid: int) -> str:
+    """A process's id and when it began, which no other process has; '' once it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in (b"Z", b"X") else f"{pid}:{int(fields[19])}"
 
 
 def _maps(pid: int, control: segment.Segment) -> bool:

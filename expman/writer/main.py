@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         match options.command:
             case "serve":
-                return _serve(segment.Address.parse(options.address))
+                return _serve(segment.Address.parse(options.address), options.starter)
             case "run":
                 return _run(command, options.ready_file)
             case "recover":
@@ -84,6 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     serve = commands.add_parser("serve", help="serve one address until its runs end (for engines)")
     serve.add_argument("--address", required=True, help="shm:TOKEN or DIRECTORY:TOKEN")
+    serve.add_argument("--starter", default="", help=argparse.SUPPRESS)
     return parser
 
 
@@ -95,8 +96,8 @@ def _split_command(given: list[str]) -> tuple[list[str], list[str]]:
     return given[:mark], given[mark + 1 :]
 
 
-def _serve(address: segment.Address) -> int:
-    """What an engine starts for itself."""
+def _serve(address: segment.Address, starter: str) -> int:
+    """What an engine starts for itself; the starter is its process, see `mark_of`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _raise_limits()
@@ -106,7 +107,7 @@ def _serve(address: segment.Address) -> int:
 
     _prepare()
     try:
-        server = Server(address, on_run=RecoverSoon())
+        server = Server(address, starter=starter, on_run=RecoverSoon())
         signal.signal(signal.SIGTERM, server.stop_soon)
         server.serve()
     except FileNotFoundError:

@@ -13,6 +13,7 @@ from expman.faults import reach
 from expman.transport import layout, segment
 from expman.transport.address import check_address, find_lanes
 from expman.transport.consumer import LaneConsumer
+from expman.transport.liveness import mark_of
 from expman.writer.run import Run
 
 __all__ = ["AddressTakenError", "Server", "remove_leftovers"]
@@ -21,7 +22,6 @@ URGENT_PAUSE_S = 0.001
 BUSY_PAUSE_S = 0.005
 IDLE_PAUSE_S = 0.04
 LIVENESS_SPACING_S = 0.2
-ORPHAN_S = 10.0
 DRAIN_S = 10.0
 MOST_LANES = 2**32
 """No writer has served more: a larger number of the next lane is damage."""
@@ -40,6 +40,8 @@ class Server:
     Args:
         address: where producers claim their lanes.
         standing: goes on without runs, until told to stop; otherwise it ends with its runs.
+        starter: the process that claims the first lane, see `mark_of`; the server ends if that
+            process has ended and left none.
         on_run: called with the base directory of each run that is found.
 
     Raises:
@@ -52,6 +54,7 @@ class Server:
         address: segment.Address,
         *,
         standing: bool = False,
+        starter: str = "",
         on_run: Callable[[str], None] = lambda base_dir: None,
     ) -> None:
         self.address = address
@@ -82,7 +85,7 @@ class Server:
         self._deadline: float | None = None
         self._signal: str | None = None
         self._next_liveness = 0.0
-        self._parent = os.getppid()
+        self._starter = starter
 
     def stop_soon(self, number: int = signal.SIGTERM, *_: object) -> None:
         """SIGTERM: takes no new runs, and ends with the present ones or at the deadline."""
@@ -95,24 +98,28 @@ class Server:
 
     def serve(self) -> bool:
         """Runs until it is time to end; whether every run was finished."""
-        pause_s, alone_since = BUSY_PAUSE_S, time.monotonic()
+        pause_s = BUSY_PAUSE_S
         while True:
             busy = self.step()
             if self.finished and self.remove_address():
                 return True
             now = time.monotonic()
-            if self._runs or self._standing:
-                alone_since = now
-            elif segment.links(self._base) == 0:
-                return True  # the engine has given up before its first lane
-            elif os.getppid() != self._parent and now - alone_since > ORPHAN_S:
-                return self.remove_address()
+            if not self._runs and not self._standing:
+                if segment.links(self._base) == 0:
+                    return True  # the engine has given up before its first lane
+                if self._starter_is_gone() and self.remove_address():
+                    return True
             if self._deadline is not None and now > self._deadline:
                 self.leave()
                 return False
             pause_s = BUSY_PAUSE_S if busy else min(pause_s * 1.5, IDLE_PAUSE_S)
             urgent = any(run.is_urgent for run in self._runs.values())
             time.sleep(URGENT_PAUSE_S if urgent else pause_s)
+
+    def _starter_is_gone(self) -> bool:
+        # Not the parent's id: where it died before we could look, ours is process 1, or any other.
+        pid = self._starter.partition(":")[0]
+        return bool(pid) and mark_of(int(pid)) != self._starter
 
     @property
     def idle(self) -> bool:
