@@ -6,7 +6,6 @@ import atexit
 import os
 import time
 import weakref
-from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from expman.errors import (
     SharedMemoryError,
 )
 from expman.exit_status import ExitWatch, describe
-from expman.models import ExperimentConfig, LogLevel, Rank, RunStatus, safe_text
+from expman.models import ExperimentConfig, LogLevel, Rank, RunStatus
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
     from expman.sidecar.supervisor import Supervisor
@@ -44,9 +43,9 @@ class LoggingEngine:
 
     Attributes:
         log_vector: `log_vector(values, step=None)` logs a row of metrics that belong
-            together. Values are float, int, bool, str or Decimal, or scalars of numpy or torch
-            on the CPU; step is a whole number or None. Raises TypeError or ValueError naming
-            the key, RunClosedError after close().
+            together. Values are float, int, bool, str or Decimal, or 0-d values of numpy, torch,
+            jax and others on the CPU; step is a whole number or None, but not a bool. Raises
+            TypeError or ValueError naming the key, RunClosedError after close().
             Durability: published when it returns: it survives the death of this process.
 
     Raises:
@@ -190,37 +189,48 @@ class LoggingEngine:
         name = values.check_key(key)
         self._lane.log_scalar(name, values.plain_metric(name, value))
 
-    def log_params(self, params: Mapping[str, object]) -> None:
+    def log_params(self, params: object) -> None:
         """Records parameters; later calls merge at the top level.
 
-        Nested mappings, lists, tuples, None, numbers, text, dates, paths, enums, dataclasses
-        and numpy scalars are kept; anything else becomes its text, with a line in run.log.
+        Takes a mapping, or an object with fields: argparse.Namespace, a dataclass, an attrs
+        class, a pydantic model, OmegaConf's DictConfig, … Structure is kept at any depth; the
+        guide says how each kind of value is kept. What YAML has no kind for becomes text or null,
+        with a line in run.log.
 
         Durability: published when it returns.
 
         Raises:
-            TypeError: they are no mapping.
+            TypeError: the parameters have no names, or a name is not text.
+            ValueError: two names have the same text, or there are more than 100,000 values or
+                8 Mi characters.
+            RecordTooLargeError: they are larger than the buffer.
             RunClosedError: after close().
         """
-        from expman.transport import values
+        from expman.transport.params import plain_params
 
-        plain, notes = values.plain_params(params)
+        plain, note = plain_params(params)
         self._lane.log_params(plain)
-        if notes:
-            self._lane.log_message(LogLevel.WARN, "; ".join(notes))
+        if note:
+            self._lane.log_message(LogLevel.WARN, note)
 
-    def log_message(self, level: LogLevel | str, message: str) -> None:
-        """Adds a line to run.log.
+    def log_message(self, level: LogLevel | str, message: object) -> None:
+        """Adds a line to run.log: the message's str().
 
         Durability: published when it returns.
 
         Raises:
-            ValueError: the level is none of INFO, WARN, ERROR.
+            ValueError: the level is not INFO, WARN or ERROR.
+            TypeError: the message has no str().
+            RecordTooLargeError: the message is larger than the buffer.
             RunClosedError: after close().
         """
-        self._lane.log_message(LogLevel.parse(level), safe_text(str(message)))
+        from expman.transport.values import plain_text
 
-    def save_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> None:
+        self._lane.log_message(LogLevel.parse(level), plain_text("message", message))
+
+    def save_artifact(
+        self, path: str | os.PathLike[str], name: str | os.PathLike[str] | None = None
+    ) -> None:
         """Has the writer copy a file or a directory into `artifacts/`.
 
         A relative path keeps its folders, an absolute one its last name; `name` sets it.
@@ -233,14 +243,17 @@ class LoggingEngine:
 
         Raises:
             FileNotFoundError: there is no such file.
+            TypeError: the path or the name is not text or a path.
             ValueError: the name would land outside artifacts/.
             RunClosedError: after close().
         """
         from expman.storage import artifacts
+        from expman.transport.values import plain_path
 
         if self._ended:  # before a snapshot is made that nobody would store
             raise RunClosedError(self.run_dir)
-        source = os.fsdecode(path)
+        source = plain_path("path", path)
+        name = None if name is None else plain_path("name", name)
         target = artifacts.artifact_target(source, name)
         staged = artifacts.snapshot(source, artifacts.staging_dir(self.run_dir))
         self._lane.save_artifact(os.path.abspath(source), staged, target)
@@ -316,13 +329,15 @@ class LoggingEngine:
             FlushError: not everything is durable after `timeout_s` seconds; the message says
                 why and how to recover. The writer goes on trying.
         """
+        from expman.transport.values import plain_text
+
         final = RunStatus.parse(status)
         if final is RunStatus.RUNNING:
             raise ValueError("a run cannot be closed as RUNNING; use FINISHED, FAILED or CRASHED")
         if self._ended:
             return
         if self._is_owner:
-            text = None if reason is None else safe_text(str(reason))[:_MAX_REASON]
+            text = None if reason is None else plain_text("reason", reason)[:_MAX_REASON]
             self._close_owner(final, text, timeout_s)
         else:
             self._close_worker(final, timeout_s)

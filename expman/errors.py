@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import copyreg
 
+from expman.shown import shown
+
 __all__ = [
     "ConfigError",
     "CorruptLaneError",
@@ -50,7 +52,7 @@ class ConfigError(ExpmanError, ValueError):
     """A setting or a name cannot be used."""
 
     def __init__(self, setting: str, value: object, rule: str) -> None:
-        super().__init__(f"{setting}={value!r}: {rule}")
+        super().__init__(f"{setting}={shown(value)}: {rule}")
         self.setting = setting
         self.value = value
         self.rule = rule

@@ -38,7 +38,7 @@ class Experiment:
         flush_interval_rows: rows after which the writer writes to disk.
         flush_interval_ms: milliseconds after which it writes whatever there is.
         redirect_console: not available in this release; True raises NotImplementedError.
-        tags: recorded in run.yaml.
+        tags: recorded in run.yaml; one text is one tag.
         description: recorded in run.yaml.
         max_buffer_bytes: limit of shared memory.
         overflow: "block" or "drop", see ExperimentConfig.
@@ -69,11 +69,11 @@ class Experiment:
         self.engine = LoggingEngine(
             ExperimentConfig(
                 name,
-                os.fspath(base_dir),
+                base_dir,  # type: ignore[arg-type] # made text by it
                 run_name=run_name,
                 flush_interval_rows=flush_interval_rows,
                 flush_interval_ms=flush_interval_ms,
-                tags=tuple(tags or ()),
+                tags=tags,
                 description=description,
                 max_buffer_bytes=max_buffer_bytes,
                 overflow=overflow,
@@ -197,7 +197,7 @@ def log_scalar(key: str, value: object) -> None:
     _active("log_scalar").log_scalar(key, value)
 
 
-def log_params(params: Mapping[str, object]) -> None:
+def log_params(params: object) -> None:
     """Records parameters of the current run."""
     _active("log_params").log_params(params)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence, Set
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from itertools import islice
+from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from expman.errors import ConfigError
+from expman.shown import shown
 
 __all__ = [
     "ExperimentConfig",
@@ -30,10 +33,22 @@ MetricValue: TypeAlias = float | int | bool | str
 """What a metric may be: a float64, an integer, a boolean or text."""
 
 MAX_NAME_BYTES = 255
+MAX_TAGS = 1000
 MIN_BUFFER_BYTES = 64 * 1024
 _MAY_BE_NONE = ("description", "writer", "python", "group")
 # None or '' where Python is embedded; a path may have bytes that are not UTF-8.
 _INTERPRETER = (sys.executable or "").encode("utf-8", "backslashreplace").decode()
+
+
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+def _parse(kind: type[_Word], what: str, value: object) -> _Word:
+    try:
+        return kind(str(value).strip().upper())
+    except Exception as exc:  # str() of a foreign object may raise anything
+        known = ", ".join(kind)
+        raise ValueError(f"{what} {shown(value)} is none of {known}") from exc
 
 
 class RunStatus(StrEnum):
@@ -51,11 +66,7 @@ class RunStatus(StrEnum):
         Raises:
             ValueError: if it names no status.
         """
-        try:
-            return cls(str(value).strip().upper())
-        except ValueError:
-            known = ", ".join(cls)
-            raise ValueError(f"status {value!r} is none of {known}") from None
+        return _parse(cls, "status", value)
 
 
 class LogLevel(StrEnum):
@@ -72,10 +83,7 @@ class LogLevel(StrEnum):
         Raises:
             ValueError: if it names no level.
         """
-        try:
-            return cls(str(value).strip().upper())
-        except ValueError:
-            raise ValueError(f"level {value!r} is none of {', '.join(cls)}") from None
+        return _parse(cls, "level", value)
 
 
 class VectorRow(msgspec.Struct, frozen=True):
@@ -116,7 +124,7 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
         flush_interval_ms: milliseconds after which it writes whatever there is.
         language: recorded in run.yaml.
         env_path: recorded in run.yaml; the interpreter's path.
-        tags: recorded in run.yaml.
+        tags: recorded in run.yaml; one text is one tag.
         description: recorded in run.yaml.
         max_buffer_bytes: limit of shared memory per producer.
         overflow: what a log call does once that much is waiting to be written: "block"
@@ -139,7 +147,7 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
     flush_interval_ms: int = 500
     language: str = "python"
     env_path: str = _INTERPRETER
-    tags: tuple[str, ...] = ()
+    tags: Sequence[str] = ()
     description: str | None = None
     max_buffer_bytes: int = 64 * 1024 * 1024
     overflow: Literal["block", "drop"] = "block"
@@ -154,8 +162,8 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
             force(self, "suffix_if_taken", self.run_name is None)
         if self.run_name is None:
             force(self, "run_name", time.strftime("%Y%m%d_%H%M%S"))
-        check_name("name", self.name)
-        check_name("run_name", self.run_name)
+        for setting in ("name", "run_name"):
+            force(self, setting, check_name(setting, getattr(self, setting)))
         force(self, "tags", _tags(self.tags))
         _check_count("flush_interval_rows", self.flush_interval_rows, 1)
         _check_count("flush_interval_ms", self.flush_interval_ms, 1)
@@ -163,7 +171,7 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
         for setting in ("language", "env_path", "description", "writer", "python", "group"):
             value = getattr(self, setting)
             if setting not in _MAY_BE_NONE or value is not None:
-                _check_text(setting, value)
+                force(self, setting, _check_text(setting, value))
         if self.overflow not in ("block", "drop"):
             raise ConfigError("overflow", self.overflow, 'must be "block" or "drop"')
 
@@ -249,14 +257,13 @@ class ExperimentMetadata(msgspec.Struct, kw_only=True):
     tags: list[str] = []
 
 
-def check_name(setting: str, name: object) -> None:
-    """Checks that a name is one plain directory name.
+def check_name(setting: str, name: object) -> str:
+    """Checks that a name is one plain directory name; returns it as plain text.
 
     Raises:
         ConfigError: naming the rule that is broken.
     """
-    if not isinstance(name, str):
-        raise ConfigError(setting, name, "must be text")
+    name = _check_text(setting, name)
     if not name:
         raise ConfigError(setting, name, "must not be empty")
     if name in (".", ".."):
@@ -265,23 +272,26 @@ def check_name(setting: str, name: object) -> None:
         raise ConfigError(setting, name, "must not contain a path separator")
     if any(ord(char) < 32 or ord(char) == 127 for char in name):
         raise ConfigError(setting, name, "must not contain NUL or other control characters")
-    _check_text(setting, name)
     length = len(os.fsencode(name))
     if length > MAX_NAME_BYTES:
         raise ConfigError(
             setting, name, f"must not be longer than {MAX_NAME_BYTES} bytes, is {length}"
         )
+    return name
 
 
-def _check_text(setting: str, value: object) -> None:
+def _check_text(setting: str, value: object) -> str:
+    """The text itself, of the plain type: a subclass may have ideas of its own."""
     if not isinstance(value, str):
         raise ConfigError(setting, value, "must be text")
+    text = str.__str__(value)
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:  # lone surrogates: neither a record nor a file can hold them
         raise ConfigError(
             setting, value, "must be valid text: a path's bytes must be UTF-8, and the locale, too"
         ) from None
+    return text
 
 
 def _directory(value: object) -> str:
@@ -291,18 +301,26 @@ def _directory(value: object) -> str:
         raise ConfigError("base_dir", value, "must be a path") from None
     if not isinstance(text, str) or not text or "\0" in text:
         raise ConfigError("base_dir", value, "must be a non-empty text path without NUL")
-    _check_text("base_dir", text)
-    return text
+    return _check_text("base_dir", text)
 
 
 def _tags(value: object) -> tuple[str, ...]:
+    """One text is one tag; sets are sorted, since they have no order."""
     if value is None:
         return ()
-    if isinstance(value, str) or not isinstance(value, tuple | list | set | frozenset):
-        raise ConfigError("tags", value, "must be a list or tuple of texts")
-    for tag in value:
-        _check_text("tags", tag)
-    return tuple(sorted(value) if isinstance(value, set | frozenset) else value)
+    if isinstance(value, str):
+        return (_check_text("tags", value),)
+    rule = "must be a text or some texts"
+    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
+        raise ConfigError("tags", value, rule)
+    try:
+        given = list(islice(value, MAX_TAGS + 1))
+    except Exception as exc:  # a foreign object may raise anything
+        raise ConfigError("tags", value, rule) from exc
+    if len(given) > MAX_TAGS:
+        raise ConfigError("tags", given[:3], f"must not be more than {MAX_TAGS}")
+    tags = [_check_text("tags", tag) for tag in given]
+    return tuple(sorted(tags) if isinstance(value, Set) else tags)
 
 
 def _check_count(setting: str, value: object, least: int) -> None:

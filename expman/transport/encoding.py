@@ -11,7 +11,6 @@ import datetime
 
 import msgspec
 
-from expman.models import safe_text
 from expman.transport.values import PlainValue, scalar_hook
 
 __all__ = [
@@ -47,7 +46,7 @@ def wire_params(value: PlainValue) -> object:
         case bool() | float() | None:
             return value
         case str():
-            return safe_text(value)
+            return value
         case int():
             fits = -(2**63) <= value < 2**64
             return value if fits else ext(BIG_INT, hex(value).encode())
@@ -57,4 +56,4 @@ def wire_params(value: PlainValue) -> object:
             return ext(DATE, value.isoformat().encode())
         case list():
             return [wire_params(item) for item in value]
-    return {safe_text(key): wire_params(item) for key, item in value.items()}
+    return {key: wire_params(item) for key, item in value.items()}

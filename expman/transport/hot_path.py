@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from expman.transport import encoding, ring
+from expman.transport import encoding, ring, values
 
 __all__ = [
     "MIXED",
@@ -72,16 +72,12 @@ class Way(msgspec.Struct, frozen=True):
     check: Callable[[tuple[Any, ...], tuple[Any, ...]], object]
 
 
-def _add_up(row: tuple[Any, ...], _: object) -> None:
-    sum(row, 0.0)
-
-
 PLAIN = Way(encoding.encode_plain, math.dist)
 """For rows of plain floats, ints and bools. The distance of a row to itself is the fastest C call
 that looks at each value: it needs real numbers (msgspec alone would encode None, lists, dates)."""
-MIXED = Way(encoding.encode, _add_up)
-"""For rows with scalars of numpy or torch: as a float, a tensor with a gradient warns; as a
-summand it does not."""
+MIXED = Way(encoding.encode, values.check_types)
+"""For rows with scalars of numpy, torch and others, which the encoder's hook reads. To compute with
+them would take longer than all the rest."""
 
 
 def make_schema(number: int, keys: tuple[str, ...]) -> Schema:

@@ -354,6 +354,8 @@ class LaneProducer:
             if str in map(type, row.values()):
                 return  # the fast path refuses text
             if not values.are_numbers(values_):
+                if not values.learn_types(values_.values(), row.values(), encoding.encode):
+                    return
                 self._mixed.add(schema.number)
             self._go_fast(schema)
 
@@ -402,7 +404,7 @@ class LaneProducer:
         """Publishes a scalar."""
         self.publish(encoding.SCALAR, key, value)
 
-    def log_params(self, params: dict[str, values.PlainValue]) -> None:
+    def log_params(self, params: values.PlainValue) -> None:
         """Publishes parameters."""
         self.publish(encoding.PARAMS, encoding.wire_params(params))
 

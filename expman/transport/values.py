@@ -1,8 +1,9 @@
-"""What a producer accepts, and the plain values that travel.
+"""What a producer accepts as metrics, scalars and steps, and the plain values that travel.
 
-Metrics are plain float, int, bool or str. Decimals, numpy scalars and 0-d arrays and tensors
-on the CPU are taken by value. A device tensor is refused: reading it waits for the device,
-and that cost should stand in the caller's code, as `.item()`.
+Metrics are plain float, int, bool or str. Decimals, scalars of numpy and ml_dtypes, and 0-d
+arrays and tensors of any library are taken by value if they are on the CPU. A device tensor is
+refused: reading it waits for the device, and that cost should stand in the caller's code, as
+`.item()`.
 """
 
 from __future__ import annotations
@@ -11,22 +12,24 @@ import datetime
 import enum
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-import msgspec
-
 from expman.models import MetricValue, safe_text
+from expman.shown import shown, type_name
 
 __all__ = [
     "RESERVED_COLUMNS",
     "PlainValue",
     "are_numbers",
     "check_key",
+    "check_types",
+    "learn_types",
     "plain_metric",
-    "plain_params",
+    "plain_path",
     "plain_row",
     "plain_step",
+    "plain_text",
     "scalar_hook",
 ]
 
@@ -34,19 +37,36 @@ RESERVED_COLUMNS = frozenset({"step", "timestamp", "_producer", "_seq", "_rank"}
 
 PlainValue: TypeAlias = (
     "None | bool | int | float | str | datetime.date | datetime.datetime"
-    " | list[PlainValue] | dict[str, PlainValue]"
+    " | list[PlainValue] | dict[str | int, PlainValue]"
 )
+"""What a parameter is when it travels."""
+Encode: TypeAlias = Callable[[object], bytes]
 
 _PLAIN = (float, int, bool, str)
-_MAX_DEPTH = 64
+_KINDS = (
+    "a metric is a float, an int, a bool, a str or a 0-d value of numpy, torch, jax, … on the CPU"
+)
 
 
-def scalar_hook(value: object) -> MetricValue:
-    """msgspec's enc_hook: a scalar of numpy or torch, or of a subclass, by its value.
+def scalar_hook(value: Any) -> MetricValue:
+    """msgspec's enc_hook: a 0-d value of any array library, or of a subclass, as a plain one.
+
+    One protocol for all: no dimensions, on the CPU, and `item()`, or else `numpy()`, gives the
+    value. What is masked is NaN.
 
     Raises:
-        TypeError: if the value is no scalar.
+        TypeError: the value is not a scalar, or not on the CPU.
     """
+    try:
+        return _scalar(value)
+    except (TypeError, TimeoutError):  # a timeout is a signal handler's, and the caller's
+        raise
+    except Exception as exc:  # a foreign object may raise anything
+        raise TypeError(f"{type_name(value)}, which cannot be read: {shown(exc)}") from exc
+
+
+def _scalar(value: Any) -> MetricValue:
+    dimensions = getattr(value, "ndim", None)
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, float):
@@ -54,21 +74,39 @@ def scalar_hook(value: object) -> MetricValue:
     if isinstance(value, int):
         return int.__int__(value)
     if type(value).__module__ == "decimal" and type(value).__name__ == "Decimal":
-        return float(value)  # type: ignore[arg-type]
-    item = getattr(value, "item", None)
-    if item is None or getattr(value, "ndim", None) != 0:
-        raise TypeError(f"{_type_name(value)} is no scalar")
+        return float(value)
+    if dimensions == 0:
+        return _zero_d(value)
+    if type(dimensions) is int and math.prod(value.shape) == 1:
+        raise TypeError(f"{type_name(value)} of shape {tuple(value.shape)}: call .item() on it")
+    raise TypeError(f"{type_name(value)}, which is not a scalar")
+
+
+def _zero_d(value: Any) -> MetricValue:
     device = getattr(value, "device", "cpu")
-    if getattr(device, "type", device) != "cpu":
+    if getattr(device, "type", device) != "cpu" and not _is_cpu(device):
         raise TypeError(
-            f"{_type_name(value)} on {device}: call .item() on it (this waits for the device)"
+            f"{type_name(value)} on {shown(device)}: call .item() on it (this waits for the device)"
         )
-    plain = item()
+    if hasattr(type(value), "mask") and value.mask:  # numpy.ma: its item() would be 0.0
+        return math.nan
+    plain = value.item() if hasattr(value, "item") else value.numpy().item()
     if type(plain) in _PLAIN:
         return plain  # type: ignore[no-any-return]
-    if type(plain).__name__ == "longdouble":
+    kind = type(plain).__name__
+    if kind == "longdouble" or (type(plain).__module__ == "ml_dtypes" and "float" in kind):
         return float(plain)
-    raise TypeError(f"{_type_name(value)} holds a {type(plain).__name__}")
+    if type(plain).__module__ == "ml_dtypes" and "int" in kind:
+        return int(plain)
+    raise TypeError(f"{type_name(value)}, which holds a value of type {kind}")
+
+
+def _is_cpu(device: Any) -> bool:
+    """Whether a device of jax, or the name of one of tensorflow, is the CPU."""
+    if isinstance(device, str):
+        return "cpu" in device.lower()
+    devices = getattr(device, "device_set", None) or (device,)  # of a sharding
+    return all(getattr(one, "platform", None) == "cpu" for one in devices)
 
 
 def plain_metric(key: str, value: object) -> MetricValue:
@@ -80,14 +118,11 @@ def plain_metric(key: str, value: object) -> MetricValue:
     plain = value
     if type(plain) not in _PLAIN:
         try:
-            plain = value.value if isinstance(value, enum.Enum) else scalar_hook(value)
+            plain = value.value if isinstance(value, enum.Enum) else value
             if type(plain) not in _PLAIN:
                 plain = scalar_hook(plain)
         except TypeError as exc:
-            raise TypeError(
-                f"metric {key!r}: cannot log {exc}; "
-                "a metric is a float, an int, a bool, a str or a numpy or torch scalar on the CPU"
-            ) from None
+            raise TypeError(f"metric {shown(key)}: cannot log {exc}; {_KINDS}") from exc.__cause__
     if type(plain) is int and not -(2**63) <= plain < 2**64:
         try:
             return float(plain)
@@ -98,9 +133,36 @@ def plain_metric(key: str, value: object) -> MetricValue:
     return plain  # type: ignore[return-value]
 
 
+_known_types: set[type] = {float, int, bool}
+
+
 def are_numbers(values: Mapping[str, object]) -> bool:
     """Whether all values are plain floats, ints and bools."""
     return {float, int, bool}.issuperset(map(type, values.values()))
+
+
+def learn_types(values: Iterable[object], plain: Iterable[object], encode: Encode) -> bool:
+    """Whether `encode` takes all these values as what they plainly are, others of their type too.
+
+    msgspec has its own idea of a dataclass, a Struct or an Enum, whatever they are as numbers.
+    """
+    for value, number in zip(values, plain, strict=True):
+        if type(value) in _known_types:
+            continue
+        if isinstance(value, enum.Enum) or encode(value) != encode(number):
+            return False
+        _known_types.add(type(value))
+    return True
+
+
+def check_types(row: tuple[object, ...], _: object = None) -> None:
+    """Checks that a row's values are of types that `learn_types` has found good.
+
+    Raises:
+        TypeError: one is not.
+    """
+    if not _known_types.issuperset(map(type, row)):
+        raise TypeError("a value of a type that was not logged before")
 
 
 def plain_row(values: Mapping[str, object]) -> dict[str, MetricValue]:
@@ -112,11 +174,13 @@ def plain_row(values: Mapping[str, object]) -> dict[str, MetricValue]:
     """
     if not isinstance(values, Mapping):
         raise TypeError(
-            f"log_vector takes a mapping of metric names to values, not {_type_name(values)}"
+            f"log_vector takes a mapping of metric names to values, not {type_name(values)}"
         )
     row = {}
     for key, value in values.items():
         name = check_key(key)
+        if name in row:  # two texts that UTF-8 cannot hold, or a mapping that is not one
+            raise ValueError(f"metric name {name!r} is there twice")
         row[name] = plain_metric(name, value)
     return row
 
@@ -129,7 +193,7 @@ def check_key(key: object) -> str:
         ValueError: if it is empty or names a column of ours.
     """
     if not isinstance(key, str):
-        raise TypeError(f"metric name {key!r} is {_type_name(key)}, not text")
+        raise TypeError(f"metric name {shown(key)} is {type_name(key)}, not text")
     if not key:
         raise ValueError("metric name '' is empty; give the metric a name")
     if key in RESERVED_COLUMNS:
@@ -141,119 +205,50 @@ def check_key(key: object) -> str:
 
 
 def plain_step(step: object) -> int | None:
-    """A step as a whole number.
+    """A step as a whole number: an int, a whole float, or a 0-d value that is one of these.
 
     Raises:
-        TypeError: if it is none.
-        ValueError: if it does not fit into 64 bits.
+        TypeError: it is not. A bool is not, either: where a step is True, something else was meant.
+        ValueError: it does not fit into 64 bits.
     """
     if step is None:
         return None
     try:
-        plain = step if type(step) is int else scalar_hook(step)
-    except TypeError:
-        raise TypeError(f"step {step!r} is {_type_name(step)}, not a whole number") from None
+        plain = step if type(step) in _PLAIN else scalar_hook(step)
+    except TypeError as exc:
+        raise TypeError(f"step {shown(step)} is not a whole number, but {exc}") from None
     if isinstance(plain, float) and plain.is_integer():
         plain = int(plain)
-    if not isinstance(plain, int):
-        raise TypeError(f"step {step!r} is {_type_name(step)}, not a whole number")
+    if type(plain) is not int:
+        raise TypeError(f"step {shown(step)} is {type_name(step)}, not a whole number")
     if not -(2**63) <= plain < 2**63:
-        raise ValueError(f"step {plain} does not fit into 64 bits")
-    return int(plain)
-
-
-def plain_params(params: Mapping[str, object]) -> tuple[dict[str, PlainValue], list[str]]:
-    """Parameters as plain YAML values, and what had to become text.
-
-    Nested mappings, lists, tuples, None, numbers, text, dates, paths, enums, dataclasses
-    and numpy scalars are kept; anything else becomes its str().
-
-    Returns:
-        The values, and one line for each value that became text.
-
-    Raises:
-        TypeError: if the parameters are no mapping.
-    """
-    if not isinstance(params, Mapping):
-        raise TypeError(f"log_params takes a mapping, not {_type_name(params)}")
-    notes: list[str] = []
-    return _plain_mapping(params, "", notes, ()), notes
-
-
-_Path: TypeAlias = tuple[int, ...]  # ids of the values that lie around the present one
-
-
-def _plain_mapping(
-    mapping: Mapping[Any, object], where: str, notes: list[str], path: _Path
-) -> dict[str, PlainValue]:
-    plain: dict[str, PlainValue] = {}
-    for key, value in mapping.items():
-        name = _plain_key(key)
-        plain[name] = _plain_param(value, f"{where}.{name}".lstrip("."), notes, path)
+        raise ValueError(f"step {shown(plain)} does not fit into 64 bits")
     return plain
 
 
-def _plain_key(key: object) -> str:
-    key = key.value if isinstance(key, enum.Enum) else key
-    return str.__str__(key) if isinstance(key, str) else _text_of(key)
+def plain_text(what: str, value: object) -> str:
+    """The str() of a value, as UTF-8 can hold it.
 
-
-def _plain_param(value: object, where: str, notes: list[str], path: _Path) -> PlainValue:
-    if value is None or type(value) in _PLAIN:
-        return value  # type: ignore[return-value]
-    if len(path) >= _MAX_DEPTH or id(value) in path:
-        return _as_text(value, where, notes)
-    path = (*path, id(value))
-    match value:
-        case enum.Enum():
-            return _plain_param(value.value, where, notes, path)
-        case datetime.datetime() | datetime.date():
-            return value
-        case os.PathLike():
-            return os.fsdecode(value)
-        case Mapping():
-            return _plain_mapping(value, where, notes, path)
-        case list() | tuple() | set() | frozenset() | range():
-            items: Iterable[object] = value
-            if isinstance(value, set | frozenset):
-                items = sorted(value, key=_text_of)
-            return [
-                _plain_param(item, f"{where}[{number}]", notes, path)
-                for number, item in enumerate(items)
-            ]
-    fields = _fields(value)
-    if fields is not None:
-        return _plain_mapping(fields, where, notes, path)
+    Raises:
+        TypeError: it has none.
+    """
     try:
-        return scalar_hook(value)
-    except (TypeError, ValueError, RuntimeError):
-        return _as_text(value, where, notes)
+        return safe_text(str.__str__(str(value)))
+    except TimeoutError:
+        raise
+    except Exception as exc:  # a foreign object may raise anything
+        raise TypeError(f"{what}: str() of {type_name(value)} failed: {shown(exc)}") from exc
 
 
-def _fields(value: object) -> dict[object, object] | None:
-    """Fields of a dataclass or a msgspec Struct, one level deep."""
-    if isinstance(value, type):
-        return None
-    if isinstance(value, msgspec.Struct):
-        return {name: getattr(value, name) for name in value.__struct_fields__}
-    names = getattr(type(value), "__dataclass_fields__", None)
-    if names is None:
-        return None
-    return {name: getattr(value, name) for name in names if hasattr(value, name)}
+def plain_path(what: str, value: object) -> str:
+    """A path as text.
 
-
-def _as_text(value: object, where: str, notes: list[str]) -> str:
-    notes.append(f"parameter {where}: {_type_name(value)} was kept as its text")
-    return _text_of(value)
-
-
-def _text_of(value: object) -> str:
+    Raises:
+        TypeError: it is not one.
+    """
     try:
-        return str(value)
-    except Exception as exc:  # noqa: BLE001 - a foreign __str__ may raise anything
-        return f"<{_type_name(value)}: str() failed with {type(exc).__name__}>"
-
-
-def _type_name(value: object) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        return str.__str__(os.fsdecode(value))  # type: ignore[arg-type]
+    except TimeoutError:
+        raise
+    except Exception as exc:  # a foreign object may raise anything
+        raise TypeError(f"{what} {shown(value)} is {type_name(value)}, not a path") from exc

@@ -23,6 +23,7 @@ from expman import (
     LoggingEngine,
     LogLevel,
     RecordTooLargeError,
+    Run,
     RunClosedError,
     RunExistsError,
     RunStatus,
@@ -256,13 +257,15 @@ def test_parameters(start: Start) -> None:
                 "opt": Optimizer("adam", (0.9, 0.999)),
                 "np": np.float32(0.5),
                 "huge": 2**100,
+                "table": {0: "cat", -1: {"1": "dog"}},
                 "set": {"b", "a"},
                 "hostile": ["1e5", "0o7", "2026-01-01", "a: b", "<<"],
             }
         )
-        engine.log_params({"lr": 0.5, "other": Opaque(), 3: "three"})  # type: ignore[dict-item]
-        with pytest.raises(TypeError, match="log_params takes a mapping, not list"):
-            engine.log_params([1])  # type: ignore[arg-type]
+        engine.log_params({"lr": 0.5, "other": Opaque()})
+        for wrong in ([1], {3: "three"}):
+            with pytest.raises(TypeError, match=r"not (list|text)"):
+                engine.log_params(wrong)
     expected = {
         "lr": 0.5,
         "model": {"layers": [1, 2], "act": None, "x": {"y": [True, "no"]}},
@@ -273,12 +276,13 @@ def test_parameters(start: Start) -> None:
         "opt": {"name": "adam", "betas": [0.9, 0.999]},
         "np": 0.5,
         "huge": 2**100,
+        "table": {0: "cat", -1: {"1": "dog"}},
         "set": ["a", "b"],
         "hostile": ["1e5", "0o7", "2026-01-01", "a: b", "<<"],
         "other": "opaque",
-        "3": "three",
     }
     assert expected == params(engine.run_dir)
+    assert expected == Run(engine.run_dir).config
     [line] = log_lines(engine.run_dir)
     assert line.startswith("[WARN] parameter other: ")
 

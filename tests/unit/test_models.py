@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from expman import ConfigError, ExperimentConfig, ExperimentMetadata, LogLevel, RunStatus
@@ -145,8 +147,9 @@ def test_any_other_name_is_taken(name: str, run_base: Path) -> None:
         ("flush_interval_ms", "5", "must be a whole number of at least 1"),
         ("max_buffer_bytes", 65535, "must be a whole number of at least 65536"),
         ("max_buffer_bytes", None, "must be a whole number of at least 65536"),
-        ("tags", "abc", "must be a list or tuple of texts"),
-        ("tags", {"a": 1}, "must be a list or tuple of texts"),
+        ("tags", 7, "must be a text or some texts"),
+        ("tags", b"abc", "must be a text or some texts"),
+        ("tags", {"a": 1}, "must be a text or some texts"),
         ("language", None, "must be text"),
         ("env_path", Path("x"), "must be text"),
         ("description", 3, "must be text"),
@@ -172,11 +175,42 @@ def test_a_text_that_utf8_cannot_hold_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("tags", "expected"),
-    [(["b", "a"], ("b", "a")), (("b", "a"), ("b", "a")), ({"b", "a"}, ("a", "b")), (None, ())],
+    [
+        ("baseline", ("baseline",)),
+        (["b", "a"], ("b", "a")),
+        (("b", "a"), ("b", "a")),
+        ({"b", "a"}, ("a", "b")),
+        ((tag for tag in "ba"), ("b", "a")),
+        (np.array(["b", "a"]), ("b", "a")),
+        ({"b": 1}.keys(), ("b",)),
+        (None, ()),
+    ],
 )
 def test_tags_become_a_tuple(tags: Any, expected: tuple[str, ...]) -> None:
-    """Lists and tuples keep their order, sets get one, None is none."""
-    assert expected == ExperimentConfig("digits", tags=tags).tags
+    """One text is one tag; what has an order keeps it, sets get one, None is none."""
+    found = ExperimentConfig("digits", tags=tags).tags
+    assert expected == found
+    assert {str} >= set(map(type, found))
+
+
+def test_tags_without_end_are_refused() -> None:
+    """A generator may be endless."""
+    with pytest.raises(ConfigError, match="must not be more than 1000"):
+        ExperimentConfig("digits", tags=itertools.repeat("a"))  # type: ignore[arg-type]
+
+
+class Text(str):
+    def __str__(self) -> str:
+        return "something else"
+
+    __repr__ = encode = __str__  # type: ignore[assignment]
+
+
+def test_texts_of_a_subclass_are_plain() -> None:
+    """What they say of themselves does not count."""
+    config = ExperimentConfig(Text("a"), run_name=Text("b"), tags=[Text("c")], group=Text("d"))
+    found = [config.name, config.run_name, *config.tags, config.group]
+    assert [(str, letter) for letter in "abcd"] == [(type(text), text) for text in found]
 
 
 def test_a_tag_that_is_no_text_is_refused() -> None:

@@ -75,7 +75,7 @@ ROWS: list[tuple[dict[str, Any], Any]] = [
     ({"a": -(2**63), "b": 2**64 - 1}, 2**63 - 1),
     ({"a": 2**70}, 0),
     ({"a": np.float32(0.5), "b": np.array(2)}, np.int64(3)),
-    ({"a": np.bool_(True)}, True),
+    ({"a": np.bool_(True)}, np.int8(1)),
     ({"a": "text", "b": 1.5}, 4.0),
     ({}, 5),
     ({f"key {n}": float(n) for n in range(200)}, 6),
