@@ -29,6 +29,7 @@ __all__ = [
     "IrregularFileError",
     "create_temp",
     "fsync_dir",
+    "fsync_open_dir",
     "is_regular",
     "is_run_file",
     "open_regular",
@@ -124,12 +125,14 @@ def replace_file(path: str, data: bytes, *, sync: bool = True) -> None:
                 os.unlink(temp)
 
 
-def create_temp(directory: str) -> tuple[int, str]:
+def create_temp(directory: str, name: str = "") -> tuple[int, str]:
     """Creates an empty temporary file that no one else can have planted; fd and path.
+
+    Its own name ends with `name`, for those who look on.
 
     Its mode is 0644 under the process's umask, as for any other file a user makes.
     """
-    path = os.path.join(directory, TEMP_PREFIX + os.urandom(8).hex())
+    path = os.path.join(directory, TEMP_PREFIX + os.urandom(8).hex() + name)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(path, flags, 0o644), path
 
@@ -159,12 +162,19 @@ def fsync_dir(directory: str) -> None:
     """Makes the names in a directory durable, where the file system offers that."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        fsync_open_dir(fd)
+    finally:
+        os.close(fd)
+
+
+def fsync_open_dir(fd: int) -> None:
+    """The same for a directory that is open."""
+    try:
+        reach("dir-sync")
         os.fsync(fd)
     except OSError as exc:
         if exc.errno not in _NOT_SUPPORTED:  # some FUSE and SMB mounts know no such thing
             raise
-    finally:
-        os.close(fd)
 
 
 def is_regular(path: str) -> bool:

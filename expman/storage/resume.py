@@ -8,6 +8,7 @@ what cannot be read is renamed to `.corrupt`, never deleted.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -139,6 +140,7 @@ def _resume_tail(path: str, state: Resumed, columns: Columns, warn: Warn) -> Tai
     if not is_regular(path):
         _set_aside(path, "is no regular file", warn)
         return None
+    written_back = _written_back(path)
     tail: TailFile | None = None
     # Per batch: True to keep all rows, False for none, or a mask.
     kept: list[bool | pa.Array] = []
@@ -169,9 +171,27 @@ def _resume_tail(path: str, state: Resumed, columns: Columns, warn: Warn) -> Tai
     if tail is None or not tail.rows:
         os.unlink(path)
         return None
-    if any(fresh is not True for fresh in kept):
+    if not written_back or any(fresh is not True for fresh in kept):
         _rewrite_without(tail, kept)
+    tail.inherit()
     return tail
+
+
+def _written_back(path: str) -> bool:
+    """Makes durable what a predecessor wrote; False: what is read now is to be written again.
+
+    What is in memory of a file whose fsync failed may be gone at any later moment.
+    """
+    fd = open_regular(path)
+    try:
+        os.fsync(fd)
+    except OSError as exc:
+        if exc.errno not in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+            raise
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _cut_off(path: str, cut: TornTail, unreadable: bool, warn: Warn) -> bool:

@@ -54,6 +54,7 @@ class Rewrite:
         error: what went wrong.
         warnings: subject and message, for run.log.
         damaged: tail files that could not be read to the end; keep them for a human.
+        removed: files that were not found.
         base_damaged: the same of the old vectors.parquet.
     """
 
@@ -75,6 +76,7 @@ class Rewrite:
         self.error: BaseException | None = None
         self.warnings: list[tuple[str, str]] = []
         self.damaged: list[str] = []
+        self.removed: list[str] = []
         self.base_damaged = False
         self._run_dir = run_dir
         self._base = base
@@ -264,6 +266,7 @@ class Rewrite:
             yield pa.Table.from_batches(held)
 
     def _removed(self, path: str) -> None:
+        self.removed.append(path)
         self.warnings.append((path, f"{path} was removed by somebody; its rows are gone"))
 
     def _align(self, table: pa.Table) -> pa.Table:

@@ -7,21 +7,20 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
-import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from expman.faults import reach
+from expman.storage.appendfile import AppendFile
 from expman.storage.paths import (
     RUN_LOG,
     IrregularFileError,
+    fsync_dir,
     open_regular,
     quarantine,
     storage_error,
-    write_all,
 )
 
 __all__ = ["RunLog", "format_line"]
@@ -29,9 +28,8 @@ __all__ = ["RunLog", "format_line"]
 _BLOCK_BYTES = 64 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-_NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO)
-"""What opening a directory, a link, or a pipe that nobody reads gives."""
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_KEPT_BYTES = 1024 * 1024
+"""No more lines than that are kept in memory until they are durable."""
 
 
 def format_line(level: str, timestamp_ns: int, message: str) -> str:
@@ -59,11 +57,16 @@ def _stamp(timestamp_ns: int) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
+class _LogFile(AppendFile):
+    sync_point = "log-sync"
+
+
 class RunLog:
     """The run.log of one run."""
 
     def __init__(self, run_dir: str) -> None:
         self.path = os.path.join(run_dir, RUN_LOG)
+        self._file = _LogFile(self.path)
 
     def create(self) -> None:
         """Makes an empty file unless there is one, so that it can be followed from the start.
@@ -71,21 +74,16 @@ class RunLog:
         Where that fails, the first append says why.
         """
         with contextlib.suppress(OSError):
-            os.close(self._open())
+            self._open()
+            self._file.close()
 
-    def _open(self) -> int:
+    def _open(self) -> None:
         """Opens it for appending; what stands there and is no file is set aside."""
         try:
-            fd = os.open(self.path, _FLAGS, 0o644)
-        except OSError as exc:
-            if exc.errno not in _NO_FILE:
-                raise
-        else:
-            if stat.S_ISREG(os.fstat(fd).st_mode):
-                return fd
-            os.close(fd)  # a pipe that somebody reads
-        quarantine(self.path)
-        return os.open(self.path, _FLAGS | os.O_EXCL, 0o644)
+            self._file.open()
+        except IrregularFileError:
+            quarantine(self.path)
+            self._file.open()
 
     def append(self, lines: Sequence[tuple[str, int, str]]) -> None:
         """Appends (level, timestamp_ns, message) entries in one write.
@@ -99,25 +97,19 @@ class RunLog:
             return
         text = "".join(format_line(*line) for line in lines)
         data = text.encode("utf-8", "backslashreplace")
+        if self._file.kept_bytes > _KEPT_BYTES:
+            self.sync()
         try:
-            fd = self._open()
-            try:
-                self._append(fd, data)
-            finally:
-                os.close(fd)
+            if self._file.was_removed:
+                self._file.forget()
+            if not self._file.is_open:
+                self._open()
+            with self._file.appending() as write:
+                reach("log-before-append")
+                write(data, "log-half-appended")
+                reach("log-after-append")
         except OSError as exc:
             raise storage_error(self.path, exc) from exc
-
-    def _append(self, fd: int, data: bytes) -> None:
-        reach("log-before-append")
-        before = os.fstat(fd).st_size
-        try:
-            write_all(fd, data, "log-half-appended")
-            reach("log-after-append")
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.ftruncate(fd, before)
-            raise
 
     def size(self) -> int:
         """Bytes in the file; 0 if there is none."""
@@ -132,6 +124,8 @@ class RunLog:
         """Cuts the file to `size` bytes; it never makes it longer."""
         if self.size() <= size:
             return
+        self.sync()
+        self._file.forget()
         try:
             fd = open_regular(self.path, os.O_WRONLY)
             try:
@@ -168,14 +162,36 @@ class RunLog:
             os.close(fd)
 
     def sync(self) -> None:
-        """Makes what was appended durable. A log that does not exist is."""
-        try:
-            fd = open_regular(self.path)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-        except FileNotFoundError:
+        """Makes what was appended durable. A log that does not exist is.
+
+        Raises:
+            StorageError: it is not; what was appended is kept in memory for the next call.
+        """
+        file = self._file
+        if file.synced and not file.has_new_name:
             return
+        try:
+            if not file.is_open:
+                file.open(create=False)
+            file.sync()
+            if file.has_new_name:
+                self._sync_name()
+            file.close()
+        except FileNotFoundError as exc:
+            if not os.path.isdir(os.path.dirname(self.path)):
+                raise storage_error(self.path, exc) from exc
+            file.close()  # there is none, or somebody deleted it
         except OSError as exc:
             raise storage_error(self.path, exc) from exc
+
+    def _sync_name(self) -> None:
+        try:
+            fsync_dir(os.path.dirname(self.path))
+        except OSError:
+            self._file.doubt()
+            raise
+        self._file.has_new_name = False
+
+    def close(self) -> None:
+        """Lets go of the open file."""
+        self._file.close()

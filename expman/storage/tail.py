@@ -8,7 +8,6 @@ where the last whole message ended, or counts only that far.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import zlib
 from collections.abc import Iterator
@@ -16,8 +15,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from expman.faults import reach
+from expman.storage.appendfile import AppendFile
 from expman.storage.arrowfile import open_arrow
-from expman.storage.paths import open_regular, write_all
+from expman.storage.paths import open_regular
 
 __all__ = ["TailFile", "TornTail", "read_tail", "with_checksum"]
 
@@ -25,7 +25,6 @@ _MARKER = b"\xff\xff\xff\xff"
 _HEAD_BYTES = 8
 _CHECK_MARK = b"crc\n"
 _CHECK_BYTES = 8
-_EXCLUSIVE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TornTail(Exception):
@@ -43,94 +42,37 @@ class TornTail(Exception):
         self.detail = detail
 
 
-class TailFile:
+class TailFile(AppendFile):
     """One file of the tail.
 
     Attributes:
-        path: where it is.
         schema: of its batches.
-        good_bytes: length of its whole messages; what is beyond does not count.
-        rows: in these messages.
+        rows: in its whole messages.
     """
 
+    sync_point = "tail-sync"
+
     def __init__(self, path: str, schema: pa.Schema, good_bytes: int = 0, rows: int = 0) -> None:
-        self.path = path
+        super().__init__(path, good_bytes)
         self.schema = schema
         self.types: dict[str, pa.DataType] = {field.name: field.type for field in schema}
-        self.good_bytes = good_bytes
         self.rows = rows
-        self.synced = False
-        self.torn = False
-        self._fd: int | None = None
-
-    def create(self) -> None:
-        """Creates the file; fails if anything, a link too, has its name."""
-        self._fd = os.open(self.path, _EXCLUSIVE, 0o644)
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Appends one batch; on an error the file is as before, or `torn` beyond good_bytes.
 
         Durability: written when it returns.
         """
-        fd = self._fd
-        assert fd is not None
-        if os.fstat(fd).st_nlink == 0:
+        if self.was_removed:
             raise FileNotFoundError(f"{os.path.basename(self.path)} was removed by somebody")
-        written = self.good_bytes
-        self.synced = False
-        try:
+        with self.appending() as write:
             reach("tail-before-append")
             if not self.good_bytes:
-                header = self.schema.serialize()
-                write_all(fd, memoryview(header))
-                written += header.size
+                write(self.schema.serialize().to_pybytes(), "")
             reach("tail-after-schema")
-            message = with_checksum(batch.serialize())
-            write_all(fd, message, "tail-half-appended")
-            written += len(message)
+            write(with_checksum(batch.serialize()), "tail-half-appended")
             reach("tail-after-append")
-        except BaseException:
-            self.heal()
-            raise
-        self.good_bytes = written
         self.rows += batch.num_rows
-
-    def heal(self) -> None:
-        """Cuts off what a failed append left."""
-        self.torn = True
-        with contextlib.suppress(OSError):
-            if self._fd is not None:
-                os.ftruncate(self._fd, self.good_bytes)
-            else:
-                os.truncate(self.path, self.good_bytes)
-            self.torn = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it can be appended to."""
-        return self._fd is not None
-
-    def sync(self) -> None:
-        """Makes its bytes durable."""
-        if self.synced:
-            return
-        reach("tail-sync")
-        if self._fd is not None:
-            os.fsync(self._fd)
-        else:
-            fd = open_regular(self.path)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-        self.synced = True
-
-    def close(self) -> None:
-        """Ends appending."""
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            with contextlib.suppress(OSError):
-                os.close(fd)
 
 
 def read_tail(

@@ -18,9 +18,9 @@ import pyarrow as pa
 from expman.faults import reach
 from expman.models import MetricValue, safe_text
 from expman.storage.columns import RESERVED_COLUMNS, Columns
+from expman.storage.directory import RunDirectory
 from expman.storage.paths import (
     VECTORS_PARQUET,
-    fsync_dir,
     quarantine,
     remove_stale_temps,
     storage_error,
@@ -38,6 +38,10 @@ MAX_BATCH_CELLS = 4 * 1024 * 1024
 WIDE_COLUMNS = 256
 SPARSE = 8
 POLL_S = 0.002
+MAX_KEPT_BYTES = 8 * 1024 * 1024
+"""No more than about so much is kept in memory until it is durable."""
+MAX_OPEN_TAILS = 16
+"""So many tail files may be open at once, because they are not durable yet."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -46,6 +50,7 @@ class VectorStore:
 
     Attributes:
         latest: latest value of each metric, in append order, rows in memory included.
+        directory: the directory of the run.
 
     Raises:
         StorageError: the directory cannot be used.
@@ -63,9 +68,11 @@ class VectorStore:
         self._rewrite: Rewrite | None = None
         self._covered: list[str] = []  # tail files that vectors.parquet has, to be deleted
         self._dir_dirty = True  # names changed since the directory was fsynced
+        self._name_in_doubt = False  # fsync of the directory failed after vectors.parquet changed
         self._tail: TailFile | None = None  # the last of _tails, if it can be appended to
+        self.directory = RunDirectory(run_dir)
         try:
-            self._make_directory()
+            self.directory.ensure()
             remove_stale_temps(run_dir)
             state = resume(run_dir, self._columns, self._warn)
         except OSError as exc:
@@ -125,11 +132,14 @@ class VectorStore:
             StorageError: the rows that are not written are kept, and the next call retries.
         """
         try:
+            self.directory.ensure()
             for tail in self._tails:
                 if tail.torn:
                     tail.heal()
             while self._pending:
                 self._write_group()
+                if sum(tail.kept_bytes for tail in self._tails) > MAX_KEPT_BYTES:
+                    self._sync_tails()
             if sync:
                 self._sync()
         except OSError as exc:
@@ -158,20 +168,24 @@ class VectorStore:
         Raises:
             StorageError: nothing is lost, and the next call retries.
         """
-        if self._rewrite is not None:
-            self._rewrite.cancel()
-            self._rewrite = None
+        self._stop_rewrite()
         self.flush()
         for _ in self._consolidate(None):
             pass
         self.flush(sync=True)
 
     def close(self) -> None:
-        """Gives up the open file without writing anything."""
+        """Gives up the open files without writing anything."""
+        self._stop_rewrite()
+        for tail in self._tails:
+            tail.close()
+        self._tail = None
+        self.directory.close()
+
+    def _stop_rewrite(self) -> None:
         if self._rewrite is not None:
             self._rewrite.cancel()
             self._rewrite = None
-        self._seal()
 
     # --- tail ---------------------------------------------------------------------------------
 
@@ -225,31 +239,16 @@ class VectorStore:
         self._dir_dirty = True
         return self._tail
 
-    def _make_directory(self) -> None:
-        """Makes the run's directory again if somebody removed it.
-
-        Not those above it: where the whole base directory is gone, a mount is, and files below
-        the empty mount point would be out of sight once it is back.
-        """
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(self._run_dir)
-
     def _new_tail(self, schema: pa.Schema) -> TailFile:
-        made_directory = False
+        if sum(tail.is_open for tail in self._tails) >= MAX_OPEN_TAILS:
+            self._sync_tails()
         while True:
             path = os.path.join(self._run_dir, tail_name(self._next_number))
             self._next_number += 1
             tail = TailFile(path, schema)
-            try:
+            with contextlib.suppress(FileExistsError):  # not ours: leave it to the next resume
                 tail.create()
                 return tail
-            except FileExistsError:
-                continue  # not ours: leave it to the next resume
-            except FileNotFoundError:
-                if made_directory:
-                    raise
-                self._make_directory()
-                made_directory = True
 
     def _after_failure(self, tail: TailFile, exc: OSError) -> None:
         """Keeps the file for the next try if it is merely full; otherwise takes a new one."""
@@ -274,37 +273,53 @@ class VectorStore:
     def _seal(self) -> None:
         tail, self._tail = self._tail, None
         if tail is not None:
-            tail.close()
+            tail.seal()
 
     def _sync(self) -> None:
+        self._sync_tails()
+        if self._dir_dirty:
+            self._sync_names()
+
+    def _sync_tails(self) -> None:
         for tail in list(self._tails):
+            if tail.is_doubtful:  # a new file will take its name
+                self._stop_rewrite()
+                self._dir_dirty = True
             try:
                 tail.sync()
             except FileNotFoundError:
+                self.directory.ensure()
+                if self.directory.has(os.path.basename(tail.path)):
+                    raise
                 self._forget(tail)
-        if self._dir_dirty:
-            self._sync_names()
-            self._dir_dirty = False
 
     def _sync_names(self) -> None:
+        """Makes names durable. Those that may be lost by a failure are given to new files."""
         try:
-            fsync_dir(self._run_dir)
-        except FileNotFoundError:  # removed by somebody: there is nothing left to make durable
-            self._make_directory()
-            fsync_dir(self._run_dir)
+            self.directory.sync()
+        except OSError:
+            for tail in self._tails:
+                if tail.has_new_name:
+                    tail.doubt()
+            self._name_in_doubt |= bool(self._covered)
+            raise
+        for tail in self._tails:
+            tail.has_new_name = False
+        self._dir_dirty = False
 
     # --- Parquet ------------------------------------------------------------------------------
 
     def _consolidate(self, poll_s: float | None) -> Iterator[None]:
         try:
+            self.directory.ensure()
             self._delete_covered()
             compact = poll_s is None
-            needed = self._tails or (compact and self._parquet_groups > 1)
-            if not needed or self._rewrite is not None:
+            several = compact and self._parquet_groups > 1
+            if self._rewrite is not None or not (self._tails or several or self._name_in_doubt):
                 return
             self._seal()
+            self._sync()  # what is read back was written, and stays there if all else fails
             covers = list(self._tails)
-            self._make_directory()
             job = Rewrite(
                 self._run_dir,
                 self._parquet if self._has_parquet else None,
@@ -340,11 +355,15 @@ class VectorStore:
         assert job.temp is not None
         if job.base_damaged:
             quarantine(self._parquet)
+        for path in job.removed:
+            if self.directory.has(os.path.basename(path)):
+                raise FileNotFoundError(errno.ENOENT, "was out of reach for a while", path)
         reach("parquet-before-rename")
-        os.rename(job.temp, self._parquet)
+        self.directory.rename(os.path.basename(job.temp), VECTORS_PARQUET)
         job.temp = None
         reach("parquet-after-rename")
         self._dir_dirty = True
+        self._name_in_doubt = False
         self._has_parquet = True
         self._parquet_rows = job.rows
         self._parquet_groups = 0 if job.is_compact else job.groups
@@ -357,7 +376,7 @@ class VectorStore:
 
     def _delete_covered(self) -> None:
         """Deletes tail files only once the name vectors.parquet is durable."""
-        if not self._covered:
+        if not self._covered or self._name_in_doubt:
             return
         self._sync_names()
         while self._covered:

@@ -413,6 +413,7 @@ class RunFiles:
     def close(self) -> None:
         """Gives up the open files without writing anything."""
         self._store.close()
+        self._log.close()
 
     def finish(self, status: RunStatus, reason: str | None) -> None:
         """Makes the files final and durable.

@@ -1,0 +1,131 @@
+"""The directory of a run, held open: whatever stands at its path, we know which one is ours.
+
+A mount may be lost and come back, a directory above may be renamed and renamed back, another one
+may be put in its place. Until ours is at its path again, nothing is written and nothing counts as
+deleted. Only a directory that has no name left was deleted; then a new one is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+
+from expman.storage.paths import fsync_open_dir
+
+__all__ = ["RunDirectory"]
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class RunDirectory:
+    """One of them. It is opened, or made, by the first `ensure`.
+
+    Attributes:
+        path: where it belongs.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd: int | None = None
+        self._inode = 0
+        self._has_new_parents = True
+
+    def ensure(self) -> None:
+        """Sees to it that our directory is at its path; makes a new one if it was deleted.
+
+        Not those above it: where the whole base directory is gone, a mount is, and files below
+        the empty mount point would be out of sight once it is back.
+
+        Raises:
+            OSError: it is elsewhere, or another one is there; nothing may be written now.
+        """
+        there = _stat(self.path)
+        if self._fd is None:
+            self._open(make=there is None)
+            return
+        try:
+            ours: os.stat_result | None = os.fstat(self._fd)
+        except OSError as exc:
+            if not self._is_found_again(there, exc):
+                raise OSError(exc.errno, exc.strerror, self.path) from exc
+            ours = None
+        if ours is None or (there is not None and _is_other_mount_of(ours, there)):
+            self.close()
+            self._open(make=there is None)
+        elif there is None and ours.st_nlink == 0:
+            self.close()
+            self._open(make=True)
+        elif there is None or not os.path.samestat(ours, there):
+            self._refuse(there is None)
+
+    def _is_found_again(self, there: os.stat_result | None, exc: OSError) -> bool:
+        """Whether a directory whose descriptor is of no use any more is at the path, or gone."""
+        if there is not None:
+            return there.st_ino == self._inode
+        return exc.errno == errno.ESTALE and os.path.isdir(os.path.dirname(self.path) or ".")
+
+    def _refuse(self, is_absent: bool) -> None:
+        place = os.readlink(f"/proc/self/fd/{self._fd}")
+        where = f"the run's directory is {place} now, move it back"
+        if is_absent:
+            raise OSError(errno.ENOENT, f"No such file or directory; {where}", self.path)
+        detail = f"another directory is at this path, and nothing is written into it; {where}"
+        raise OSError(errno.EEXIST, detail, self.path)
+
+    def has(self, name: str) -> bool:
+        """Whether something of that name is in our directory, wherever that is."""
+        try:
+            os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def rename(self, old: str, new: str) -> None:
+        """Renames within our directory, wherever that is."""
+        os.rename(old, new, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+
+    def sync(self) -> None:
+        """Makes the names in it durable, at first those of itself and its parent, too."""
+        assert self._fd is not None
+        fsync_open_dir(self._fd)
+        if self._has_new_parents:
+            experiment = os.path.dirname(os.path.abspath(self.path))
+            for path in (experiment, os.path.dirname(experiment)):
+                with contextlib.suppress(PermissionError):  # it may be another user's
+                    fd = os.open(path, _OPEN)
+                    try:
+                        fsync_open_dir(fd)
+                    finally:
+                        os.close(fd)
+            self._has_new_parents = False
+
+    def close(self) -> None:
+        """Lets go of it."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def _open(self, make: bool) -> None:
+        if make:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.path)
+        self._fd = os.open(self.path, _OPEN)
+        self._inode = os.fstat(self._fd).st_ino
+        self._has_new_parents = True
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _is_other_mount_of(ours: os.stat_result, there: os.stat_result) -> bool:
+    """Whether a file system that was mounted anew has another device number for our directory."""
+    return ours.st_dev != there.st_dev and (ours.st_ino, ours.st_mtime_ns, ours.st_ctime_ns) == (
+        there.st_ino,
+        there.st_mtime_ns,
+        there.st_ctime_ns,
+    )
