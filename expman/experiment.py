@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Literal
 
+from expman import current_run
 from expman.engine import DEFAULT_TIMEOUT_S, RUN_VARIABLE, LoggingEngine, attach
 from expman.errors import NoActiveRunError
 from expman.models import ExperimentConfig, LogLevel, RunStatus
@@ -24,8 +25,6 @@ __all__ = [
     "save_artifact",
     "warn",
 ]
-
-_current: Experiment | None = None
 
 
 class Experiment:
@@ -160,10 +159,15 @@ def init(
     tags: Sequence[str] = (),
     description: str | None = None,
 ) -> Experiment:
-    """Starts a run and makes it the current one; a current run is closed first."""
-    global _current
-    close()
-    _current = Experiment(
+    """Starts a run and makes it the current one of this thread, or of this asyncio task.
+
+    The run that the same thread or task made current before is closed first. Threads and tasks
+    that call no `init()` have the run of the one that started them, or the process's.
+    """
+    before = current_run.end_own()
+    if before is not None:
+        before.close()
+    run = Experiment(
         name,
         run_name,
         base_dir,
@@ -173,18 +177,20 @@ def init(
         tags=tags,
         description=description,
     )
-    return _current
+    current_run.set_current(run)
+    return run
 
 
 def _active(function: str) -> Experiment:
     """The current run; in a process that has EXPMAN_RUN in its environment, that one."""
-    global _current
-    if _current is None:
+    run = current_run.current()
+    if run is None:
         address = os.environ.get(RUN_VARIABLE)
         if not address:
             raise NoActiveRunError(function)
-        _current = Experiment._attached(address)
-    return _current
+        run = Experiment._attached(address)
+        current_run.set_for_process(run)
+    return run
 
 
 def log_vector(values: Mapping[str, object], step: int | None = None) -> None:
@@ -224,10 +230,9 @@ def error(message: str) -> None:
 
 def close(status: RunStatus | str = "FINISHED", reason: str | None = None) -> None:
     """Ends the current run, if there is one."""
-    global _current
-    if _current is not None:
-        ending, _current = _current, None
-        ending.close(status, reason)
+    run = current_run.end_current()
+    if run is not None:
+        run.close(status, reason)
 
 
 def fail(reason: str | None = None) -> None:

@@ -130,11 +130,11 @@ def create_temp(directory: str, name: str = "") -> tuple[int, str]:
 
     Its own name ends with `name`, for those who look on.
 
-    Its mode is 0644 under the process's umask, as for any other file a user makes.
+    Its mode is what the umask leaves, as for any other file that the user makes.
     """
     path = os.path.join(directory, TEMP_PREFIX + os.urandom(8).hex() + name)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(path, flags, 0o644), path
+    return os.open(path, flags, 0o666), path
 
 
 def write_all(fd: int, data: bytes | memoryview, halfway: str = "") -> None:

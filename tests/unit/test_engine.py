@@ -7,6 +7,7 @@ import enum
 import itertools
 import math
 import os
+import stat
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -613,3 +614,34 @@ def test_its_text_names_the_run(start: Start) -> None:
     """For a notebook or a log."""
     with start() as engine:
         assert f"LoggingEngine({engine.run_dir!r})" == repr(engine)
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o027])
+def test_modes_are_what_the_umask_leaves(start: Start, run_base: Path, umask: int) -> None:
+    """For each file and directory, at any time; a setgid bit is handed on."""
+
+    def wrong() -> dict[str, str]:
+        modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in (run_base / "exp").rglob("*")}
+        return {
+            path.name: oct(mode)
+            for path, mode in modes.items()
+            if mode != (0o2777 if path.is_dir() else 0o666) & ~umask
+        }
+
+    run_base.mkdir()
+    run_base.chmod(0o2770)
+    before = os.umask(umask)
+    try:
+        engine = start()
+        for rows_logged in range(3):
+            engine.log_params({"a": 1})
+            engine.log_vector({"a": 1.0}, rows_logged)
+            engine.log_message("INFO", "m")
+            engine.flush()
+            assert {} == wrong()
+        engine.close()
+        assert {} == wrong()
+    finally:
+        os.umask(before)
+    names = {"run", "run.yaml", "config.yaml", "run.log", "vectors.parquet", "experiment.yaml"}
+    assert names <= {path.name for path in (run_base / "exp").rglob("*")}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ from run_files import log_lines, params, rows, run_yaml
 
 import expman
 from expman import Experiment, NoActiveRunError, RunClosedError, RunStatus
+
+DEADLINE_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -255,3 +260,94 @@ def test_what_is_not_there_yet_says_so(base: str) -> None:
         pass
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = expman.Nothing
+
+
+def in_threads(*works: Callable[[], None]) -> None:
+    """Runs each in a thread of its own, and raises what they raised."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        for done in [pool.submit(work) for work in works]:
+            done.result(DEADLINE_S)
+
+
+def numbers(run_name: str, base: str) -> list[float]:
+    """What was logged as n into a run."""
+    return [values["n"] for _, values in rows(Path(base, "exp", run_name))]
+
+
+def test_init_in_threads(base: str) -> None:
+    """Each thread has its own current run; one that has ended it has none."""
+    together = threading.Barrier(2)
+
+    def trial(name: str) -> None:
+        expman.init("exp", name, base)
+        together.wait(DEADLINE_S)
+        for _ in range(5):
+            expman.log_vector({"n": float(name)})
+        together.wait(DEADLINE_S)
+        expman.close()
+        with pytest.raises(NoActiveRunError):
+            expman.log_vector({"n": -1})
+
+    in_threads(lambda: trial("1"), lambda: trial("2"))
+    assert [1.0] * 5 == numbers("1", base)
+    assert [2.0] * 5 == numbers("2", base)
+
+
+def test_threads_without_init_have_the_runs_of_the_process(base: str) -> None:
+    """A thread's own run leaves the process's as it is."""
+    expman.init("exp", "main", base)
+
+    def worker() -> None:
+        expman.log_vector({"n": 1})
+
+    def trial() -> None:
+        expman.init("exp", "trial", base)
+        expman.log_vector({"n": 2})
+        expman.init("exp", "next", base)
+        expman.log_vector({"n": 3})
+        expman.close()
+
+    in_threads(worker, trial)
+    assert "FINISHED" == run_yaml(Path(base, "exp", "trial"))["status"]
+    expman.log_vector({"n": 4})
+    expman.close()
+    assert [[1, 4], [2], [3]] == [numbers(name, base) for name in ("main", "trial", "next")]
+    with pytest.raises(NoActiveRunError):
+        in_threads(worker)
+
+
+def test_init_in_tasks(base: str) -> None:
+    """Each asyncio task has its own current run; those that it starts have it, too."""
+
+    async def child() -> None:
+        expman.log_vector({"n": 7})
+
+    async def trial(name: str) -> None:
+        expman.init("exp", name, base)
+        await asyncio.sleep(0)
+        expman.log_vector({"n": float(name)})
+        await asyncio.create_task(child())
+        expman.close()
+
+    async def study() -> None:
+        await asyncio.gather(trial("1"), trial("2"))
+
+    expman.init("exp", "study", base)
+    asyncio.run(study())
+    expman.log_vector({"n": 3})
+    expman.close()
+    assert [[1, 7], [2, 7], [3]] == [numbers(name, base) for name in ("1", "2", "study")]
+
+
+def test_init_in_a_task_after_a_task(base: str) -> None:
+    """The cells of a notebook are tasks, one after the other: a new run closes the one before."""
+
+    async def cell(name: str) -> None:
+        expman.init("exp", name, base)
+
+    asyncio.run(cell("1"))
+    asyncio.run(cell("2"))
+    expman.log_vector({"n": 2})
+    assert "FINISHED" == run_yaml(Path(base, "exp", "1"))["status"]
+    expman.close()
+    assert [2] == numbers("2", base)

@@ -25,7 +25,7 @@ def test_names_of_the_tail() -> None:
 
 
 def test_replace_gives_the_new_bytes_and_leaves_no_other_file(tmp_path: Path) -> None:
-    """An old file and an absent one become the new one, of mode 0644 under the umask."""
+    """An old file and an absent one become the new one, of the mode that the umask leaves."""
     path = tmp_path / "a.yaml"
     for data in (b"old", b"new"):
         paths.replace_file(str(path), data)
@@ -33,7 +33,7 @@ def test_replace_gives_the_new_bytes_and_leaves_no_other_file(tmp_path: Path) ->
     assert [path] == list(tmp_path.iterdir())
     umask = os.umask(0)
     os.umask(umask)
-    assert 0o644 & ~umask == stat.S_IMODE(path.stat().st_mode)
+    assert 0o666 & ~umask == stat.S_IMODE(path.stat().st_mode)
 
 
 def test_a_reader_that_has_the_old_file_keeps_it(tmp_path: Path) -> None:
