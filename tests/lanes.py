@@ -151,11 +151,11 @@ class HandLane:
         self.lane = lane
         hello = encode_hello(make_hello())
         name = address.segment(lane)
-        self.segment = segment.create(address.place, name, 4096 + len(hello))
+        self.segment = segment.create(address.place, name, 8192 + len(hello))
         self.control = self.segment.map()
         self.control[0:8] = b"expmanL1"
-        self.word(8, 1)
-        self.control[4096:] = hello
+        self.word(8, 2)
+        self.control[8192:] = hello
         self.terms: list[mmap.mmap] = []
         self.word(16, len(hello))
 
@@ -173,17 +173,20 @@ class HandLane:
         memory.close()
         entries = (size - 64) // 16
         term[0:8] = b"expmanT1"
-        struct.pack_into("=QQQ", term, 8, 1, entries, 64 + entries * 4)
+        struct.pack_into("=QQQ", term, 8, 2, entries, 64 + entries * 4)
         self.terms.append(term)
         return term
 
     def open_term(self, serial: int, slot: int) -> None:
-        self.word(256 + 16 * (serial % 64), slot)
-        self.word(256 + 16 * (serial % 64) + 8, 0)
+        self.word(256 + 40 * (serial % 64), slot)
+        self.word(256 + 40 * (serial % 64) + 8, 0)
         self.word(64, serial + 1)
 
-    def seal(self, serial: int, data_bytes: int) -> None:
-        self.word(256 + 16 * (serial % 64) + 8, data_bytes + 1)
+    def seal(self, serial: int, data_bytes: int, rows: int = 0, records: int = 0) -> None:
+        """Seals a term; it and those before it have so many rows and records."""
+        self.word(256 + 40 * (serial % 64) + 16, rows)
+        self.word(256 + 40 * (serial % 64) + 24, records)
+        self.word(256 + 40 * (serial % 64) + 8, data_bytes + 1)
 
     def start(self) -> mmap.mmap:
         """The first term, open."""

@@ -58,4 +58,5 @@ def run_facts(run: Run) -> dict[str, object]:
         "latest": meta.vectors,
         "rows_written": meta.rows_written,
         "rows_dropped": meta.rows_dropped,
+        "rows_missing": meta.rows_missing,
     }

@@ -25,6 +25,7 @@ from expman.transport import records as wire
 from expman.transport.hello import decode_hello
 from expman.transport.liveness import lives
 from expman.transport.msgpack_walk import value_end
+from expman.transport.numbering import term_start
 
 __all__ = ["Lane", "all_lanes", "lanes_of", "peek"]
 
@@ -71,10 +72,9 @@ class Lane:
     def rows(self) -> list[VectorRow]:
         """The rows that no file has yet."""
         serial = self.words[layout.RELEASED_TERMS]
-        entry = layout.START_TABLE + layout.START_WORDS * (serial % 2)
-        known = self.words[entry] == serial + 1
-        number = self.words[entry + 1] if known else 0
-        if not known and serial:
+        start = term_start(self.words, serial)
+        number = start.rows if start is not None else 0
+        if start is None and serial:
             return []  # the writer is just giving memory back: what was here is written
         producer, base = self.producer, self.words[layout.SEQ_BASE]
         rows = []
@@ -107,7 +107,8 @@ class Lane:
 
     def _records(self, serial: int) -> list[wire.Record] | None:
         """The published records of a term; None if it was emptied meanwhile."""
-        slot = self.words[layout.TERM_TABLE + 2 * (serial % layout.TERM_ENTRIES)]
+        entry = layout.TERM_TABLE + layout.TERM_WORDS * (serial % layout.TERM_ENTRIES)
+        slot = self.words[entry]
         term = _copy(self._address, self._address.segment(self._number, slot))
         if term is None or self.words[layout.DRAINED_TERMS] > serial:
             return None
@@ -116,7 +117,8 @@ class Lane:
         data = memoryview(term)[layout.data_offset(len(term)) :]
         count = next((n for n, length in enumerate(index) if not length), entries)
         try:
-            return wire.decode_many(data[: sum(index[:count])], count)
+            lengths = list(map(layout.record_bytes, index[:count]))
+            return wire.decode_many(data[: sum(lengths)], sum(map(bool, lengths)))
         except msgspec.DecodeError:
             return list(_singly(index, data))
 
@@ -130,7 +132,8 @@ def _singly(index: memoryview, data: memoryview) -> Iterator[wire.Record]:
             record = wire.decode_one(data[position:end])
         except (ValueError, msgspec.DecodeError):
             return
-        if record.ordinal < len(index) and index[record.ordinal] == end - position:
+        entry = index[record.ordinal] if record.ordinal < len(index) else 0
+        if layout.record_bytes(entry) == end - position:
             yield record
         position = end
 

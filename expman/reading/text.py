@@ -58,6 +58,8 @@ def facts(run: Run) -> list[tuple[str, str]]:
     rows = f"{meta.rows_written:,}" if meta.rows_written else ""
     if meta.rows_dropped:
         rows += f", {meta.rows_dropped:,} dropped"
+    if meta.rows_missing:
+        rows = f"{rows or '0'}, {meta.rows_missing:,} missing"
     try:
         artifacts = len(run.artifacts())
     except OSError as exc:

@@ -97,6 +97,11 @@ class VectorStore:
         """Rows in the files."""
         return self._parquet_rows + sum(tail.rows for tail in self._tails)
 
+    @property
+    def reach(self) -> dict[str, int]:
+        """Per producer the first seq that is in no file, as far as it has rows there."""
+        return dict(self._file_seqs)
+
     def next_seq(self, producer: str) -> int:
         """The first seq of a producer that is in no file; 0 for a new one."""
         return self._file_seqs.get(safe_text(producer), 0)

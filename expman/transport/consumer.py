@@ -18,12 +18,14 @@ from typing import Literal
 
 import msgspec
 
-from expman.errors import CorruptLaneError, LayoutVersionError
+from expman.errors import CorruptLaneError
 from expman.faults import reach
 from expman.transport import layout, segment
 from expman.transport import records as wire
+from expman.transport.control import control_words
 from expman.transport.hello import decode_hello
 from expman.transport.liveness import lives
+from expman.transport.numbering import LARGEST_COUNT, Reach, note_start, term_end, term_start
 from expman.transport.open_term import (
     GLANCE_RECORDS,
     STRETCH_RECORDS,
@@ -36,11 +38,7 @@ from expman.transport.salvage import take_singly
 
 __all__ = ["LaneConsumer", "Stretch"]
 
-_COUNTS = (
-    *(layout.START_TABLE + word for word in (1, 2, layout.START_WORDS + 1, layout.START_WORDS + 2)),
-    *(layout.SEQ_BASE, layout.NAME_NUMBER, layout.LOG_DONE),
-)
-_LARGEST_COUNT = 2**60
+_COUNTS = (layout.SEQ_BASE, layout.NAME_NUMBER, layout.LOG_DONE)
 _ORDERED_STORES = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
 
 
@@ -83,33 +81,28 @@ class LaneConsumer:
         self._slots: dict[int, segment.Segment] = {}
         self._finish_release()
         self.serial: int = self.words[layout.RELEASED_TERMS]
-        rows, records = self._start_of(self.serial)
-        self.rows = rows
+        start = self._start_of(self.serial)
+        self.rows = start.rows
         """Number of the lane's next row, dropped ones included."""
-        self.records = records
+        self.records = start.records
         """Number of the lane's next record."""
+        self.drops = start.drops
+        """Dropped rows among the rows before it."""
         self._term: OpenTerm | None = None
-        self._read: list[tuple[int, OpenTerm, int, int]] = []  # terms to release
+        self._read: list[tuple[int, OpenTerm]] = []  # terms to release
         self._last: int | None = None  # the term with the sentinel
 
     def _read_control(self) -> None:
         mapping = self._mapping = self.control.map()
-        self.words = memoryview(mapping)[: layout.CONTROL_BYTES].cast("Q")
+        self.words = control_words(self.name, mapping)
         length = self.words[layout.HELLO_BYTES]
-        if not length:
-            raise FileNotFoundError(self.name)
-        if self.words[layout.MAGIC] != layout.MAGIC_LANE:
-            raise CorruptLaneError(self.name, 0, "no magic number: this is no lane")
-        if self.words[layout.VERSION] != layout.LAYOUT_VERSION:
-            found = self.words[layout.VERSION]
-            raise LayoutVersionError(self.name, found, layout.LAYOUT_VERSION)
         released, drained = self.words[layout.RELEASED_TERMS], self.words[layout.DRAINED_TERMS]
         opened = self.words[layout.OPENED_TERMS]
         if not released <= drained <= opened <= released + layout.TERM_ENTRIES:
             detail = f"{released} terms released, {drained} drained, {opened} opened"
             raise CorruptLaneError(self.name, 8 * layout.RELEASED_TERMS, detail)
         for word in _COUNTS:
-            if self.words[word] > _LARGEST_COUNT:
+            if self.words[word] > LARGEST_COUNT:
                 raise CorruptLaneError(self.name, 8 * word, f"a count of {self.words[word]}")
         try:
             self.hello = decode_hello(
@@ -118,12 +111,13 @@ class LaneConsumer:
         except UNREADABLE as exc:
             raise CorruptLaneError(self.name, layout.CONTROL_BYTES, f"hello: {exc}") from exc
 
-    def _start_of(self, serial: int) -> tuple[int, int]:
-        """Rows and records before a term, as noted when the term before it was released."""
-        entry = layout.START_TABLE + layout.START_WORDS * (serial % 2)
-        if self.words[entry] == serial + 1:
-            return self.words[entry + 1], self.words[entry + 2]
-        return 0, 0
+    def _start_of(self, serial: int) -> Reach:
+        """Where a term begins, as a predecessor or the producer noted."""
+        found = term_start(self.words, serial)
+        used_again = self.words[layout.OPENED_TERMS] >= serial + layout.TERM_ENTRIES
+        if found is None and serial and not used_again:
+            found = term_end(self.words, serial - 1)
+        return found or Reach()
 
     # -- what the producer says ---------------------------------------------------
 
@@ -139,7 +133,15 @@ class LaneConsumer:
     @property
     def dropped_rows(self) -> int:
         """Rows dropped by the overflow policy."""
-        return int(min(self.words[layout.DROPPED_ROWS], _LARGEST_COUNT))
+        return int(min(self.words[layout.DROPPED_ROWS], LARGEST_COUNT))
+
+    @property
+    def logged_rows(self) -> int:
+        """Rows logged so far, as far as it is known here: taken, lost or dropped.
+
+        Dropped rows that no record speaks of yet come on top of the numbered ones.
+        """
+        return self.rows + max(0, self.dropped_rows - self.drops)
 
     def at_end(self) -> bool:
         """Whether every record of a closed lane was taken."""
@@ -205,7 +207,7 @@ class LaneConsumer:
         while self.serial < self._opened_terms() and not problems:
             term = self._open(problems)
             if term is None:
-                self.serial += 1
+                self._end_term()
                 continue
             taken: list[wire.Record | Rows] | None = self._take_whole(term)
             if taken is None or (not taken and (dead or self._sealed_bytes() is not None)):
@@ -214,9 +216,8 @@ class LaneConsumer:
             self._count(taken)
             finished = self._is_finished(term, dead)
             if finished:
-                self._read.append((self.serial, term, self.rows, self.records))
-                self._term = None
-                self.serial += 1
+                self._read.append((self.serial, term))
+                self._end_term()
             if taken or problems or not finished:
                 count = self.records - first_record
                 return Stretch(taken, count, first_row, first_record, problems)
@@ -224,7 +225,7 @@ class LaneConsumer:
 
     def _open(self, problems: list[CorruptLaneError]) -> OpenTerm | None:
         if self._term is None:
-            slot = self.words[layout.TERM_TABLE + 2 * (self.serial % layout.TERM_ENTRIES)]
+            slot = self.words[self._entry(self.serial)]
             name = self.address.segment(self.lane, slot)
             try:
                 if slot not in self._slots:
@@ -233,15 +234,21 @@ class LaneConsumer:
                 if self.serial + 1 == self.words[layout.FINAL_TERMS]:
                     self._term.data = self._term.data[: self.words[layout.FINAL_BYTES]]
             except FileNotFoundError:
-                problems.append(CorruptLaneError(name, 0, f"term {self.serial} is gone"))
+                problems.append(CorruptLaneError(name, 0, self._what_is_gone()))
             else:
                 if self._term.damaged:
                     problems.append(CorruptLaneError(name, 0, "no magic number or version"))
         return self._term
 
+    @staticmethod
+    def _entry(serial: int) -> int:
+        return layout.TERM_TABLE + layout.TERM_WORDS * (serial % layout.TERM_ENTRIES)
+
+    def _sealed(self) -> int:
+        return int(self.words[self._entry(self.serial) + 1])
+
     def _sealed_bytes(self) -> int | None:
-        entry = layout.TERM_TABLE + 2 * (self.serial % layout.TERM_ENTRIES)
-        sealed = self.words[entry + 1]
+        sealed = self._sealed()
         if not sealed or self._term is None:
             return None
         return min(sealed - 1, len(self._term.data))
@@ -263,8 +270,8 @@ class LaneConsumer:
             if not count:
                 return []
         del lengths[count:]
-        if layout.VOID in lengths:
-            lengths = [length for length in lengths if length != layout.VOID]
+        if max(lengths) >= layout.OTHER:
+            lengths = [length & (layout.OTHER - 1) for length in lengths if length != layout.VOID]
         end = term.position + sum(lengths)
         if end > len(term.data):
             return None
@@ -281,8 +288,10 @@ class LaneConsumer:
     ) -> list[wire.Record | Rows]:
         sealed, entries = self._sealed_bytes(), self._entries(term, dead)
         found = take_singly(term, entries, sealed, dead=dead, closed=self.closed)
-        self.rows += found.lost
+        self.rows += found.lost_rows
+        self.records += found.lost_records
         problems += found.problems
+        term.damaged |= bool(found.problems)
         return [*found.records]
 
     def _entries(self, term: OpenTerm, dead: bool) -> Sequence[int]:
@@ -313,8 +322,63 @@ class LaneConsumer:
                 self.records += record.count - 1
             elif type(record) is wire.Drop:
                 self.rows += record.rows
+                self.drops += record.rows
             elif type(record) is wire.Sentinel:
                 self._last = self.serial
+
+    # -- numbers past what is lost -----------------------------------------------------
+
+    def _end_term(self) -> None:
+        """Goes on to the next term, with the numbers that its rows and records have."""
+        self._go_to(self._next_start())
+        self.serial += 1
+        self._term = None
+        note_start(self.words, self.serial, Reach(self.rows, self.records, self.drops))
+
+    def _next_start(self) -> Reach:
+        """Where the next term begins.
+
+        Where nothing is wrong, that was counted here. Else a predecessor that has read this term
+        to its end knows best: the rows in the files were numbered by it. Then comes the producer's
+        word, and of a term that it had not sealed, how many rows were written at least.
+        """
+        counted = Reach(self.rows, self.records, self.drops)
+        if self._term is not None and not self._term.damaged:
+            return counted
+        noted = self._believed(term_start(self.words, self.serial + 1))
+        if noted is not None:
+            return noted
+        final = self.serial + 1 == self.words[layout.FINAL_TERMS]  # not all of it is to be taken
+        said = None if final else self._believed(term_end(self.words, self.serial))
+        said = said or Reach(rows=self._written_rows if self._term is None else 0)
+        return Reach(
+            max(counted.rows, said.rows),
+            max(counted.records, said.records),
+            max(counted.drops, said.drops),
+        )
+
+    def _believed(self, end: Reach | None) -> Reach | None:
+        """Where this term ends as one of the ends noted, unless that cannot be."""
+        if end is None:
+            return None
+        records, drops = end.records - self.records, end.drops - self.drops
+        most = self.hello.max_buffer_bytes // layout.MIN_RECORD_BYTES
+        fits = records <= most and end.rows - self.rows <= max(records, 0) + max(drops, 0)
+        return end if fits and end.drops <= self.dropped_rows else None
+
+    @property
+    def _written_rows(self) -> int:
+        written = int(self.words[layout.WRITTEN_ROWS])
+        return written if written <= LARGEST_COUNT else 0
+
+    def _go_to(self, start: Reach) -> None:
+        self.rows, self.records, self.drops = start.rows, start.records, start.drops
+
+    def _what_is_gone(self) -> str:
+        text = f"term {self.serial} is gone"
+        if self._sealed() or term_start(self.words, self.serial + 1):
+            return f"{text}: {self._next_start().rows - self.rows:,} rows were in it"
+        return f"{text}: how many rows were in it is not known"
 
     # -- giving memory back -----------------------------------------------------------
 
@@ -325,7 +389,7 @@ class LaneConsumer:
 
     def is_pressed(self) -> bool:
         """Whether a good part of the lane's memory waits to be given back."""
-        held = sum(len(term.bytes) for serial, term, _, _ in self._read if serial != self._last)
+        held = sum(len(term.bytes) for serial, term in self._read if serial != self._last)
         return held * 4 >= self.hello.max_buffer_bytes
 
     def release(self) -> None:
@@ -334,12 +398,7 @@ class LaneConsumer:
         The one with the sentinel stays: a successor reads it again, and learns how the run ended.
         """
         while self._read and self._read[0][0] != self._last:
-            serial, term, rows, records = self._read[0]
-            entry = layout.START_TABLE + layout.START_WORDS * ((serial + 1) % 2)
-            self.words[entry] = 0
-            self.words[entry + 1] = rows
-            self.words[entry + 2] = records
-            self.words[entry] = serial + 2
+            serial, term = self._read[0]
             reach("release-before-drained")
             self.words[layout.DRAINED_TERMS] = serial + 1
             reach("release-before-wipe")
@@ -352,7 +411,7 @@ class LaneConsumer:
         """Completes a release that a killed predecessor began."""
         released, drained = self.words[layout.RELEASED_TERMS], self.words[layout.DRAINED_TERMS]
         for serial in range(released, min(drained, self.words[layout.OPENED_TERMS])):
-            slot = self.words[layout.TERM_TABLE + 2 * (serial % layout.TERM_ENTRIES)]
+            slot = self.words[self._entry(serial)]
             name = self.address.segment(self.lane, slot)
             try:
                 memory = segment.attach(self.address.place, name)

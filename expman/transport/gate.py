@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from expman.transport import layout, segment
+from expman.transport.control import control_words
 from expman.transport.hello import Hello, decode_hello
 from expman.transport.liveness import lives
 
@@ -43,14 +44,12 @@ class RunGate:
 
         Raises:
             FileNotFoundError: the run has ended.
+            CorruptLaneError, LayoutVersionError: it cannot be read.
         """
         control = segment.attach(address.place, address.segment(lane))
         mapping = control.map()
-        words = memoryview(mapping)[: layout.CONTROL_BYTES].cast("Q")
-        length = words[layout.HELLO_BYTES]
-        if not length or words[layout.MAGIC] != layout.MAGIC_LANE:
-            raise FileNotFoundError(address.segment(lane))
-        end = layout.CONTROL_BYTES + length
+        words = control_words(address.segment(lane), mapping)
+        end = layout.CONTROL_BYTES + words[layout.HELLO_BYTES]
         hello = decode_hello(bytes(mapping[layout.CONTROL_BYTES : end]))
         return cls(control, words, hello, address)
 

@@ -13,7 +13,7 @@ The address itself, ``expman-TOKEN``, 4096 bytes::
      80  WRITER_STARTS  writer   how many writers have served this address
      88  STOPPING       writer   1: it takes no new runs
 
-The control of a lane, ``expman-TOKEN-LANE``, 4096 bytes and the hello::
+The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
 
       0  MAGIC "expmanL1"        8  VERSION
      16  HELLO_BYTES    producer length of the hello; stored last, it publishes the lane
@@ -36,25 +36,28 @@ The control of a lane, ``expman-TOKEN-LANE``, 4096 bytes and the hello::
     232  FINAL_ENTRIES  writer   index entries of the last term that were taken
     240  FINAL_TERMS    writer   serial of that term + 1; stored last, it says what was taken
     248  FINAL_BYTES    writer   bytes of that term's data that were taken
-    256  TERM_TABLE     producer 64 entries by serial % 64: slot, sealed bytes + 1 (0: open)
-   1280  START_TABLE    writer   2 entries by serial % 2: serial + 1, rows and records before it
-   1344  SEQ_BASE       writer   the lane's row 0 has this seq
-   1352  NAME_NUMBER    writer   number that makes the producer's name its own
-   1360  ADOPTED        writer   1: the two words above are set and hold for every later writer
-   1368  DURABLE_STEP   writer   step of the last durable row that has one (two's complement)
-   1376  HAS_STEP       writer   1: there is such a row
-   1384  RETIRED_ROWS   writer   owner's lane: rows of workers that have gone; a worker's lane:
+    256  TERM_TABLE     producer 64 entries by serial % 64: slot, sealed bytes + 1 (0: open), and of
+                                 a sealed term where it ends: rows, records, dropped rows so far
+   2816  START_TABLE    writer   64 entries by serial % 64: serial + 1, and where the term begins:
+                                 rows, records, dropped rows before it
+   4864  SEQ_BASE       writer   the lane's row 0 has this seq
+   4872  NAME_NUMBER    writer   number that makes the producer's name its own
+   4880  ADOPTED        writer   1: the two words above are set and hold for every later writer
+   4888  DURABLE_STEP   writer   step of the last durable row that has one (two's complement)
+   4896  HAS_STEP       writer   1: there is such a row
+   4904  RETIRED_ROWS   writer   owner's lane: rows of workers that have gone; a worker's lane:
                                  what the owner's is once this one counts as gone (RUN_ENDED)
-   1392  RETIRED_DROPS  writer   the same for the rows that they dropped
-   1400  FINAL_GAPS     writer   so many entries below FINAL_ENTRIES were not taken, and which:
-   1408  GAP_TABLE      writer   16 ordinals
-   1536  TROUBLE        writer   what the writer cannot do at present, UTF-8
-   4096  hello          producer msgpack, see records.Hello
+   4912  RETIRED_DROPS  writer   the same for the rows that they dropped
+   4920  FINAL_GAPS     writer   so many entries below FINAL_ENTRIES were not taken, and which:
+   4928  GAP_TABLE      writer   16 ordinals
+   5056  TROUBLE        writer   what the writer cannot do at present, UTF-8
+   8192  hello          producer msgpack, see records.Hello
 
 A term, ``expman-TOKEN-LANE-SLOT``; a slot is reused by many terms in turn::
 
       0  MAGIC "expmanT1"        8  VERSION     16  INDEX_ENTRIES     24  DATA_OFFSET
-     64  index          u32 a record, by the record's ordinal in the term: its length in bytes
+     64  index          u32 a record, by the record's ordinal in the term: its length in bytes,
+                            plus OTHER if it is no row
       D  data           records back to back, up to the end of the segment
 
 A record is published when its index entry holds its length. A producer reserves an
@@ -75,9 +78,10 @@ __all__ = [
     "TERM_ENTRIES",
     "data_offset",
     "index_entries",
+    "record_bytes",
 ]
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 
 MAGIC_ADDRESS = int.from_bytes(b"expmanA1", "little")
 MAGIC_LANE = int.from_bytes(b"expmanL1", "little")
@@ -93,7 +97,7 @@ WRITER_PID = 9
 WRITER_STARTS = 10
 STOPPING = 11
 
-CONTROL_BYTES = 4096
+CONTROL_BYTES = 8192
 HELLO_BYTES = 2
 OPENED_TERMS = 8
 LANE_CLOSED = 9
@@ -116,23 +120,26 @@ FINAL_TERMS = 30
 FINAL_BYTES = 31
 TERM_TABLE = 32
 TERM_ENTRIES = 64
-START_TABLE = 160
+TERM_WORDS = 5
+START_TABLE = 352
 START_WORDS = 4
-SEQ_BASE = 168
-NAME_NUMBER = 169
-ADOPTED = 170
-DURABLE_STEP = 171
-HAS_STEP = 172
-RETIRED_ROWS = 173
-RETIRED_DROPS = 174
-FINAL_GAPS = 175
-GAP_TABLE = 176
+SEQ_BASE = 608
+NAME_NUMBER = 609
+ADOPTED = 610
+DURABLE_STEP = 611
+HAS_STEP = 612
+RETIRED_ROWS = 613
+RETIRED_DROPS = 614
+FINAL_GAPS = 615
+GAP_TABLE = 616
 GAP_ENTRIES = 16
-TROUBLE_OFFSET = 1536
+TROUBLE_OFFSET = 5056
 
 INDEX_ENTRIES = 2
 DATA_OFFSET = 3
 INDEX_OFFSET = 64
+OTHER = 1 << 31
+"""Mark in the index entry of a record that is no row, so that rows can be counted without it."""
 VOID = 2**32 - 1
 """Index entry of an ordinal that was taken by a call that failed: there is no such record."""
 MIN_RECORD_BYTES = 12
@@ -147,3 +154,8 @@ def index_entries(segment_bytes: int) -> int:
 def data_offset(segment_bytes: int) -> int:
     """Where the data of a term of this size begins."""
     return INDEX_OFFSET + -(-index_entries(segment_bytes) * 4 // 8) * 8
+
+
+def record_bytes(entry: int) -> int:
+    """Length of the record that an index entry stands for; 0 if there is none."""
+    return 0 if entry == VOID else entry & (OTHER - 1)

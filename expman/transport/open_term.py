@@ -39,6 +39,7 @@ class OpenTerm:
         self.damaged = (
             words[layout.MAGIC] != layout.MAGIC_TERM
             or words[layout.VERSION] != layout.LAYOUT_VERSION
+            or words[layout.INDEX_ENTRIES] != layout.index_entries(memory.size)
         )
         self.entries = layout.index_entries(memory.size)
         start, self.data_offset = layout.INDEX_OFFSET, layout.data_offset(memory.size)
@@ -54,12 +55,12 @@ class OpenTerm:
 
     def published(self, ordinal: int, length: int) -> bool:
         """Whether the index says that a record of this ordinal has this length."""
-        return 0 <= ordinal < self.entries and self.index[ordinal] == length
+        return 0 <= ordinal < self.entries and layout.record_bytes(self.index[ordinal]) == length
 
     def agrees(self, record: wire.Record, length: int) -> bool:
         """Whether the index, as far as it says anything, gives the record this length."""
         entry = self.index[record.ordinal] if 0 <= record.ordinal < self.entries else 0
-        return entry in (0, length)
+        return not entry or layout.record_bytes(entry) == length
 
     def appended(self) -> bool:
         """Whether there are bytes behind those taken."""

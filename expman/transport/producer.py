@@ -232,8 +232,11 @@ class LaneProducer:
         payload = encoding.encode((tag, ordinal, time.time_ns(), *fields))
         if ordinal == _NO_ORDINAL:
             return len(payload)
+        mark = 0 if tag == encoding.VECTOR else layout.OTHER
         try:
-            self.index_of(term)[ordinal] = term.data.write(payload)
+            self.index_of(term)[ordinal] = term.data.write(payload) | mark
+            if tag == encoding.DROP:
+                term.drops += (rows for rows in fields if isinstance(rows, int))
         except ValueError:
             term.void(ordinal)
             return len(payload)

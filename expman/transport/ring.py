@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import mmap
+import sys
 from collections.abc import Iterator
+from operator import length_hint
 
 from expman.errors import SharedMemoryError
 from expman.transport import layout, segment
+from expman.transport.numbering import Reach, note_end
 from expman.transport.once import Once
 
 __all__ = ["Ring", "Term"]
@@ -16,6 +19,7 @@ LARGEST_TERM_BYTES = 1024 * 1024
 """Making a term stalls one call, and the time grows with its size. See `_largest_term`."""
 _DOUBLINGS = 16
 """Later terms are at most 2**16 times as large as the first one: 16 GiB."""
+_LOW, _HIGH = (0, 3) if sys.byteorder == "little" else (3, 0)  # bytes of an index entry
 
 
 class _Slot:
@@ -61,6 +65,10 @@ class Term:
         slot.claims.add(id(self))
         self.serial = serial
         self.after: Once[Term | None] = Once()
+        self.start = Reach()
+        """How far the terms before it go."""
+        self.drops: list[int] = []
+        """Dropped rows that records in it speak of."""
         size = slot.segment.size
         words = memoryview(self.data)[: layout.INDEX_OFFSET].cast("Q")
         words[layout.VERSION] = layout.LAYOUT_VERSION
@@ -79,6 +87,7 @@ class Term:
         self.released = False
         """Whether its memory may serve a later term."""
         self._fillers: list[int] = []
+        self._end: Once[Reach] = Once()
 
     def __del__(self) -> None:
         if "data" in self.__dict__:  # the constructor was not interrupted before that
@@ -109,6 +118,41 @@ class Term:
         if not self._fillers:
             return 0
         return len(self.data) - self._fillers[0] - self.data_offset + 1
+
+    @property
+    def end(self) -> Reach:
+        """How far it goes, once its door is closed; the same for every call."""
+        found = self._end.get(None)
+        if found is None:
+            rows, records = self._count()
+            drops, start = sum(self.drops), self.start
+            found = self._end.settle(
+                Reach(start.rows + rows + drops, start.records + records, start.drops + drops)
+            )
+        return found
+
+    def _count(self) -> tuple[int, int]:
+        """Rows and records in its data, by its index, at 3 ns per row.
+
+        An entry that was taken and is still empty belongs to a call that was interrupted, or to a
+        thread between its append and its store. The bytes show whether there are any of the latter;
+        where there are some of both, all count.
+        """
+        taken = len(self.index) - length_hint(self.ordinal)
+        entries = self.index[:taken]
+        raw = bytes(entries)
+        high = raw[_HIGH::4]
+        marked = high.count(layout.OTHER >> 24) + high.count(0xFF)
+        if marked + high.count(0) == taken and not raw[_LOW::4].count(0):
+            records = taken - high.count(0xFF)
+            return taken - marked, records
+        lengths = entries.tolist()
+        void = lengths.count(layout.VOID)
+        other = sum(layout.OTHER <= length < layout.VOID for length in lengths)
+        empty = lengths.count(0)
+        if sum(map(layout.record_bytes, lengths)) == self.sealed_word - 1:
+            taken -= empty
+        return taken - void - other, taken - void
 
 
 class Ring:
@@ -183,7 +227,8 @@ class Ring:
     def seal(self, term: Term) -> None:
         """Ends a term: nothing can be appended to it any more. Twice is fine."""
         term.close_door()
-        entry = layout.TERM_TABLE + 2 * (term.serial % layout.TERM_ENTRIES)
+        entry = layout.TERM_TABLE + layout.TERM_WORDS * (term.serial % layout.TERM_ENTRIES)
+        note_end(self._words, term.serial, term.end)
         self._words[entry + 1] = term.sealed_word
 
     def advance(self, full: Term, record_bytes: int) -> bool:
@@ -204,6 +249,7 @@ class Ring:
         if slot.number not in self._slots:
             return True  # discarded by a call in between
         self.seal(full)
+        term.start = full.end
         full.after.settle(term)
         slot.claims.discard(id(term))
         self._note_use()
@@ -211,7 +257,7 @@ class Ring:
 
     def can_ever_hold(self, record_bytes: int) -> bool:
         """Whether a record of this size fits into the largest possible term."""
-        return self._need(record_bytes) <= self._max_bytes
+        return record_bytes < layout.OTHER and self._need(record_bytes) <= self._max_bytes
 
     def _need(self, record_bytes: int) -> int:
         need = record_bytes + layout.INDEX_OFFSET + 64
@@ -250,7 +296,7 @@ class Ring:
 
         A call in between may have opened later ones: what it stored is stored again.
         """
-        entry = layout.TERM_TABLE + 2 * (term.serial % layout.TERM_ENTRIES)
+        entry = layout.TERM_TABLE + layout.TERM_WORDS * (term.serial % layout.TERM_ENTRIES)
         words = self._words
         while True:
             last = term
@@ -261,6 +307,8 @@ class Ring:
             wanted = term.slot.number, term.sealed_word, last.serial + 1
             if wanted == (words[entry], words[entry + 1], words[layout.OPENED_TERMS]):
                 return
+            if term.sealed_word:
+                note_end(words, term.serial, term.end)
             words[entry], words[entry + 1] = wanted[:2]
             words[layout.OPENED_TERMS] = wanted[2]
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from expman.errors import CorruptLaneError
+from expman.transport import layout
 from expman.transport import records as wire
 from expman.transport.open_term import STRETCH_RECORDS, OpenTerm, decode_at
 
@@ -22,12 +23,14 @@ class Salvage(msgspec.Struct):
 
     Attributes:
         records: in the order of the term.
-        lost: published records that lay in bytes that are unreadable.
+        lost_rows: published rows that lay in bytes that are unreadable.
+        lost_records: published records, these rows among them, that did.
         problems: what was unreadable and had to be left out.
     """
 
     records: list[wire.Record] = []
-    lost: int = 0
+    lost_rows: int = 0
+    lost_records: int = 0
     problems: list[CorruptLaneError] = []
 
 
@@ -62,7 +65,7 @@ def take_singly(
         elif behind is not None:
             return _skip_to(term, behind)
         else:
-            found.problems = _give_up(term, limit, sealed is not None, dead)
+            return _give_up(term, limit, sealed, dead)
     if usable:
         found.records = taken[:usable]
         _advance(term, found.records, ends[usable - 1])
@@ -117,14 +120,14 @@ def _find_published(term: OpenTerm, start: int, limit: int) -> tuple[int, wire.R
 def _skip_to(term: OpenTerm, found: tuple[int, wire.Record, int]) -> Salvage:
     """Leaves out bytes that make no record, and takes the one behind them."""
     offset, record, end = found
-    lost = sum(1 for entry in range(term.slot, record.ordinal) if term.index[entry])
+    rows, records = _published(term, record.ordinal)
     problem = _unreadable(term, term.position, offset)
     term.position, term.slot, term.gaps = end, max(term.slot, record.ordinal + 1), set()
     term.stuck_since = None
-    return Salvage([record], lost, [problem])
+    return Salvage([record], rows, records, [problem])
 
 
-def _give_up(term: OpenTerm, limit: int, sealed: bool, dead: bool) -> list[CorruptLaneError]:
+def _give_up(term: OpenTerm, limit: int, sealed: int | None, dead: bool) -> Salvage:
     """Leaves out the rest of a term, unless more may come or nothing is lost by it.
 
     The last bytes of a dead producer that have no index entry are a call that never
@@ -132,11 +135,19 @@ def _give_up(term: OpenTerm, limit: int, sealed: bool, dead: bool) -> list[Corru
     """
     start = term.position
     term.stuck_since = None
-    if not sealed and not (dead and term.has_entries()):
-        return []
-    damaged = any(term.data[start:limit])
+    if sealed is None and not (dead and term.has_entries()):
+        return Salvage()
+    # Zeros are no records either where the producer says that some are.
+    damaged = start < (sealed or 0) or any(term.data[start:limit])
+    rows, records = _published(term, term.entries) if damaged else (0, 0)
     term.position, term.slot, term.gaps = limit, term.entries, set()
-    return [_unreadable(term, start, limit)] if damaged else []
+    return Salvage([], rows, records, [_unreadable(term, start, limit)] if damaged else [])
+
+
+def _published(term: OpenTerm, end: int) -> tuple[int, int]:
+    """How many rows, and how many records, have an entry from those taken to `end`."""
+    entries = [entry for entry in term.index[term.slot : end].tolist() if entry != layout.VOID]
+    return sum(0 < entry < layout.OTHER for entry in entries), sum(map(bool, entries))
 
 
 def _unreadable(term: OpenTerm, start: int, end: int) -> CorruptLaneError:

@@ -25,6 +25,7 @@ from expman.transport.hello import Hello
 from expman.transport.identity import this_host
 from expman.transport.packed import Rows
 from expman.writer.consolidation import Consolidation
+from expman.writer.counts import Counts
 
 __all__ = ["LaneFiles", "RunFiles"]
 
@@ -93,7 +94,8 @@ class RunFiles:
         self._params: dict[str, object] = {}
         self._artifacts: list[wire.Artifact] = []
         self._flushes: dict[int, int] = {}
-        self._retired_rows = self._retired_drops = 0
+        self._counts = Counts(self._meta, ended=self.earlier is not None)
+        self._is_drained = False
         self._commit_cost_s = 0.0
         self._scalars_dirty = False
         now = time.monotonic()
@@ -133,8 +135,8 @@ class RunFiles:
         name = lane.hello.producer_name(lane.words[layout.NAME_NUMBER])
         self.lanes[lane.lane] = LaneFiles(lane, name, lane.words[layout.SEQ_BASE])
         if lane.hello.role == "owner":
-            self._retired_rows = lane.words[layout.RETIRED_ROWS]
-            self._retired_drops = lane.words[layout.RETIRED_DROPS]
+            self._counts.retired_rows = lane.words[layout.RETIRED_ROWS]
+            self._counts.retired_drops = lane.words[layout.RETIRED_DROPS]
 
     def _adopt(self, lane: LaneConsumer) -> None:
         """Gives the lane's producer a name that no other living one has, once and for all.
@@ -162,8 +164,8 @@ class RunFiles:
         """
         mine = self.lanes[lane.lane]
         self._note_drops(mine, lane.dropped_rows - mine.drops_said)
-        lane.words[layout.RETIRED_ROWS] = self._retired_rows + lane.rows
-        lane.words[layout.RETIRED_DROPS] = self._retired_drops + lane.dropped_rows
+        lane.words[layout.RETIRED_ROWS] = self._counts.retired_rows + lane.logged_rows
+        lane.words[layout.RETIRED_DROPS] = self._counts.retired_drops + lane.dropped_rows
         lane.words[layout.RUN_ENDED] = 1
         reach("retire-before-count")
         self._count_retired(lane)
@@ -172,12 +174,13 @@ class RunFiles:
         self._schemas = {key: keys for key, keys in self._schemas.items() if key[0] != lane.lane}
 
     def _count_retired(self, lane: LaneConsumer) -> None:
-        self._retired_rows = max(self._retired_rows, lane.words[layout.RETIRED_ROWS])
-        self._retired_drops = max(self._retired_drops, lane.words[layout.RETIRED_DROPS])
+        counts = self._counts
+        counts.retired_rows = max(counts.retired_rows, lane.words[layout.RETIRED_ROWS])
+        counts.retired_drops = max(counts.retired_drops, lane.words[layout.RETIRED_DROPS])
         for known in self.lanes.values():
             if known.lane.hello.role == "owner":
-                known.lane.words[layout.RETIRED_ROWS] = self._retired_rows
-                known.lane.words[layout.RETIRED_DROPS] = self._retired_drops
+                known.lane.words[layout.RETIRED_ROWS] = counts.retired_rows
+                known.lane.words[layout.RETIRED_DROPS] = counts.retired_drops
 
     def take(self, lane: LaneConsumer, stretch: Stretch) -> None:
         """Takes records into memory."""
@@ -397,11 +400,7 @@ class RunFiles:
         meta.heartbeat_at = iso(time.time_ns())
         meta.vectors = {k: v for k, v in self._store.latest.items() if k != RANK_COLUMN}
         lanes = [known.lane for known in self.lanes.values()]
-        meta.rows_dropped = self._retired_drops + sum(lane.dropped_rows for lane in lanes)
-        meta.rows_written = self._store.rows_written
-        counted = self._retired_rows + sum(lane.rows for lane in lanes)
-        known = meta.rows_logged if self.earlier is not None else 0
-        meta.rows_logged = max(counted, known, meta.rows_written + meta.rows_dropped)
+        self._count()
         high_water = max((lane.words[layout.HIGH_WATER] for lane in lanes), default=0)
         meta.buffer_high_water_bytes = max(meta.buffer_high_water_bytes, high_water)
         self._file.write(meta)
@@ -425,33 +424,41 @@ class RunFiles:
         self.note_last_drops()
         self.commit(sync=True)
         self._store.finish()
+        self._is_drained = True
+        self._count()
         artifacts.remove_staging(self.run_dir)
         for warning in self._store.take_warnings():
             self.note(LogLevel.WARN, warning)
         meta = self._meta
+        if meta.rows_missing and self.earlier is None:
+            missing = f"{meta.rows_missing:,} rows are missing"
+            reason = f"{reason}; {missing}" if reason else missing
         if not meta.finished_at:
             meta.finished_at = iso(time.time_ns())
             meta.duration_secs = self._duration()
+            if meta.rows_missing and self.earlier is None:
+                text = f"{meta.rows_missing} rows were logged and are not in the files"
+                self.note(LogLevel.ERROR, text)
             if reason and self.earlier is None:
-                level = LogLevel.INFO if status is RunStatus.FINISHED else LogLevel.ERROR
+                fine = status is RunStatus.FINISHED and not meta.rows_missing
+                level = LogLevel.INFO if fine else LogLevel.ERROR
                 self.note(level, f"run {status}: {reason}")
         meta.status, meta.reason = status, reason
-        self._check_count()
         self._write_lines()
         self._log.sync()
         reach("finish-before-status")
         self.write_metadata()
         self._store.close()
 
-    def _check_count(self) -> None:
-        """Says so if the files do not have what the lanes had: that must never happen."""
-        meta = self._meta
-        rows = sum(known.lane.rows for known in self.lanes.values()) + self._retired_rows
-        drops = sum(known.lane.dropped_rows for known in self.lanes.values())
-        missing = rows - drops - self._retired_drops - self._store.rows_written
-        if missing > 0 and self.earlier is None and not meta.rows_missing:
-            meta.rows_missing = missing
-            self.note(LogLevel.ERROR, f"{missing} rows were logged and are not in the files")
+    def _count(self) -> None:
+        store = self._store
+        self._counts.update(
+            [(known.producer, known.seq_base, known.lane) for known in self.lanes.values()],
+            store.reach,
+            store.rows_written,
+            store.pending_rows,
+            final=self._is_drained,
+        )
 
     def _duration(self) -> float | None:
         """Seconds by the clock that nobody sets, if this is still the boot that began the run."""

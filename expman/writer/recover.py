@@ -257,7 +257,7 @@ def _from_files(run: StaleRun) -> Iterator[Outcome]:
         lines.append((LogLevel.ERROR, f"run CRASHED: {reason}; recovered from its files"))
         log.append([(level, time.time_ns(), text) for level, text in lines])
         log.sync()
-        _mark_crashed(meta, reason, ended_at, store.rows_written)
+        _mark_crashed(meta, reason, ended_at, store)
         meta.vectors = dict(store.latest)
         RunFile(run.run_dir).write(meta)
         store.close()
@@ -267,12 +267,17 @@ def _from_files(run: StaleRun) -> Iterator[Outcome]:
         yield Outcome(f"recovered {run.run_dir} from its files: {_summary(run.run_dir)}")
 
 
-def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float, rows: int) -> None:
+def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float, store: VectorStore) -> None:
+    """Counts what is known without shared memory: the last counts, and the rows' own numbers."""
     meta.status, meta.reason = RunStatus.CRASHED, reason
     meta.finished_at = iso(int(ended_at * 1e9))
-    meta.rows_written = rows
-    meta.rows_logged = max(meta.rows_logged, rows + meta.rows_dropped)
-    meta.rows_missing = meta.rows_logged - rows - meta.rows_dropped
+    meta.rows_written = store.rows_written
+    meta.rows_logged = max(
+        meta.rows_logged, sum(store.reach.values()), meta.rows_written + meta.rows_dropped
+    )
+    meta.rows_missing = meta.rows_logged - meta.rows_written - meta.rows_dropped
+    if meta.rows_missing:
+        meta.reason += f"; {meta.rows_missing:,} rows are missing"
     meta.duration_secs = seconds_between(meta.started_at, meta.finished_at)
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from expman.errors import StorageError
+from expman.errors import CorruptLaneError, ExpmanError, LayoutVersionError, StorageError
 from expman.models import Host, RunMetadata, RunStatus
 from expman.storage.paths import RUN_YAML, TEMP_PREFIX, open_regular
 from expman.storage.yamlfile import RunFile
@@ -75,7 +75,9 @@ def _look(address: segment.Address, numbers: list[int]) -> StaleAddress | None:
     for number in numbers:
         try:
             gate = RunGate.attach(address, number)
-        except (OSError, ValueError):  # no hello, or one that cannot be read
+        except LayoutVersionError:
+            return None  # another version's, all of it
+        except (OSError, ValueError, CorruptLaneError):  # no hello, or one that cannot be read
             if _is_locked(address, number):
                 return None
             continue
@@ -225,7 +227,7 @@ def served_runs() -> set[str]:
             for number in numbers:
                 try:
                     gate = RunGate.attach(address, number)
-                except (OSError, ValueError):
+                except (OSError, ValueError, ExpmanError):
                     continue
                 runs.add(os.path.realpath(gate.hello.run_dir))
     return runs

@@ -210,7 +210,8 @@ def test_dead_runs_are_finished(run_base: Path, host: Host, why: str) -> None:
     (said,) = recover(str(run_base))
     assert said.ok
     run = run_yaml(run_dir)
-    assert ("CRASHED", f"nobody ran it any more: {why}") == (run["status"], run["reason"])
+    reason = f"nobody ran it any more: {why}; 2 rows are missing"
+    assert ("CRASHED", reason) == (run["status"], run["reason"])
     assert (7, 5, 2) == (run["rows_logged"], run["rows_written"], run["rows_missing"])
     assert list(range(5)) == raw_rows(run_dir)["n"].to_pylist()
 

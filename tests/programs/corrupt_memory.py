@@ -124,9 +124,11 @@ class Round:
         if area in ("index", "data"):
             self.damage_records(memory)
             return
-        size = min(len(memory), 4096 + 600)
+        size = min(len(memory), layout.CONTROL_BYTES + 600)
         if area == "control" and self.chance.random() < 0.8:
-            used = [*range(16, 28), *range(32, 40), *range(160, 176), 0, 1, 2, *range(8, 16)]
+            starts = range(layout.START_TABLE, layout.START_TABLE + 12)
+            others = range(layout.SEQ_BASE, layout.GAP_TABLE)
+            used = [*range(16, 28), *range(32, 52), *starts, *others, 0, 1, 2, *range(8, 16)]
             offset = 8 * self.chance.choice([*used, 28, 29, 30])
         elif area == "address":
             offset = 8 * self.chance.choice([0, 1, 8, 9, 10, 11])
@@ -154,6 +156,7 @@ class Round:
         if not used:
             return
         hit = self.chance.randrange(used)
+        lengths = list(map(layout.record_bytes, lengths))
         start = layout.data_offset(len(memory)) + sum(lengths[:hit])
         if area == "index":
             index[hit] = self.chance.choice([0, 1, index[hit] + 1, 2**32 - 1, index[hit] ^ 64])

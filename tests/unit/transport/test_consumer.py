@@ -416,7 +416,7 @@ def test_a_damaged_term_header(lane: HandLane, term: mmap.mmap, offset: int) -> 
 
 def test_a_term_that_is_gone(lane: HandLane, term: mmap.mmap) -> None:
     """It is named, and the next one is read."""
-    lane.seal(0, put(term, 0, 0, "a"))
+    lane.seal(0, put(term, 0, 0, "a"), rows=7, records=8)
     second = lane.add_slot(2)
     lane.open_term(1, 2)
     put(second, 0, 0, "b")
@@ -426,7 +426,8 @@ def test_a_term_that_is_gone(lane: HandLane, term: mmap.mmap) -> None:
     stretch = read_all(consumer)
 
     assert ["b"] == messages(stretch.records)
-    assert ["term 0 is gone"] == [problem.detail for problem in stretch.problems]
+    assert ["term 0 is gone: 7 rows were in it"] == [one.detail for one in stretch.problems]
+    assert (7, 9) == (consumer.rows, consumer.records)
 
 
 def test_a_number_of_terms_that_cannot_be(lane: HandLane, term: mmap.mmap) -> None:
@@ -434,7 +435,7 @@ def test_a_number_of_terms_that_cannot_be(lane: HandLane, term: mmap.mmap) -> No
     lane.seal(0, put(term, 0, 0, "a"))
     consumer = LaneConsumer(lane.address, 0)
     lane.word(64, 2**60)
-    lane.control[256 + 16 : 1280] = b"\xff" * (1280 - 272)
+    lane.control[256 + 40 : 2816] = b"\xff" * (2816 - 296)
 
     stretch = read_all(consumer)
 
@@ -476,12 +477,12 @@ def test_no_lane(address: Address) -> None:
 
 def test_another_version(lane: HandLane) -> None:
     """Both versions are named."""
-    lane.word(8, 2)
+    lane.word(8, 1)
 
     with pytest.raises(LayoutVersionError) as caught:
         LaneConsumer(lane.address, 0)
 
-    assert (2, 1) == (caught.value.found, caught.value.expected)
+    assert (1, 2) == (caught.value.found, caught.value.expected)
 
 
 def test_bad_magic(lane: HandLane) -> None:
@@ -495,7 +496,7 @@ def test_bad_magic(lane: HandLane) -> None:
 @pytest.mark.parametrize("damage", [b"\xc1", b"\x80", b"\xdf\xff\xff\xff\xff", b"\x81\xa1\xff"])
 def test_a_damaged_hello(lane: HandLane, damage: bytes) -> None:
     """CorruptLaneError, whatever msgspec says."""
-    lane.control[4096 : 4096 + len(damage)] = damage
+    lane.control[8192 : 8192 + len(damage)] = damage
 
     with pytest.raises(CorruptLaneError, match="hello"):
         LaneConsumer(lane.address, 0)
@@ -586,7 +587,7 @@ def test_a_half_wiped_term_is_wiped(lane: HandLane, term: mmap.mmap) -> None:
     """DRAINED says that its records are written: the successor zeroes it, unread."""
     two_terms(lane, term)
     lane.word(136, 1)  # drained
-    struct.pack_into("=QQQ", lane.control, 1280 + 32, 2, 3, 3)
+    struct.pack_into("=QQQ", lane.control, 2816 + 32, 2, 3, 3)
     term[64 : TERM_BYTES // 2] = bytes(TERM_BYTES // 2 - 64)
 
     assert (3, 3, [3, 4]) == steps_from(LaneConsumer(lane.address, 0))

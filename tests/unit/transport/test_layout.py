@@ -47,8 +47,12 @@ def test_words_do_not_overlap() -> None:
     """No two words of one segment share their bytes; the tables end before the hello."""
     for words in documented().values():
         assert len(words) == len(set(words.values()))
-    assert 8 * layout.TERM_TABLE + 16 * layout.TERM_ENTRIES <= 8 * layout.START_TABLE
-    assert 8 * (layout.START_TABLE + 2 * layout.START_WORDS) <= layout.CONTROL_BYTES
+    ends = layout.TERM_TABLE + layout.TERM_WORDS * layout.TERM_ENTRIES
+    assert ends <= layout.START_TABLE
+    ends = layout.START_TABLE + layout.START_WORDS * layout.TERM_ENTRIES
+    assert ends <= layout.SEQ_BASE
+    assert 8 * (layout.GAP_TABLE + layout.GAP_ENTRIES) <= layout.TROUBLE_OFFSET
+    assert layout.TROUBLE_OFFSET + 2048 <= layout.CONTROL_BYTES
 
 
 @pytest.mark.parametrize("size", [8192, 16384, 65536, 262144, 8 << 20, 12_288 + 4096 * 7])
@@ -116,8 +120,8 @@ def test_the_consumer_writes_where_the_map_says(address: Address) -> None:
 
     assert 1 == lane.read_word(128)
     assert 1 == lane.read_word(136)
-    # Entry 1 of the start table: serial + 1, rows, records.
-    assert (2, 0, 1) == struct.unpack_from("=QQQ", lane.control, 1280 + 32)
+    # Entry 1 of the start table: serial + 1, rows, records, dropped rows.
+    assert (2, 0, 1, 0) == struct.unpack_from("=QQQQ", lane.control, 2816 + 32)
     assert not any(term[64:])
 
 
@@ -131,21 +135,24 @@ def test_the_producer_writes_where_the_map_says(address: Address) -> None:
     term = segment.attach(address.place, f"expman-{address.token}-0-0").map()
     (hello_bytes,) = struct.unpack_from("=Q", control, 16)
     opened, closed, dropped, high_water, lane_bytes = struct.unpack_from("=5Q", control, 64)
-    slot, sealed = struct.unpack_from("=QQ", control, 256)
+    slot, sealed, rows, records, drops = struct.unpack_from("=5Q", control, 256)
     version, entries, start = struct.unpack_from("=QQQ", term, 8)
     lengths = struct.unpack_from("=III", term, 64)
+    assert [layout.OTHER, layout.OTHER] == [length & layout.OTHER for length in lengths[:2]]
+    lengths = tuple(length & ~layout.OTHER for length in lengths)
     first = term[start : start + lengths[0]]
     second = term[start + lengths[0] : start + lengths[0] + lengths[1]]
 
     assert b"expmanL1" == control[:8]
-    assert (1,) == struct.unpack_from("=Q", control, 8)
-    hello = decode_hello(control[4096 : 4096 + hello_bytes])
+    assert (2,) == struct.unpack_from("=Q", control, 8)
+    hello = decode_hello(control[8192 : 8192 + hello_bytes])
     assert make_hello(max_buffer_bytes=1 << 20) == hello
     assert (1, 1, 0) == (opened, closed, dropped)
     assert (len(term), 2 * len(term)) == (high_water, lane_bytes)
     assert (0, lengths[0] + lengths[1] + 1) == (slot, sealed)
+    assert (0, 2, 0) == (rows, records, drops)
     assert b"expmanT1" == term[:8]
-    assert (1, (len(term) - 64) // 16, layout.data_offset(len(term))) == (version, entries, start)
+    assert (2, (len(term) - 64) // 16, layout.data_offset(len(term))) == (version, entries, start)
     assert 0 == lengths[2]
     assert "mind the gap" == wire.decode_one(first).message  # type: ignore[union-attr]
     assert wire.Sentinel(1, wire.decode_one(second).logged_at_ns, RunStatus.FINISHED, None) == (

@@ -1,0 +1,110 @@
+"""Every count in run.yaml is true, whatever was lost: logged = written + dropped + missing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from process.faulty import Obeying, check_values
+from process.ledger import raw_rows
+from process.runs import kill_writers, run_yaml, segments_of, writer_of
+
+ROWS, FLUSHED = 30_000, 100
+COUNTS = ("rows_logged", "rows_written", "rows_dropped", "rows_missing")
+
+
+def counts(run_dir: Path) -> tuple[int, ...]:
+    return tuple(run_yaml(run_dir)[name] for name in COUNTS)
+
+
+@pytest.fixture
+def killed(program, run_base: Path):  # type: ignore[no-untyped-def]
+    """A function that leaves ROWS rows in the memory of the dead, some of them in files."""
+
+    def kill(*settings: str):  # type: ignore[no-untyped-def]
+        trainer = Obeying(program, run_base, *settings)
+        run_dir = trainer.open()
+        writer = writer_of(trainer.process.pid)
+        trainer(f"log {FLUSHED}")
+        trainer("flush 30")
+        os.kill(writer.pid, signal.SIGSTOP)
+        trainer(f"log {ROWS - FLUSHED}")
+        trainer.process.kill()
+        kill_writers(writer.token, writer.pid)
+        return run_dir, writer
+
+    return kill
+
+
+def terms(writer: Any) -> list[Path]:
+    """The memory of the owner's terms, in order."""
+    names = [name for name in segments_of(writer) if name.count("-") == 3]
+    return [Path("/dev/shm", name) for name in sorted(names, key=lambda n: int(n.split("-")[3]))]
+
+
+def recover(program, run_base: Path) -> str:  # type: ignore[no-untyped-def]
+    return program(["-m", "expman.writer", "recover", str(run_base)]).succeed()
+
+
+@pytest.mark.parametrize(
+    ("which", "way"), [(0, "gone"), (1, "gone"), (0, "zeros"), (1, "cut"), (1, "holes")]
+)
+def test_lost_term(program, killed, run_base: Path, which: int, way: str) -> None:
+    """Rows of a term that is gone or damaged are missing; `_seq` has a gap of that size."""
+    run_dir, writer = killed()
+    lost = terms(writer)[which]
+    size = lost.stat().st_size
+    if way == "gone":
+        lost.unlink()
+    elif way == "zeros":
+        lost.write_bytes(bytes(size))
+    elif way == "cut":
+        os.truncate(lost, size // 2)
+    else:
+        data = bytearray(lost.read_bytes())
+        data[size // 2 : size // 2 + 4096] = b"\xc1" * 4096
+        lost.write_bytes(data)
+    recover(program, run_base)
+    table = raw_rows(run_dir)
+    written = table.num_rows
+    assert (ROWS, written, 0, ROWS - written) == counts(run_dir)
+    assert written < ROWS
+    check_values(table, table["n"].to_numpy())
+    run = run_yaml(run_dir)
+    assert "CRASHED" == run["status"]
+    assert f"; {ROWS - written:,} rows are missing" in run["reason"]
+    assert f"{ROWS - written} rows were logged and are not" in (run_dir / "run.log").read_text()
+    seq = table["_seq"].to_numpy()
+    gaps = np.flatnonzero(np.diff(np.concatenate([[-1], seq])) > 1)
+    assert 1 == len(gaps)
+    assert ROWS == seq[-1] + 1
+
+
+def test_lost_open_term(program, killed, run_base: Path) -> None:
+    """Of a term that was not sealed nobody knows how many rows it had; what was written counts."""
+    run_dir, writer = killed()
+    for lost in terms(writer):
+        lost.unlink()
+    recover(program, run_base)
+    logged, written, dropped, missing = counts(run_dir)
+    assert (FLUSHED, 0) == (written, dropped)
+    assert logged == written + missing
+    assert missing > ROWS / 2
+    assert "how many rows were in it is not known" in (run_dir / "run.log").read_text()
+
+
+def test_lost_term_with_drops(program, killed, run_base: Path) -> None:
+    """Dropped rows are dropped, not missing, also those that a lost term spoke of."""
+    run_dir, writer = killed("overflow=drop", "max_buffer_bytes=262144")
+    terms(writer)[0].unlink()
+    recover(program, run_base)
+    table = raw_rows(run_dir)
+    logged, written, dropped, missing = counts(run_dir)
+    assert (ROWS, table.num_rows) == (logged, written)
+    assert dropped > 0
+    assert missing > 0
+    assert ROWS == written + dropped + missing
