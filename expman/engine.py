@@ -7,11 +7,13 @@ import os
 import time
 import weakref
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from expman import notices
+from expman.ended_run import NoLane
 from expman.errors import (
     ConfigError,
+    ExpmanError,
     FlushError,
     RunClosedError,
     RunEndedError,
@@ -170,7 +172,25 @@ class LoggingEngine:
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        return attach, (self.address,)
+        return LoggingEngine._unpickle, (self.address, self.run_dir, self.config)
+
+    @classmethod
+    def _unpickle(cls, address: str, run_dir: str, config: ExperimentConfig) -> LoggingEngine:
+        """Joins the run. Where that cannot be done, logging will raise, and not the unpickling."""
+        try:
+            return cls._attach(address)
+        except ExpmanError as exc:
+            error = exc
+        except OSError as exc:
+            error = SharedMemoryError(0, [f"{address}: {exc.strerror}"])
+        self = cls.__new__(cls)
+        self.config, self.run_dir, self.address = config, run_dir, address
+        self._lane = cast("LaneProducer", NoLane(error))
+        self.log_vector = self._lane.log_vector
+        self._sidecar = None
+        self._is_owner, self._ended = False, True
+        _engines.add(self)
+        return self
 
     def __repr__(self) -> str:
         return f"LoggingEngine({self.run_dir!r})"

@@ -89,13 +89,17 @@ class Experiment:
 
     @classmethod
     def _attached(cls, address: str) -> Experiment:
+        return cls._of(attach(address))
+
+    @classmethod
+    def _of(cls, engine: LoggingEngine) -> Experiment:
         self = cls.__new__(cls)
-        self.engine = attach(address)
+        self.engine = engine
         self._bind()
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Experiment._attached, (self.engine.address,)
+        return Experiment._of, (self.engine,)
 
     @property
     def run_dir(self) -> str:

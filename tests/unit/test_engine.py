@@ -7,6 +7,7 @@ import enum
 import itertools
 import math
 import os
+import pickle
 import stat
 import threading
 from collections.abc import Callable
@@ -16,16 +17,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import StartProgram
 from run_files import log_lines, params, rows, run_yaml, table
 
 from expman import (
     ExperimentConfig,
+    ExpmanError,
     FlushError,
     LoggingEngine,
     LogLevel,
     RecordTooLargeError,
     Run,
     RunClosedError,
+    RunEndedError,
     RunExistsError,
     RunStatus,
     StorageError,
@@ -645,3 +649,63 @@ def test_modes_are_what_the_umask_leaves(start: Start, run_base: Path, umask: in
         os.umask(before)
     names = {"run", "run.yaml", "config.yaml", "run.log", "vectors.parquet", "experiment.yaml"}
     assert names <= {path.name for path in (run_base / "exp").rglob("*")}
+
+
+def refusals(engine: LoggingEngine) -> list[type[Exception]]:
+    """What each call raises."""
+    calls: list[Callable[[], object]] = [
+        lambda: engine.log_vector({"a": 1.0}, 1),
+        lambda: engine.log_scalar("a", 1),
+        lambda: engine.log_params({"a": 1}),
+        lambda: engine.log_message("INFO", "m"),
+        lambda: engine.save_artifact(__file__),
+        lambda: engine.flush(),
+    ]
+    raised = []
+    for call in calls:
+        with pytest.raises(ExpmanError) as caught:
+            call()
+        raised.append(caught.type)
+    return raised
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_an_engine_is_unpickled_after_its_run(
+    start: Start, program: StartProgram, tmp_path: Path, elsewhere: bool
+) -> None:
+    """A checkpoint that holds it loads, in this process or another one; logging raises."""
+    engine = start(tags=["a"])
+    living = pickle.dumps(engine)
+    assert engine is pickle.loads(living)
+    engine.close()
+    files = sorted(os.listdir(engine.run_dir))
+    if elsewhere:
+        (tmp_path / "checkpoint").write_bytes(living)
+        code = """if True:
+            import pickle, sys
+            engine = pickle.load(open(sys.argv[1], "rb"))
+            try:
+                engine.log_vector({"a": 1.0})
+            except Exception as exc:
+                print(type(exc).__name__, engine.config.tags)
+            """
+        assert "RunEndedError ('a',)\n" == program(["-c", code], tmp_path / "checkpoint").succeed()
+    for pickled in (living, pickle.dumps(engine), pickle.dumps(pickle.loads(living))):
+        again = pickle.loads(pickled)
+        assert [RunEndedError] * 4 + [RunClosedError, RunEndedError] == refusals(again)
+        assert (engine.run_dir, engine.config) == (again.run_dir, again.config)
+        assert (None, None) == (again.durable_seq, again.durable_step)
+        again.close()
+        with again:
+            pass
+    assert files == sorted(os.listdir(engine.run_dir))
+    assert "FINISHED" == run_yaml(engine.run_dir)["status"]
+
+
+def test_an_engine_that_cannot_be_joined_is_unpickled(start: Start) -> None:
+    """Whatever is wrong with its address, it is the logging that says so."""
+    engine = start()
+    engine.close()
+    function, (_, *rest) = engine.__reduce__()  # type: ignore[misc]
+    for address in ("", "shm:nonsense", "file:/nowhere:" + "0" * 32 + "#0"):
+        refusals(function(address, *rest))  # type: ignore[operator]

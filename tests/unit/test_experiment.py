@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 from run_files import log_lines, params, rows, run_yaml
 
 import expman
-from expman import Experiment, NoActiveRunError, RunClosedError, RunStatus
+from expman import Experiment, NoActiveRunError, RunClosedError, RunEndedError, RunStatus
 
 DEADLINE_S = 60.0
 
@@ -351,3 +352,16 @@ def test_init_in_a_task_after_a_task(base: str) -> None:
     assert "FINISHED" == run_yaml(Path(base, "exp", "1"))["status"]
     expman.close()
     assert [2] == numbers("2", base)
+
+
+def test_an_experiment_is_unpickled_after_its_run(base: str) -> None:
+    """It loads; logging raises."""
+    run = Experiment("exp", "r", base)
+    assert run.engine is pickle.loads(pickle.dumps(run)).engine
+    run.close()
+    again = pickle.loads(pickle.dumps(run))
+    assert ("r", run.run_dir) == (again.run_name, again.run_dir)
+    for log in (lambda: again.log_vector({"a": 1}), lambda: again.info("m")):
+        with pytest.raises(RunEndedError, match="it has ended"):
+            log()
+    again.close()
