@@ -5,8 +5,9 @@ that the writer goes on polling its lanes whatever a row group costs. The thread
 sealed files and writes only its temporary file; the store renames that file and owns all state.
 
 Parquet with what every reader knows: zstd, statistics, plain logical types (no Arrow schema),
-dictionary for text, delta encoding for integers, and for floats a dictionary where values
-repeat, else byte-stream-split (Apache Parquet format, "Encodings").
+dictionary for text, delta encoding for integers, and for floats a dictionary where values repeat
+(Apache Parquet format, "Encodings"). Not byte-stream-split, which would take 6 % less: Spark's
+vectorized reader refuses it.
 """
 
 from __future__ import annotations
@@ -333,7 +334,7 @@ def _encodings(sample: pa.Table) -> tuple[list[str], dict[str, str]]:
             if not values or pc.count_distinct(column, mode="only_valid").as_py() * 2 <= values:
                 dictionary.append(field.name)
             else:
-                encodings[field.name] = "BYTE_STREAM_SPLIT"
+                encodings[field.name] = "PLAIN"
         elif not pa.types.is_boolean(field.type):
             encodings[field.name] = "DELTA_BINARY_PACKED"
     return dictionary, encodings

@@ -280,6 +280,46 @@ def test_bytes_per_row(tmp_path: Path) -> None:
     assert (tmp_path / "vectors.parquet").stat().st_size <= 12 * count
 
 
+KNOWN_TO_ALL = {"PLAIN", "RLE", "RLE_DICTIONARY", "DELTA_BINARY_PACKED"}
+"""Encodings that pyarrow, DuckDB, polars, fastparquet and Spark's vectorized reader know."""
+
+
+def encodings(path: Path) -> set[str]:
+    meta = pq.read_metadata(path)
+    return {
+        encoding
+        for group in range(meta.num_row_groups)
+        for column in range(meta.num_columns)
+        for encoding in meta.row_group(group).column(column).encodings
+    }
+
+
+def test_encodings_are_known_to_every_reader(tmp_path: Path) -> None:
+    """For each kind of column, whether its values repeat or not."""
+    columns = {
+        "noise": [1 / (n + 3) for n in range(100)],
+        "again": [0.5] * 100,
+        "count": list(range(100)),
+        "flag": [True] * 100,
+        "text": ["a"] * 100,
+    }
+    finished(tmp_path, block(0, columns))
+    assert encodings(tmp_path / "vectors.parquet") == KNOWN_TO_ALL
+
+
+def test_a_file_in_an_older_encoding_is_converted(tmp_path: Path) -> None:
+    """Before release 0.1.0, floats were in BYTE_STREAM_SPLIT, which Spark refuses."""
+    path = tmp_path / "vectors.parquet"
+    finished(tmp_path, block(0, {"x": [1 / (n + 3) for n in range(100)]}))
+    table = pq.read_table(path, partitioning=None)
+    split = {"x": "BYTE_STREAM_SPLIT"}
+    pq.write_table(table, path, use_dictionary=["_producer"], column_encoding=split)
+    assert "BYTE_STREAM_SPLIT" in encodings(path)
+    finished(tmp_path, block(100, {"x": [0.1]}))
+    assert encodings(path) <= KNOWN_TO_ALL
+    assert [*table["x"].to_pylist(), 0.1] == [row[4]["x"] for row in rows(tmp_path)]
+
+
 def test_numpy_and_pandas_are_not_needed(tmp_path: Path) -> None:
     """The package works where neither is installed."""
     program = (
