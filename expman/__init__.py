@@ -15,6 +15,7 @@ import typing
 
 from expman.engine import LoggingEngine, attach
 from expman.errors import (
+    ArtifactError,
     ConfigError,
     CorruptLaneError,
     ExpmanError,
@@ -60,6 +61,7 @@ if typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArtifactError",
     "ConfigError",
     "CorruptLaneError",
     "Experiment",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from expman import notices
 from expman.ended_run import NoLane
 from expman.errors import (
+    ArtifactError,
     ConfigError,
     ExpmanError,
     FlushError,
@@ -139,6 +140,7 @@ class LoggingEngine:
         self._lane = lane
         self._is_owner = owner
         self._ended = False
+        self._missing_said = 0
         _engines.add(self)
 
     @classmethod
@@ -251,20 +253,25 @@ class LoggingEngine:
     def save_artifact(
         self, path: str | os.PathLike[str], name: str | os.PathLike[str] | None = None
     ) -> None:
-        """Has the writer copy a file or a directory into `artifacts/`.
+        """Keeps a file or a directory in `artifacts/`.
 
         A relative path keeps its folders, an absolute one its last name; `name` sets it.
-        The file may be deleted or replaced right after the call: a snapshot (reflink, else
-        hard link) is kept where the filesystem allows one. With a hard link, or where no
-        link is possible (another filesystem), a file that is changed *in place* before the
-        writer has copied it is copied as changed.
+        Permissions and mtime are kept. The file may be deleted or replaced right after the
+        call, which takes a snapshot: a reflink, else a hard link, both at once; where neither
+        is possible, on another file system for example, the call copies the bytes, and takes
+        as long as that. With a hard link a file that is changed *in place* before the writer
+        has copied it is stored as changed.
 
-        Durability: the wish is published when it returns; flush() waits for the copy.
+        What cannot be stored costs nothing else: flush() and close() raise ArtifactError for
+        it, and `artifacts_missing` in run.yaml counts it.
+
+        Durability: the request is published when it returns; flush() waits for the copy.
 
         Raises:
             FileNotFoundError: there is no such file.
             TypeError: the path or the name is not text or a path.
-            ValueError: the name would land outside artifacts/.
+            PermissionError: it cannot be read.
+            ValueError: the name would land outside artifacts/, or is too long.
             RunClosedError: after close().
         """
         from expman.storage import artifacts
@@ -274,9 +281,14 @@ class LoggingEngine:
             raise RunClosedError(self.run_dir)
         source = plain_path("path", path)
         name = None if name is None else plain_path("name", name)
-        target = artifacts.artifact_target(source, name)
+        target = artifacts.artifact_target(source, name, self.run_dir)
         staged = artifacts.snapshot(source, artifacts.staging_dir(self.run_dir))
-        self._lane.save_artifact(os.path.abspath(source), staged, target)
+        try:
+            self._lane.save_artifact(os.path.abspath(source), staged, target)
+        except BaseException:
+            if staged is not None:
+                artifacts.discard(staged)
+            raise
 
     def flush(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         """Waits until everything this process logged before is durable.
@@ -284,8 +296,13 @@ class LoggingEngine:
         Raises:
             FlushError: it is not after `timeout_s` seconds; the message says why and where
                 the data is. Nothing is lost by it.
+            ArtifactError: everything is durable, but for artifacts that cannot be stored.
             RunClosedError: after close().
         """
+        self._wait_until_durable(timeout_s)
+        self._check_artifacts()
+
+    def _wait_until_durable(self, timeout_s: float) -> None:
         from expman.transport import layout
 
         deadline = time.monotonic() + timeout_s
@@ -348,6 +365,8 @@ class LoggingEngine:
             ValueError: the status is none, or RUNNING.
             FlushError: not everything is durable after `timeout_s` seconds; the message says
                 why and how to recover. The writer goes on trying.
+            ArtifactError: the run has ended, and artifacts are missing that no flush() has
+                named.
         """
         from expman.transport.values import plain_text
 
@@ -362,12 +381,13 @@ class LoggingEngine:
         else:
             self._close_worker(final, timeout_s)
         self._ended = True
+        self._check_artifacts()
 
     def _close_worker(self, status: RunStatus, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         try:
             try:
-                self.flush(timeout_s)
+                self._wait_until_durable(timeout_s)
             finally:
                 self._lane.close(status, None, max(0.0, deadline - time.monotonic()))
         except RunClosedError:
@@ -408,8 +428,11 @@ class LoggingEngine:
     ) -> None:
         if exc is None or (isinstance(exc, SystemExit) and exc.code in (None, 0)):
             self.close()
-        else:
+            return
+        try:
             self.close(RunStatus.FAILED, reason=describe(exc))
+        except ArtifactError as missing:  # the exception that ended the block matters more
+            notices.warn(f"expman: {missing}")
 
     def _close_at_exit(self) -> None:
         if self._ended or not self._is_owner:
@@ -419,6 +442,21 @@ class LoggingEngine:
             self.close(RunStatus.FAILED if reason else RunStatus.FINISHED, reason=reason)
         except FlushError as exc:
             notices.warn(f"expman: {exc}")
+
+    def _check_artifacts(self) -> None:
+        """Raises for artifacts that could not be stored, once for each."""
+        from expman.transport import layout
+
+        if not self._lane.claimed:
+            return
+        words = self._lane.words
+        count = int(words[layout.ARTIFACTS_MISSING])
+        said, self._missing_said = self._missing_said, count
+        if count <= said:
+            return
+        text = bytes(words.cast("B")[layout.MISSING_OFFSET : layout.CONTROL_BYTES])
+        lines = text.partition(b"\0")[0].decode(errors="replace").splitlines()
+        raise ArtifactError(self.run_dir, lines[said:], count - said)
 
     def _may_wait(self) -> bool:
         return self._sidecar is None or not self._sidecar.failing

@@ -11,6 +11,7 @@ ExpmanError
  ├─ CorruptLaneError              bytes in a lane that are no record
  ├─ StorageError                  a file of the run cannot be written or read
  ├─ FlushError                    flush() or close(): not everything is durable
+ │   └─ ArtifactError             artifacts that could not be stored, and never will be
  └─ NoActiveRunError              a module-level function before expman.init()
 
 A value that cannot be logged raises the built-in `TypeError` or `ValueError`.
@@ -24,6 +25,7 @@ import copyreg
 from expman.shown import shown
 
 __all__ = [
+    "ArtifactError",
     "ConfigError",
     "CorruptLaneError",
     "ExpmanError",
@@ -149,6 +151,23 @@ class FlushError(ExpmanError):
         self.run_dir = run_dir
         self.detail = detail
         self.recovery = recovery
+
+
+class ArtifactError(FlushError):
+    """Artifacts could not be stored; everything else is durable. Raised once for each."""
+
+    def __init__(self, run_dir: str, artifacts: list[str], count: int) -> None:
+        shown = "; ".join(artifacts)
+        if count > len(artifacts):
+            shown += f"{'; and ' if shown else ''}{count - len(artifacts)} more, see run.log"
+        what = "an artifact" if count == 1 else f"{count} artifacts"
+        super().__init__(
+            run_dir,
+            f"{what} could not be stored ({shown})",
+            "everything else is durable; save what is missing again, or copy it yourself",
+        )
+        self.artifacts = artifacts
+        self.count = count
 
 
 class NoActiveRunError(ExpmanError):

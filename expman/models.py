@@ -26,6 +26,7 @@ __all__ = [
     "RunStatus",
     "VectorRow",
     "check_name",
+    "reason_of",
     "safe_text",
 ]
 
@@ -242,6 +243,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     rows_written: int = 0
     rows_dropped: int = 0
     rows_missing: int = 0
+    artifacts_missing: int = 0
     writer_restarts: int = 0
     buffer_high_water_bytes: int = 0
     group: str | None = None
@@ -326,6 +328,14 @@ def _tags(value: object) -> tuple[str, ...]:
 def _check_count(setting: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(setting, value, f"must be a whole number of at least {least}")
+
+
+def reason_of(exc: BaseException) -> str:
+    """The type and the text of an error in at most 500 characters, also if it has no text."""
+    try:
+        return f"{type(exc).__name__}: {exc}"[:500]
+    except Exception as worse:  # noqa: BLE001 - the text of a foreign error may raise anything
+        return f"{type(exc).__name__}, whose text fails with {type(worse).__name__}"
 
 
 def safe_text(text: str) -> str:

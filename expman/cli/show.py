@@ -30,6 +30,7 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
                 "config": found.config,
                 "metrics": found.metrics,
                 "artifacts": artifacts,
+                "artifacts_missing": found.metadata.artifacts_missing,
             }
         )
         return

@@ -64,6 +64,9 @@ def facts(run: Run) -> list[tuple[str, str]]:
         artifacts = len(run.artifacts())
     except OSError as exc:
         raise StorageError(run.path, str(exc)) from exc
+    files = str(artifacts) if artifacts else ""
+    if meta.artifacts_missing:
+        files = f"{artifacts}, {meta.artifacts_missing} could not be stored (see run.log)"
     began = run.started_at
     said = [
         ("started", "" if began is None else f"{began.astimezone():%Y-%m-%d %H:%M:%S}"),
@@ -73,6 +76,6 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("group", run.group or ""),
         ("about", meta.description or ""),
         ("rows", rows),
-        ("artifacts", str(artifacts) if artifacts else ""),
+        ("artifacts", files),
     ]
     return [(name, text) for name, text in said if text]

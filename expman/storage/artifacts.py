@@ -1,36 +1,44 @@
-"""Artifacts: a cheap snapshot at the call, a copy into artifacts/ by the writer.
+"""The trainer's side of artifacts: where they may go, and a snapshot at the call.
 
-`artifact_target` and `snapshot` run in the trainer, so this module imports neither pyarrow nor
-yaml. `store` runs in the writer. It walks artifacts/ by directory descriptors and O_NOFOLLOW:
-no link planted in there can lead it out.
+The writer brings the snapshot into artifacts/, see `artifact_store`. This module runs in the
+trainer, so it imports neither pyarrow nor yaml.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 import stat
-import zlib
 from collections.abc import Iterator
 
-from expman.faults import reach
 from expman.models import safe_text
-from expman.storage.paths import ARTIFACTS, STAGING, TEMP_PREFIX, storage_error, write_all
+from expman.storage.copying import clone, copy_bytes, keep_mode_and_times
+from expman.storage.paths import ARTIFACTS, STAGING, TEMP_PREFIX
 
-__all__ = ["artifact_target", "is_there", "remove_staging", "snapshot", "staging_dir", "store"]
+__all__ = [
+    "LEFT_OUT",
+    "PRIVATE",
+    "UNREADABLE",
+    "artifact_target",
+    "discard",
+    "snapshot",
+    "staging_dir",
+]
 
-FICLONE = 0x40049409
-CHUNK_BYTES = 1024 * 1024
-_LEFT_OUT = "/dev/null/left-out"
-_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+PRIVATE = ".own"
+"""A snapshot with this ending shares no file with the source: it can be moved, not copied."""
+LEFT_OUT = "/dev/null/left-out"
+"""A link to here in a snapshot: the source has something there that is not a regular file."""
+UNREADABLE = "/dev/null/unreadable/"
+"""A link to here, and the number of the error: a file or directory that cannot be read."""
+PATH_MAX = 4096
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def artifact_target(path: str, name: str | None = None) -> str:
+def artifact_target(path: str, name: str | None = None, run_dir: str = "") -> str:
     """Where in artifacts/ a file goes: a relative path.
 
     A relative `path` keeps its folders, an absolute one gives its last name; `name` overrides.
@@ -57,7 +65,14 @@ def artifact_target(path: str, name: str | None = None) -> str:
             raise ValueError(f"artifact name {chosen!r} has a part longer than 255 bytes")
         if part.startswith(TEMP_PREFIX):
             raise ValueError(f"artifact name {chosen!r} must not start with {TEMP_PREFIX}")
-    return "/".join(parts)
+    target = "/".join(parts)
+    length = len(os.fsencode(os.path.join(run_dir, ARTIFACTS, target)))
+    if length >= PATH_MAX:
+        raise ValueError(
+            f"artifact name {chosen[:80]!r}... makes a path of {length} bytes; "
+            f"the system allows {PATH_MAX - 1}; pass a shorter name="
+        )
+    return target
 
 
 def staging_dir(run_dir: str) -> str:
@@ -66,188 +81,115 @@ def staging_dir(run_dir: str) -> str:
 
 
 def snapshot(source: str, staging: str) -> str | None:
-    """Keeps the source as it is now, if that is cheap; runs in the trainer.
+    """Keeps the source as it is now; runs in the trainer.
 
-    A reflink (Btrfs, XFS, …) is a true snapshot. A hard link, the next best, survives deleting,
-    renaming and replacing the source, but not rewriting it in place.
+    A reflink (Btrfs, XFS, …) costs nothing and is a true snapshot. A hard link, the next best,
+    survives deleting, renaming and replacing the source, but not rewriting it in place. Where
+    neither is possible, on another file system for example, the bytes are copied here and now.
 
     Returns:
-        The staged path, or None if neither is possible: the writer then copies from `source`.
+        The staged path; None if the run's disk cannot take it: the writer then copies from
+        `source`, as soon as it can.
 
     Raises:
         FileNotFoundError: there is no source.
+        PermissionError: the source cannot be read.
         ValueError: it is neither a file nor a directory.
     """
     mode = os.stat(source).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise ValueError(f"artifact {source!r} is neither a file nor a directory")
+    os.close(os.open(source, _READ))  # what cannot be read is the caller's to know
     staged = os.path.join(staging, os.urandom(8).hex())
     try:
         with contextlib.suppress(FileExistsError):
             os.mkdir(staging, 0o700)
         if not stat.S_ISDIR(os.lstat(staging).st_mode):
             return None  # a link that somebody planted would lead out of the run
-        if stat.S_ISDIR(mode):
-            _snapshot_tree(source, staged)
-        else:
-            _snapshot_file(source, staged)
+        take = _take_tree if stat.S_ISDIR(mode) else _take_file
+        private = take(source, staged)
+        if private:
+            os.rename(staged, staged + PRIVATE)
+        return staged + PRIVATE if private else staged
     except OSError:
-        _remove(staged)
+        discard(staged)
         return None
-    return staged
+    except BaseException:  # the caller was interrupted: nobody will ask for the snapshot
+        discard(staged)
+        raise
 
 
-def _snapshot_tree(source: str, staged: str) -> None:
-    for directory, folders, files in os.walk(source, onerror=_raise):
+def _take_tree(source: str, staged: str) -> bool:
+    """Takes a directory; whether no file is shared with it."""
+    private = True
+    for directory, folders, files in _walk(source, staged):
         target = os.path.normpath(os.path.join(staged, os.path.relpath(directory, source)))
         os.mkdir(target, 0o700)
+        folders[:] = [name for name in folders if name != STAGING]  # a run saves itself: no loop
         for name in [*files, *folders]:
-            path = os.path.join(directory, name)
+            path, copy = os.path.join(directory, name), os.path.join(target, name)
             if os.path.isfile(path):
-                _snapshot_file(path, os.path.join(target, name))
+                private &= _take_or_mark(path, copy)
             elif name in files or os.path.islink(path):
-                os.symlink(_LEFT_OUT, os.path.join(target, name))  # `store` tells the user
+                os.symlink(LEFT_OUT, copy)  # the writer reports it
+    return private
 
 
-def _raise(exc: OSError) -> None:
-    raise exc
+def _walk(source: str, staged: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    def mark(exc: OSError) -> None:
+        if exc.filename == source or exc.errno == errno.ENAMETOOLONG:
+            raise exc
+        copy = os.path.join(staged, os.path.relpath(exc.filename, source))
+        os.symlink(f"{UNREADABLE}{exc.errno}", copy)
+
+    return os.walk(source, onerror=mark)
 
 
-def _snapshot_file(source: str, staged: str) -> None:
+def _take_or_mark(path: str, copy: str) -> bool:
+    try:
+        os.close(os.open(path, _READ))
+    except OSError as exc:
+        os.symlink(f"{UNREADABLE}{exc.errno}", copy)
+        return True
+    return _take_file(path, copy)
+
+
+def _take_file(source: str, staged: str) -> bool:
+    """Takes a file; whether it shares nothing with the source."""
     source_fd = os.open(source, _READ)
     try:
+        if _clone(source_fd, staged):
+            return True
+        with contextlib.suppress(OSError):
+            os.link(os.path.realpath(source), staged)
+            return False
         fd = os.open(staged, _NEW, 0o600)
         try:
-            fcntl.ioctl(fd, FICLONE, source_fd)
-            os.fchmod(fd, stat.S_IMODE(os.fstat(source_fd).st_mode))
-            return
-        except OSError:
-            os.unlink(staged)
+            copy_bytes(source_fd, fd)
+            keep_mode_and_times(fd, os.fstat(source_fd))
         finally:
             os.close(fd)
     finally:
         os.close(source_fd)
-    os.link(os.path.realpath(source), staged)
+    return True
 
 
-def remove_staging(run_dir: str) -> None:
-    """Removes the staging directory, unless it has a snapshot that could not be stored."""
-    with contextlib.suppress(OSError):
-        os.rmdir(staging_dir(run_dir))
-
-
-def store(source: str, run_dir: str, target: str) -> list[str]:
-    """Copies a file or a tree to `artifacts/<target>`; runs in the writer.
-
-    An older artifact of that name is replaced, file by file, each atomically. Calling it again
-    is harmless: a snapshot that is gone while the target is there has been stored.
-
-    Args:
-        source: what to copy; a snapshot in `staging_dir(run_dir)` is removed once stored.
-        run_dir: the run's directory.
-        target: from `artifact_target`.
-
-    Returns:
-        Warnings for run.log: what could not be followed or copied.
-
-    Durability: durable when it returns.
-
-    Raises:
-        StorageError: the target is as before, or partly new if it is a tree.
-    """
-    parts = artifact_target(target).split("/")
-    final = os.path.join(run_dir, ARTIFACTS, *parts)
-    home = os.path.dirname(os.path.abspath(source))
-    staged = home == os.path.abspath(staging_dir(run_dir))
-    if staged and not os.path.lexists(source) and os.path.lexists(final):
-        return []
-    warnings: list[str] = []
+def _clone(source_fd: int, staged: str) -> bool:
+    fd = os.open(staged, _NEW, 0o600)
+    cloned = False
     try:
-        if os.path.isdir(source):
-            for directory, files in _walk(source, target, warnings):
-                folder = [] if directory == "." else directory.split("/")
-                with _open_dir(run_dir, [*parts, *folder]) as dir_fd:
-                    for name in files:
-                        _copy(os.path.join(source, directory, name), dir_fd, name)
-                    os.fsync(dir_fd)
-        else:
-            with _open_dir(run_dir, parts[:-1]) as dir_fd:
-                _copy(source, dir_fd, parts[-1])
-                os.fsync(dir_fd)
-    except OSError as exc:
-        path = str(exc.filename or "")  # relative where a descriptor of its directory is used
-        raise storage_error(path if os.path.isabs(path) else final, exc) from exc
-    reach("artifact-before-unstage")
-    if staged:
-        _remove(source)
-    return warnings
-
-
-def is_there(source: str) -> bool:
-    """Whether an artifact's source can still be read."""
-    return os.access(source, os.R_OK)
-
-
-def _walk(source: str, target: str, warnings: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """The directories of a tree with their files; links to directories are not followed."""
-    for directory, folders, files in os.walk(source, onerror=_raise):
-        below = os.path.relpath(directory, source)
-        kept = []
-        for name in [*files, *folders]:
-            path = os.path.join(directory, name)
-            if name in folders and not os.path.islink(path):
-                continue
-            if os.path.isfile(path):
-                kept.append(name)
-            else:
-                shown = os.path.normpath(os.path.join(target, below, name))
-                warnings.append(f"artifact {shown} was left out: no regular file or a link to none")
-        yield below, kept
-
-
-@contextlib.contextmanager
-def _open_dir(run_dir: str, parts: list[str]) -> Iterator[int]:
-    fd = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in (ARTIFACTS, *parts):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, 0o755, dir_fd=fd)
-            below = os.open(part, _DIR, dir_fd=fd)
-            os.close(fd)
-            fd = below
-        yield fd
+        cloned = clone(source_fd, fd)
+        if cloned:
+            keep_mode_and_times(fd, os.fstat(source_fd))
     finally:
         os.close(fd)
+        if not cloned:
+            os.unlink(staged)
+    return cloned
 
 
-def _copy(source: str, dir_fd: int, name: str) -> None:
-    # The same temporary name each time: what a killed writer left is replaced, or removed.
-    temp = TEMP_PREFIX + f"{zlib.crc32(os.fsencode(name)):08x}"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temp, dir_fd=dir_fd)
-    source_fd = os.open(source, _READ)
-    try:
-        if not stat.S_ISREG(os.fstat(source_fd).st_mode):
-            raise OSError(errno.EINVAL, "no regular file", source)
-        fd = os.open(temp, _NEW, 0o644, dir_fd=dir_fd)
-        try:
-            try:
-                while chunk := os.read(source_fd, CHUNK_BYTES):
-                    write_all(fd, chunk, "artifact-half-copied")
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            reach("artifact-before-rename")
-            os.rename(temp, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temp, dir_fd=dir_fd)
-            raise
-    finally:
-        os.close(source_fd)
-
-
-def _remove(path: str) -> None:
+def discard(path: str) -> None:
+    """Removes a snapshot as far as that is possible."""
     with contextlib.suppress(OSError):
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)

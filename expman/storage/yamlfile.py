@@ -7,6 +7,7 @@ are quoted. Aliases are neither written nor read: they are what YAML bombs are m
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -17,7 +18,7 @@ import msgspec
 import yaml
 
 from expman.errors import StorageError
-from expman.models import ExperimentMetadata, RunMetadata, safe_text
+from expman.models import ExperimentMetadata, RunMetadata, reason_of, safe_text
 from expman.storage.paths import (
     CONFIG_YAML,
     EXPERIMENT_YAML,
@@ -28,6 +29,7 @@ from expman.storage.paths import (
     replace_file,
     storage_error,
 )
+from expman.storage.storable import storable
 
 __all__ = [
     "RunFile",
@@ -129,21 +131,34 @@ _Plain.add_representer(str, _text)
 _Plain.add_multi_representer(str, _text)
 
 
-def write_yaml(path: str, data: Mapping[str, object]) -> None:
+def write_yaml(path: str, data: Mapping[str, object], *, check: bool = False) -> None:
     """Replaces a YAML file atomically.
+
+    Args:
+        path: the file.
+        data: what it holds.
+        check: read it back first: what could be written and not read would cost everything
+            else that is in the file.
 
     Durability: durable when it returns.
 
     Raises:
         StorageError: the file is as before.
     """
+    text = _dump(path, data)
+    if check:
+        parse_yaml(path, text)
+    replace_file(path, text)
+
+
+def _dump(path: str, data: Mapping[str, object]) -> bytes:
     try:
-        text = yaml.dump(
+        text: str = yaml.dump(
             data, Dumper=_Plain, sort_keys=False, allow_unicode=True, default_flow_style=False
         )
-    except (yaml.YAMLError, RecursionError) as exc:
-        raise StorageError(path, f"cannot be expressed as YAML: {exc}") from exc
-    replace_file(path, text.encode())
+        return text.encode()
+    except Exception as exc:
+        raise StorageError(path, f"cannot be expressed as YAML: {reason_of(exc)}") from exc
 
 
 def read_yaml(path: str, *, dates: bool = True, follow: bool = False) -> dict[str, object]:
@@ -178,7 +193,9 @@ def parse_yaml(path: str, data: bytes, *, dates: bool = True) -> dict[str, objec
     try:
         _refuse_bombs(path, data)
         found = yaml.load(data, Loader=_DateReader if dates else _Reader)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as exc:
+    except StorageError:
+        raise
+    except Exception as exc:  # PyYAML raises AttributeError over some dates, and more
         if "maximum nesting depth" in str(exc):  # libyaml 0.2.6 has a limit of its own
             raise StorageError(path, _TOO_DEEP) from exc
         raise StorageError(path, f"is no valid YAML: {exc}") from exc
@@ -277,31 +294,55 @@ def create_experiment(experiment_dir: str, meta: ExperimentMetadata | None = Non
         write_yaml(path, msgspec.structs.asdict(meta or ExperimentMetadata()))
 
 
-def merge_params(run_dir: str, params: Mapping[str, object]) -> str | None:
+def merge_params(run_dir: str, params: Mapping[str, object]) -> list[str]:
     """Merges parameters into config.yaml at the top level.
 
-    A config.yaml that cannot be understood, or is a link, is kept under another name.
+    A value that YAML cannot hold is kept as its text, and costs no other one. A config.yaml
+    that cannot be understood, or is not a plain file, is kept under another name.
 
     Durability: durable when it returns.
 
     Returns:
-        A warning for run.log, if that was so.
+        Warnings for run.log.
 
     Raises:
         StorageError: config.yaml is as before.
     """
     path = os.path.join(run_dir, CONFIG_YAML)
-    known: dict[str, object] = {}
-    warning = None
-    if os.path.lexists(path):
-        try:
-            known = read_yaml(path)
-        except StorageError as exc:
-            if isinstance(exc.__cause__, OSError):
-                raise
-            warning = f"{exc}; it was renamed to {_set_aside(path)}"
-    write_yaml(path, {**known, **params})
-    return warning
+    known, warnings = _read_config(path)
+    try:
+        write_yaml(path, {**known, **params}, check=True)
+    except StorageError as exc:
+        if isinstance(exc.__cause__, OSError):
+            raise
+        room_bytes = MAX_YAML_BYTES - len(_dump(path, known))
+        kept, problems = storable(params, _bytes_in_file, room_bytes)
+        write_yaml(path, {**known, **kept}, check=True)
+        warnings += problems
+    return warnings
+
+
+def _bytes_in_file(value: object) -> int | None:
+    """Bytes that a value takes; None if it could not be written, or not read again."""
+    try:
+        text = _dump("", {"value": value})
+        if len(text) <= MAX_YAML_BYTES:
+            parse_yaml("", text)
+    except StorageError:
+        return None
+    return len(text)
+
+
+def _read_config(path: str) -> tuple[dict[str, object], list[str]]:
+    if not os.path.lexists(path):
+        return {}, []
+    try:
+        return read_yaml(path), []
+    except StorageError as exc:
+        cause = exc.__cause__
+        if isinstance(cause, OSError) and cause.errno not in (errno.EACCES, errno.EPERM):
+            raise
+        return {}, [f"{exc}; it was renamed to {_set_aside(path)}"]
 
 
 def _set_aside(path: str) -> str:

@@ -38,7 +38,10 @@ from expman.transport.salvage import take_singly
 
 __all__ = ["LaneConsumer", "Stretch"]
 
-_COUNTS = (layout.SEQ_BASE, layout.NAME_NUMBER, layout.LOG_DONE)
+_COUNTS = (
+    *(layout.SEQ_BASE, layout.NAME_NUMBER, layout.LOG_DONE),
+    *(layout.ARTIFACTS_KEPT, layout.ARTIFACTS_MISSING),
+)
 _ORDERED_STORES = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
 
 
@@ -161,9 +164,22 @@ class LaneConsumer:
     def set_trouble(self, trouble: str | None) -> None:
         """Says, where flush() and close() find it, what cannot be done at present."""
         text = (trouble or "").encode(errors="replace")
-        text = text[: layout.CONTROL_BYTES - layout.TROUBLE_OFFSET]
+        text = text[: layout.MISSING_OFFSET - layout.TROUBLE_OFFSET]
         self._mapping[layout.TROUBLE_OFFSET : layout.TROUBLE_OFFSET + len(text)] = text
         self.words[layout.TROUBLE_BYTES] = len(text)
+
+    def add_missing(self, text: str) -> None:
+        """Says, where flush() and close() find it, that an artifact could not be stored.
+
+        The line is there before the word that counts it.
+        """
+        room = bytes(self._mapping[layout.MISSING_OFFSET : layout.CONTROL_BYTES])
+        used = room.find(b"\0")
+        line = " ".join(text.split()).encode(errors="replace") + b"\n"
+        if used >= 0 and used + len(line) < len(room):
+            start = layout.MISSING_OFFSET + used
+            self._mapping[start : start + len(line)] = line
+        self.words[layout.ARTIFACTS_MISSING] += 1
 
     def close_door(self) -> None:
         """Says that the run ends. What is published some milliseconds later may be too late."""

@@ -28,6 +28,8 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
     152  DURABLE_ROWS   writer   rows of this lane that are durable: seq below it
     160  RUN_ENDED      writer   1: the files are final, everything is durable
     168  WRITTEN_ROWS   writer   rows of this lane in the files
+    176  ARTIFACTS_KEPT writer   records of the lane whose artifacts are kept as requests in files
+    184  ARTIFACTS_MISSING writer artifacts of the lane that could not be stored: the lines at 6624
     192  LOG_INTENT     writer   journal of run.log: records of the lane once the append is done
     200  LOG_SIZE       writer   size of run.log before that append
     208  LOG_DONE       writer   records of the lane whose lines are in run.log
@@ -51,6 +53,7 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
    4920  FINAL_GAPS     writer   so many entries below FINAL_ENTRIES were not taken, and which:
    4928  GAP_TABLE      writer   16 ordinals
    5056  TROUBLE        writer   what the writer cannot do at present, UTF-8
+   6624  MISSING        writer   a line for each artifact that could not be stored, UTF-8; then 0
    8192  hello          producer msgpack, see records.Hello
 
 A term, ``expman-TOKEN-LANE-SLOT``; a slot is reused by many terms in turn::
@@ -110,6 +113,8 @@ FLUSHED = 18
 DURABLE_ROWS = 19
 RUN_ENDED = 20
 WRITTEN_ROWS = 21
+ARTIFACTS_KEPT = 22
+ARTIFACTS_MISSING = 23
 LOG_INTENT = 24
 LOG_SIZE = 25
 LOG_DONE = 26
@@ -134,6 +139,7 @@ FINAL_GAPS = 615
 GAP_TABLE = 616
 GAP_ENTRIES = 16
 TROUBLE_OFFSET = 5056
+MISSING_OFFSET = 6624
 
 INDEX_ENTRIES = 2
 DATA_OFFSET = 3

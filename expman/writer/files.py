@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -13,9 +14,8 @@ import msgspec
 
 from expman.errors import StorageError
 from expman.faults import reach
-from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus
-from expman.storage import artifacts, yamlfile
-from expman.storage.runlog import RunLog
+from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus, reason_of
+from expman.storage import yamlfile
 from expman.storage.times import iso, seconds_between
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.transport import layout
@@ -25,7 +25,10 @@ from expman.transport.hello import Hello
 from expman.transport.identity import this_host
 from expman.transport.packed import Rows
 from expman.writer.consolidation import Consolidation
+from expman.writer.copier import Copier, Outcome, missing_line
 from expman.writer.counts import Counts
+from expman.writer.lines import Lines
+from expman.writer.part import Part
 
 __all__ = ["LaneFiles", "RunFiles"]
 
@@ -43,12 +46,18 @@ _get_step, _get_time = attrgetter("step"), attrgetter("logged_at_ns")
 _get_values, _get_schema = attrgetter("values"), attrgetter("schema")
 
 
-class _Line(msgspec.Struct):
-    lane: LaneConsumer | None
-    record: int
-    level: LogLevel
-    logged_at_ns: int
-    message: str
+class _FlushMark(msgspec.Struct):
+    """A flush that a producer waits for.
+
+    Attributes:
+        number: its number.
+        artifacts: it waits for so many of the run's artifacts, see `Copier.mark`.
+        synced: everything else before it is durable.
+    """
+
+    number: int
+    artifacts: int
+    synced: bool = False
 
 
 class LaneFiles(msgspec.Struct):
@@ -75,6 +84,7 @@ class RunFiles:
     Attributes:
         wants_sync: somebody waits until everything is durable.
         consolidation: brings the tail into vectors.parquet.
+        copier: stores artifacts.
     """
 
     def __init__(self, hello: Hello, run_dir: str, restarts: int) -> None:
@@ -85,21 +95,24 @@ class RunFiles:
         self._hello = hello
         self._store = VectorStore(self.run_dir)
         self.consolidation = Consolidation(self._store)
-        self._log = RunLog(self.run_dir)
+        self._lines = Lines(self.run_dir)
+        self.copier = Copier(self.run_dir)
         self._file = yamlfile.RunFile(self.run_dir)
         self._meta = self._first_metadata(restarts)
-        self._log.create()
+        self._lines.create()
         self._schemas: dict[tuple[int, int], tuple[str, ...]] = {}
-        self._lines: list[_Line] = []
         self._params: dict[str, object] = {}
-        self._artifacts: list[wire.Artifact] = []
-        self._flushes: dict[int, int] = {}
+        self._flushes: dict[int, _FlushMark] = {}
+        self._missing: list[Outcome] = []  # said, and not yet remembered in a file
         self._counts = Counts(self._meta, ended=self.earlier is not None)
         self._is_drained = False
         self._commit_cost_s = 0.0
         self._scalars_dirty = False
         now = time.monotonic()
         self._next_metadata = self._next_heartbeat = now
+        self._write_log = Part("run.log", self._lines.write, self._lines.leave_out)
+        self._write_config = Part("config.yaml", self._merge_params, self._leave_out_params)
+        self._write_run = Part("run.yaml", self._write_meta, self._leave_out_meta)
         self._last_flush = self._last_sync = now
 
     def _first_metadata(self, restarts: int) -> RunMetadata:
@@ -127,10 +140,7 @@ class RunFiles:
         if lane.words[layout.RUN_ENDED]:  # retired, but not quite removed
             self._count_retired(lane)
             return
-        if lane.words[layout.LOG_INTENT] > lane.words[layout.LOG_DONE]:
-            self._log.truncate(lane.words[layout.LOG_SIZE])
-            # Once: another lane's lines may come before the ones that were cut off.
-            lane.words[layout.LOG_INTENT] = lane.words[layout.LOG_DONE]
+        self._lines.adopt(lane)
         self._adopt(lane)
         name = lane.hello.producer_name(lane.words[layout.NAME_NUMBER])
         self.lanes[lane.lane] = LaneFiles(lane, name, lane.words[layout.SEQ_BASE])
@@ -183,21 +193,18 @@ class RunFiles:
                 known.lane.words[layout.RETIRED_DROPS] = counts.retired_drops
 
     def take(self, lane: LaneConsumer, stretch: Stretch) -> None:
-        """Takes records into memory."""
+        """Takes records into memory; one that cannot be taken costs no other."""
         for problem in stretch.problems:
             self.note(LogLevel.ERROR, f"unreadable shared memory: {problem}")
-        records = stretch.records
-        if not records:
-            return
         row = stretch.first_row
         number = stretch.first_record
-        for kind, group in groupby(records, type):
+        for kind, group in groupby(stretch.records, type):
             several: list[Any] = list(group)
             if kind is Rows:
                 for rows in several:
-                    self._take_columns(
-                        lane, rows.schema, rows.steps, rows.logged_at_ns, rows.columns, row
-                    )
+                    columns = (rows.schema, rows.steps, rows.logged_at_ns, rows.columns)
+                    with self._sparing(lane, f"{rows.count} rows"):
+                        self._take_columns(lane, *columns, row)
                     row += rows.count
                     number += rows.count
                 continue
@@ -206,20 +213,45 @@ class RunFiles:
                 row += len(several)
             else:
                 for offset, record in enumerate(several):
-                    self._take_other(lane, record, number + offset)
+                    with self._sparing(lane, f"a record ({kind.__name__})"):
+                        self._take_other(lane, record, number + offset)
                     row += record.rows if isinstance(record, wire.Drop) else 0
             number += len(several)
+
+    @contextlib.contextmanager
+    def _sparing(self, lane: LaneConsumer, what: str) -> Iterator[None]:
+        """Leaves out what cannot be taken, and has run.log say so."""
+        try:
+            yield
+        except MemoryError:
+            raise  # it may well be taken later: the run begins anew from shared memory
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it costs this record only
+            whose = self.lanes[lane.lane].producer
+            why = reason_of(exc)
+            self.note(LogLevel.ERROR, f"{what} of {whose} could not be read, left out: {why}")
 
     def _take_vectors(self, lane: LaneConsumer, rows: list[wire.Vector], first: int) -> None:
         for schema, group in groupby(rows, _get_schema):
             same = list(group)
-            steps, times = list(map(_get_step, same)), list(map(_get_time, same))
             try:
-                columns = list(zip(*map(_get_values, same), strict=True))
-            except ValueError:
-                columns = None
-            self._take_columns(lane, schema, steps, times, columns, first)
+                self._take_same(lane, schema, same, first)
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001 - one of them; none is taken twice
+                for offset, row in enumerate(same):
+                    with self._sparing(lane, "a row"):
+                        self._take_same(lane, schema, [row], first + offset)
             first += len(same)
+
+    def _take_same(
+        self, lane: LaneConsumer, schema: int, rows: list[wire.Vector], first: int
+    ) -> None:
+        steps, times = list(map(_get_step, rows)), list(map(_get_time, rows))
+        try:
+            columns = list(zip(*map(_get_values, rows), strict=True))
+        except ValueError:
+            columns = None
+        self._take_columns(lane, schema, steps, times, columns, first)
 
     def _take_columns(
         self,
@@ -255,14 +287,12 @@ class RunFiles:
                 self._scalars_dirty = True
             case wire.Params():
                 self._params.update(record.params)
-            case wire.Log() if number >= lane.words[layout.LOG_DONE]:
-                self._lines.append(
-                    _Line(lane, number, record.level, record.logged_at_ns, record.message)
-                )
-            case wire.Artifact():
-                self._artifacts.append(record)
+            case wire.Log():
+                self._lines.take(lane, record, number)
+            case wire.Artifact() if number >= lane.words[layout.ARTIFACTS_KEPT]:
+                self.copier.take(lane.lane, number, record)
             case wire.Flush():
-                self._flushes[lane.lane] = record.number
+                self._flushes[lane.lane] = _FlushMark(record.number, self.copier.mark)
                 self.wants_sync = True
             case wire.Sentinel():
                 if lane.hello.role == "owner":
@@ -285,13 +315,15 @@ class RunFiles:
 
     def note(self, level: LogLevel, message: str) -> None:
         """A line of our own for run.log."""
-        self._lines.append(_Line(None, 0, level, time.time_ns(), message))
+        self._lines.note(level, message)
 
     # -- writing -------------------------------------------------------------------------
 
     def is_due(self) -> bool:
         """Whether there is something to write by now."""
-        if self.wants_sync or any(known.lane.is_pressed() for known in self.lanes.values()):
+        if self.wants_sync or (self._flushes and self.copier.is_due):
+            return True
+        if any(known.lane.is_pressed() for known in self.lanes.values()):
             return True
         now = time.monotonic()
         if now >= self._next_heartbeat:
@@ -309,7 +341,7 @@ class RunFiles:
             waiting
             or self._lines
             or self._params
-            or self._artifacts
+            or self.copier.is_due
             or self._scalars_dirty
             or any(known.lane.has_read_terms for known in self.lanes.values())
         )
@@ -317,74 +349,122 @@ class RunFiles:
     def commit(self, *, sync: bool = False) -> None:
         """Writes everything taken so far, then gives its shared memory back.
 
+        Each part is tried, whatever became of those before it.
+
         Raises:
-            StorageError: nothing is lost; call it again.
+            StorageError: the first trouble. Nothing is lost; call it again.
         """
         now = time.monotonic()
         sync = sync or self.wants_sync or now - self._last_sync > SYNC_SPACING_S
-        self._store.flush(sync=sync)  # first: an artifact that cannot be copied holds up no row
-        self._copy_artifacts()
-        for warning in self._store.take_warnings():
-            self.note(LogLevel.WARN, warning)
-        self._write_lines()
-        if sync:
-            self._log.sync()
-        if self._params:
-            problem = yamlfile.merge_params(self.run_dir, self._params)
-            self._params = {}
-            if problem is not None:
-                self.note(LogLevel.WARN, problem)
-        if self._scalars_dirty or now >= self._next_metadata:
-            self.write_metadata()
-        elif now >= self._next_heartbeat:
-            self._beat()
+        trouble: list[StorageError] = []
+        for write in self._parts(sync, now):
+            try:
+                write()
+            except StorageError as exc:
+                trouble.append(exc)
+        if trouble:
+            raise trouble[0]
         reach("commit-before-release")
         for known in self.lanes.values():
-            lane = known.lane
-            lane.release()
-            lane.words[layout.WRITTEN_ROWS] = lane.rows
-            if sync:
-                if known.last_step is not None:
-                    lane.words[layout.DURABLE_STEP] = known.last_step % 2**64
-                    lane.words[layout.HAS_STEP] = 1
-                lane.words[layout.DURABLE_ROWS] = lane.rows
+            self._release(known, sync)
         if sync:
-            for number, mark in self._flushes.items():
-                self.lanes[number].lane.words[layout.FLUSHED] = mark
-            self._flushes.clear()
+            for mark in self._flushes.values():
+                mark.synced = True
             self.wants_sync = False
             self._last_sync = now
+        self.answer_flushes()
         self._last_flush = time.monotonic()
         self._commit_cost_s = self._last_flush - now
 
-    def _write_lines(self) -> None:
-        """Appends to run.log, each lane's lines once even if we are killed in between."""
-        for lane, group in groupby(self._lines[:], lambda line: line.lane):
-            lines = list(group)
-            if lane is not None:
-                lane.words[layout.LOG_SIZE] = self._log.size()
-                lane.words[layout.LOG_INTENT] = lines[-1].record + 1
-            self._log.append([(line.level, line.logged_at_ns, line.message) for line in lines])
-            if lane is not None:
-                lane.words[layout.LOG_DONE] = lines[-1].record + 1
-            del self._lines[: len(lines)]
+    def _parts(self, sync: bool, now: float) -> Iterator[Callable[[], None]]:
+        yield lambda: self._store.flush(sync=sync)
+        yield self._keep_artifacts
+        yield self._settle_artifacts
+        for warning in self._store.take_warnings():
+            self.note(LogLevel.WARN, warning)
+        if self._params:
+            yield self._write_config
+        yield self._write_log
+        if sync:
+            yield self._lines.sync
+        if self._scalars_dirty or now >= self._next_metadata:
+            yield self._write_run
+        elif now >= self._next_heartbeat:
+            yield self._beat
 
-    def _copy_artifacts(self) -> None:
-        while self._artifacts:
-            artifact = self._artifacts[0]
-            source = artifact.staged or artifact.source
-            try:
-                warnings = artifacts.store(source, self.run_dir, artifact.target)
-            except StorageError as exc:
-                if artifacts.is_there(source):
-                    raise  # the run's side of it: try again
-                self.note(LogLevel.ERROR, f"artifact {artifact.source}: {exc}")
-            except ValueError as exc:  # no name that the engine lets through: damage
-                self.note(LogLevel.ERROR, f"artifact was left out: {exc}")
-            else:
-                for warning in warnings:
-                    self.note(LogLevel.WARN, warning)
-            self._artifacts.pop(0)
+    def _release(self, known: LaneFiles, sync: bool) -> None:
+        lane = known.lane
+        lane.release()
+        lane.words[layout.WRITTEN_ROWS] = lane.rows
+        if sync:
+            if known.last_step is not None:
+                lane.words[layout.DURABLE_STEP] = known.last_step % 2**64
+                lane.words[layout.HAS_STEP] = 1
+            lane.words[layout.DURABLE_ROWS] = lane.rows
+
+    def answer_flushes(self) -> None:
+        """Answers the flushes whose artifacts are stored, too, or known to be missing."""
+        self.copier.start()
+        for number, mark in list(self._flushes.items()):
+            if mark.synced and self.copier.has_settled(mark.artifacts):
+                self.lanes[number].lane.words[layout.FLUSHED] = mark.number
+                del self._flushes[number]
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a producer waits for artifacts."""
+        return bool(self._flushes)
+
+    # -- artifacts ---------------------------------------------------------------------
+
+    def _keep_artifacts(self) -> None:
+        for number, record in self.copier.keep().items():
+            if number in self.lanes:
+                self.lanes[number].lane.words[layout.ARTIFACTS_KEPT] = record
+
+    def _settle_artifacts(self) -> None:
+        """Says what became of artifacts: in run.log, in run.yaml and to who saved them."""
+        for outcome in self.copier.outcomes():
+            for warning in outcome.warnings:
+                self.note(LogLevel.WARN, warning)
+            if outcome.problem is not None:
+                self._note_missing(outcome, outcome.problem)
+        while self._missing:
+            self.copier.note_missing(self._missing[0])
+            del self._missing[0]
+
+    def _note_missing(self, outcome: Outcome, problem: str) -> None:
+        request = outcome.request
+        self.note(LogLevel.ERROR, missing_line(request, problem))
+        self._scalars_dirty = True
+        known = self.lanes.get(request.lane)
+        if known is None or known.lane.closed:  # nobody there hears of it: the owner does
+            owners = (k for k in self.lanes.values() if k.lane.hello.role == "owner")
+            known = next(owners, None)
+        if known is not None:
+            known.lane.add_missing(f"{request.target}: {problem}")
+        self._missing.append(outcome)
+
+    def give_up_artifacts(self, why: str) -> None:
+        """Takes the artifacts that cannot be stored for missing, so that the run can end."""
+        self.copier.give_up(why)
+
+    # -- parameters and run.yaml ---------------------------------------------------------
+
+    def _merge_params(self) -> None:
+        problems = yamlfile.merge_params(self.run_dir, self._params)
+        self._params = {}
+        for problem in problems:
+            self.note(LogLevel.WARN, problem)
+
+    def _leave_out_params(self, why: str) -> None:
+        names = ", ".join(list(self._params)[:20])
+        self._params = {}
+        self.note(LogLevel.ERROR, f"parameters were left out ({names}): {why}")
+
+    def _leave_out_meta(self, why: str) -> None:
+        self._scalars_dirty = False
+        self.note(LogLevel.ERROR, f"run.yaml could not be brought up to date: {why}")
 
     def _beat(self) -> None:
         """Renews run.yaml's time alone; a run.yaml that takes long to write is not due yet."""
@@ -395,12 +475,20 @@ class RunFiles:
         self._next_heartbeat = time.monotonic() + HEARTBEAT_S
 
     def write_metadata(self) -> None:
-        """Refreshes run.yaml."""
+        """Refreshes run.yaml.
+
+        Raises:
+            StorageError: call it again.
+        """
+        self._write_run()
+
+    def _write_meta(self) -> None:
         meta, started = self._meta, time.monotonic()
         meta.heartbeat_at = iso(time.time_ns())
         meta.vectors = {k: v for k, v in self._store.latest.items() if k != RANK_COLUMN}
         lanes = [known.lane for known in self.lanes.values()]
         self._count()
+        meta.artifacts_missing = max(meta.artifacts_missing, self.copier.missing)
         high_water = max((lane.words[layout.HIGH_WATER] for lane in lanes), default=0)
         meta.buffer_high_water_bytes = max(meta.buffer_high_water_bytes, high_water)
         self._file.write(meta)
@@ -411,8 +499,9 @@ class RunFiles:
 
     def close(self) -> None:
         """Gives up the open files without writing anything."""
+        self.copier.stop()
         self._store.close()
-        self._log.close()
+        self._lines.close()
 
     def finish(self, status: RunStatus, reason: str | None) -> None:
         """Makes the files final and durable.
@@ -426,7 +515,6 @@ class RunFiles:
         self._store.finish()
         self._is_drained = True
         self._count()
-        artifacts.remove_staging(self.run_dir)
         for warning in self._store.take_warnings():
             self.note(LogLevel.WARN, warning)
         meta = self._meta
@@ -444,10 +532,11 @@ class RunFiles:
                 level = LogLevel.INFO if fine else LogLevel.ERROR
                 self.note(level, f"run {status}: {reason}")
         meta.status, meta.reason = status, reason
-        self._write_lines()
-        self._log.sync()
+        self._write_log()
+        self._lines.sync()
         reach("finish-before-status")
         self.write_metadata()
+        self.copier.clean_up()
         self._store.close()
 
     def _count(self) -> None:

@@ -20,6 +20,7 @@ from expman.storage.yamlfile import RunFile
 from expman.transport import segment
 from expman.transport.address import find_lanes, revive_address
 from expman.transport.gate import RunGate
+from expman.writer.copier import store_artifacts
 from expman.writer.server import AddressTakenError, Server, remove_leftovers
 from expman.writer.stale import (
     SILENT_S,
@@ -250,14 +251,17 @@ def _from_files(run: StaleRun) -> Iterator[Outcome]:
         ended_at = _last_change(run.run_dir)
         store = VectorStore(run.run_dir)
         store.finish()
+        missing = store_artifacts(run.run_dir)
         log = RunLog(run.run_dir)
         log.mend()
         reason = f"nobody ran it any more: {run.why}"
         lines = [(LogLevel.WARN, warning) for warning in store.take_warnings()]
+        lines += [(LogLevel.ERROR, line) for line in missing]
         lines.append((LogLevel.ERROR, f"run CRASHED: {reason}; recovered from its files"))
         log.append([(level, time.time_ns(), text) for level, text in lines])
         log.sync()
         _mark_crashed(meta, reason, ended_at, store)
+        meta.artifacts_missing += len(missing)
         meta.vectors = dict(store.latest)
         RunFile(run.run_dir).write(meta)
         store.close()

@@ -13,7 +13,7 @@ from expman.transport.hello import Hello
 from expman.writer.files import RunFiles
 from expman.writer.owner import OwnerWatch
 
-__all__ = ["Run"]
+__all__ = ["Run", "describe"]
 
 RETRY_S = 0.25
 GRACE_S = 0.003
@@ -64,6 +64,11 @@ class Run:
             self._owner = lane
             self._watch = OwnerWatch(lane.hello)
 
+    def pause(self, pause_s: float, line: str) -> None:
+        """Does nothing for a while; then has run.log say why."""
+        self._retry_at = time.monotonic() + pause_s
+        self._unsaid.append(line)
+
     def serve(self, check: bool) -> bool:
         """One round; whether there was something to do. Trouble is kept, reported and retried.
 
@@ -74,15 +79,15 @@ class Run:
             return False
         try:
             busy = self._serve(check)
-        except StorageError as exc:
+        except (StorageError, OSError) as exc:
             self._failed = True
             self._retry_at = time.monotonic() + RETRY_S
             self._set_trouble(str(exc))
             return False
         self._failed = False
         # What fails every few seconds has not healed in between: one warning, not many.
-        if self.trouble is not None and not self.ended and not self._is_stalled():
-            self._set_trouble(None)
+        if not self.ended and self._files is not None and not self._is_stalled():
+            self._set_trouble(self._files.copier.trouble)
         return busy
 
     def _is_stalled(self) -> bool:
@@ -96,7 +101,7 @@ class Run:
         return not any(lane.producer_alive() for lane in [*self._lanes, *self._new])
 
     def let_go(self) -> list[int]:
-        """Leaves the lanes, with all their records, to `expman-writer recover`: their numbers."""
+        """Leaves the lanes, with all their records, to whoever serves them next: their numbers."""
         lanes = [*self._lanes, *self._new]
         for lane in lanes:
             lane.close()
@@ -149,7 +154,8 @@ class Run:
         self.is_urgent = taken >= MANY_RECORDS or files.wants_sync
         if files.is_due():
             files.commit()
-        return files.consolidation.step() or taken >= SOME_RECORDS
+        files.answer_flushes()
+        return files.consolidation.step() or taken >= SOME_RECORDS or files.is_waiting
 
     def _is_over(self, files: RunFiles, check: bool) -> bool:
         owner = self._owner
@@ -215,6 +221,8 @@ class Run:
             self._drain(files, lane)
             if lane is not self._owner:
                 lane.give_verdict()
+        if self._still_copies(files):
+            return False
         status, reason = self._verdict(files)
         files.finish(status, reason)
         reach("finish-before-ended")
@@ -224,6 +232,17 @@ class Run:
             lane.remove()
         self.ended = True
         return True
+
+    def _still_copies(self, files: RunFiles) -> bool:
+        """Whether artifacts have to be waited for: they hold up the end of their run only."""
+        copier = files.copier
+        if not copier.is_busy:
+            return False
+        self.is_urgent = False
+        if copier.stalled_s > ABANDON_S:
+            files.give_up_artifacts(copier.trouble or f"it has hung for {ABANDON_S:g} s")
+        files.commit(sync=True) if copier.is_due else files.answer_flushes()
+        return copier.is_busy
 
     def _verdict(self, files: RunFiles) -> tuple[RunStatus, str | None]:
         if self._owner is None:
@@ -249,5 +268,12 @@ class Run:
             self._trouble_since = None
         elif self.trouble is None:
             self._trouble_since = time.monotonic()
-            self._unsaid.append(f"cannot write, rows wait in shared memory: {trouble}")
+            self._unsaid.append(describe(trouble))
         self.trouble = trouble
+
+
+def describe(trouble: str) -> str:
+    """The line for the user about trouble that may heal."""
+    if trouble.startswith("artifact "):
+        return f"cannot store it yet, it waits in the run's directory: {trouble}"
+    return f"cannot write, rows wait in shared memory: {trouble}"

@@ -6,15 +6,17 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 
-from expman.errors import CorruptLaneError, ExpmanError, LayoutVersionError
+from expman.errors import ExpmanError
 from expman.faults import reach
+from expman.models import reason_of
 from expman.transport import layout, segment
 from expman.transport.address import check_address, find_lanes
 from expman.transport.consumer import LaneConsumer
 from expman.transport.liveness import mark_of
-from expman.writer.run import Run
+from expman.writer.run import Run, describe
 
 __all__ = ["AddressTakenError", "Server", "remove_leftovers"]
 
@@ -23,6 +25,11 @@ BUSY_PAUSE_S = 0.005
 IDLE_PAUSE_S = 0.04
 LIVENESS_SPACING_S = 0.2
 DRAIN_S = 10.0
+RESTARTS = 3
+"""So often a run is begun anew from shared memory after a failure that is not its disk's."""
+FAILURE_PAUSE_S = 0.5
+FORGOTTEN_S = 60.0
+"""A failure so long ago does not count any more."""
 MOST_LANES = 2**32
 """No writer has served more: a larger number of the next lane is damage."""
 
@@ -82,6 +89,8 @@ class Server:
         # What is there below was found by an earlier writer; the rest it has finished.
         self._half_claimed = {lane for lane in there if lane < self._next_lane}
         self._unreadable: set[str] = set()
+        self._failures: dict[str, tuple[int, float]] = {}
+        self._given_up: dict[str, str] = {}
         self._deadline: float | None = None
         self._signal: str | None = None
         self._next_liveness = 0.0
@@ -164,63 +173,99 @@ class Server:
                 raise AddressTakenError(self.address)
         busy = False
         for run_dir, run in list(self._runs.items()):
-            before = run.trouble
-            busy |= run.serve(check)
-            if run.trouble is not None and before is None:
-                self._say(f"cannot write, rows wait in shared memory: {run.trouble}")
-            if run.ended:
-                del self._runs[run_dir]
-            elif check and run.is_abandoned:
-                self._let_go(run_dir)
+            try:
+                busy |= self._serve(run_dir, run, check)
+            except Exception as exc:  # noqa: BLE001 - one run's failure reaches no other run
+                self._begin_anew(run_dir, exc)
         return busy
 
-    def _let_go(self, run_dir: str) -> None:
-        """Stops trying to write a run whose processes are gone: `recover` may do better."""
+    def _serve(self, run_dir: str, run: Run, check: bool) -> bool:
+        before = run.trouble
+        busy = run.serve(check)
+        if run.trouble is not None and before is None:
+            self._say(describe(run.trouble))
+        if run.ended:
+            del self._runs[run_dir]
+            self._failures.pop(run_dir, None)
+        elif check and run.is_abandoned:
+            self._let_go(run_dir, str(run.trouble))
+        return busy
+
+    def _let_go(self, run_dir: str, why: str) -> None:
+        """Stops trying to write a run: `recover` may do better."""
         run = self._runs.pop(run_dir)
-        self._say(f"gave up {run_dir}, its rows stay in shared memory: {run.trouble}")
+        self._given_up[run_dir] = why
+        self._say(f"gave up {run_dir}, its rows stay in shared memory: {why}")
         self._unreadable |= {self.address.segment(lane) for lane in run.let_go()}
+
+    def _begin_anew(self, run_dir: str, exc: Exception) -> None:
+        """After an unforeseen failure: the run goes on as if its writer had been replaced.
+
+        Shared memory and the files have all that is needed for it. What fails again and again
+        is left there.
+        """
+        frame = traceback.extract_tb(exc.__traceback__)[-1]
+        place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+        why = f"{reason_of(exc)} ({place})"
+        failures = self._count_failure(run_dir, exc)
+        if failures > RESTARTS:
+            self._let_go(run_dir, why)
+            return
+        line = f"{run_dir} is begun anew from shared memory after a failure: {why}"
+        self._say(line)
+        for number in self._runs.pop(run_dir).let_go():
+            self._find_lane(number)
+        if run_dir in self._runs:
+            self._runs[run_dir].pause(failures * FAILURE_PAUSE_S, line)
+
+    def _count_failure(self, run_dir: str, exc: Exception) -> int:
+        """How often in a row a run has failed; memory may be there again, however often."""
+        count, last = self._failures.get(run_dir, (0, 0.0))
+        now = time.monotonic()
+        if now - last > FORGOTTEN_S:
+            count = 0
+        count = min(count + 1, RESTARTS) if isinstance(exc, MemoryError) else count + 1
+        self._failures[run_dir] = count, now
+        return count
 
     @property
     def troubles(self) -> dict[str, str]:
-        """What cannot be done at present, by the run's directory."""
-        return {
+        """What cannot be done, by the run's directory."""
+        present = {
             run_dir: run.trouble for run_dir, run in self._runs.items() if run.trouble is not None
         }
+        return present | self._given_up
 
     @property
     def unfinished(self) -> list[str]:
-        """Directories of the runs that have not ended yet."""
-        return list(self._runs)
+        """Directories of the runs that have not ended yet, or were given up."""
+        return [*self._runs, *self._given_up]
 
     def _find_lanes(self) -> None:
         for number in sorted(self._half_claimed):
-            self._look_again(number)
+            self._half_claimed.discard(number)
+            self._find_lane(number)
         while segment.exists(self.address.place, self.address.segment(self._next_lane)):
-            try:
-                lane = LaneConsumer(self.address, self._next_lane)
-            except FileNotFoundError:
-                self._half_claimed.add(self._next_lane)
-            except (CorruptLaneError, LayoutVersionError, OSError) as exc:
-                self._leave_alone(self._next_lane, exc)
-            else:
-                self._take_lane(lane)
+            self._find_lane(self._next_lane)
             self._next_lane += 1
         if self.words[layout.NEXT_LANE] != self._next_lane:
             self.words[layout.NEXT_LANE] = self._next_lane
 
-    def _look_again(self, number: int) -> None:
-        """Takes a lane whose producer had not published its hello at the last look."""
-        name = self.address.segment(number)
+    def _find_lane(self, number: int) -> None:
+        """Takes a lane; one whose producer has not published its hello is looked at again."""
         try:
             lane = LaneConsumer(self.address, number)
         except FileNotFoundError:
-            if segment.exists(self.address.place, name):
-                return
-        except (CorruptLaneError, LayoutVersionError, OSError) as exc:
+            if segment.exists(self.address.place, self.address.segment(number)):
+                self._half_claimed.add(number)
+            return
+        except Exception as exc:  # noqa: BLE001 - no lane, however damaged, reaches another
             self._leave_alone(number, exc)
-        else:
+            return
+        try:
             self._take_lane(lane)
-        self._half_claimed.discard(number)
+        except Exception as exc:  # noqa: BLE001 - the same
+            self._leave_alone(number, exc)
 
     def _leave_alone(self, number: int, exc: Exception) -> None:
         self._unreadable.add(self.address.segment(number))

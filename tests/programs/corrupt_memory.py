@@ -215,7 +215,7 @@ class Round:
         """As if the writer was killed here, and its successor had to begin with the damage."""
         for one in serving._runs.values():
             if one._files is not None:
-                one._files._store.close()
+                one._files.close()
         return server.Server(self.address)
 
     def lanes_are_there(self, serving: server.Server) -> None:

@@ -21,6 +21,7 @@ from conftest import StartProgram
 from run_files import log_lines, params, rows, run_yaml, table
 
 from expman import (
+    ArtifactError,
     ExperimentConfig,
     ExpmanError,
     FlushError,
@@ -362,16 +363,61 @@ def test_artifacts(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_an_artifact_that_vanished_is_said(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no snapshot can be had and the source goes away, run.log says so and the run ends."""
+    """Where no snapshot can be had and the source goes away, it is said, and the run ends."""
     source = tmp_path / "model.bin"
     source.write_bytes(b"weights")
     monkeypatch.setattr("expman.storage.artifacts.snapshot", lambda *_: None)
-    with start(flush_interval_ms=60_000) as engine:
-        engine.save_artifact(source)
-        source.unlink()
+    engine = start(flush_interval_ms=60_000)
+    engine.save_artifact(source)
+    source.unlink()
+    with pytest.raises(ArtifactError, match=f"{source}: No such file") as caught:
+        engine.flush()
+    assert (1, engine.run_dir) == (caught.value.count, caught.value.run_dir)
+    engine.flush()  # it is raised once
+    engine.save_artifact("/proc/self/status", "status")
+    engine.close()
     [line] = log_lines(engine.run_dir)
-    assert line.startswith(f"[ERROR] artifact {source}: ")
-    assert "FINISHED" == run_yaml(engine.run_dir)["status"]
+    assert line.startswith(f"[ERROR] artifact {source} could not be stored as model.bin: ")
+    found = run_yaml(engine.run_dir)
+    assert ("FINISHED", 1) == (found["status"], found["artifacts_missing"])
+    assert {"artifacts", "run.log", "run.yaml"} == set(os.listdir(engine.run_dir))
+
+
+@pytest.mark.parametrize("exc", [None, RuntimeError])
+def test_close_raises_for_what_is_missing(
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    exc: type[Exception] | None,
+) -> None:
+    """Once, and the run has ended; an exception that ends the block comes first."""
+    monkeypatch.setattr("expman.storage.artifacts.snapshot", lambda *_: None)
+    engine = start()
+
+    def log() -> None:
+        with engine:
+            for number in range(2):
+                path = tmp_path / f"{number}"
+                path.touch()
+                engine.save_artifact(path, "x" * 200 + f"/{number}")
+                path.unlink()
+            if exc is not None:
+                raise exc
+
+    with pytest.raises(exc or ArtifactError):
+        log()
+    engine.close()
+    found = run_yaml(engine.run_dir)
+    status = "FAILED" if exc else "FINISHED"
+    assert (status, 2) == (found["status"], found["artifacts_missing"])
+
+
+def test_an_artifact_that_cannot_be_read(start: Start, tmp_path: Path) -> None:
+    """The caller hears of it at the call, as of one that is not there."""
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with start() as engine, pytest.raises(OSError, match="symbolic links"):
+        engine.save_artifact(loop)
 
 
 def test_flush_makes_everything_durable(start: Start, tmp_path: Path) -> None:

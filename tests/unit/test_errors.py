@@ -45,6 +45,19 @@ CASES: list[tuple[ExpmanError, dict[str, object], list[str]]] = [
         ["4096", "shm: full; /tmp/x: denied", "--shm-size", "TMPDIR"],
     ),
     (
+        errors.ArtifactError("/e/digits/first", ["model.bin: No such file"], 2),
+        {
+            "run_dir": "/e/digits/first",
+            "artifacts": ["model.bin: No such file"],
+            "count": 2,
+            "detail": "2 artifacts could not be stored "
+            "(model.bin: No such file; and 1 more, see run.log)",
+            "recovery": "everything else is durable; save what is missing again, "
+            "or copy it yourself",
+        },
+        ["/e/digits/first", "model.bin: No such file; and 1 more", "everything else is durable"],
+    ),
+    (
         errors.LayoutVersionError("expman-1", 7, 1),
         {"segment": "expman-1", "found": 7, "expected": 1},
         ["expman-1", "version 7", "reads 1", "use the expman version"],
@@ -80,13 +93,16 @@ def test_the_drawn_tree_is_the_tree() -> None:
     drawn = dict(
         re.findall(r"^ [├└]─ (\w+)(?: \((\w+)\))?  +\S", errors.__doc__ or "", re.MULTILINE)
     )
-    actual = {}
+    below = re.findall(r"^ [├└]─ (\w+).*\n │   └─ (\w+)  +\S", errors.__doc__ or "", re.MULTILINE)
+    actual, actual_below = {}, []
     for name in errors.__all__:
         bases = [base.__name__ for base in getattr(errors, name).__bases__]
-        if name != "ExpmanError":
-            assert "ExpmanError" == bases[0]
+        if "ExpmanError" == bases[0]:
             actual[name] = "".join(bases[1:])
+        elif name != "ExpmanError":
+            actual_below.append((bases[0], name))
     assert drawn == actual
+    assert below == actual_below
     assert (Exception,) == ExpmanError.__bases__
 
 

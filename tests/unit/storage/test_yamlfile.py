@@ -314,10 +314,69 @@ def test_a_damaged_config_is_kept(tmp_path: Path) -> None:
     """What a user has broken by hand is said, not lost, and holds up nothing."""
     path = tmp_path / "config.yaml"
     path.write_text("a: [1")
-    warning = merge_params(str(tmp_path), {"lr": 0.1})
+    [warning] = merge_params(str(tmp_path), {"lr": 0.1})
     assert "a: [1" == (tmp_path / "config.yaml.corrupt").read_text()
-    assert warning is not None
     assert "is no valid YAML" in warning
     assert "config.yaml.corrupt" in warning
     assert "lr: 0.1\n" == path.read_text()
-    assert merge_params(str(tmp_path), {"seed": 7}) is None
+    assert [] == merge_params(str(tmp_path), {"seed": 7})
+
+
+class Unheard:
+    """A value of a type that YAML does not know, and that has no text either."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def nested(levels: int) -> list[object]:
+    found: list[object] = [1]
+    for _ in range(levels):
+        found = [found]
+    return found
+
+
+ODD = datetime.timezone(datetime.timedelta(minutes=9, seconds=21))
+MENDED: list[tuple[object, object]] = [
+    (7**6000, hex(7**6000)),
+    (datetime.datetime(1900, 1, 1, tzinfo=ODD), None),
+    ({"deep": [1, {"big": 7**6000, "good": 2}]}, {"deep": [1, {"big": hex(7**6000), "good": 2}]}),
+    ([*range(1000), 7**6000, "end"], [*range(1000), hex(7**6000), "end"]),
+    (Unheard(), "<Unheard: RuntimeError>"),
+    (nested(2000), None),
+    ({7**6000: 1}, {hex(7**6000): 1}),
+    (1 + 2j, "(1+2j)"),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), MENDED, ids=range(len(MENDED)))
+def test_a_bad_parameter_costs_itself_only(tmp_path: Path, value: object, expected: object) -> None:
+    """It becomes text, with a line for run.log; the others and the older ones stay, readable."""
+    merge_params(str(tmp_path), {"old": 1})
+    [line] = merge_params(str(tmp_path), {"lr": 0.1, "bad": value, "seed": 7})
+    assert line.startswith("parameter bad")
+    assert "was kept as its text" in line
+    assert [] == merge_params(str(tmp_path), {"later": 2})
+    found = read_yaml(str(tmp_path / "config.yaml"))
+    bad = found.pop("bad")
+    assert {"old": 1, "lr": 0.1, "seed": 7, "later": 2} == found
+    assert expected is None or expected == bad
+    assert ["config.yaml"] == os.listdir(tmp_path)
+
+
+def test_a_full_config_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would make it larger than its reader allows is left out, and the rest goes in."""
+    monkeypatch.setattr(yamlfile, "MAX_YAML_BYTES", 1000)
+    merge_params(str(tmp_path), {"old": 1})
+    [line] = merge_params(str(tmp_path), {"lr": 0.1, "huge": "x" * 1000, "seed": 7})
+    assert "parameter 'huge' was left out" in line
+    assert {"old": 1, "lr": 0.1, "seed": 7} == read_yaml(str(tmp_path / "config.yaml"))
+
+
+def test_a_config_that_is_not_a_file_is_set_aside(tmp_path: Path) -> None:
+    """A directory of that name holds up nothing."""
+    (tmp_path / "config.yaml").mkdir()
+    [line] = merge_params(str(tmp_path), {"lr": 0.1})
+    assert "config.yaml.corrupt" in line
+    assert (tmp_path / "config.yaml.corrupt").is_dir()
+    assert {"lr": 0.1} == read_yaml(str(tmp_path / "config.yaml"))

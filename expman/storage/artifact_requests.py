@@ -1,0 +1,145 @@
+"""What artifacts a run still has to store: one small file for each, in the staging directory.
+
+A record that asks for an artifact may leave shared memory once its request is durable here,
+however long the copy takes. Whoever serves the run next, or recovers it, goes on with them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import msgspec
+
+from expman.errors import StorageError
+from expman.faults import reach
+from expman.storage.artifacts import staging_dir
+from expman.storage.paths import (
+    IrregularFileError,
+    fsync_dir,
+    open_regular,
+    quarantine,
+    replace_file,
+    storage_error,
+)
+
+__all__ = ["Request", "Requests"]
+
+_ENDING = ".request"
+_MOST_BYTES = 64 * 1024
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A file or directory to be stored.
+
+    Attributes:
+        lane, record: number of the lane and of the record that asked for it.
+        source: what the caller named.
+        staged: name of its snapshot in the staging directory, if there is one.
+        target: where in artifacts/ it goes.
+        problem: why it could not be stored; None while that is open.
+    """
+
+    lane: int
+    record: int
+    source: str
+    staged: str | None
+    target: str
+    problem: str | None = None
+
+
+class Requests:
+    """The requests of one run, in the order of their records."""
+
+    def __init__(self, run_dir: str) -> None:
+        self._run_dir = run_dir
+        self._staging = staging_dir(run_dir)
+        self._is_there = False
+
+    def _path(self, request: Request) -> str:
+        return os.path.join(self._staging, f"{request.lane:06d}-{request.record:012d}{_ENDING}")
+
+    def read(self) -> list[Request]:
+        """All that are open or failed; a file that is no request is left alone.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
+        try:
+            if os.path.islink(self._staging):
+                return []
+            names = sorted(os.listdir(self._staging))
+            found = [self._read(name) for name in names if name.endswith(_ENDING)]
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError:
+            return []
+        except OSError as exc:
+            raise storage_error(self._staging, exc) from exc
+        return [request for request in found if request is not None]
+
+    def _read(self, name: str) -> Request | None:
+        try:
+            with open(open_regular(os.path.join(self._staging, name)), "rb") as file:
+                data = file.read(_MOST_BYTES)
+        except (IrregularFileError, FileNotFoundError):
+            return None
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return msgspec.json.decode(data, type=Request)
+        return None
+
+    def keep(self, request: Request) -> None:
+        """Writes a request, or what has become of it.
+
+        Durability: durable when it returns.
+
+        Raises:
+            StorageError: it is as before.
+        """
+        try:
+            self._make_directory()
+            if not self._is_there:
+                fsync_dir(self._run_dir)
+                self._is_there = True
+        except OSError as exc:
+            raise storage_error(self._staging, exc) from exc
+        replace_file(self._path(request), msgspec.json.encode(request))
+        reach("request-after-keep")
+
+    def _make_directory(self) -> None:
+        """Makes the directory; what else has its name, a planted link say, is set aside."""
+        if os.path.lexists(self._staging) and (
+            os.path.islink(self._staging) or not os.path.isdir(self._staging)
+        ):
+            quarantine(self._staging)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self._staging, 0o700)
+
+    def forget(self, request: Request) -> None:
+        """Removes a request that is done with.
+
+        Raises:
+            StorageError: it is still there.
+        """
+        path = self._path(request)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        except OSError as exc:
+            raise storage_error(path, exc) from exc
+
+    def _has_snapshot(self, request: Request) -> bool:
+        path = os.path.join(self._staging, request.staged or "")
+        return request.staged is not None and os.path.lexists(path)
+
+    def clean_up(self) -> None:
+        """Removes the failed requests without a snapshot, and the directory if nothing is left.
+
+        A snapshot that could not be stored stays with its request: it may be all that is left
+        of the file.
+        """
+        with contextlib.suppress(StorageError, OSError):
+            for request in self.read():
+                if not self._has_snapshot(request):
+                    self.forget(request)
+            os.rmdir(self._staging)

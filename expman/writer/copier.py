@@ -1,0 +1,263 @@
+"""Stores a run's artifacts in a thread of its own: a long copy holds up no lane, no other run."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+
+import msgspec
+
+from expman.errors import StorageError
+from expman.models import reason_of
+from expman.storage.artifact_requests import Request, Requests
+from expman.storage.artifact_store import SourceError, Stored, store
+from expman.storage.copying import Stopped
+from expman.transport import records as wire
+
+__all__ = ["Copier", "Outcome", "missing_line", "store_artifacts"]
+
+RETRY_S = 0.25
+SOURCE_PATIENCE_S = 30.0
+"""How long an I/O error of the source's own disk is given to heal."""
+JOIN_S = 5.0
+
+
+class Outcome(msgspec.Struct):
+    """What became of a request.
+
+    Attributes:
+        request: the request.
+        warnings: for run.log.
+        problem: why it, or a part of it, could not be stored; None if it was.
+    """
+
+    request: Request
+    warnings: list[str]
+    problem: str | None
+
+
+class Copier:
+    """The artifacts of one run. Its thread lives as long as there is something to copy.
+
+    The writer's thread takes records, makes them durable as requests, and fetches outcomes; the
+    copier's thread stores. Deques pass them on: their ends are safe to use from two threads.
+
+    Attributes:
+        missing: artifacts that could not be stored, those of earlier writers included.
+        trouble: what keeps it from storing at present; the copier's thread writes it.
+    """
+
+    def __init__(self, run_dir: str) -> None:
+        self._run_dir = run_dir
+        self._requests = Requests(run_dir)
+        self._taken: deque[Request] = deque()
+        self._open: deque[Request] = deque()
+        self._outcomes: deque[Outcome] = deque()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._lock = threading.Lock()  # for settling: of two threads one settles a request
+        self._kept = self._settled = 0
+        self._sign_of_life = time.monotonic()
+        self.trouble: str | None = None
+        found = self._requests.read()
+        self.missing = sum(request.problem is not None for request in found)
+        self._open.extend(request for request in found if request.problem is None)
+        self._kept = len(self._open)
+
+    def take(self, lane: int, record: int, artifact: wire.Artifact) -> None:
+        """Takes a record; it is in memory only until `keep`."""
+        staged = None if artifact.staged is None else os.path.basename(artifact.staged)
+        self._taken.append(
+            Request(
+                lane=lane,
+                record=record,
+                source=artifact.source,
+                staged=staged,
+                target=artifact.target,
+            )
+        )
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something to keep, or to fetch."""
+        return bool(self._taken or self._outcomes)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is not stored yet, nor given up."""
+        return bool(self._taken or self._open or self._outcomes)
+
+    @property
+    def mark(self) -> int:
+        """How many requests were taken so far; see `has_settled`."""
+        return self._kept + len(self._taken)
+
+    def has_settled(self, mark: int) -> bool:
+        """Whether the first so many requests are stored, or known to be missing."""
+        return self._settled >= mark
+
+    @property
+    def stalled_s(self) -> float:
+        """For how long nothing has been copied."""
+        return time.monotonic() - self._sign_of_life if self._open else 0.0
+
+    def keep(self) -> dict[int, int]:
+        """Makes what was taken durable as requests, and has it copied.
+
+        Returns:
+            For each lane the number of the record up to which it is.
+
+        Raises:
+            StorageError: call it again.
+        """
+        kept: dict[int, int] = {}
+        while self._taken:
+            request = self._taken[0]
+            self._requests.keep(request)
+            kept[request.lane] = request.record + 1
+            self._open.append(request)
+            self._kept += 1
+            self._taken.popleft()
+        self.start()
+        return kept
+
+    def start(self) -> None:
+        """Starts the thread if there is something for it to do."""
+        if not self._open or self._stop.is_set():
+            return
+        if self._thread is not None and self._thread.is_alive():
+            return
+        thread = threading.Thread(target=self._run, name="expman-artifacts", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:  # no more threads for this user at present
+            self.trouble = f"{self._run_dir}: artifacts wait: {exc}"
+            return
+        self._thread = thread
+        self._sign_of_life = time.monotonic()
+
+    def outcomes(self) -> list[Outcome]:
+        """What became of requests since the last call."""
+        found = []
+        while self._outcomes:
+            outcome = self._outcomes.popleft()
+            self.missing += outcome.problem is not None
+            found.append(outcome)
+        self._settled += len(found)
+        return found
+
+    def note_missing(self, outcome: Outcome) -> None:
+        """Remembers durably that an artifact is missing, so that no successor tries again.
+
+        Raises:
+            StorageError: a successor would.
+        """
+        self._requests.keep(msgspec.structs.replace(outcome.request, problem=outcome.problem))
+
+    def give_up(self, why: str) -> None:
+        """Takes everything that is not stored for missing; the snapshots stay."""
+        with self._lock:
+            self._stop.set()
+            while self._open:
+                self._outcomes.append(Outcome(self._open.popleft(), [], why))
+        self.trouble = None
+
+    def stop(self) -> None:
+        """Ends the thread, after the chunk that it is copying; a successor does the rest.
+
+        A thread that hangs in a system call is left behind: it ends with the process.
+        """
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(JOIN_S)
+
+    def clean_up(self) -> None:
+        """Removes what is left of requests at the run's end."""
+        self._requests.clean_up()
+
+    # -- the thread -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        failing_since: float | None = None
+        while self._open and not self._stop.is_set():
+            request = self._open[0]
+            try:
+                outcome = self._store(request)
+            except Stopped:
+                return
+            except (StorageError, MemoryError) as exc:
+                now = time.monotonic()
+                failing_since = failing_since or now
+                is_disk = isinstance(exc, StorageError) and not isinstance(exc, SourceError)
+                if is_disk or now - failing_since < SOURCE_PATIENCE_S:
+                    self.trouble = f"artifact {request.target}: {exc}"
+                    self._stop.wait(RETRY_S)
+                    continue
+                outcome = Outcome(request, [], str(exc) or "out of memory")
+            except Exception as exc:  # noqa: BLE001 - it costs this artifact, and is reported
+                outcome = Outcome(request, [], reason_of(exc))
+            failing_since = self.trouble = None
+            with self._lock:
+                if not self._stop.is_set():
+                    self._outcomes.append(outcome)
+                    self._open.popleft()
+                self._sign_of_life = time.monotonic()
+
+    def _store(self, request: Request) -> Outcome:
+        found: Stored = store(
+            request.source,
+            self._run_dir,
+            request.target,
+            staged=request.staged,
+            stopped=self._is_stopped,
+        )
+        if not found.problems:
+            self._requests.forget(request)
+        return Outcome(request, found.warnings, _problem(found, request))
+
+    def _is_stopped(self) -> bool:
+        self._sign_of_life = time.monotonic()
+        return self._stop.is_set()
+
+
+def store_artifacts(run_dir: str) -> list[str]:
+    """Stores what a run that nobody serves was asked to keep; a line for each that is missing.
+
+    Raises:
+        StorageError: the run's disk cannot take them at present.
+    """
+    requests = Requests(run_dir)
+    lines = []
+    for request in requests.read():
+        if request.problem is not None:
+            continue  # said, and counted
+        try:
+            found = store(request.source, run_dir, request.target, staged=request.staged)
+            problem = _problem(found, request)
+        except SourceError as exc:
+            problem = str(exc)
+        if problem is None:
+            requests.forget(request)
+        else:
+            requests.keep(msgspec.structs.replace(request, problem=problem))
+            lines.append(missing_line(request, problem))
+    requests.clean_up()
+    return lines
+
+
+def missing_line(request: Request, problem: str) -> str:
+    """What run.log says of an artifact that is missing."""
+    return f"artifact {request.source} could not be stored as {request.target}: {problem}"
+
+
+def _problem(found: Stored, request: Request) -> str | None:
+    if not found.problems:
+        return None
+    shown = "; ".join(found.problems[:3])
+    if len(found.problems) > 3:
+        shown += f"; and {len(found.problems) - 3} more files"
+    if found.kept:
+        shown += f" (what could not be stored stays in .artifacts-staging/{request.staged})"
+    return shown
