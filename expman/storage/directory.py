@@ -73,6 +73,14 @@ class RunDirectory:
         detail = f"another directory is at this path, and nothing is written into it; {where}"
         raise OSError(errno.EEXIST, detail, self.path)
 
+    def is_in_place(self) -> bool:
+        """Whether our directory is at its path; for another thread than the one that ensures it."""
+        fd = self._fd
+        try:
+            return fd is not None and os.path.samestat(os.fstat(fd), os.stat(self.path))
+        except OSError:
+            return False
+
     def has(self, name: str) -> bool:
         """Whether something of that name is in our directory, wherever that is."""
         try:

@@ -128,6 +128,17 @@ class VectorStore:
         self._seen_seqs[producer] = block.first_seq + rows
         _note_latest(self.latest, block)
 
+    def check_directory(self) -> None:
+        """Sees to it that the run's directory is at its path.
+
+        Raises:
+            StorageError: it is not: nothing of the run may be written at present.
+        """
+        try:
+            self.directory.ensure()
+        except OSError as exc:
+            raise storage_error(str(exc.filename or self._run_dir), exc) from exc
+
     def flush(self, *, sync: bool = False) -> None:
         """Writes the rows in memory to the tail.
 

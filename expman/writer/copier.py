@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 
@@ -44,13 +45,18 @@ class Copier:
     The writer's thread takes records, makes them durable as requests, and fetches outcomes; the
     copier's thread stores. Deques pass them on: their ends are safe to use from two threads.
 
+    Args:
+        run_dir: the run's directory.
+        is_in_place: whether that is at its path, and not another one, or none.
+
     Attributes:
         missing: artifacts that could not be stored, those of earlier writers included.
         trouble: what keeps it from storing at present; the copier's thread writes it.
     """
 
-    def __init__(self, run_dir: str) -> None:
+    def __init__(self, run_dir: str, is_in_place: Callable[[], bool] = lambda: True) -> None:
         self._run_dir = run_dir
+        self._is_in_place = is_in_place
         self._requests = Requests(run_dir)
         self._taken: deque[Request] = deque()
         self._open: deque[Request] = deque()
@@ -206,6 +212,7 @@ class Copier:
                 self._sign_of_life = time.monotonic()
 
     def _store(self, request: Request) -> Outcome:
+        self._check_place()
         found: Stored = store(
             request.source,
             self._run_dir,
@@ -213,9 +220,15 @@ class Copier:
             staged=request.staged,
             stopped=self._is_stopped,
         )
-        if not found.problems:
+        if found.problems:
+            self._check_place()  # what is not found here may lie in the directory that was moved
+        else:
             self._requests.forget(request)
         return Outcome(request, found.warnings, _problem(found, request))
+
+    def _check_place(self) -> None:
+        if not self._is_in_place():
+            raise StorageError(self._run_dir, "the run's directory is not there at present")
 
     def _is_stopped(self) -> bool:
         self._sign_of_life = time.monotonic()

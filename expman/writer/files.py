@@ -96,7 +96,7 @@ class RunFiles:
         self._store = VectorStore(self.run_dir)
         self.consolidation = Consolidation(self._store)
         self._lines = Lines(self.run_dir)
-        self.copier = Copier(self.run_dir)
+        self.copier = Copier(self.run_dir, self._store.directory.is_in_place)
         self._file = yamlfile.RunFile(self.run_dir)
         self._meta = self._first_metadata(restarts)
         self._lines.create()
@@ -349,13 +349,14 @@ class RunFiles:
     def commit(self, *, sync: bool = False) -> None:
         """Writes everything taken so far, then gives its shared memory back.
 
-        Each part is tried, whatever became of those before it.
+        Each part is tried, whatever became of those before it, if only the directory is there.
 
         Raises:
             StorageError: the first trouble. Nothing is lost; call it again.
         """
         now = time.monotonic()
         sync = sync or self.wants_sync or now - self._last_sync > SYNC_SPACING_S
+        self._store.check_directory()
         trouble: list[StorageError] = []
         for write in self._parts(sync, now):
             try:

@@ -638,7 +638,7 @@ def test_a_directory_that_cannot_be_written_for_a_while(start: Start) -> None:
         Path(engine.run_dir).write_text("in the way")
         for step in range(1, 100):
             engine.log_vector({"a": float(step)}, step)
-        with pytest.raises(FlushError, match="Not a directory"):
+        with pytest.raises(FlushError, match="another directory is at this path"):
             engine.flush(timeout_s=2)
         os.unlink(engine.run_dir)
         os.rename(away, engine.run_dir)
