@@ -70,8 +70,10 @@ def test_planted_links(program, run_base: Path, tmp_path: Path, moment: str):
         planted.symlink_to(target)
         logged.append(trainer("more 10")["logged"])
         if not heals:
-            answer = trainer.try_(f"flush {TIMEOUT_S * 4}")
-            assert str(planted) in answer["error"]
+            wait_until(
+                lambda p=str(planted): p in (trainer.try_(f"flush {TIMEOUT_S}")["error"] or ""),
+                "an error that names the link",
+            )
             assert before == look(outside)
             planted.unlink()
         trainer("close 30")

@@ -357,7 +357,7 @@ def test_artifacts(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "everything/notes.txt": b"notes",
     }
     assert expected == found
-    assert {"artifacts", "run.yaml"} == set(os.listdir(engine.run_dir))
+    assert {"artifacts", "run.log", "run.yaml"} == set(os.listdir(engine.run_dir))
 
 
 def test_an_artifact_that_vanished_is_said(
@@ -493,7 +493,7 @@ def test_nothing_can_be_logged_after_close(start: Start, tmp_path: Path) -> None
             call()
         assert engine.run_dir == caught.value.run_dir
     assert 2 == len(rows(engine.run_dir))
-    assert {"run.yaml", "vectors.parquet"} == set(os.listdir(engine.run_dir))
+    assert {"run.log", "run.yaml", "vectors.parquet"} == set(os.listdir(engine.run_dir))
 
 
 def test_an_exception_makes_it_failed(start: Start) -> None:
