@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
 __all__ = ["main"]
@@ -11,6 +13,7 @@ _PARTS = {"click", "rich", "plotext"}
 
 def main() -> int:
     """Runs the command; returns its exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    _open_streams()
     try:
         from expman.cli.commands import run
     except ModuleNotFoundError as exc:
@@ -23,3 +26,13 @@ def main() -> int:
         )
         return 1
     return run()
+
+
+def _open_streams() -> None:
+    """Fills in for standard streams that are closed: no file of a run may get their number."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)

@@ -9,8 +9,9 @@ from typing import Any
 
 import plotext
 
-from expman.cli.output import console
+from expman.cli.output import console, note
 from expman.reading.curves import Curve
+from expman.reading.text import brief, visible
 
 __all__ = ["print_chart"]
 
@@ -26,7 +27,14 @@ def print_chart(
     height: int | None = None,
     x_label: str,
 ) -> None:
-    """Prints a chart with one line per label, as wide as the terminal."""
+    """Prints a chart with one line per label, as wide as the terminal.
+
+    The title says how many values are NaN or infinite: they have no place in it.
+    """
+    if not any(_points(curve, log_scale) for curve in lines.values()):
+        what = "number above 0" if log_scale else "finite number"
+        note(f"{brief(title, 60)} has no {what}: nothing to plot")
+        return
     plot: Any = plotext
     plot.clear_figure()
     size = shutil.get_terminal_size((80, 24))
@@ -34,13 +42,12 @@ def print_chart(
     plot.theme("clear")
     colored = console().color_system is not None
     for number, (label, curve) in enumerate(lines.items()):
-        points = list(zip(curve.x, curve.y, strict=True))
-        if log_scale:
-            points = [(x, math.log10(y)) for x, y in points if y > 0]
+        points = _points(curve, log_scale)
         if not points:
             continue
         x, y = zip(*points, strict=True)
-        short = label if len(label) <= _LABEL_WIDTH else label[: _LABEL_WIDTH - 1] + "…"
+        shown = visible(label)
+        short = shown if len(shown) <= _LABEL_WIDTH else shown[: _LABEL_WIDTH - 1] + "…"
         plot.plot(
             x,
             y,
@@ -52,7 +59,13 @@ def print_chart(
     high = max((max(curve.x) for curve in lines.values() if curve.x), default=1.0)
     ticks = [low + (high - low) * part / 4 for part in range(5)] if high > low else [low]
     plot.xticks(ticks, [f"{tick:.0f}" if high - low > 20 else f"{tick:.4g}" for tick in ticks])
-    plot.title(f"{title} (log10)" if log_scale else title)
+    remarks = ["log10"] * log_scale + sorted({c.remark for c in lines.values() if c.remark})
+    plot.title(brief(title, 60) + (f" ({', '.join(remarks)})" if remarks else ""))
     plot.xlabel(x_label)
     text = plot.build()
     console().file.write((text if colored else plot.uncolorize(text)) + "\n")
+
+
+def _points(curve: Curve, log_scale: bool) -> list[tuple[float, float]]:
+    points = list(zip(curve.x, curve.y, strict=True))
+    return [(x, math.log10(y)) for x, y in points if y > 0] if log_scale else points

@@ -7,7 +7,7 @@ import datetime
 import click
 
 from expman.cli.deletion import RUNNING, delete, remove_leftovers, size_bytes, why_kept
-from expman.cli.output import note, print_json
+from expman.cli.output import note, print_json, say
 from expman.cli.runs import base_dir_option
 from expman.models import RunStatus
 from expman.reading import find
@@ -79,7 +79,7 @@ def command(
         print_json(lines)
         raise click.exceptions.Exit(1 if failed else 0)
     for run in doomed:
-        click.echo(f"{'deleted' if force else 'would delete'} {run.path}")
+        say(f"{'deleted' if force else 'would delete'} {run.path}")
     total = sum(sizes.values()) / 1e6
     if not doomed:
         note("nothing to delete")

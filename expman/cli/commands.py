@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import sys
 from collections.abc import Sequence
 
 import click
@@ -20,7 +24,7 @@ from expman.cli import (
     show,
     tail,
 )
-from expman.cli.output import VERSION
+from expman.cli.output import VERSION, adapt_streams, note
 from expman.errors import ExpmanError
 
 __all__ = ["cli", "run"]
@@ -44,20 +48,42 @@ for _module in _MODULES:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs the command with these arguments; returns its exit code."""
+    adapt_streams()
     try:
         code = cli.main(arguments, prog_name="expman", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        return (code if isinstance(code, int) else 0) or _flush()
     except click.exceptions.Abort:
-        click.echo("aborted", err=True)
+        note("aborted")
         return 130
     except click.ClickException as exc:
-        exc.show()
+        said = io.StringIO()
+        exc.show(said)
+        note(said.getvalue().rstrip("\n"))
         return exc.exit_code
     except KeyboardInterrupt:
         return 130
     except ExpmanError as exc:
-        click.echo(f"expman: {' '.join(str(exc).split())}", err=True)
+        note(f"expman: {' '.join(str(exc).split())}")
+        return 1
+    except OSError as exc:
+        where = f"{exc.filename}: " if exc.filename else ""
+        note(f"expman: {where}{exc.strerror or exc}")
         return 1
     except ModuleNotFoundError as exc:
-        click.echo(f"expman: this needs {exc.name}, which is not installed", err=True)
+        note(f"expman: this needs {exc.name}, which is not installed")
         return 1
+
+
+def _flush() -> int:
+    """Writes what is still to be printed; returns the exit code."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as exc:
+        if exc.errno != errno.EPIPE:
+            note(f"expman: standard output: {exc.strerror}")
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # else Python tries again at its end
+        os.close(nowhere)
+        return 1
+    return 0

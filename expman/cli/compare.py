@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 from rich.table import Table
 from rich.text import Text
 
 from expman.cli.charts import print_chart
-from expman.cli.output import console, note, print_json
+from expman.cli.output import console, note, print_json, say
 from expman.cli.png import write_png
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.curves import Curve, curves, spark
-from expman.reading.rich_view import status_text
+from expman.reading.differences import ABSENT, differ, distinct
+from expman.reading.rich_view import cell, status_text
 from expman.reading.run import Run, flat_config
-from expman.reading.text import number, span
+from expman.reading.text import short, span
 
 __all__ = ["command"]
 
 POINTS = 400
+MAX_LATEST = 100
 
 
 @click.command("compare", short_help="Compare runs: parameters that differ, values, curves.")
@@ -47,7 +51,7 @@ def command(
     names = _labels(found)
     params = _rows([flat_config(run.config) for run in found])
     if not all_params:
-        params = {key: values for key, values in params.items() if _differ(values)}
+        params = {key: values for key, values in params.items() if differ(values)}
     latest = _rows([{**run.scalars, **run.latest} for run in found])
     if as_json:
         print_json(
@@ -55,23 +59,27 @@ def command(
                 "runs": [
                     {"run": name, "path": run.path} for name, run in zip(names, found, strict=True)
                 ],
-                "params": params,
-                "latest": latest,
+                "params": _plain(params),
+                "latest": _plain(latest),
             }
         )
         return
-    drawn = _curves(found, names)
     if output is not None:
+        drawn = _curves(found, names, metrics)
         shared = [name for name, lines in drawn.items() if len(lines) > 1]
         charts = {name: drawn[name] for name in metrics or shared if name in drawn}
         if not charts:
             raise click.ClickException("these runs share no metric that is a number")
         write_png(output, charts, log_scale=log_scale, x_label="step")
-        click.echo(output)
+        say(output)
         return
     title = "parameters" if all_params else "parameters that differ"
-    sections = {title: params, "latest values": latest}
+    shown = dict(list(latest.items())[:MAX_LATEST])
+    drawn = _curves(found, names, [*shown, *metrics])
+    sections = {title: params, "latest values": shown}
     console().print(_table(found, names, sections, drawn))
+    if len(shown) < len(latest):
+        note(f"not shown: {len(latest) - len(shown)} more latest values; --json has all")
     for name in metrics:
         if name in drawn:
             print_chart(name, drawn[name], log_scale=log_scale, x_label="step")
@@ -89,17 +97,25 @@ def _labels(runs: list[Run]) -> list[str]:
 
 def _rows(mappings: list[dict[str, object]]) -> dict[str, list[object]]:
     keys = dict.fromkeys(key for mapping in mappings for key in mapping)
-    return {key: [mapping.get(key) for mapping in mappings] for key in keys}
+    return {key: [mapping.get(key, ABSENT) for mapping in mappings] for key in keys}
 
 
-def _differ(values: list[object]) -> bool:
-    return any(value != values[0] or type(value) is not type(values[0]) for value in values)
+def _plain(rows: dict[str, list[object]]) -> dict[str, list[object]]:
+    return {
+        key: [None if value is ABSENT else value for value in values]
+        for key, values in rows.items()
+    }
 
 
-def _curves(runs: list[Run], names: list[str]) -> dict[str, dict[str, Curve]]:
+def _curves(
+    runs: list[Run], names: list[str], metrics: Sequence[str]
+) -> dict[str, dict[str, Curve]]:
+    """The curves of these metrics, of all if none is named, where a run has them."""
     drawn: dict[str, dict[str, Curve]] = {}
     for name, run in zip(names, runs, strict=True):
-        for metric, curve in curves(run, points=POINTS, last=None).items():
+        known = run.metrics
+        chosen = [metric for metric in known if metric in metrics] if metrics else known
+        for metric, curve in curves(run, chosen, points=POINTS, last=None).items():
             drawn.setdefault(metric, {})[name] = curve
     return drawn
 
@@ -113,7 +129,7 @@ def _table(
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", overflow="fold")
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(cell(name), overflow="fold")
     table.add_row("status", *(status_text(run) for run in runs))
     table.add_row("took", *(span(run.duration) for run in runs))
     for title, rows in sections.items():
@@ -121,8 +137,12 @@ def _table(
             table.add_section()
             table.add_row(Text(title, "italic"))
         for key, values in rows.items():
-            table.add_row(f"  {key}", *(Text(number(value)) for value in values))
+            table.add_row(cell(f"  {short(key)}"), *map(cell, distinct(values)))
             if title == "latest values" and key in drawn:
                 lines = [drawn[key].get(name) for name in names]
-                table.add_row("", *(spark(line.y, 12) if line else "" for line in lines))
+                table.add_row("", *(_line(line) if line else "" for line in lines))
     return table
+
+
+def _line(curve: Curve) -> str:
+    return f"{spark(curve.y, 12)} {curve.remark}".strip()

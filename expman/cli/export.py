@@ -9,6 +9,7 @@ from typing import Literal
 
 import click
 
+from expman.cli.output import say
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.formats import write_table
 from expman.reading.run import Run
@@ -50,10 +51,12 @@ def command(
     if kind == "tensorboard":
         assert output is not None
         _tensorboard(found, output, columns)
-        click.echo(output)
+        say(output)
         return
     table = found.vectors(columns or None, merge_steps=merge_steps)
     if output is None:
+        if sys.stdout is None:
+            raise click.ClickException("standard output is closed; name a file with --output")
         write_table(table, kind, sys.stdout.buffer)
         return
     try:
@@ -61,7 +64,7 @@ def command(
             write_table(table, kind, file)
     except OSError as exc:
         raise click.ClickException(f"{output}: {exc.strerror}") from exc
-    click.echo(output)
+    say(output)
 
 
 def _tensorboard(run: Run, directory: str, columns: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from expman.cli.output import note
+from expman.cli.output import note, say
 from expman.cli.runs import base_dir_option
 from expman.models import ExperimentConfig, MetricValue, RunMetadata, RunStatus
 from expman.storage.vectors import RowBlock, VectorStore
@@ -45,7 +45,7 @@ def command(path: str, experiment: str, base_dir: str) -> None:
         run_dir = _new_run(os.path.join(base_dir, experiment), name.replace(os.sep, "_"))
         files = [directory] if os.path.isfile(directory) else _event_files(directory)
         rows, left_out = _import_run(files, run_dir, experiment)
-        click.echo(f"{run_dir}: {rows} rows")
+        say(f"{run_dir}: {rows} rows")
         for kind, count in sorted(left_out.items()):
             note(f"  left out: {count} of kind {kind}")
 

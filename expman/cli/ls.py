@@ -12,7 +12,7 @@ from expman.cli.runs import base_dir_option
 from expman.errors import ExpmanError
 from expman.models import RunStatus
 from expman.reading import find
-from expman.reading.rich_view import runs_view
+from expman.reading.rich_view import cell, runs_view
 from expman.reading.run import Run
 from expman.reading.text import ago
 
@@ -99,5 +99,5 @@ def _experiments(found: find.RunList, as_json: bool) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for name, number, counts, latest in lines:
         failed = counts["FAILED"] + counts["CRASHED"]
-        table.add_row(name, str(number), str(counts["RUNNING"]), str(failed), ago(latest))
+        table.add_row(cell(name), str(number), str(counts["RUNNING"]), str(failed), ago(latest))
     console().print(table)

@@ -11,6 +11,7 @@ from textwrap import dedent
 
 import click
 
+from expman.cli.output import say
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.run import Run
 
@@ -40,12 +41,12 @@ def command(run: str, output: str | None, force: bool, launch: bool, base_dir: s
         raise click.ClickException(f"{path}: {exc.strerror}") from exc
     # Its token stays on: Jupyter makes one and prints the address that has it.
     opening = ["jupyter", "lab", "--ServerApp.ip=127.0.0.1", path]
-    click.echo(path)
+    say(path)
     if launch:
         if shutil.which("jupyter") is None:
             raise click.ClickException("Jupyter is not installed; run: pip install jupyterlab")
         raise click.exceptions.Exit(subprocess.call(opening))
-    click.echo(f"open it with: {shlex.join(opening)}")
+    say(f"open it with: {shlex.join(opening)}")
 
 
 def document(run: Run) -> dict[str, object]:

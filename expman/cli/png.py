@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
+from expman.cli.output import note
 from expman.reading.curves import Curve
+from expman.reading.text import brief, listed
 
-__all__ = ["write_png"]
+__all__ = ["MAX_CHARTS", "write_png"]
+
+MAX_CHARTS = 40
+"""A picture has no more than 65,536 pixels a side, and a person less patience."""
 
 
 def write_png(
@@ -20,27 +27,40 @@ def write_png(
         click.ClickException: matplotlib is missing, or the file cannot be written.
     """
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         message = "a picture needs matplotlib; run: pip install 'expman[cli]'"
         raise click.ClickException(message) from None
-    columns = 1 if len(charts) < 3 else 2
-    rows = -(-len(charts) // columns)
+    shown = dict(list(charts.items())[:MAX_CHARTS])
+    if len(shown) < len(charts):
+        note(f"not drawn: {listed(list(charts)[MAX_CHARTS:])}; name the metrics that you want")
+    columns = 1 if len(shown) < 3 else 2
+    rows = -(-len(shown) // columns)
     figure = Figure(figsize=(7 * columns, 3.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axis, (metric, lines) in zip(axes, charts.items(), strict=False):
-        for label, curve in lines.items():
-            axis.plot(curve.x, curve.y, label=label, linewidth=1.4)
-        axis.set_title(metric)
+    for axis, (metric, lines) in zip(axes, shown.items(), strict=False):
+        _draw(axis, metric, lines, log_scale)
         axis.set_xlabel(x_label)
-        axis.grid(alpha=0.3)
-        if log_scale:
-            axis.set_yscale("log")
-        if len(lines) > 1:
-            axis.legend(fontsize="small")
-    for axis in axes[len(charts) :]:
+    for axis in axes[len(shown) :]:
         axis.set_visible(False)
     try:
-        figure.savefig(path, format="png", dpi=120)
+        with rc_context({"text.usetex": False}), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a name in a script that the font does not have
+            figure.savefig(path, format="png", dpi=120)
     except OSError as exc:
         raise click.ClickException(f"{path}: {exc.strerror}") from exc
+
+
+def _draw(axis: Any, metric: str, lines: Mapping[str, Curve], log_scale: bool) -> None:
+    drawn = [axis.plot(curve.x, curve.y, linewidth=1.4)[0] for curve in lines.values()]
+    remarks = sorted({curve.remark for curve in lines.values() if curve.remark})
+    title = brief(metric, 80) + (f" ({', '.join(remarks)})" if remarks else "")
+    axis.set_title(title, parse_math=False)
+    axis.grid(alpha=0.3)
+    if log_scale:
+        axis.set_yscale("log")
+    if len(lines) > 1:
+        labels = [f" {brief(label, 80)}" for label in lines]  # one that begins with _ is left out
+        for text in axis.legend(drawn, labels, fontsize="small").get_texts():
+            text.set_parse_math(False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from expman.cli.output import note
+from expman.cli.output import note, say
 from expman.cli.runs import base_dir_option
 
 __all__ = ["command"]
@@ -28,7 +28,7 @@ def command(
     failed = False
     lines = 0
     for line in recover(directory or base_dir, dry_run=dry_run, any_host=any_host, discard=discard):
-        click.echo(line)
+        say(line)
         lines += 1
         failed |= not line.ok
     if not lines:

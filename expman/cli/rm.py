@@ -7,6 +7,7 @@ import sys
 import click
 
 from expman.cli.deletion import delete, size_bytes, why_kept
+from expman.cli.output import say
 from expman.cli.runs import base_dir_option, find_run, run_argument
 
 __all__ = ["command"]
@@ -32,8 +33,8 @@ def command(runs: tuple[str, ...], all_files: bool, yes: bool, base_dir: str) ->
         if not sys.stdin.isatty():
             raise click.UsageError("without a terminal to ask, say --yes")
         for run in found:
-            click.echo(f"{run.path}  ({size_bytes(run) / 1e6:.1f} MB)")
+            say(f"{run.path}  ({size_bytes(run) / 1e6:.1f} MB)")
         click.confirm(f"delete {len(found)} run{'s' * (len(found) > 1)}?", abort=True)
     for run in found:
         delete(run, all_files=all_files)
-        click.echo(f"deleted {run.path}")
+        say(f"deleted {run.path}")

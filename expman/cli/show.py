@@ -9,7 +9,7 @@ import click
 from expman.cli.output import console, note, print_json, run_facts
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.peek import lanes_of
-from expman.reading.rich_view import run_view
+from expman.reading.rich_view import cell, run_view
 
 __all__ = ["command"]
 
@@ -39,7 +39,7 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
         return
     console().print(run_view(found))
     for path in found.artifacts():
-        console().print(f"  {os.path.relpath(path, found.path)}", markup=False)
+        console().print(cell(f"  {os.path.relpath(path, found.path)}"))
     if found.is_live and not lanes_of(found.path):
         note(
             "RUNNING, but no process on this machine logs into it: it runs on another one, or "

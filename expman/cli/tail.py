@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 
 import click
 import msgspec
+from rich.text import Text
 
+from expman.cli.output import console, json_text
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.errors import StorageError
 from expman.models import VectorRow
 from expman.reading.follow import Follower, to_rows
-from expman.reading.formats import plain
+from expman.reading.rich_view import cell
 from expman.reading.run import LogEntry, Run, parse_log
-from expman.reading.text import number
+from expman.reading.text import number, short, visible
 from expman.storage.paths import RUN_LOG, open_regular, storage_error
 
 __all__ = ["command"]
 
 POLL_S = 0.25
+_STYLES = {"WARN": "bold yellow", "ERROR": "bold red"}
 
 
 @click.command("tail", short_help="Show the last rows and messages, and go on with -f.")
@@ -137,14 +140,16 @@ def _say(item: VectorRow | LogEntry, as_json: bool) -> None:
             said |= {"producer": item.producer, "seq": item.seq}
         else:
             said |= {"level": str(item.level), "message": item.message}
-        click.echo(json.dumps(plain(said), ensure_ascii=False, allow_nan=False))
+        click.echo(json_text(said, sys.stdout))
         return
-    clock = click.style(f"{moment.astimezone():%H:%M:%S}", dim=True)
+    clock = Text(f"{moment.astimezone():%H:%M:%S}", "dim")
     if isinstance(item, VectorRow):
-        values = "  ".join(f"{name}={number(value)}" for name, value in item.values.items())
+        values = "  ".join(f"{short(name)}={number(value)}" for name, value in item.values.items())
         step = "" if item.step is None else f"{item.step:>6}  "
         who = "" if item.producer == "main" else f"[{item.producer}] "
-        click.echo(f"{clock} {who}{step}{values}")
+        line = Text.assemble(clock, " ", cell(f"{who}{step}{values}"))
     else:
-        color = {"WARN": "yellow", "ERROR": "red"}.get(str(item.level))
-        click.echo(f"{clock} {click.style(str(item.level), fg=color, bold=True)} {item.message}")
+        level = Text(str(item.level), _STYLES.get(str(item.level), "bold"))
+        message = visible(item.message, keep="\n")
+        line = Text.assemble(clock, " ", level, " ", Text(message))
+    console().print(line, soft_wrap=True)  # one line each, however long: for grep

@@ -20,10 +20,22 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 class Curve(NamedTuple):
-    """A metric over its steps; over the rows where they carry no step."""
+    """A metric over its steps; over the rows where they carry no step.
+
+    Attributes:
+        x: the steps.
+        y: the numbers.
+        left_out: how many values were NaN or infinite, which no curve can show.
+    """
 
     x: list[float]
     y: list[float]
+    left_out: int = 0
+
+    @property
+    def remark(self) -> str:
+        """What the curve does not show; empty if it shows every value."""
+        return f"{self.left_out:,} NaN or infinite" if self.left_out else ""
 
 
 def curves(
@@ -33,7 +45,7 @@ def curves(
     points: int = 60,
     last: int | None = MAX_ROWS,
 ) -> dict[str, Curve]:
-    """The numeric metrics of a run with so many points at most; those without numbers are left out.
+    """The numeric metrics of a run with so many points at most; those without values are left out.
 
     Raises:
         ConfigError: the run has no such metric.
@@ -47,7 +59,7 @@ def curves(
         if name in ("step", "timestamp") or not _is_number(column.type):
             continue
         curve = thin(table["step"], column, points)
-        if curve.x:
+        if curve.x or curve.left_out:
             found[name] = curve
     return found
 
@@ -59,7 +71,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def thin(step: pa.ChunkedArray, column: pa.ChunkedArray, points: int) -> Curve:
-    """Means of equally many neighbours; rows without a number are left out."""
+    """Means of equally many neighbours; rows without a number are left out, and counted."""
     values = column.cast(pa.float64(), safe=False)
     steps = step.cast(pa.float64())
     if steps.null_count:
@@ -67,13 +79,15 @@ def thin(step: pa.ChunkedArray, column: pa.ChunkedArray, points: int) -> Curve:
     keep = pc.fill_null(pc.is_finite(values), False)
     y = values.filter(keep).to_pylist()
     x = steps.filter(keep).to_pylist()
+    left_out = len(values) - values.null_count - len(y)
     if len(y) <= points:
-        return Curve(x, y)
+        return Curve(x, y, left_out)
     edges = [round(number * len(y) / points) for number in range(points + 1)]
     spans = list(itertools.pairwise(edges))
     return Curve(
         [x[low] for low, _ in spans],
-        [math.fsum(y[low:high]) / (high - low) for low, high in spans],
+        [_mean(y[low:high]) for low, high in spans],
+        left_out,
     )
 
 
@@ -83,22 +97,27 @@ def spark(values: Sequence[float], width: int = 20) -> str:
         return ""
     if len(values) > width:
         edges = [round(number * len(values) / width) for number in range(width + 1)]
-        values = [
-            math.fsum(values[low:high]) / (high - low) for low, high in itertools.pairwise(edges)
-        ]
-    low, high = min(values), max(values)
-    span = high - low
-    return "".join(_BARS[int((v - low) / span * 7.999) if span else 0] for v in values)
+        values = [_mean(values[low:high]) for low, high in itertools.pairwise(edges)]
+    return "".join(_BARS[int(height * 7.999)] for height in _heights(values))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(value / len(values) for value in values)  # the sum itself may be too large
+
+
+def _heights(values: Sequence[float]) -> list[float]:
+    """The values from 0, the least one, to 1; all 0 if they are the same."""
+    low, high = min(values) / 2, max(values) / 2  # halves: the difference may be too large
+    return [(value / 2 - low) / (high - low) if high > low else 0.0 for value in values]
 
 
 def svg(curve: Curve, width: int = 160, height: int = 32) -> str:
-    """A small line as an SVG element."""
-    x_low, x_span = min(curve.x), (max(curve.x) - min(curve.x)) or 1.0
-    y_low, y_span = min(curve.y), (max(curve.y) - min(curve.y)) or 1.0
+    """A small line as an SVG element; nothing if there is no number."""
+    if not curve.x:
+        return ""
+    places = sorted(zip(_heights(curve.x), _heights(curve.y), strict=True))
     dots = " ".join(
-        f"{(x - x_low) / x_span * (width - 4) + 2:.1f},"
-        f"{height - 2 - (y - y_low) / y_span * (height - 4):.1f}"
-        for x, y in sorted(zip(curve.x, curve.y, strict=True))
+        f"{x * (width - 4) + 2:.1f},{height - 2 - y * (height - 4):.1f}" for x, y in places
     )
     return (
         f'<svg width="{width}" height="{height}" role="img">'

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 from expman.errors import ExpmanError
 from expman.reading.curves import curves, svg
 from expman.reading.run import Run, flat_config
-from expman.reading.text import ago, facts, number, span
+from expman.reading.text import ago, brief, facts, number, span, visible
 
 if TYPE_CHECKING:
     from expman.reading.find import RunList
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["run_html", "runs_html"]
 
 MAX_METRICS = 24
-MAX_PARAMS = 40
+MAX_VALUES = 40
 MAX_RUNS = 50
 _COLORS = {"RUNNING": "#1f6feb", "FINISHED": "#1a7f37", "FAILED": "#cf222e", "CRASHED": "#9a6700"}
 
@@ -32,23 +32,18 @@ def run_html(run: Run) -> str:
         latest, scalars = run.latest, run.scalars
         params = flat_config(run.config)
     except ExpmanError as exc:
-        return f"<div><b>{escape(run.path)}</b>: {escape(str(exc))}</div>"
-    head = f"<b>{escape(run.experiment)} / {escape(run.name)}</b> {_badge(status)}"
+        return f"<div><b>{_safe(run.path)}</b>: {_safe(str(exc))}</div>"
+    head = f"<b>{_safe(run.experiment)} / {_safe(run.name)}</b> {_badge(status)}"
     values = [
-        (name, number(latest.get(name)), svg(drawn[name]) if name in drawn else "")
+        (name, number(latest.get(name)), svg(drawn[name]) if name in drawn else "", remark)
         for name in (*drawn, *(name for name in metrics[:MAX_METRICS] if name not in drawn))
+        for remark in [drawn[name].remark if name in drawn else ""]
     ]
     parts = [
         _rows([(name, text) for name, text in said]),
         _titled("Latest", _rows(values, raw=(2,), more=len(metrics) - MAX_METRICS)),
-        _titled("Scalars", _rows([(name, number(value)) for name, value in scalars.items()])),
-        _titled(
-            "Parameters",
-            _rows(
-                [(name, number(value)) for name, value in list(params.items())[:MAX_PARAMS]],
-                more=len(params) - MAX_PARAMS,
-            ),
-        ),
+        _titled("Scalars", _named(scalars)),
+        _titled("Parameters", _named(params)),
     ]
     body = "".join(f'<div style="margin:0 2em 0 0">{part}</div>' for part in parts if part)
     return f'<div>{head}<div style="display:flex;flex-wrap:wrap;margin-top:.4em">{body}</div></div>'
@@ -62,6 +57,7 @@ def runs_html(runs: RunList) -> str:
             latest = list(run.latest.items())
             shown = ", ".join(f"{name} {number(value)}" for name, value in latest[:4])
             more = " …" if len(latest) > 4 else ""
+            shown = brief(shown)
             took, status, began = span(run.duration), _badge(str(run.status)), ago(run.started_at)
         except ExpmanError as exc:
             shown, more, took, status, began = str(exc), "", "", "", ""
@@ -75,7 +71,16 @@ def runs_html(runs: RunList) -> str:
 
 def _badge(status: str) -> str:
     color = _COLORS.get(status, "#57606a")
-    return f'<span style="color:{color};font-weight:600">{escape(status)}</span>'
+    return f'<span style="color:{color};font-weight:600">{_safe(status)}</span>'
+
+
+def _named(values: Mapping[str, object]) -> str:
+    lines = [(name, number(value)) for name, value in list(values.items())[:MAX_VALUES]]
+    return _rows(lines, more=len(values) - MAX_VALUES)
+
+
+def _safe(text: str) -> str:
+    return escape(visible(text))
 
 
 def _titled(title: str, table: str) -> str:
@@ -95,7 +100,7 @@ def _rows(
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td style="text-align:left">{cell if n in raw else escape(cell)}</td>'
+            f'<td style="text-align:left">{cell if n in raw else _safe(cell)}</td>'
             for n, cell in enumerate(line)
         )
         + "</tr>"

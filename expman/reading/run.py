@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LogEntry", "Run", "flat_config", "no_such_column", "parse_log"]
 
+_NAMED = 30
 _ENTRY = re.compile(r"\[([^\]]*)\] \[([A-Z]+)\] (.*)")
 
 
@@ -355,16 +356,28 @@ def parse_log(text: str) -> Iterator[LogEntry]:
 
 def no_such_column(path: str, missing: Sequence[str], known: Sequence[str]) -> ConfigError:
     """The error about columns that a run does not have."""
-    names = ", ".join(known) or "none yet"
+    names = ", ".join(known[:_NAMED]) or "none yet"
+    if len(known) > _NAMED:
+        names += f" and {len(known) - _NAMED} more"
     return ConfigError("columns", list(missing), f"{path} has no such column; it has {names}")
 
 
-def flat_config(config: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+def flat_config(config: Mapping[str, object]) -> dict[str, object]:
     """Parameters with dotted names, as tables show them: `model.layers`."""
     flat: dict[str, object] = {}
+    for keys, value in _leaves(config, ()):
+        name = ".".join(map(str, keys))
+        if name in flat:  # `{"a": {"b": 1}, "a.b": 2}`, or the keys 1 and "1"
+            name = ".".join(map(repr, keys))
+        flat[name] = value
+    return flat
+
+
+def _leaves(
+    config: Mapping[Any, object], above: tuple[object, ...]
+) -> Iterator[tuple[tuple[object, ...], object]]:
     for key, value in config.items():
         if isinstance(value, dict) and value:
-            flat.update(flat_config(value, f"{prefix}{key}."))
+            yield from _leaves(value, (*above, key))
         else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+            yield (*above, key), value

@@ -34,7 +34,7 @@ def test_export_csv(expman_command: Expman, store: Path) -> None:
     lines = result.out.splitlines()
     assert 0 == result.code
     assert '"step","timestamp","train/loss","accuracy","phase"' == lines[0]
-    assert re.fullmatch(r"0,\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}Z,1,,", lines[1])
+    assert re.fullmatch(r'0,"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}Z",1,,', lines[1])
     assert 44 == len(lines) - 1
 
 
