@@ -22,10 +22,12 @@ from expman.errors import (
 )
 from expman.exit_status import ExitWatch, describe
 from expman.models import ExperimentConfig, LogLevel, Rank, RunStatus
+from expman.timeouts import seconds
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
     from expman.sidecar.supervisor import Supervisor
     from expman.transport.hello import Hello
+    from expman.transport.once import Once
     from expman.transport.producer import LaneProducer
     from expman.transport.segment import Address
 
@@ -134,11 +136,14 @@ class LoggingEngine:
         return settings.owner_hello(self.config, host, group, rank)
 
     def _begin(self, lane: LaneProducer, owner_lane: int, *, owner: bool) -> None:
+        from expman.transport.once import Once
+
         self.run_dir = lane.run_dir
         self.address = f"{lane.address}#{owner_lane}"
         self.log_vector = lane.log_vector
         self._lane = lane
         self._is_owner = owner
+        self._final: Once[tuple[RunStatus, str | None]] = Once()
         self._ended = False
         self._missing_said = 0
         _engines.add(self)
@@ -290,33 +295,37 @@ class LoggingEngine:
                 artifacts.discard(staged)
             raise
 
-    def flush(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    def flush(self, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> None:
         """Waits until everything this process logged before is durable.
+
+        Args:
+            timeout_s: seconds to wait at most; None or inf: without a limit.
 
         Raises:
             FlushError: it is not after `timeout_s` seconds; the message says why and where
                 the data is. Nothing is lost by it.
             ArtifactError: everything is durable, but for artifacts that cannot be stored.
             RunClosedError: after close().
+            TypeError, ValueError: the timeout is not a number.
         """
-        self._wait_until_durable(timeout_s)
+        self._wait_until_durable(seconds(timeout_s))
         self._check_artifacts()
 
-    def _wait_until_durable(self, timeout_s: float) -> None:
+    def _wait_until_durable(self, limit_s: float) -> None:
         from expman.transport import layout
 
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + limit_s
         if self._sidecar is not None:
             self._sidecar.try_again()
-        number = self._lane.request_flush(timeout_s)
+        number = self._lane.request_flush(limit_s)
         if number == 0:
             return  # a worker that has logged nothing
         if number is None:
-            raise self._flush_error(timeout_s)
+            raise self._flush_error(limit_s)
         words = self._lane.words
         while words[layout.FLUSHED] < number and not words[layout.RUN_ENDED]:
             if time.monotonic() > deadline or self._is_hopeless():
-                raise self._flush_error(timeout_s)
+                raise self._flush_error(limit_s)
             time.sleep(0.001)
 
     @property
@@ -351,18 +360,20 @@ class LoggingEngine:
         status: RunStatus | str = RunStatus.FINISHED,
         *,
         reason: str | None = None,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
     ) -> None:
         """Ends the run with a status, and waits until it is durable.
 
         Twice is fine: it waits again for what the first call did not wait for, with the first
-        status.
+        status. That holds for a call that was interrupted, too. Shared memory and descriptors
+        are given back at once; `durable_seq` and `durable_step` still answer.
 
         In a worker (a forked child, an attached process) it ends the worker's part only: the
         run goes on, and the status does not count.
 
         Raises:
-            ValueError: the status is none, or RUNNING.
+            ValueError: the status is none, or RUNNING, or the timeout is NaN.
+            TypeError: the timeout is not a number.
             FlushError: not everything is durable after `timeout_s` seconds; the message says
                 why and how to recover. The writer goes on trying.
             ArtifactError: the run has ended, and artifacts are missing that no flush() has
@@ -373,14 +384,17 @@ class LoggingEngine:
         final = RunStatus.parse(status)
         if final is RunStatus.RUNNING:
             raise ValueError("a run cannot be closed as RUNNING; use FINISHED, FAILED or CRASHED")
+        limit_s = seconds(timeout_s)
         if self._ended:
+            self._lane.let_go()
             return
         if self._is_owner:
             text = None if reason is None else plain_text("reason", reason)[:_MAX_REASON]
-            self._close_owner(final, text, timeout_s)
+            self._close_owner(*self._final.settle((final, text)), limit_s)
         else:
-            self._close_worker(final, timeout_s)
+            self._close_worker(final, limit_s)
         self._ended = True
+        self._lane.let_go()
         self._check_artifacts()
 
     def _close_worker(self, status: RunStatus, timeout_s: float) -> None:
@@ -410,7 +424,7 @@ class LoggingEngine:
                 raise self._flush_error(timeout_s)
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.3, 0.01)
-        sidecar.stop(min(_REAP_S, max(timeout_s, 0)))
+        sidecar.stop(min(_REAP_S, timeout_s))
         if self._lane.dropped_rows:
             notices.warn(
                 f"expman: {self._lane.dropped_rows} rows of {self.run_dir} were dropped: the "

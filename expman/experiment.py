@@ -128,7 +128,7 @@ class Experiment:
         status: RunStatus | str = "FINISHED",
         reason: str | None = None,
         *,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
     ) -> None:
         """Ends the run; the status is read in any letter case. See LoggingEngine.close."""
         self.engine.close(status, reason=reason, timeout_s=timeout_s)

@@ -18,6 +18,7 @@ from expman.errors import ExpmanError
 from expman.interpreter import start_writer
 from expman.sidecar import waiter
 from expman.sidecar.child import messages
+from expman.sidecar.wake import Wake
 from expman.transport import segment
 from expman.transport.address import revive_address
 from expman.transport.liveness import mark_of
@@ -83,8 +84,8 @@ class Supervisor:
         self._python = python
         self._shared = shared
         self._last_words: deque[str] = deque(maxlen=8)
-        self._stopping = threading.Event()
-        self._wake = threading.Event()
+        self._stopping = False
+        self._wake = Wake()
         self._process = None if shared else self._spawn()
         self._thread = threading.Thread(
             target=self._supervise, name="expman-supervisor", daemon=True
@@ -153,7 +154,6 @@ class Supervisor:
             longest_s = LONGEST_PAUSE_S if self.failing else SUCCESSOR_S
             pause_s = 0.0 if deaths == 1 else min(0.05 * 2 ** min(deaths - 1, 16), longest_s)
             self._wake.wait(pause_s)
-            self._wake.clear()
             if self._is_over():
                 return
             self._process = self._spawn()
@@ -164,11 +164,10 @@ class Supervisor:
         if not self._is_over():
             self._wake.wait()
         waiter.withdraw(self._address, self._wake)
-        self._wake.clear()
         return not self._is_over()
 
     def _is_over(self) -> bool:
-        return self._stopping.is_set() or self._lane.has_ended()
+        return self._stopping or self._lane.has_ended()
 
     def _warn_of_deaths(self) -> None:
         notices.warn_aside(
@@ -204,6 +203,6 @@ class Supervisor:
 
     def stop(self, timeout_s: float) -> None:
         """Starts no more successors, and waits for the end of a writer started here."""
-        self._stopping.set()
+        self._stopping = True
         self._wake.set()
         self._thread.join(timeout_s)

@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import threading
 
+from expman.sidecar.wake import Wake
 from expman.transport import segment
 
 __all__ = ["notify", "withdraw"]
 
 _lock = threading.Lock()
-_waiting: dict[segment.Address, set[threading.Event]] = {}
+_waiting: dict[segment.Address, set[Wake]] = {}
 
 
-def notify(address: segment.Address, event: threading.Event) -> None:
+def notify(address: segment.Address, event: Wake) -> None:
     """Has the event set as soon as no writer serves the address."""
     with _lock:
         events = _waiting.get(address)
@@ -34,7 +35,7 @@ def notify(address: segment.Address, event: threading.Event) -> None:
         _release(address)
 
 
-def withdraw(address: segment.Address, event: threading.Event) -> None:
+def withdraw(address: segment.Address, event: Wake) -> None:
     """Takes back what notify() was asked for."""
     with _lock:
         _waiting.get(address, set()).discard(event)

@@ -6,7 +6,7 @@ from expman.transport import layout, ring, segment
 from expman.transport.address import claim_lane
 from expman.transport.hello import Hello, encode_hello
 
-__all__ = ["Lane"]
+__all__ = ["Lane", "remains_of"]
 
 
 class Lane:
@@ -64,9 +64,12 @@ class Lane:
             self.control.unlink()
             segment.remove(self._address.place, self._address.segment(self.number, 0))
 
-    def remains(self) -> Lane:
-        """What is left of a lane whose memory is given back: its number, and its last words."""
-        left = Lane.__new__(Lane)
-        left.number = self.number
-        left.words = memoryview(bytes(self.words)).cast("Q")
-        return left
+
+def remains_of(lane: Lane | None) -> Lane:
+    """What is left of a lane whose memory is given back: its number, its control's last words."""
+    left = Lane.__new__(Lane)
+    end = layout.TROUBLE_OFFSET // 8
+    left.number = -1 if lane is None else lane.number
+    words = bytes(8 * end) if lane is None else bytes(lane.words[:end])
+    left.words = memoryview(bytearray(words)).cast("Q")
+    return left

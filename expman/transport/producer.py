@@ -30,7 +30,7 @@ from expman.transport.hot_path import (
     make_log_vector,
     make_schema,
 )
-from expman.transport.lane import Lane
+from expman.transport.lane import Lane, remains_of
 from expman.transport.once import Drops, Once
 
 __all__ = ["LaneProducer", "WaitHook"]
@@ -102,6 +102,7 @@ class LaneProducer:
         self._drop = hello.overflow == "drop"
         self._on_wait = on_wait
         self._closed = False
+        self._parents: Once[Lane | None] | None = None  # in a forked child
         self._reset()
         self.log_vector, self._set_fast = make_log_vector(
             self.log_vector_slowly, self._log_overflow, self.index_of
@@ -192,12 +193,13 @@ class LaneProducer:
         return True
 
     def _may_wait(self) -> bool:
-        if self.gate is None:
+        gate = self.gate
+        if gate is None:
             return self._on_wait()
         if self.words[layout.CLOSING]:
             self._closed = True
             raise RunClosedError(self.run_dir)
-        return self.gate.may_wait()
+        return gate.may_wait()
 
     def await_verdict(self, serial: int, ordinal: int) -> None:
         """The run ends: waits until the writer says whether it took this record.
@@ -248,11 +250,11 @@ class LaneProducer:
         Raises:
             RunClosedError: after close(), or after the run's end.
         """
-        lane = self._own.get(None)  # before the look: what is open here can still be used
+        lane, gate = self._own.get(None), self.gate  # before the look: they can still be used
         if self._closed:
             raise RunClosedError(self.run_dir)
-        if lane is None and self.gate is not None:
-            return self._claim_as_worker(self.gate)
+        if lane is None and gate is not None:
+            return self._claim_as_worker(gate)
         return lane
 
     def publish(
@@ -477,16 +479,19 @@ class LaneProducer:
         return self._lock.acquire(timeout=min(max(timeout_s, 0), threading.TIMEOUT_MAX))
 
     def let_go(self) -> None:
-        """After close(): gives back descriptors and memory, as far as nobody has them in hand.
+        """After close(): gives back descriptors and memory, as far as no call has them in hand.
 
-        What the control says last stays.
+        The control's last words stay.
         """
         lane = self._own.get(None)
-        if lane is None or not self._closed:
+        if not self._closed:
             return
         remains: Once[Lane | None] = Once()
-        remains.settle(lane.remains())
+        remains.settle(remains_of(lane))
         self._own = remains
+        self._parents = None
+        self.gate = None
+        self._set_fast(None, None)
 
     @property
     def claimed(self) -> bool:
@@ -507,10 +512,10 @@ class LaneProducer:
     @property
     def words(self) -> memoryview:
         """The words of its control; for a worker without a lane, those of the owner's."""
-        lane = self._own.get(None)
+        lane, gate = self._own.get(None), self.gate
         if lane is None:
-            assert self.gate is not None
-            return self.gate.words
+            assert gate is not None
+            return gate.words
         return lane.words
 
     @property

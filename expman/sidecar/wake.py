@@ -1,0 +1,30 @@
+"""Wakes a thread, whatever the waking thread is doing."""
+
+from __future__ import annotations
+
+from queue import Empty, SimpleQueue
+
+__all__ = ["Wake"]
+
+
+class Wake:
+    """Like an Event that is cleared by each wait().
+
+    A signal handler may interrupt set() and set it itself: an Event would wait for its own lock.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """Ends the present wait, or the next one."""
+        self._calls.put(None)
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Waits until it is set, or for so long."""
+        try:
+            self._calls.get(timeout=timeout_s)
+            while True:
+                self._calls.get_nowait()
+        except Empty:
+            return
