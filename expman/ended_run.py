@@ -29,3 +29,6 @@ class NoLane:
 
     def forget(self) -> None:
         """In a forked child: there is nothing to forget."""
+
+    def let_go(self) -> None:
+        """After close(): there is no memory to give back."""
