@@ -394,8 +394,10 @@ class LoggingEngine:
         else:
             self._close_worker(final, limit_s)
         self._ended = True
-        self._lane.let_go()
-        self._check_artifacts()
+        try:
+            self._check_artifacts()
+        finally:
+            self._lane.let_go()
 
     def _close_worker(self, status: RunStatus, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
