@@ -59,7 +59,7 @@ def find_python(setting: str | None = None) -> str:
             raise ConfigError(name, named, "must be the path of an executable Python interpreter")
         if named:
             return os.path.abspath(named)
-    found = None if _is_frozen() else next(filter(_is_python, _candidates()), None)
+    found = next(filter(_is_python, _candidates()), None)
     if found is None:
         raise ConfigError(
             "python",
@@ -90,7 +90,7 @@ def start_writer(
     named = bool(python or os.environ.get(VARIABLE))
     options = [] if named else _options()
     command = [find_python(python), *options, "-P", "-c", _CODE, *arguments]
-    fd = _file_with(b"\0".join(_packages()))
+    fd = _file_with(b"\0".join(_packages(named)))
     try:
         return subprocess.Popen(
             command,
@@ -112,13 +112,13 @@ def _is_frozen() -> bool:
 
 
 def _candidates() -> Iterator[str]:
-    if sys.executable:
+    base = getattr(sys, "_base_executable", None)  # of a venv, see the module `site`
+    if sys.executable and not _is_frozen():
         yield sys.executable
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for prefix in (sys.prefix, sys.exec_prefix, sys.base_exec_prefix):
         yield os.path.join(prefix, "bin", name)
-    base = getattr(sys, "_base_executable", None)  # of a venv, see the module `site`
-    if base:
+    if base and not _is_frozen():
         yield base
 
 
@@ -146,16 +146,18 @@ def _environment(named: bool) -> dict[str, str]:
     elif "PYTHONHOME" in env:  # it may have been set after this program had begun
         env["PYTHONHOME"] = f"{sys.base_prefix}:{sys.base_exec_prefix}"
     if _is_frozen():  # PyInstaller points it at the application's own libraries
-        env["LD_LIBRARY_PATH"] = env.pop("LD_LIBRARY_PATH_ORIG", "")
+        env.pop("LD_LIBRARY_PATH", None)
+        if "LD_LIBRARY_PATH_ORIG" in env:
+            env["LD_LIBRARY_PATH"] = env["LD_LIBRARY_PATH_ORIG"]
     return env
 
 
 # -- the packages ---------------------------------------------------------------------
 
 
-def _packages() -> Iterator[bytes]:
+def _packages(named: bool) -> Iterator[bytes]:
     """For which Python they are, where expman is, and the search path."""
-    frozen = _is_frozen()  # its packages are for itself
+    frozen = named and _is_frozen()  # the packages are in the application
     yield b"" if frozen else os.fsencode(sys.implementation.cache_tag or "")
     yield os.fsencode(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if not frozen:

@@ -118,7 +118,7 @@ def test_program_that_embeds_python(program, run_base: Path, executable: str) ->
 
 FROZEN = """
 import sys
-sys.frozen = True
+sys.frozen, sys.prefix, sys.exec_prefix, sys.base_exec_prefix = True, *3 * ["/nonexistent"]
 from expman import ConfigError
 try:
     {program}
