@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import time
 import weakref
@@ -20,7 +21,7 @@ from expman.errors import (
     RunEndedError,
     SharedMemoryError,
 )
-from expman.exit_status import ExitWatch, describe
+from expman.exit_status import ExitWatch, child_end, describe, describe_exit, watch_os_exit
 from expman.models import ExperimentConfig, LogLevel, Rank, RunStatus
 from expman.timeouts import seconds
 
@@ -83,6 +84,8 @@ class LoggingEngine:
             raise
         self._begin(lane, lane.lane, owner=True)
         self._watch = ExitWatch()
+        _watch_os_exit()
+        self._child_end = child_end(self._close_in_child)
         atexit.register(self._close_at_exit)
 
     def _join_shared(self, address: Address, rank: Rank | None) -> LaneProducer | None:
@@ -146,6 +149,7 @@ class LoggingEngine:
         self._final: Once[tuple[RunStatus, str | None]] = Once()
         self._ended = False
         self._missing_said = 0
+        self._has_open_end = False
         _engines.add(self)
 
     @classmethod
@@ -386,7 +390,8 @@ class LoggingEngine:
             raise ValueError("a run cannot be closed as RUNNING; use FINISHED, FAILED or CRASHED")
         limit_s = seconds(timeout_s)
         if self._ended:
-            self._lane.let_go()
+            if not self._has_open_end:  # libc stores the exit status in the lane
+                self._lane.let_go()
             return
         if self._is_owner:
             text = None if reason is None else plain_text("reason", reason)[:_MAX_REASON]
@@ -419,14 +424,17 @@ class LoggingEngine:
         if not self._lane.close(status, reason, timeout_s):
             raise self._flush_error(timeout_s)
         atexit.unregister(self._close_at_exit)  # the writer knows the status now
+        if self._child_end is not None:
+            self._child_end.cancel()
         words = self._lane.words
+        end = layout.SETTLED if status is RunStatus.RUNNING else layout.RUN_ENDED
         pause_s = 0.0002
-        while not words[layout.RUN_ENDED]:
+        while not words[end] and not words[layout.RUN_ENDED]:
             if time.monotonic() > deadline or sidecar.failing:
                 raise self._flush_error(timeout_s)
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.3, 0.01)
-        sidecar.stop(min(_REAP_S, timeout_s))
+        sidecar.stop(min(_REAP_S, timeout_s) if words[layout.RUN_ENDED] else 0)
         if self._lane.dropped_rows:
             notices.warn(
                 f"expman: {self._lane.dropped_rows} rows of {self.run_dir} were dropped: the "
@@ -453,9 +461,10 @@ class LoggingEngine:
     def _close_at_exit(self) -> None:
         if self._ended or not self._is_owner:
             return
-        reason = self._watch.reason()
         try:
-            self.close(RunStatus.FAILED if reason else RunStatus.FINISHED, reason=reason)
+            if self._watch.is_end() or not self._leave_to_exit_status():
+                reason = self._watch.error() or self._watch.wrapped_code()
+                self.close(RunStatus.FAILED if reason else RunStatus.FINISHED, reason=reason)
         except FlushError as exc:
             notices.warn(f"expman: {exc}")
 
@@ -473,6 +482,49 @@ class LoggingEngine:
         text = bytes(words.cast("B")[layout.MISSING_OFFSET : layout.CONTROL_BYTES])
         lines = text.partition(b"\0")[0].decode(errors="replace").splitlines()
         raise ArtifactError(self.run_dir, lines[said:], count - said)
+
+    def _close_in_child(self, exc: BaseException | None) -> None:
+        """A child of multiprocessing ends, by an exception or not."""
+        if self._ended or not self._is_owner:
+            return
+        reason = describe_exit(exc)
+        try:
+            self.close(RunStatus.FAILED if reason else RunStatus.FINISHED, reason=reason)
+        except FlushError as error:
+            notices.warn(f"expman: {error}")
+
+    def _leave_to_exit_status(self) -> bool:
+        """Ends the run with the program: its exit status decides; False: nobody can tell it.
+
+        All but the status is durable when it returns; the writer adds that when libc has stored
+        it, and the process ends only after that, unless it takes long.
+        """
+        from expman.transport import exit_record
+
+        if self._watch.knows_exits or self._final.get(None) is not None:
+            return False
+        try:
+            self._lane.store_exit_status()
+        except OSError:
+            return False
+        self._has_open_end = True
+        final = self._final.settle((RunStatus.RUNNING, self._watch.error()))
+        self._close_owner(*final, DEFAULT_TIMEOUT_S)
+        self._ended = True
+        exit_record.let_wait(self._lane.words)
+        self._check_artifacts()
+        return True
+
+    def _close_at_os_exit(self, status: int) -> None:
+        """An exit handler calls os._exit(): libc's exit() will see nothing."""
+        from expman.transport import exit_record
+
+        if not self._is_owner:
+            return
+        if self._has_open_end:
+            exit_record.store(self._lane.words, status)
+        reason = f"os._exit({status})" if status else None
+        self.close(RunStatus.FAILED if status else RunStatus.FINISHED, reason=reason)
 
     def _may_wait(self) -> bool:
         return self._sidecar is None or not self._sidecar.failing
@@ -552,6 +604,19 @@ def attach(address: str | None = None) -> LoggingEngine:
             "address", text, f"pass the `address` of an engine, or set {RUN_VARIABLE} to it"
         )
     return LoggingEngine._attach(text)
+
+
+@functools.cache
+def _watch_os_exit() -> None:
+    watch_os_exit(_close_all_at_os_exit)
+
+
+def _close_all_at_os_exit(status: int) -> None:
+    for engine in list(_engines):
+        try:
+            engine._close_at_os_exit(status)
+        except FlushError as exc:
+            notices.warn(f"expman: {exc}")
 
 
 def _forget_in_child() -> None:

@@ -1,44 +1,113 @@
-"""What the interpreter is ending with: nothing amiss, an uncaught exception, sys.exit(n)."""
+"""What the program ends with: nothing amiss, an uncaught exception, sys.exit(n), os._exit(n)."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-from typing import Any, NoReturn
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NoReturn, Protocol
 
-__all__ = ["ExitWatch", "describe"]
+from expman.transport import exit_record
+
+__all__ = ["ChildEnd", "ExitWatch", "child_end", "describe", "describe_exit", "watch_os_exit"]
 
 _MAX_REASON = 400
 _CODE: Any = vars(SystemExit)["code"]
+_RUNPY = ("<frozen runpy>", "runpy.py")
 
 
 class ExitWatch:
-    """Tells at exit how the program ended.
+    """What Python shows, while exit handlers run, of how the program ended.
 
-    The interpreter keeps an uncaught exception in `sys.last_exc` (`sys.last_value` before
-    3.12), but forgets a SystemExit before exit handlers run. So `sys.exit` is wrapped once
-    and its exception tells when the interpreter asks for its code, which it does for an
-    uncaught one only. `raise SystemExit(n)` without `sys.exit` cannot be seen.
+    The interpreter keeps an uncaught exception in `sys.last_exc` (`sys.last_value` before 3.12).
+    So does an interactive shell with every mistake of its user, which ends nothing. And a
+    SystemExit is forgotten before exit handlers run: its code is the exit status, and libc knows
+    it (`exit_record`). Only where libc does not, `sys.exit` is wrapped.
+
+    Attributes:
+        knows_exits: the exit status needs not be asked for.
     """
 
-    _wrapped = False
+    knows_exits = False
 
     def __init__(self) -> None:
-        self._before = _uncaught()
-        if not ExitWatch._wrapped:
-            ExitWatch._wrapped = True
+        self._before = _shown()
+        if not exit_record.is_available() and not ExitWatch.knows_exits:
+            ExitWatch.knows_exits = True
             _wrap_exit()
 
-    def reason(self) -> str | None:
-        """Why the run failed, or None if nothing is amiss."""
-        exc = _uncaught()
-        if exc is not None and exc is not self._before:
-            return describe(exc)
-        code = _Exit.final_code
-        if code in (None, 0, False):
-            return None
-        return f"sys.exit({code})" if isinstance(code, int) else f"sys.exit: {code}"
+    def error(self) -> str | None:
+        """The exception that was shown last, since this run began."""
+        exc = _shown()
+        return None if exc is None or exc is self._before else describe(exc)
+
+    def is_end(self) -> bool:
+        """Whether that exception ended the program, and was not shown by a shell."""
+        exc = _shown()
+        if exc is None or exc is self._before:
+            return False
+        traceback = exc.__traceback__
+        while traceback is not None and _file_of(traceback).endswith(_RUNPY):
+            traceback = traceback.tb_next
+        if traceback is None:
+            return False
+        frame, name = traceback.tb_frame, _file_of(traceback)
+        return (
+            frame.f_code.co_name == "<module>"
+            and frame.f_globals.get("__name__") == "__main__"
+            and (name == "<string>" or not name.startswith("<"))  # a shell's input is <stdin>, …
+        )
+
+    def wrapped_code(self) -> str | None:
+        """What `sys.exit` was given, where it is wrapped."""
+        return _describe_code(_Exit.final_code)
+
+
+class ChildEnd(Protocol):
+    """What is called when a child of multiprocessing ends."""
+
+    def cancel(self) -> None:
+        """Has it not called any more."""
+        ...
+
+
+def child_end(close: Callable[[BaseException | None], None]) -> ChildEnd | None:
+    """In a child of multiprocessing, has `close` called at its end with what it raised.
+
+    Such a child ends by os._exit(), without exit handlers, but calls what multiprocessing calls
+    finalizers. Ours come last: children of its own, which may log, have been joined by then.
+    """
+    process = sys.modules.get("multiprocessing.process")
+    util = sys.modules.get("multiprocessing.util")
+    if process is None or util is None or process.parent_process() is None:
+        return None
+    # They are called while the exception is on its way.
+    end: ChildEnd = util.Finalize(None, lambda: close(sys.exc_info()[1]), exitpriority=-100)
+    return end
+
+
+def watch_os_exit(close: Callable[[int], None]) -> None:
+    """Has `close` called with the status if an exit handler calls os._exit().
+
+    Outside of exit handlers os._exit() is left as it is.
+    """
+
+    def wrap() -> None:
+        original = os._exit
+
+        def _exit(status: int) -> NoReturn:
+            try:
+                close(status)
+            finally:
+                original(status)
+
+        os._exit = _exit
+
+    register = getattr(threading, "_register_atexit", None)  # these come before all of atexit's
+    if register is not None:
+        register(wrap)
 
 
 class _Exit(SystemExit):
@@ -66,6 +135,13 @@ class _Exit(SystemExit):
 _Exit.__name__ = _Exit.__qualname__ = "SystemExit"
 
 
+def describe_exit(exc: BaseException | None) -> str | None:
+    """Why what ended with this exception has failed; None if it has not."""
+    if not isinstance(exc, SystemExit):
+        return None if exc is None else describe(exc)
+    return _describe_code(exc.code)
+
+
 def describe(exc: BaseException) -> str:
     """One line: type, message and place of an exception."""
     text = " ".join(f"{type(exc).__name__}: {exc}".split()).rstrip(": ")
@@ -80,9 +156,19 @@ def describe(exc: BaseException) -> str:
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1] + "…"
 
 
-def _uncaught() -> BaseException | None:
+def _describe_code(code: object) -> str | None:
+    if code in (None, 0):
+        return None
+    return f"sys.exit({code})" if isinstance(code, int) else f"sys.exit: {code}"
+
+
+def _shown() -> BaseException | None:
     exc = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     return exc if isinstance(exc, BaseException) else None
+
+
+def _file_of(traceback: TracebackType) -> str:
+    return traceback.tb_frame.f_code.co_filename
 
 
 def _wrap_exit() -> None:

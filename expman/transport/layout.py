@@ -17,11 +17,15 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
 
       0  MAGIC "expmanL1"        8  VERSION
      16  HELLO_BYTES    producer length of the hello; stored last, it publishes the lane
+     24  EXIT_RECORD    producer 24 bytes by libc: what it ended with, see exit_record
+     48  EXIT_LONG_PAUSE both    16 bytes, a struct timespec: see exit_record
      64  OPENED_TERMS   producer terms opened so far; the current one has serial OPENED-1
      72  LANE_CLOSED    producer 1: the last term is sealed, no more will come
      80  DROPPED_ROWS   producer rows dropped by the overflow policy
      88  HIGH_WATER     producer most bytes of terms in use at once
      96  LANE_BYTES     producer bytes of all terms that exist
+    104  EXIT_PAUSE     both     the same, a shorter time
+    120  SETTLED        writer   1: all is durable but the status, which the exit status decides
     128  RELEASED_TERMS writer   terms whose records are written and whose memory is zeroed
     136  DRAINED_TERMS  writer   terms whose records are written; being zeroed if > RELEASED
     144  FLUSHED        writer   number of the last flush mark whose rows are durable
@@ -102,11 +106,16 @@ STOPPING = 11
 
 CONTROL_BYTES = 8192
 HELLO_BYTES = 2
+EXIT_RECORD = 3
+EXIT_RECORD_WORDS = 3
+EXIT_LONG_PAUSE = 6
 OPENED_TERMS = 8
 LANE_CLOSED = 9
 DROPPED_ROWS = 10
 HIGH_WATER = 11
 LANE_BYTES = 12
+EXIT_PAUSE = 13
+SETTLED = 15
 RELEASED_TERMS = 16
 DRAINED_TERMS = 17
 FLUSHED = 18

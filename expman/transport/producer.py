@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from expman import notices
 from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
 from expman.models import LogLevel, MetricValue, RunStatus
-from expman.transport import encoding, identity, layout, ring, segment, values
+from expman.transport import encoding, exit_record, identity, layout, ring, segment, values
 from expman.transport.gate import RunGate
 from expman.transport.hello import Hello
 from expman.transport.hot_path import (
@@ -477,6 +477,14 @@ class LaneProducer:
 
     def _acquire(self, timeout_s: float) -> bool:
         return self._lock.acquire(timeout=min(max(timeout_s, 0), threading.TIMEOUT_MAX))
+
+    def store_exit_status(self) -> None:
+        """Has libc store what the process ends with, see `exit_record`.
+
+        Raises:
+            OSError: it cannot.
+        """
+        exit_record.arm(self.words, self._lane)
 
     def let_go(self) -> None:
         """After close(): gives back descriptors and memory, as far as no call has them in hand.

@@ -504,8 +504,8 @@ class RunFiles:
         self._store.close()
         self._lines.close()
 
-    def finish(self, status: RunStatus, reason: str | None) -> None:
-        """Makes the files final and durable.
+    def settle(self) -> None:
+        """Makes all durable but the status: what comes before `finish`.
 
         Raises:
             StorageError: nothing is lost; call it again.
@@ -518,6 +518,13 @@ class RunFiles:
         self._count()
         for warning in self._store.take_warnings():
             self.note(LogLevel.WARN, warning)
+
+    def finish(self, status: RunStatus, reason: str | None) -> None:
+        """Makes the files final and durable.
+
+        Raises:
+            StorageError: nothing is lost; call it again.
+        """
         meta = self._meta
         if meta.rows_missing and self.earlier is None:
             missing = f"{meta.rows_missing:,} rows are missing"

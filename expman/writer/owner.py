@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
+from expman.models import RunStatus
 from expman.transport.hello import Hello
 
 __all__ = ["OwnerWatch", "describe_status"]
@@ -34,6 +35,21 @@ class OwnerWatch:
         if self._kills is not None and now is not None and now > self._kills:
             text += "; its cgroup ran out of memory and the kernel killed a process (OOM)"
         return text
+
+    def judge_exit(self, stored: int | None, error: str | None) -> tuple[RunStatus, str | None]:
+        """The status of a run whose owner ended with it, and the reason.
+
+        Args:
+            stored: what the owner gave exit(), see `exit_record`.
+            error: an exception that the owner showed. It may have ended the program, or may be
+                an interactive user's mistake that was mended.
+        """
+        status = self.ask_parent(self._pid) if stored is None else stored
+        if status is None or (stored is None and status < 0):
+            return RunStatus.CRASHED, f"{self.why_it_ended()}, while its exit handlers ran"
+        if status == 0:
+            return RunStatus.FINISHED, None
+        return RunStatus.FAILED, error if status == 1 and error else f"sys.exit({status})"
 
 
 def describe_status(status: int) -> str:

@@ -7,7 +7,7 @@ import time
 from expman.errors import StorageError
 from expman.faults import reach
 from expman.models import LogLevel, RunStatus
-from expman.transport import layout
+from expman.transport import exit_record, layout
 from expman.transport.consumer import LaneConsumer
 from expman.transport.hello import Hello
 from expman.writer.files import RunFiles
@@ -56,6 +56,7 @@ class Run:
         self._unsaid: list[str] = []
         self._ending_since: float | None = None
         self._doors_closed_at: float | None = None
+        self._settled_at: float | None = None
 
     def add_lane(self, lane: LaneConsumer) -> None:
         """Takes a lane; it is adopted by the next `serve`."""
@@ -213,21 +214,28 @@ class Run:
 
     def _end_if_quiet(self, files: RunFiles, found: bool) -> bool:
         if found:  # claimed before the door was closed: these need their time, too
+            self._settled_at = None
             self._close_doors()
         assert self._doors_closed_at is not None
         if time.monotonic() - self._doors_closed_at < GRACE_S:
             return True
-        for lane in self._lanes:
-            self._drain(files, lane)
-            if lane is not self._owner:
-                lane.give_verdict()
-        if self._still_copies(files):
-            return False
-        status, reason = self._verdict(files)
-        files.finish(status, reason)
+        if self._settled_at is None:
+            for lane in self._lanes:
+                self._drain(files, lane)
+                if lane is not self._owner:
+                    lane.give_verdict()
+            if self._still_copies(files):
+                return False
+            files.settle()
+            self._settled_at = time.monotonic()
+        if self._awaits_exit(files):
+            self.is_urgent = time.monotonic() - self._settled_at < PATIENCE_S
+            return self.is_urgent
+        files.finish(*self._verdict(files))
         reach("finish-before-ended")
         # The owner's lane goes last: a successor needs it to see how the run ended.
         for lane in sorted(self._lanes, key=lambda lane: lane is self._owner):
+            exit_record.release(lane.words)
             lane.words[layout.RUN_ENDED] = 1
             lane.remove()
         self.ended = True
@@ -244,14 +252,26 @@ class Run:
         files.commit(sync=True) if copier.is_due else files.answer_flushes()
         return copier.is_busy
 
+    def _awaits_exit(self, files: RunFiles) -> bool:
+        """Whether the status is the owner's exit status, and that has not come yet."""
+        owner, sentinel = self._owner, files.sentinel
+        if owner is None or sentinel is None or sentinel.status is not RunStatus.RUNNING:
+            return False
+        owner.words[layout.SETTLED] = 1
+        lives = owner.producer_alive()  # before the look: what it stores last is seen then
+        return lives and exit_record.read(owner.words) is None and files.earlier is None
+
     def _verdict(self, files: RunFiles) -> tuple[RunStatus, str | None]:
         if self._owner is None:
             return files.earlier or (RunStatus.CRASHED, "the owner's lane is gone")
-        if files.sentinel is not None:
-            return files.sentinel.status, files.sentinel.reason
+        sentinel = files.sentinel
+        if sentinel is not None and sentinel.status is not RunStatus.RUNNING:
+            return sentinel.status, sentinel.reason
         if files.earlier is not None:  # by a writer that was killed right after
             return files.earlier
         assert self._watch is not None
+        if sentinel is not None:
+            return self._watch.judge_exit(exit_record.read(self._owner.words), sentinel.reason)
         reason = self._watch.why_it_ended()
         if self.stop_reason:
             reason += f"; {self.stop_reason}"

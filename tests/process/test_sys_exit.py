@@ -15,7 +15,7 @@ from process.runs import only_run, run_yaml
         ("call", 3, "sys.exit(3)"),
         ("through_finally", 3, "sys.exit(3)"),
         ("raised_again", 4, "sys.exit(4)"),
-        ("text", 1, "sys.exit: no more data"),
+        ("text", 1, "sys.exit(1)"),
         ("wrong_usage", 2, "sys.exit(2)"),
     ],
 )

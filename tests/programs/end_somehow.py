@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from expman import ExperimentConfig, LoggingEngine
 
@@ -91,6 +91,22 @@ def caught_exit_then_exit_0() -> None:
         sys.exit(0)
 
 
+def raise_exit() -> None:
+    raise SystemExit(3)
+
+
+def killed_after_a_child_has_ended_well() -> None:
+    """An exit handler forks a child, which comes to exit(), as this process does not."""
+
+    def fork() -> None:
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    later.append(fork)
+
+
 def interrupt() -> None:
     raise KeyboardInterrupt
 
@@ -111,12 +127,23 @@ WAYS = {
     "exit-in-generator": exit_in_generator,
     "caught-in-generator": caught_in_generator,
     "caught-exit-then-exit-0": caught_exit_then_exit_0,
+    "exit-builtin": lambda: exit(3),
+    "quit-builtin": lambda: quit(3),
+    "raise-exit": raise_exit,
+    "exit-negative": lambda: sys.exit(-1),
+    "kill-after-a-child": killed_after_a_child_has_ended_well,
+    "os-exit-at-exit": lambda: atexit.register(lambda: os._exit(3)),
+    "os-exit-0-at-exit": lambda: atexit.register(lambda: os._exit(0)),
+    "os-exit-at-exit-later": lambda: later.append(lambda: os._exit(4)),
+    "kill-at-exit-later": lambda: later.append(lambda: os.kill(os.getpid(), signal.SIGKILL)),
     "os-exit": lambda: os._exit(0),
     "sigkill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "sigterm": lambda: os.kill(os.getpid(), signal.SIGTERM),
     "log-at-exit": lambda: atexit.register(log_at_exit, engine),
 }
 
+later: list[Callable[[], object]] = []
+atexit.register(lambda: [call() for call in later])  # before the engine's: it is called after that
 engine = LoggingEngine(ExperimentConfig("ends", base_dir, run_name="run"))
 engine.log_vector({"a": 1.0}, 0)
 try:
