@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
 from expman.cli.output import say
 from expman.cli.runs import base_dir_option, find_run, run_argument
+from expman.models import MetricValue
 from expman.reading.formats import write_table
 from expman.reading.run import Run
 
@@ -70,6 +72,7 @@ def command(
 def _tensorboard(run: Run, directory: str, columns: tuple[str, ...]) -> None:
     try:
         from tensorboardX import SummaryWriter
+        from tensorboardX.proto.summary_pb2 import Summary
     except ModuleNotFoundError:
         message = "TensorBoard files need tensorboardX; run: pip install 'expman[tensorboard]'"
         raise click.ClickException(message) from None
@@ -82,10 +85,27 @@ def _tensorboard(run: Run, directory: str, columns: tuple[str, ...]) -> None:
             for row in batch.to_pylist():
                 step = row["step"] if row["step"] is not None else number
                 number += 1
-                seconds = (row["timestamp"] - _EPOCH).total_seconds()
-                for name in names:
-                    value = row[name]
-                    if isinstance(value, str):
-                        writer.add_text(name, value, step, walltime=seconds)
-                    elif value is not None:
-                        writer.add_scalar(name, float(value), step, walltime=seconds)
+                seconds = (row["timestamp"] - _EPOCH).total_seconds() if row["timestamp"] else 0.0
+                values = [_summary_value(n, row[n]) for n in names if row[n] is not None]
+                if values:
+                    writer.file_writer.add_summary(Summary(value=values), step, seconds)
+
+
+def _summary_value(tag: str, value: MetricValue) -> Any:
+    """A value under exactly this tag; `add_scalar` and `add_text` would change it."""
+    from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboardX.proto.tensor_pb2 import TensorProto
+    from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
+
+    if not isinstance(value, str):
+        return Summary.Value(tag=tag, simple_value=_float32(float(value)))
+    text = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
+    tensor = TensorProto(dtype="DT_STRING", string_val=[value.encode()], tensor_shape=shape)
+    return Summary.Value(tag=tag, metadata=text, tensor=tensor)
+
+
+def _float32(value: float) -> float:
+    """The value as TensorBoard's 32 bits hold it: what is too large is infinite."""
+    limit = 3.4028235677973366e38
+    return value if not abs(value) >= limit else math.copysign(math.inf, value)

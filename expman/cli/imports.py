@@ -1,27 +1,48 @@
-"""`expman import`: runs from TensorBoard event files."""
+"""`expman import`: runs from TensorBoard event files.
+
+A run is made under a hidden name and renamed once it is whole: an import that fails or is killed
+leaves nothing that is listed, and the same import made again takes its place.
+"""
 
 from __future__ import annotations
 
-import datetime
+import contextlib
+import hashlib
 import os
-import struct
+import shutil
+from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
+from typing import NamedTuple
 
 import click
 
+from expman.cli.events import Events, Point, read_events
 from expman.cli.output import note, say
 from expman.cli.runs import base_dir_option
-from expman.models import ExperimentConfig, MetricValue, RunMetadata, RunStatus
+from expman.errors import ExpmanError
+from expman.models import (
+    ExperimentConfig,
+    MetricValue,
+    RunMetadata,
+    RunStatus,
+    check_name,
+    safe_text,
+)
+from expman.reading.text import visible
+from expman.storage.paths import ARTIFACTS, EXPERIMENT_YAML, is_run_file
+from expman.storage.times import iso
 from expman.storage.vectors import RowBlock, VectorStore
-from expman.storage.yamlfile import RunFile, create_experiment
+from expman.storage.yamlfile import RunFile, create_experiment, merge_params
 
 __all__ = ["command"]
 
 Row = tuple[int, int, dict[str, MetricValue]]  # step, nanoseconds, values
 _FLUSH_ROWS = 50_000
-_RESERVED = {"step", "timestamp", "_producer", "_seq"}
+_LANGUAGE = "tensorboard"
+_ABOUT = "imported from TensorBoard event files in "
+_STAGING = ".expman-importing-"
+_MAX_NAME_BYTES = 200
 
 
 @click.command("import", short_help="Make runs from TensorBoard event files.")
@@ -31,23 +52,29 @@ _RESERVED = {"step", "timestamp", "_producer", "_seq"}
 def command(path: str, experiment: str, base_dir: str) -> None:
     """Makes a run of each directory below PATH that has TensorBoard event files.
 
-    Scalars become metrics and texts become text metrics, with their steps and times. What has
-    no place in a run (images, histograms, …) is left out and counted.
+    Scalars become metrics, texts become text metrics, with their steps and times, and
+    hyperparameters become parameters. What has no place in a run (images, histograms, …) or is
+    damaged is left out and counted. The same import made again replaces the runs that it made.
     """
     ExperimentConfig(experiment, base_dir)  # checks the name
-    directories = [path] if os.path.isfile(path) else sorted(_event_directories(path))
-    if not directories:
+    sources = [path] if os.path.isfile(path) else sorted(_event_directories(path))
+    if not sources:
         raise click.ClickException(f"{path} has no event files (*tfevents*)")
-    create_experiment(_made(os.path.join(base_dir, experiment)))
-    for directory in directories:
-        inner = os.path.relpath(directory, path) if os.path.isdir(path) else os.path.basename(path)
-        name = os.path.basename(os.path.abspath(path)) if inner == "." else inner
-        run_dir = _new_run(os.path.join(base_dir, experiment), name.replace(os.sep, "_"))
-        files = [directory] if os.path.isfile(directory) else _event_files(directory)
-        rows, left_out = _import_run(files, run_dir, experiment)
-        say(f"{run_dir}: {rows} rows")
-        for kind, count in sorted(left_out.items()):
-            note(f"  left out: {count} of kind {kind}")
+    home = os.path.join(base_dir, experiment)
+    with _experiment(home):
+        for source in sources:
+            made = _import(source, home, _name(source, path))
+            say(f"{made.run_dir}: {made.rows} rows")
+            for kind, count in sorted(made.left_out.items()):
+                note(f"  left out: {count} of kind {kind}")
+
+
+class _Made(NamedTuple):
+    """A run that was made."""
+
+    run_dir: str
+    rows: int
+    left_out: dict[str, int]
 
 
 def _event_directories(path: str) -> Iterator[str]:
@@ -56,124 +83,135 @@ def _event_directories(path: str) -> Iterator[str]:
             yield folder
 
 
-def _event_files(directory: str) -> list[str]:
-    names = sorted(name for name in os.listdir(directory) if "tfevents" in name)
-    return [os.path.join(directory, name) for name in names]
+def _event_files(source: str) -> list[str]:
+    if os.path.isfile(source):
+        return [source]
+    paths = [os.path.join(source, name) for name in sorted(os.listdir(source))]
+    return [path for path in paths if "tfevents" in path.rpartition(os.sep)[2]]
 
 
-def _made(directory: str) -> str:
-    os.makedirs(directory, exist_ok=True)
-    return directory
+def _name(source: str, path: str) -> str:
+    """A name for the run: the path below what is imported, as one name that is listed."""
+    inner = os.path.basename(source) if source == path else os.path.relpath(source, path)
+    if inner in ("", "."):
+        inner = os.path.basename(os.path.abspath(path))
+    name = visible(safe_text(inner.replace(os.sep, "_"))).lstrip(".") or "run"
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+        name = f"{name.encode()[:_MAX_NAME_BYTES].decode(errors='ignore')}-{digest}"
+    return check_name("run_name", name)
 
 
-def _new_run(experiment_dir: str, name: str) -> str:
+@contextlib.contextmanager
+def _experiment(home: str) -> Iterator[None]:
+    """The experiment's directory; a new one is taken back if nothing came into it."""
+    is_new = not os.path.lexists(home)
+    os.makedirs(home, exist_ok=True)
+    create_experiment(home)
+    try:
+        yield
+    except BaseException:
+        if is_new and os.listdir(home) == [EXPERIMENT_YAML]:
+            shutil.rmtree(home)
+        raise
+
+
+def _import(source: str, home: str, name: str) -> _Made:
+    where = safe_text(os.path.abspath(source))
+    staging = os.path.join(home, _STAGING + hashlib.sha256(where.encode()).hexdigest()[:32])
+    shutil.rmtree(staging, ignore_errors=True)  # of an import that was killed
+    try:
+        files = _event_files(source)
+        events = read_events(files)
+        os.mkdir(staging)
+        run_dir = _free_name(home, name, where)
+        meta = _write(events, staging, _times(events, files))
+        meta.name, meta.experiment = os.path.basename(run_dir), os.path.basename(home)
+        meta.description = _ABOUT + where
+        RunFile(staging).write(meta)
+        if os.path.lexists(run_dir) and RunFile(run_dir).read().rows_written > meta.rows_written:
+            note(f"kept: {run_dir} has more rows than the event files have now")
+        else:
+            _take_place(staging, run_dir)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return _Made(run_dir, meta.rows_written, events.left_out)
+
+
+def _free_name(home: str, name: str, where: str) -> str:
+    """A directory that is not there, or is an earlier import of the same source."""
     for suffix in ("", *(f"-{number}" for number in range(1, 10_000))):
-        try:
-            run_dir = os.path.join(experiment_dir, name + suffix)
-            os.mkdir(run_dir)
+        run_dir = os.path.join(home, name + suffix)
+        if not os.path.lexists(run_dir) or _is_import_of(run_dir, where):
             return run_dir
-        except FileExistsError:
-            continue
-    raise click.ClickException(f"{experiment_dir} has too many runs called {name}")
+    raise click.ClickException(f"{home} has too many runs called {name}")
 
 
-def _import_run(files: list[str], run_dir: str, experiment: str) -> tuple[int, dict[str, int]]:
-    left_out: dict[str, int] = {}
-    points = [point for file in files for point in _points(file, left_out)]
+def _is_import_of(run_dir: str, where: str) -> bool:
+    try:
+        meta = RunFile(run_dir).read()
+        names = os.listdir(run_dir)
+    except (ExpmanError, OSError):
+        return False
+    is_ours = all(is_run_file(name) and name != ARTIFACTS for name in names)
+    is_same = (meta.language, meta.description) == (_LANGUAGE, _ABOUT + where)
+    return is_ours and is_same and not os.path.islink(run_dir)
+
+
+def _take_place(staging: str, run_dir: str) -> None:
+    if os.path.lexists(run_dir):
+        earlier = f"{staging}-earlier"
+        os.rename(run_dir, earlier)
+        os.rename(staging, run_dir)
+        shutil.rmtree(earlier)
+    else:
+        os.rename(staging, run_dir)
+
+
+def _times(events: Events, files: list[str]) -> tuple[int, int]:
+    """When the first and the last value were logged; else when the files were made."""
+    moments = [point.time_ns for point in events.points if point.time_ns]
+    moments = moments or [os.stat(file).st_mtime_ns for file in files]
+    return min(moments), max(moments)
+
+
+def _write(events: Events, run_dir: str, times: tuple[int, int]) -> RunMetadata:
     store = VectorStore(run_dir)
-    rows = first = last = 0
-    for (step, moment), group in groupby(_rows(points), key=lambda row: row[:2]):
-        for _, _, values in group:
-            columns = [[value] for value in values.values()]
-            store.append(RowBlock("main", rows, [step], [moment], tuple(values), columns))
-            rows += 1
-            first, last = min(first or moment, moment), max(last, moment)
-            if store.pending_rows >= _FLUSH_ROWS:
-                store.flush()
+    rows = 0
+    for step, moment, values in _rows(events.points):
+        columns = [[value] for value in values.values()]
+        store.append(RowBlock("main", rows, [step], [moment], tuple(values), columns))
+        rows += 1
+        if store.pending_rows >= _FLUSH_ROWS:
+            store.flush()
     store.finish()
     store.close()
-    meta = RunMetadata(
-        name=os.path.basename(run_dir),
-        experiment=experiment,
+    if events.params:
+        merge_params(run_dir, events.params)
+    first, last = times
+    return RunMetadata(
+        name="",
+        experiment="",
         status=RunStatus.FINISHED,
-        started_at=_iso(first),
-        finished_at=_iso(last),
+        started_at=iso(first),
+        finished_at=iso(last),
         duration_secs=(last - first) / 1e9,
-        description="imported from TensorBoard event files",
         vectors=dict(store.latest),
-        language="tensorboard",
+        language=_LANGUAGE,
         rows_logged=rows,
         rows_written=rows,
     )
-    RunFile(run_dir).write(meta)
-    return rows, left_out
 
 
-def _rows(points: list[tuple[int, int, str, MetricValue]]) -> Iterator[Row]:
+def _rows(points: list[Point]) -> Iterator[Row]:
     """Points of one step are one row, unless a tag comes twice."""
-    points.sort(key=lambda point: point[0])
-    for step, group in groupby(points, key=lambda point: point[0]):
+    points.sort(key=lambda point: point.step)
+    for step, group in groupby(points, key=lambda point: point.step):
         rows: list[tuple[int, dict[str, MetricValue]]] = []
+        seen: Counter[str] = Counter()
         for _, moment, tag, value in group:
-            row = next((row for _, row in rows if tag not in row), None)
-            if row is None:
-                rows.append((moment, row := {}))
-            row[tag] = value
+            if seen[tag] == len(rows):
+                rows.append((moment, {}))
+            rows[seen[tag]][1][tag] = value
+            seen[tag] += 1
         yield from ((step, moment, row) for moment, row in rows)
-
-
-def _points(path: str, left_out: dict[str, int]) -> Iterator[tuple[int, int, str, MetricValue]]:
-    try:
-        from tensorboardX.proto.event_pb2 import Event
-    except ModuleNotFoundError:
-        message = "event files need tensorboardX; run: pip install 'expman[tensorboard]'"
-        raise click.ClickException(message) from None
-    for payload in _records(path):
-        event = Event.FromString(payload)
-        for value in event.summary.value:
-            plugin = value.metadata.plugin_data.plugin_name
-            kind = value.WhichOneof("value")
-            found = _value(value, kind)
-            if found is None:
-                left_out[plugin or kind] = left_out.get(plugin or kind, 0) + 1
-                continue
-            tag = f"{value.tag}_" if value.tag in _RESERVED else value.tag
-            yield event.step, int(event.wall_time * 1e9), tag or "value", found
-
-
-def _value(value: Any, kind: str) -> MetricValue | None:
-    if kind == "simple_value":
-        return float(value.simple_value)
-    if kind != "tensor":
-        return None
-    tensor = value.tensor
-    if tensor.string_val and value.metadata.plugin_data.plugin_name == "text":
-        return str(tensor.string_val[0].decode(errors="replace"))
-    if list(tensor.tensor_shape.dim):
-        return None
-    for numbers in (tensor.float_val, tensor.double_val, tensor.int64_val, tensor.int_val):
-        if numbers:
-            return float(numbers[0])
-    if len(tensor.tensor_content) in (4, 8):
-        code = {1: "<f", 2: "<d", 3: "<i", 9: "<q"}.get(tensor.dtype)
-        if code is not None and struct.calcsize(code) == len(tensor.tensor_content):
-            return float(struct.unpack(code, tensor.tensor_content)[0])
-    return None
-
-
-def _records(path: str) -> Iterator[bytes]:
-    """The records of a TFRecord file: length, its checksum, payload, its checksum."""
-    with open(path, "rb") as file:
-        while len(head := file.read(12)) == 12:
-            (length,) = struct.unpack("<Q", head[:8])
-            payload = file.read(length + 4)
-            if len(payload) < length + 4:
-                return  # still being written, or cut off
-            yield payload[:length]
-
-
-def _iso(time_ns: int) -> str | None:
-    if not time_ns:
-        return None
-    moment = datetime.datetime.fromtimestamp(time_ns / 1e9, datetime.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"

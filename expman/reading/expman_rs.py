@@ -133,9 +133,9 @@ def load_run(run_dir: str | os.PathLike[str]) -> Record:
     path = os.path.abspath(os.fspath(run_dir))
     try:
         yaml = RunYaml(path)
-        known, status = yaml.whole, yaml.status
-        if not known.get("name") or not known.get("experiment") or yaml.started_at is None:
-            raise StorageError(yaml.path, "lacks what every run has")
+        known, status = dict(yaml.whole), yaml.status
+        known["name"] = known.get("name") or os.path.basename(path)
+        known["experiment"] = known.get("experiment") or os.path.basename(os.path.dirname(path))
     except (FileNotFoundError, NotADirectoryError, StorageError):
         now = datetime.datetime.now(datetime.UTC)
         known = {"name": os.path.basename(path), "experiment": "unknown", "started_at": now}

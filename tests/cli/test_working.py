@@ -56,57 +56,6 @@ def test_export_parquet(expman_command: Expman, store: Path, tmp_path: Path) -> 
     assert 40 - 4 == table["accuracy"].null_count
 
 
-def test_tensorboard_there_and_back(expman_command: Expman, store: Path, tmp_path: Path) -> None:
-    """What is exported for TensorBoard comes back with its steps, times and values."""
-    pytest.importorskip("tensorboardX")
-    command = ["export", "aa", "-f", "tensorboard", "-o", "tb/aa"]
-    assert 0 == expman_command(*command, base_dir=store).code
-
-    result = expman_command("import", "tb", "-e", "back", "-d", "copy")
-
-    assert (0, "copy/back/aa: 40 rows\n") == (result.code, result.out)
-    run = expman.Run("copy/back/aa")
-    first = expman.Run(store / "digits" / "aa-first").vectors(merge_steps=True)
-    again = run.vectors()
-    assert first["step"].to_pylist() == again["step"].to_pylist()
-    for name in ("train/loss", "accuracy"):  # TensorBoard keeps 32 bits
-        one, two = first[name].drop_null().to_pylist(), again[name].drop_null().to_pylist()
-        assert one == pytest.approx(two, rel=1e-6)
-    pairs = zip(first["timestamp"].to_pylist(), again["timestamp"].to_pylist(), strict=True)
-    assert all(abs((one - two).total_seconds()) < 0.5 for one, two in pairs)
-    assert "test" in str(again.column("phase/text_summary").to_pylist())
-    assert RunStatus.FINISHED == run.status
-
-
-def test_import_counts_what_it_leaves_out(expman_command: Expman, tmp_path: Path) -> None:
-    """Histograms have no place in a run; a file that is cut off gives what is whole."""
-    tensorboard = pytest.importorskip("tensorboardX")
-    with tensorboard.SummaryWriter(str(tmp_path / "logs")) as writer:
-        for step in range(3):
-            writer.add_scalar("step", step, step)
-            writer.add_scalar("loss", 0.5, step)
-        writer.add_scalar("loss", 0.25, 2)
-        writer.add_histogram("h", [1, 2, 3], 0)
-    (path,) = (tmp_path / "logs").iterdir()
-    path.write_bytes(path.read_bytes()[:-3])
-
-    result = expman_command("import", "logs", "-e", "tb", "-d", "out")
-
-    assert 0 == result.code
-    table = expman.Run(tmp_path / "out" / "tb" / "logs").vectors(["step", "loss", "step_"])
-    rows = table.to_pylist()
-    assert [0, 1, 2, 2] == [row["step"] for row in rows]
-    assert [0.5, 0.5, 0.5, 0.25] == [row["loss"] for row in rows]
-    assert [0.0, 1.0, 2.0, None] == [row["step_"] for row in rows]
-
-
-def test_import_without_event_files(expman_command: Expman, tmp_path: Path) -> None:
-    """A directory without event files is a mistake."""
-    (tmp_path / "empty").mkdir()
-
-    assert "no event files" in expman_command("import", "empty", "-e", "x").err
-
-
 @pytest.fixture
 def old_runs(run_base: Path) -> Path:
     """Six runs that have ended, and one that says RUNNING."""

@@ -1,0 +1,247 @@
+"""export -f tensorboard and import: exact names, whole records, and nothing half-made."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.conftest import Expman
+from conftest import StartProgram
+from process.runs import wait_until
+from unit.reading.run_files import block, make_run
+
+import expman
+from expman.models import RunStatus
+
+tensorboard: Any = pytest.importorskip("tensorboardX")
+
+
+def write_events(directory: Path, rows: int = 6) -> Path:
+    """An event file with so many scalars; its path."""
+    with tensorboard.SummaryWriter(str(directory), write_to_disk=True) as writer:
+        for step in range(rows):
+            writer.add_scalar("loss", step, step)
+    (path,) = directory.iterdir()
+    return path
+
+
+def offsets(data: bytes) -> list[int]:
+    """Where each record of an event file begins."""
+    found, at = [], 0
+    while at < len(data):
+        found.append(at)
+        at += 16 + struct.unpack("<Q", data[at : at + 8])[0]
+    return found
+
+
+def test_tensorboard_there_and_back(expman_command: Expman, store: Path, tmp_path: Path) -> None:
+    """What is exported for TensorBoard comes back with its steps, times and values."""
+    command = ["export", "aa", "-f", "tensorboard", "-o", "tb/aa"]
+    assert 0 == expman_command(*command, base_dir=store).code
+
+    result = expman_command("import", "tb", "-e", "back", "-d", "copy")
+
+    assert (0, "copy/back/aa: 40 rows\n") == (result.code, result.out)
+    run = expman.Run("copy/back/aa")
+    first = expman.Run(store / "digits" / "aa-first").vectors(merge_steps=True)
+    again = run.vectors()
+    assert first["step"].to_pylist() == again["step"].to_pylist()
+    for name in ("train/loss", "accuracy"):  # TensorBoard keeps 32 bits
+        one, two = first[name].drop_null().to_pylist(), again[name].drop_null().to_pylist()
+        assert one == pytest.approx(two, rel=1e-6)
+    pairs = zip(first["timestamp"].to_pylist(), again["timestamp"].to_pylist(), strict=True)
+    assert all(abs((one - two).total_seconds()) < 0.5 for one, two in pairs)
+    assert first["phase"].to_pylist() == again["phase"].to_pylist()
+    assert RunStatus.FINISHED == run.status
+
+
+def test_import_counts_what_it_leaves_out(expman_command: Expman, tmp_path: Path) -> None:
+    """Histograms have no place in a run; a file that is cut off gives what is whole."""
+    with tensorboard.SummaryWriter(str(tmp_path / "logs"), write_to_disk=True) as writer:
+        for step in range(3):
+            writer.add_scalar("step", step, step)
+            writer.add_scalar("loss", 0.5, step)
+        writer.add_scalar("loss", 0.25, 2)
+        writer.add_histogram("h", [1, 2, 3], 0)
+    (path,) = (tmp_path / "logs").iterdir()
+    path.write_bytes(path.read_bytes()[:-3])
+
+    result = expman_command("import", "logs", "-e", "tb", "-d", "out")
+
+    assert 0 == result.code
+    table = expman.Run(tmp_path / "out" / "tb" / "logs").vectors(["step", "loss", "step_"])
+    rows = table.to_pylist()
+    assert [0, 1, 2, 2] == [row["step"] for row in rows]
+    assert [0.5, 0.5, 0.5, 0.25] == [row["loss"] for row in rows]
+    assert [0.0, 1.0, 2.0, None] == [row["step_"] for row in rows]
+
+
+def test_import_without_event_files(expman_command: Expman, tmp_path: Path) -> None:
+    """A directory without event files is a mistake."""
+    (tmp_path / "empty").mkdir()
+
+    assert "no event files" in expman_command("import", "empty", "-e", "x").err
+
+
+def test_no_two_metrics_are_merged(expman_command: Expman, run_base: Path) -> None:
+    """A tag is the metric's name, whatever it holds."""
+    names = ("loss[a]", "loss_a_", "loss a", "Loss[a]", "x/y", "x.y", "größe", ":smile:", "a\nb")
+    values = {name: [float(number)] for number, name in enumerate(names)}
+    make_run(run_base, "r", block(0, values | {"t[0]": ["text"], "t_0_": ["other"]}))
+
+    for command in (["export", "r", "-f", "tensorboard", "-o", "tb/r"], ["import", "tb", "-e", "b"]):
+        assert 0 == expman_command(*command, base_dir=run_base).code
+
+    (row,) = expman.Run(run_base / "b" / "r").vectors().to_pylist()
+    assert {name: float(number) for number, name in enumerate(names)}.items() <= row.items()
+    assert ("text", "other") == (row["t[0]"], row["t_0_"])
+
+
+@pytest.mark.parametrize(
+    ("at", "byte", "rows", "remark"),
+    [
+        (5, 0x7F, 3, "bytes behind a damaged length"),
+        (8, 0x01, 3, "bytes behind a damaged length"),
+        (12, 0xFF, 5, "1 of kind damaged records"),
+        (30, 0xFF, 5, "1 of kind damaged records"),
+        (-1, 0xFF, 5, "1 of kind damaged records"),
+    ],
+)
+def test_damaged_records_are_counted(
+    expman_command: Expman, tmp_path: Path, at: int, byte: int, rows: int, remark: str
+) -> None:
+    """What is whole is imported: before a damaged length, and around any other damage."""
+    path = write_events(tmp_path / "logs")
+    data = bytearray(path.read_bytes())
+    places = offsets(bytes(data))
+    data[places[4] + at if at >= 0 else places[5] - 1] ^= byte
+    path.write_bytes(data)
+
+    result = expman_command("import", "logs", "-e", "tb", "-d", "out")
+
+    assert (0, True) == (result.code, remark in result.err), result.err
+    assert rows == expman.Run("out/tb/logs").vectors().num_rows
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5, 20, 30, 40])
+def test_a_cut_file(expman_command: Expman, tmp_path: Path, cut: int) -> None:
+    """A record that is still being written is counted, the ones before it are taken."""
+    path = write_events(tmp_path / "logs")
+    data = path.read_bytes()
+    path.write_bytes(data[: offsets(data)[-1] + cut])
+
+    result = expman_command("import", "logs", "-e", "tb", "-d", "out")
+
+    assert f"left out: {cut} of kind bytes of a record that is cut off" in result.err
+    assert 5 == expman.Run("out/tb/logs").vectors().num_rows
+
+
+def test_params_and_texts(expman_command: Expman, tmp_path: Path) -> None:
+    """Hyperparameters become parameters; a text of any shape becomes a text metric."""
+    from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboardX.proto.tensor_pb2 import TensorProto
+    from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
+
+    with tensorboard.SummaryWriter(str(tmp_path / "logs"), write_to_disk=True) as writer:
+        for tag, texts, shape in (("none", ["a"], []), ("table", ["a", "b", "c", "d"], [2, 2])):
+            plugin = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+            dims = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in shape])
+            data = [text.encode() for text in texts]
+            tensor = TensorProto(dtype="DT_STRING", string_val=data, tensor_shape=dims)
+            value = Summary.Value(tag=tag, metadata=plugin, tensor=tensor)
+            writer.file_writer.add_summary(Summary(value=[value]), 0)
+        big = TensorProto(dtype="DT_INT64", int64_val=[2**60 + 7])
+        writer.file_writer.add_summary(Summary(value=[Summary.Value(tag="n", tensor=big)]), 0)
+        many = TensorProto(dtype="DT_FLOAT", float_val=[1.0, 2.0])
+        many.tensor_shape.dim.add(size=2)
+        writer.file_writer.add_summary(Summary(value=[Summary.Value(tag="m", tensor=many)]), 0)
+        writer.add_hparams({"lr": float("nan"), "opt": "adam", "fast": True}, {"acc": 0.5})
+
+    result = expman_command("import", "logs", "-e", "tb", "-d", "out")
+
+    assert "left out: 1 of kind tensor\n" == result.err.lstrip()
+    configs = [run.config for run in expman.runs("out") if run.config]
+    assert "{'fast': True, 'lr': nan, 'opt': 'adam'}" in map(str, configs)
+    (row,) = expman.Run("out/tb/logs").vectors().to_pylist()
+    assert ("a", [["a", "b"], ["c", "d"]]) == (row["none"], json.loads(row["table"]))
+    assert 2**60 + 7 == row["n"]
+
+
+def test_each_directory_becomes_a_listed_run(expman_command: Expman, tmp_path: Path) -> None:
+    """Hidden, long, clashing and undecodable names, and files without a value."""
+    first = write_events(tmp_path / "logs" / ".hidden")
+    long = "/".join(["seed_1-layers_64_64-dropout_0.1"] * 12)
+    others = ("a_b", "a/b", "..x", "new\nline", long, long[:-1] + "2", os.fsdecode(b"\xff"))
+    for name in others:
+        (tmp_path / "logs" / name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(first, tmp_path / "logs" / name)
+    (tmp_path / "logs" / "begun").mkdir()
+    (tmp_path / "logs" / "begun" / "events.out.tfevents.1.x").touch()
+
+    result = expman_command("import", "logs", "-e", "tb", "-d", "out")
+
+    assert 0 == result.code
+    listed = {run.name: str(run.status) for run in expman.runs("out")}
+    assert len(others) + 2 == len(listed) == len(result.out.splitlines())
+    assert listed == {run["run"]: run["status"] for run in expman.load_runs("out")}
+    assert {"FINISHED"} == set(listed.values())
+
+
+def test_an_import_made_again(expman_command: Expman, tmp_path: Path) -> None:
+    """It takes the place of the first one, and follows what came; it never loses rows or files."""
+    path = write_events(tmp_path / "logs", 2)
+    command = ["import", "logs", "-e", "tb", "-d", "out"]
+    run = tmp_path / "out" / "tb" / "logs"
+    expman_command(*command)
+    path.unlink()
+    path = write_events(tmp_path / "logs", 4)
+    assert 0 == expman_command(*command).code
+    assert 4 == expman.Run(run).vectors().num_rows
+
+    path.write_bytes(path.read_bytes()[:200])
+    assert "has more rows" in expman_command(*command).err
+    assert 4 == expman.Run(run).vectors().num_rows
+    assert {"logs", "experiment.yaml"} == set(os.listdir(run.parent))
+
+    (run / "notes.txt").write_text("mine")
+    assert 0 == expman_command(*command).code
+    assert {"logs", "logs-1", "experiment.yaml"} == set(os.listdir(run.parent))
+    assert "mine" == (run / "notes.txt").read_text()
+
+
+def test_a_failed_import_leaves_nothing(expman_command: Expman, tmp_path: Path) -> None:
+    """An event file that cannot be read: an error, no run, no experiment."""
+    (tmp_path / "logs").mkdir()
+    os.mkfifo(tmp_path / "logs" / "events.out.tfevents.1.x")
+
+    result = expman_command("import", "logs", "-e", "tb", "-d", "out")
+
+    assert (1, True) == (result.code, "found a pipe" in result.err)
+    assert [] == os.listdir("out")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_import_that_is_killed(
+    program: StartProgram, expman_command: Expman, tmp_path: Path, number: signal.Signals
+) -> None:
+    """No half a run is ever listed; the same import made again is whole."""
+    first = write_events(tmp_path / "logs", 1)
+    data = first.read_bytes()
+    record = data[offsets(data)[-1] :]
+    first.write_bytes(data + record * 40_000)
+    out = tmp_path / "out" / "tb"
+    importing = program(["-m", "expman.cli", "import", "logs", "-e", "tb", "-d", "out"])
+    wait_until(lambda: list(out.glob(".expman-importing-*")), "a start")
+    os.kill(importing.pid, number)
+    importing.wait()
+
+    assert [] == expman.runs(tmp_path / "out") == expman.runs(tmp_path / "out").unreadable
+    first.write_bytes(data)
+    assert 0 == expman_command("import", "logs", "-e", "tb", "-d", "out").code
+    assert {"logs", "experiment.yaml"} == set(os.listdir(out))
