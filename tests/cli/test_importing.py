@@ -95,7 +95,8 @@ def test_no_two_metrics_are_merged(expman_command: Expman, run_base: Path) -> No
     values = {name: [float(number)] for number, name in enumerate(names)}
     make_run(run_base, "r", block(0, values | {"t[0]": ["text"], "t_0_": ["other"]}))
 
-    for command in (["export", "r", "-f", "tensorboard", "-o", "tb/r"], ["import", "tb", "-e", "b"]):
+    exporting = ["export", "r", "-f", "tensorboard", "-o", "tb/r"]
+    for command in (exporting, ["import", "tb", "-e", "b"]):
         assert 0 == expman_command(*command, base_dir=run_base).code
 
     (row,) = expman.Run(run_base / "b" / "r").vectors().to_pylist()
