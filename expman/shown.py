@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["shown", "type_name"]
 
 _SHOWN_CHARS = 400
+_name_of = type.__dict__["__name__"].__get__  # asks no metaclass
 
 
 def shown(value: object) -> str:
@@ -19,5 +20,9 @@ def shown(value: object) -> str:
 def type_name(value: object) -> str:
     """The name of an object's type, with its module unless that is builtins."""
     kind = type(value)
-    module, name = kind.__module__, kind.__name__
+    name: str = _name_of(kind)
+    try:
+        module = str(kind.__module__)
+    except Exception:  # noqa: BLE001 - a metaclass may refuse
+        return name
     return name if module == "builtins" else f"{module}.{name}"

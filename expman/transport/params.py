@@ -150,7 +150,11 @@ class _Walk:
         except Exception as exc:  # noqa: BLE001 - a foreign object may raise anything
             return self._as_text(value, where, f"could not be read ({type(exc).__name__}) and")
 
-    def _convert_object(self, value: object, where: str, around: _Path) -> PlainValue:
+    def _convert_object(self, value: Any, where: str, around: _Path) -> PlainValue:
+        if type(value) is dict:  # the usual ones need not be asked what they are
+            return self.mapping(list(value.items()), where, around)
+        if type(value) is list or type(value) is tuple:
+            return self._list(list(value), where, around)
         match value:
             case enum.Enum():
                 return self.convert(value.value, where, around)
@@ -188,10 +192,13 @@ class _Walk:
             return self.mapping(named, where, around)
         listed = listed_parts(value, MAX_VALUES + 1)
         if listed is not None:
-            return [
-                self.convert(one, f"{where}[{number}]", around) for number, one in enumerate(listed)
-            ]
+            return self._list(listed, where, around)
         return self._as_text(value, where)
+
+    def _list(self, values: list[object], where: str, around: _Path) -> PlainValue:
+        return [
+            self.convert(value, f"{where}[{number}]", around) for number, value in enumerate(values)
+        ]
 
     # -- single values ------------------------------------------------------------
 

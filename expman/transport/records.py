@@ -125,7 +125,33 @@ def _read_extension(code: int, data: memoryview) -> object:
 
 
 _decode_list = msgspec.msgpack.Decoder(list[Record], ext_hook=_read_extension).decode
-decode_one = msgspec.msgpack.Decoder(Record, ext_hook=_read_extension).decode
+_decode_one = msgspec.msgpack.Decoder(Record, ext_hook=_read_extension).decode
+
+
+def decode_one(data: bytes | memoryview) -> Record:
+    """Decodes one record.
+
+    A dataclass, an attrs class or a Struct that has a `__float__` passes the hot path's check, and
+    msgspec encodes it by its fields. Its row is kept, and these as text.
+
+    Raises:
+        msgspec.DecodeError: the bytes are not exactly one record.
+    """
+    try:
+        return _decode_one(data)
+    except msgspec.ValidationError:
+        items = msgspec.msgpack.decode(data)
+        if not isinstance(items, list) or len(items) != 6 or items[0] != VECTOR:
+            raise
+        *head, values = items
+        if not isinstance(values, list) or not {dict, list} & set(map(type, values)):
+            raise
+        row: Vector = msgspec.convert([*head, list(map(_text_of_fields, values))], Vector)
+        return row
+
+
+def _text_of_fields(value: object) -> object:
+    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
 def decode_many(stretch: bytes | memoryview, count: int) -> list[Record]:

@@ -303,6 +303,24 @@ def test_a_broken_str_is_caught() -> None:
     assert {"value": broken, "list": [broken], "in": {broken: 1}} == kept
 
 
+class HidesAll:
+    """Has no attribute that can be read, not even its class."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise ZeroDivisionError(name)
+
+
+def test_an_object_that_hides_its_class() -> None:
+    """It becomes text, and that says what is wrong."""
+    kept, note = kept_with_note([HidesAll(), 1])
+    assert 1 == kept[1]
+    assert "HidesAll object" in kept[0]
+    assert note is not None
+    assert "could not be read (ZeroDivisionError)" in note
+    with pytest.raises(TypeError, match=r"cannot read .*HidesAll"):
+        params.plain_params(HidesAll())
+
+
 WRONG: list[tuple[Any, type[Exception], str]] = [
     ([("a", 1)], TypeError, "takes a mapping or an object with fields .*, not list"),
     (None, TypeError, "not NoneType"),
@@ -328,12 +346,13 @@ def test_refused(value: Any, kind: type[Exception], words: str) -> None:
         params.plain_params(value)
 
 
-def test_a_value_that_grows_without_end_is_refused() -> None:
+def test_a_value_that_grows_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each level has two of the next one: the number of values is bounded, and so is the time."""
+    monkeypatch.setattr(params, "MAX_VALUES", 2000)
     grown: list[Any] = [1]
-    for _ in range(18):
+    for _ in range(60):
         grown = [grown, grown]
-    with pytest.raises(ValueError, match="more than 100000 values"):
+    with pytest.raises(ValueError, match="more than 2000 values"):
         params.plain_params({"a": grown})
 
 
