@@ -21,6 +21,7 @@ __all__ = [
     "ARTIFACTS",
     "CONFIG_YAML",
     "EXPERIMENT_YAML",
+    "RUN_JOURNAL",
     "RUN_LOG",
     "RUN_YAML",
     "STAGING",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 RUN_YAML = "run.yaml"
+RUN_JOURNAL = ".run.journal"
 CONFIG_YAML = "config.yaml"
 EXPERIMENT_YAML = "experiment.yaml"
 VECTORS_PARQUET = "vectors.parquet"
@@ -51,7 +53,9 @@ ARTIFACTS = "artifacts"
 STAGING = ".artifacts-staging"
 TEMP_PREFIX = ".expman-tmp-"
 
-_OURS = frozenset({RUN_YAML, CONFIG_YAML, VECTORS_PARQUET, RUN_LOG, ARTIFACTS, STAGING})
+_OURS = frozenset(
+    {RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, RUN_LOG, ARTIFACTS, STAGING}
+)
 _SET_ASIDE = re.compile(r"\.corrupt(-\d+)?$")
 _TAIL = re.compile(r"vectors-(\d{4,})\.arrow")
 _FILE_KINDS = {

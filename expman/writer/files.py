@@ -16,6 +16,7 @@ from expman.errors import StorageError
 from expman.faults import reach
 from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus, reason_of
 from expman.storage import yamlfile
+from expman.storage.journal import Journal, known_state, set_aside_damage
 from expman.storage.times import iso, seconds_between
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.transport import layout
@@ -41,6 +42,8 @@ SYNC_SPACING_S = 5.0
 COMMIT_SPACING_S = 0.05
 MANY_ROWS = 64 * 1024
 """A commit costs the same for one row as for some thousands: they are spaced unless many wait."""
+MANY_ENTRIES = 1000
+"""With more scalars and metrics, run.yaml is not written for each change: the journal has it."""
 RANK_COLUMN = "_rank"
 _get_step, _get_time = attrgetter("step"), attrgetter("logged_at_ns")
 _get_values, _get_schema = attrgetter("values"), attrgetter("schema")
@@ -98,6 +101,8 @@ class RunFiles:
         self._lines = Lines(self.run_dir)
         self.copier = Copier(self.run_dir, self._store.directory.is_in_place)
         self._file = yamlfile.RunFile(self.run_dir)
+        self._journal = Journal(self.run_dir)
+        damage = set_aside_damage(self.run_dir)
         self._meta = self._first_metadata(restarts)
         self._lines.create()
         self._schemas: dict[tuple[int, int], tuple[str, ...]] = {}
@@ -108,17 +113,21 @@ class RunFiles:
         self._is_drained = False
         self._commit_cost_s = 0.0
         self._scalars_dirty = False
+        self._changed_scalars: dict[str, MetricValue] = {}
+        self._is_stale = False  # run.yaml; the journal has what it has not
         now = time.monotonic()
         self._next_metadata = self._next_heartbeat = now
         self._write_log = Part("run.log", self._lines.write, self._lines.leave_out)
         self._write_config = Part("config.yaml", self._merge_params, self._leave_out_params)
         self._write_run = Part("run.yaml", self._write_meta, self._leave_out_meta)
+        self._write_state = Part("the journal", self._note_state, self._leave_out_meta)
         self._last_flush = self._last_sync = now
+        if damage is not None:
+            self.note(LogLevel.ERROR, damage)
 
     def _first_metadata(self, restarts: int) -> RunMetadata:
-        try:
-            meta = self._file.read()
-        except StorageError:
+        meta = known_state(self.run_dir)
+        if meta is None:
             meta = RunMetadata(name=self._hello.run_name, experiment=self._hello.experiment)
         if meta.started_at is None:
             meta.started_at = iso(self._hello.started_at_ns)
@@ -284,6 +293,7 @@ class RunFiles:
                 self._schemas[lane.lane, record.schema] = record.keys
             case wire.Scalar():
                 self._meta.scalars[record.key] = record.value
+                self._changed_scalars[record.key] = record.value
                 self._scalars_dirty = True
             case wire.Params():
                 self._params.update(record.params)
@@ -343,6 +353,7 @@ class RunFiles:
             or self._params
             or self.copier.is_due
             or self._scalars_dirty
+            or (self._is_stale and time.monotonic() >= self._next_metadata)
             or any(known.lane.has_read_terms for known in self.lanes.values())
         )
 
@@ -388,10 +399,16 @@ class RunFiles:
         yield self._write_log
         if sync:
             yield self._lines.sync
-        if self._scalars_dirty or now >= self._next_metadata:
+        small = len(self._meta.scalars) + len(self._store.latest) <= MANY_ENTRIES
+        changed = self._scalars_dirty or self._is_stale
+        if now >= self._next_metadata or (changed and small):
             yield self._write_run
+        elif self._scalars_dirty:
+            yield self._write_state
         elif now >= self._next_heartbeat:
             yield self._beat
+        if sync:
+            yield self._journal.sync
 
     def _release(self, known: LaneFiles, sync: bool) -> None:
         lane = known.lane
@@ -465,6 +482,7 @@ class RunFiles:
 
     def _leave_out_meta(self, why: str) -> None:
         self._scalars_dirty = False
+        self._changed_scalars = {}
         self.note(LogLevel.ERROR, f"run.yaml could not be brought up to date: {why}")
 
     def _beat(self) -> None:
@@ -476,7 +494,7 @@ class RunFiles:
         self._next_heartbeat = time.monotonic() + HEARTBEAT_S
 
     def write_metadata(self) -> None:
-        """Refreshes run.yaml.
+        """Refreshes the journal, then run.yaml.
 
         Raises:
             StorageError: call it again.
@@ -485,24 +503,36 @@ class RunFiles:
 
     def _write_meta(self) -> None:
         meta, started = self._meta, time.monotonic()
-        meta.heartbeat_at = iso(time.time_ns())
+        self._note_state()
         meta.vectors = {k: v for k, v in self._store.latest.items() if k != RANK_COLUMN}
-        lanes = [known.lane for known in self.lanes.values()]
-        self._count()
-        meta.artifacts_missing = max(meta.artifacts_missing, self.copier.missing)
-        high_water = max((lane.words[layout.HIGH_WATER] for lane in lanes), default=0)
-        meta.buffer_high_water_bytes = max(meta.buffer_high_water_bytes, high_water)
+        if meta.status is not RunStatus.RUNNING:
+            self._journal.sync()
         self._file.write(meta)
-        self._scalars_dirty = False
+        self._is_stale = False
         cost_s = time.monotonic() - started
         self._next_metadata = started + max(METADATA_SPACING_S, cost_s / SHARE)
         self._next_heartbeat = started + HEARTBEAT_S
+
+    def _note_state(self) -> None:
+        """Brings the journal up to date; run.yaml follows when it is due."""
+        meta = self._meta
+        meta.artifacts_missing = max(meta.artifacts_missing, self.copier.missing)
+        meta.heartbeat_at = iso(time.time_ns())
+        self._count()
+        lanes = [known.lane for known in self.lanes.values()]
+        high_water = max((lane.words[layout.HIGH_WATER] for lane in lanes), default=0)
+        meta.buffer_high_water_bytes = max(meta.buffer_high_water_bytes, high_water)
+        self._journal.note(meta, self._changed_scalars)
+        self._changed_scalars = {}
+        self._scalars_dirty = False
+        self._is_stale = True
 
     def close(self) -> None:
         """Gives up the open files without writing anything."""
         self.copier.stop()
         self._store.close()
         self._lines.close()
+        self._journal.close()
 
     def settle(self) -> None:
         """Makes all durable but the status: what comes before `finish`.
@@ -545,6 +575,7 @@ class RunFiles:
         reach("finish-before-status")
         self.write_metadata()
         self.copier.clean_up()
+        self._journal.remove()
         self._store.close()
 
     def _count(self) -> None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from expman.errors import ExpmanError, StorageError
 from expman.interpreter import start_writer
 from expman.models import LogLevel, RunMetadata, RunStatus
+from expman.storage.journal import Journal, known_state, set_aside_damage
 from expman.storage.runlog import RunLog
 from expman.storage.times import iso, seconds_between
 from expman.storage.vectors import VectorStore
@@ -21,6 +22,7 @@ from expman.transport import segment
 from expman.transport.address import find_lanes, revive_address
 from expman.transport.gate import RunGate
 from expman.writer.copier import store_artifacts
+from expman.writer.files import RANK_COLUMN
 from expman.writer.server import AddressTakenError, Server, remove_leftovers
 from expman.writer.stale import (
     SILENT_S,
@@ -247,7 +249,8 @@ def _from_files(run: StaleRun) -> Iterator[Outcome]:
         yield Outcome(f"left alone {run.run_dir}: {run.why}{hint}")
         return
     try:
-        meta = RunFile(run.run_dir).read()
+        damage = set_aside_damage(run.run_dir)
+        meta = known_state(run.run_dir) or _unknown(run.run_dir)
         ended_at = _last_change(run.run_dir)
         store = VectorStore(run.run_dir)
         store.finish()
@@ -257,13 +260,20 @@ def _from_files(run: StaleRun) -> Iterator[Outcome]:
         reason = f"nobody ran it any more: {run.why}"
         lines = [(LogLevel.WARN, warning) for warning in store.take_warnings()]
         lines += [(LogLevel.ERROR, line) for line in missing]
-        lines.append((LogLevel.ERROR, f"run CRASHED: {reason}; recovered from its files"))
+        lines += [(LogLevel.ERROR, damage)] if damage is not None else []
+        if meta.status is RunStatus.RUNNING:
+            lines.append((LogLevel.ERROR, f"run CRASHED: {reason}; recovered from its files"))
         log.append([(level, time.time_ns(), text) for level, text in lines])
         log.sync()
-        _mark_crashed(meta, reason, ended_at, store)
+        said = meta.rows_missing
+        if meta.status is RunStatus.RUNNING:
+            said = 0
+            _mark_crashed(meta, reason, ended_at)
+        _count(meta, store, said)
         meta.artifacts_missing += len(missing)
-        meta.vectors = dict(store.latest)
+        meta.vectors = {k: v for k, v in store.latest.items() if k != RANK_COLUMN}
         RunFile(run.run_dir).write(meta)
+        Journal(run.run_dir).remove()
         store.close()
     except StorageError as exc:
         yield Outcome(f"cannot recover {run.run_dir}: {exc}", ok=False)
@@ -271,18 +281,33 @@ def _from_files(run: StaleRun) -> Iterator[Outcome]:
         yield Outcome(f"recovered {run.run_dir} from its files: {_summary(run.run_dir)}")
 
 
-def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float, store: VectorStore) -> None:
-    """Counts what is known without shared memory: the last counts, and the rows' own numbers."""
+def _unknown(run_dir: str) -> RunMetadata:
+    """A run of which only the rows are known, and where it is."""
+    experiment_dir, name = os.path.split(run_dir)
+    return RunMetadata(name=name, experiment=os.path.basename(experiment_dir))
+
+
+def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float) -> None:
     meta.status, meta.reason = RunStatus.CRASHED, reason
     meta.finished_at = iso(int(ended_at * 1e9))
-    meta.rows_written = store.rows_written
-    meta.rows_logged = max(
-        meta.rows_logged, sum(store.reach.values()), meta.rows_written + meta.rows_dropped
-    )
-    meta.rows_missing = meta.rows_logged - meta.rows_written - meta.rows_dropped
-    if meta.rows_missing:
-        meta.reason += f"; {meta.rows_missing:,} rows are missing"
     meta.duration_secs = seconds_between(meta.started_at, meta.finished_at)
+
+
+def _count(meta: RunMetadata, store: VectorStore, said: int) -> None:
+    """Counts what is known without shared memory: the last counts, and the rows' own numbers.
+
+    Args:
+        meta: changed.
+        store: the rows.
+        said: so many missing rows are in the reason already.
+    """
+    meta.rows_written = store.rows_written
+    numbered, there = sum(store.reach.values()), meta.rows_written + meta.rows_dropped
+    meta.rows_logged = max(meta.rows_logged, numbered, there)
+    meta.rows_missing = meta.rows_logged - there
+    if meta.rows_missing > said:
+        text = f"{meta.rows_missing:,} rows are missing"
+        meta.reason = f"{meta.reason}; {text}" if meta.reason else text
 
 
 def _last_change(run_dir: str) -> float:

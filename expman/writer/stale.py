@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from expman.errors import CorruptLaneError, ExpmanError, LayoutVersionError, StorageError
 from expman.models import Host, RunMetadata, RunStatus
-from expman.storage.paths import RUN_YAML, TEMP_PREFIX, open_regular
+from expman.storage.journal import known_state
+from expman.storage.paths import RUN_JOURNAL, RUN_YAML, TEMP_PREFIX, open_regular
 from expman.storage.yamlfile import RunFile
 from expman.transport import identity, layout, segment
 from expman.transport.address import find_lanes
@@ -138,8 +139,10 @@ def stale_runs(
         if os.path.realpath(run_dir) in with_lanes:
             continue
         try:
-            meta = RunFile(run_dir).read()
-            if meta.status is not RunStatus.RUNNING:
+            if not _is_open(run_dir):
+                continue
+            meta = known_state(run_dir)
+            if meta is None:
                 continue
             silent_s = _silence_s(run_dir)
         except (StorageError, OSError):
@@ -175,6 +178,14 @@ def _judge(
     return StaleRun(run_dir, True, "its shared memory is gone")
 
 
+def _is_open(run_dir: str) -> bool:
+    """Whether run.yaml says RUNNING, or is damaged and a journal says that the run never ended."""
+    try:
+        return RunFile(run_dir).read().status is RunStatus.RUNNING
+    except StorageError:
+        return os.path.lexists(os.path.join(run_dir, RUN_JOURNAL))
+
+
 def _silence_s(run_dir: str) -> float:
     """Seconds since run.yaml was renewed, by the clock of the file system that it is on.
 
@@ -191,10 +202,14 @@ def _silence_s(run_dir: str) -> float:
 
 
 def _running(base_dir: str) -> Iterator[str]:
-    """Run directories whose run.yaml has the word RUNNING; most have not, which spares a parse."""
+    """Run directories that may have a run that never ended; most have not, which spares a parse.
+
+    Their run.yaml has the word RUNNING, or they have a journal.
+    """
     for experiment in _directories(base_dir):
         for run_dir in _directories(experiment):
-            if _WORD in _content(os.path.join(run_dir, RUN_YAML)):
+            journal = os.path.join(run_dir, RUN_JOURNAL)
+            if os.path.lexists(journal) or _WORD in _content(os.path.join(run_dir, RUN_YAML)):
                 yield run_dir
 
 

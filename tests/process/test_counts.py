@@ -108,3 +108,37 @@ def test_lost_term_with_drops(program, killed, run_base: Path) -> None:
     assert dropped > 0
     assert missing > 0
     assert ROWS == written + dropped + missing
+
+
+DAMAGE = {"cut": b"name: ru", "zeros": bytes(700), "rubbish": b"\xff\xfe: [", "empty": b""}
+
+
+@pytest.mark.parametrize("memory", ["there", "gone"])
+@pytest.mark.parametrize("way", DAMAGE)
+def test_damaged_run_yaml(program, run_base: Path, way: str, memory: str) -> None:
+    """Of a dead run: scalars, description, tags and start come back; the damaged file is kept."""
+    trainer = Obeying(program, run_base, "description=what it is")
+    run_dir = trainer.open()
+    writer = writer_of(trainer.process.pid)
+    trainer("more 10")
+    trainer("flush 30")
+    before = run_yaml(run_dir)
+    os.kill(writer.pid, signal.SIGSTOP)
+    trainer.process.kill()
+    kill_writers(writer.token, writer.pid)
+    (run_dir / "run.yaml").write_bytes(DAMAGE[way])
+    os.utime(run_dir / "run.yaml", (10**9, 10**9))
+    if memory == "gone":
+        for name in segments_of(writer):
+            Path("/dev/shm", name).unlink()
+    recover(program, run_base)
+    after = run_yaml(run_dir)
+    keys = ("name", "experiment", "scalars", "description", "started_at", "host", "vectors")
+    assert [before[key] for key in keys] == [after[key] for key in keys]
+    assert {"logged": 10} == after["scalars"]
+    assert "CRASHED" == after["status"]
+    assert (10, 10, 0, 0) == counts(run_dir)
+    assert not (run_dir / ".run.journal").exists()
+    if way in ("zeros", "rubbish"):
+        assert DAMAGE[way] == (run_dir / "run.yaml.corrupt").read_bytes()
+        assert "run.yaml.corrupt, what it said comes" in (run_dir / "run.log").read_text()
