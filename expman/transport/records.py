@@ -138,7 +138,8 @@ def decode_one(data: bytes | memoryview) -> Record:
         msgspec.DecodeError: the bytes are not exactly one record.
     """
     try:
-        return _decode_one(data)
+        record: Record = _decode_one(data)
+        return record
     except msgspec.ValidationError:
         items = msgspec.msgpack.decode(data)
         if not isinstance(items, list) or len(items) != 6 or items[0] != VECTOR:
