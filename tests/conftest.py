@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ _GROUPS: dict[str, Callable[[], bool]] = {
     "peers": lambda: bool(os.environ.get("EXPMAN_RS_PYTHON")),
     "interop": lambda: all(map(importlib.util.find_spec, _READERS)),
     "root": lambda: os.geteuid() == 0,
+    "strace": lambda: shutil.which("strace") is not None,
     "clusters": lambda: bool(os.environ.get("EXPMAN_CLUSTERS_PYTHON")),
 }
 
@@ -37,6 +39,7 @@ _LEAKS = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "strace: needs strace")
     # Set before any test starts a process; scripts/test sets it before Python starts, so that
     # forked children carry it, too.
     os.environ.setdefault(TOKEN_VARIABLE, secrets.token_hex(8))

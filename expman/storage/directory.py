@@ -66,12 +66,21 @@ class RunDirectory:
         return exc.errno == errno.ESTALE and os.path.isdir(os.path.dirname(self.path) or ".")
 
     def _refuse(self, is_absent: bool) -> None:
+        code, what = errno.ENOENT, "No such file or directory"
+        if not is_absent:
+            code, what = errno.EEXIST, "another directory is at this path and is not written into"
+        raise OSError(code, f"{what}; {self._where()}", self.path)
+
+    def _where(self) -> str:
+        assert self._fd is not None
+        ours = os.fstat(self._fd)
+        if ours.st_nlink == 0:
+            return "the run's own was deleted, and is made anew once the path is free"
         place = os.readlink(f"/proc/self/fd/{self._fd}")
-        where = f"the run's directory is {place} now, move it back"
-        if is_absent:
-            raise OSError(errno.ENOENT, f"No such file or directory; {where}", self.path)
-        detail = f"another directory is at this path, and nothing is written into it; {where}"
-        raise OSError(errno.EEXIST, detail, self.path)
+        there = _stat(place)
+        if there is None or not os.path.samestat(ours, there):
+            return "the file system with the run's directory is not mounted now, mount it again"
+        return f"the run's directory is {place} now, move it back"
 
     def is_in_place(self) -> bool:
         """Whether our directory is at its path; for another thread than the one that ensures it."""
