@@ -240,8 +240,14 @@ class Run:
         return read_vectors(self.path, columns, steps=steps, merge_steps=merge_steps, last=last)
 
     def to_pandas(self, columns: Sequence[str] | None = None, **options: Any) -> pandas.DataFrame:
-        """`vectors()` as a pandas DataFrame; takes the same arguments."""
-        return self.vectors(columns, **options).to_pandas()
+        """`vectors()` as a pandas DataFrame; takes the same arguments.
+
+        Integers stay exact: a column of them is `Int64` where rows lack it. In a column of
+        floats pandas has NaN both for NaN and for what was not logged; `vectors()` has null.
+        """
+        from expman.reading.frames import pandas_frame
+
+        return pandas_frame(self.vectors(columns, **options))
 
     def to_polars(self, columns: Sequence[str] | None = None, **options: Any) -> polars.DataFrame:
         """`vectors()` as a polars DataFrame; takes the same arguments."""
@@ -258,10 +264,16 @@ class Run:
         connection: duckdb.DuckDBPyConnection | None = None,
         **options: Any,
     ) -> duckdb.DuckDBPyRelation:
-        """`vectors()` as a DuckDB relation; takes the same arguments, and a connection."""
+        """`vectors()` as a DuckDB relation; takes the same arguments, and a connection.
+
+        Metrics that differ only in the case of their letters, `loss` and `Loss`, are columns
+        `loss__case1` and `Loss__case2`: in SQL their plain names are one.
+        """
         import duckdb
 
-        table = self.vectors(columns, **options)
+        from expman.reading.sql import distinct_names
+
+        table = distinct_names(self.vectors(columns, **options))
         return (connection or duckdb).from_arrow(table)
 
     def follow(

@@ -221,3 +221,37 @@ def test_frames(tmp_path: Path) -> None:
     assert [1.0, 2.0] == run.to_polars(["x"])["x"].to_list()
     assert [(3.0,)] == run.to_duckdb(["x"]).sum("x").fetchall()
     assert (2, 3) == run.to_pandas().shape
+
+
+def test_integers_are_exact_in_pandas(tmp_path: Path) -> None:
+    """A column of integers that some rows lack is no column of floats; others are as before."""
+    pandas = pytest.importorskip("pandas")
+    big = [2**53 + 1, 2**63 - 1, -(2**63)]
+    first = block(0, {"id": big, "x": [1.0, math.nan, 2.0]})
+    second = block(3, {"y": [1], "flag": [True]})
+    second.steps[:] = [None]
+    run = expman.Run(make_run(tmp_path, "run", first, second))
+
+    frame = run.to_pandas()
+
+    assert run.vectors().column_names == frame.columns.tolist()
+    assert [*big, pandas.NA] == frame["id"].tolist()
+    assert ["Int64", "Int64", "float64"] == [str(frame[name].dtype) for name in ("step", "y", "x")]
+    whole = expman.Run(make_run(tmp_path, "whole", block(0, {"id": big}))).to_pandas()
+    assert (big, "int64") == (whole["id"].tolist(), str(whole["id"].dtype))
+
+
+def test_case_stays_apart_in_sql(tmp_path: Path) -> None:
+    """Names that SQL takes for one are renamed: the plain name is an error."""
+    duckdb = pytest.importorskip("duckdb")
+    names = ["loss", "Loss", "loss__case1", "STEP", 'a"b', "x; DROP TABLE", "größe", "a/b"]
+    values = {name: [float(number)] for number, name in enumerate(names)}
+    relation = expman.Run(make_run(tmp_path, "run", block(0, values))).to_duckdb()
+
+    renamed = ["loss__case2", "Loss__case3", "loss__case1", "STEP__case1", *names[4:]]
+    assert ["step", "timestamp", *renamed] == relation.columns
+    for number, name in enumerate(renamed):
+        quoted = name.replace('"', '""')
+        assert [(float(number),)] == relation.project(f'"{quoted}"').fetchall()
+    with pytest.raises(duckdb.BinderException):
+        relation.project("loss")

@@ -1,0 +1,28 @@
+"""Rows as a pandas DataFrame, with integers as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["pandas_frame"]
+
+
+def pandas_frame(table: pa.Table) -> pandas.DataFrame:
+    """The table as a DataFrame; integers that are not in every row become `Int64`, not floats."""
+    import pandas
+
+    sparse = [
+        field.name
+        for field, column in zip(table.schema, table.columns, strict=True)
+        if pa.types.is_integer(field.type) and column.null_count
+    ]
+    if not sparse:
+        return table.to_pandas()
+    exact = table.select(sparse).to_pandas(types_mapper={pa.int64(): pandas.Int64Dtype()}.get)
+    rest = table.drop_columns(sparse).to_pandas()
+    return pandas.concat([rest, exact], axis="columns")[table.column_names]

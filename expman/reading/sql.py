@@ -1,0 +1,33 @@
+"""Tables for SQL, where two names that differ only in their letters' case are one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import count
+
+import pyarrow as pa
+
+__all__ = ["distinct_names"]
+
+_FIXED = frozenset({"step", "timestamp", "_producer", "_seq", "experiment", "run"})
+
+
+def distinct_names(table: pa.Table) -> pa.Table:
+    """Renames columns that SQL cannot tell apart, such as `loss` and `Loss`.
+
+    DuckDB takes either name for the first of them. They become `loss__case1` and `Loss__case2`,
+    in their order, so that a query for the plain name fails. All other columns keep their names.
+    Names that are no plain words need quotes: `SELECT "train/loss"`.
+    """
+    names: list[str] = table.column_names
+    alike = Counter(map(str.lower, names))
+    taken = set(alike)
+    renamed = []
+    for name in names:
+        lower = name.lower()
+        if alike[lower] > 1 and name not in _FIXED:
+            number = next(n for n in count(1) if f"{lower}__case{n}" not in taken)
+            taken.add(f"{lower}__case{number}")
+            name = f"{name}__case{number}"
+        renamed.append(name)
+    return table.rename_columns(renamed)
