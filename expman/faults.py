@@ -4,7 +4,9 @@ EXPMAN_FAULTS is a comma-separated list of ``point=action@n``: at the n-th passa
 default 1) of the point in a process,
 
 - ``kill``, ``stop``, ``exit``: the process gets SIGKILL, gets SIGSTOP, ends with status 70;
-- an errno name, ``EIO``, ``ENOSPC``, …: OSError is raised, at that passage and every later one.
+- ``wait``: the thread waits as long as PATH exists;
+- an errno name, ``EIO``, ``ENOSPC``, …: OSError is raised, at that passage and every later one;
+- a built-in exception, ``RuntimeError``, ``MemoryError``, …: the same.
 
 ``point=action@n:PATH`` acts only as long as PATH exists, and `kill`, `stop` and `exit` remove
 it first: a successor passes unharmed. `tests/process` drives these; nobody else sets them.
@@ -12,9 +14,11 @@ it first: a successor passes unharmed. `tests/process` drives these; nobody else
 
 from __future__ import annotations
 
+import builtins
 import errno
 import os
 import signal
+import time
 
 __all__ = ["awaits", "reach"]
 
@@ -31,9 +35,12 @@ class _Fault:
         self.passages += 1
         if self.passages < self.number or (self.path and not os.path.exists(self.path)):
             return
+        if self.action == "wait":
+            while os.path.exists(self.path):
+                time.sleep(0.005)
+            return
         if self.action not in ("kill", "stop", "exit"):
-            code = getattr(errno, self.action)
-            raise OSError(code, os.strerror(code))
+            self._fail()
         if self.passages > self.number and not self.path:
             return
         if self.path:
@@ -41,6 +48,13 @@ class _Fault:
         if self.action == "exit":
             os._exit(70)
         os.kill(os.getpid(), signal.SIGKILL if self.action == "kill" else signal.SIGSTOP)
+
+    def _fail(self) -> None:
+        kind = getattr(builtins, self.action, None)
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            raise kind(f"wanted by a test at {self.point}")
+        code = getattr(errno, self.action)
+        raise OSError(code, os.strerror(code))
 
 
 _faults = [_Fault(text) for text in os.environ.get("EXPMAN_FAULTS", "").split(",") if text]
@@ -50,7 +64,7 @@ def reach(point: str) -> None:
     """Passes a named point.
 
     Raises:
-        OSError: if a test wants it to.
+        Exception: if a test wants it to.
     """
     for fault in _faults:
         if fault.point == point:

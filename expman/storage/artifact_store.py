@@ -27,6 +27,7 @@ from expman.storage.artifacts import (
     UNREADABLE,
     artifact_target,
     discard,
+    is_snapshot_name,
     staging_dir,
 )
 from expman.storage.copying import (
@@ -103,6 +104,9 @@ def store(
         parts = artifact_target(target).split("/")
     except ValueError as exc:  # no name that an engine lets through: damage
         result.problems.append(str(exc))
+        return result
+    if staged is not None and not is_snapshot_name(staged):
+        result.problems.append(f"{staged!r} is not the name of a snapshot")
         return result
     path = source if staged is None else os.path.join(staging_dir(run_dir), staged)
     private = staged is not None and staged.endswith(PRIVATE)
@@ -323,7 +327,7 @@ def _copy(source_fd: int, dir_fd: int, name: str, stopped: Callable[[], bool]) -
     try:
         try:
             if not clone(source_fd, fd):
-                copy_bytes(source_fd, fd, stopped=stopped, halfway="artifact-half-copied")
+                copy_bytes(source_fd, fd, stopped, "artifact-half-copied")
             with putting():
                 keep_mode_and_times(fd, os.fstat(source_fd))
                 os.fsync(fd)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ __all__ = [
     "UNREADABLE",
     "artifact_target",
     "discard",
+    "is_snapshot_name",
     "snapshot",
     "staging_dir",
 ]
@@ -34,6 +36,7 @@ LEFT_OUT = "/dev/null/left-out"
 UNREADABLE = "/dev/null/unreadable/"
 """A link to here, and the number of the error: a file or directory that cannot be read."""
 PATH_MAX = 4096
+_SNAPSHOT = re.compile(rf"[0-9a-f]{{16}}({re.escape(PRIVATE)})?")
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -73,6 +76,11 @@ def artifact_target(path: str, name: str | None = None, run_dir: str = "") -> st
             f"the system allows {PATH_MAX - 1}; pass a shorter name="
         )
     return target
+
+
+def is_snapshot_name(name: str) -> bool:
+    """Whether `snapshot` gives such names: anything else could lead out of the directory."""
+    return _SNAPSHOT.fullmatch(name) is not None
 
 
 def staging_dir(run_dir: str) -> str:

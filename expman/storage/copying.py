@@ -52,7 +52,6 @@ def clone(source_fd: int, fd: int) -> bool:
 def copy_bytes(
     source_fd: int,
     fd: int,
-    *,
     stopped: Callable[[], bool] = lambda: False,
     halfway: str = "",
 ) -> None:

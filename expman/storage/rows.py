@@ -12,7 +12,7 @@ import pyarrow as pa
 from expman.models import MetricValue, safe_text
 from expman.storage.columns import EXACT_INT, FIXED_FIELDS, Columns, Kind, Warn
 
-__all__ = ["RowBlock", "build_columns", "trim"]
+__all__ = ["RowBlock", "build_columns", "halve", "trim"]
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 _KIND_OF = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT}
@@ -53,6 +53,20 @@ def trim(block: RowBlock, rows: int) -> RowBlock:
         block.keys,
         [column[rows:] for column in block.columns],
     )
+
+
+def halve(block: RowBlock) -> list[RowBlock]:
+    """The first and the second half of a block of several rows."""
+    rows = len(block.steps) // 2
+    first = RowBlock(
+        block.producer,
+        block.first_seq,
+        block.steps[:rows],
+        block.timestamps_ns[:rows],
+        block.keys,
+        [column[:rows] for column in block.columns],
+    )
+    return [first, trim(block, rows)]
 
 
 def build_columns(

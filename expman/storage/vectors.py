@@ -14,9 +14,10 @@ import os
 from collections.abc import Iterator
 
 import pyarrow as pa
+from msgspec.structs import replace
 
 from expman.faults import reach
-from expman.models import MetricValue, safe_text
+from expman.models import MetricValue, reason_of, safe_text
 from expman.storage.columns import RESERVED_COLUMNS, Columns
 from expman.storage.directory import RunDirectory
 from expman.storage.paths import (
@@ -28,7 +29,7 @@ from expman.storage.paths import (
 )
 from expman.storage.resume import resume
 from expman.storage.rewrite import Rewrite
-from expman.storage.rows import RowBlock, build_columns, trim
+from expman.storage.rows import RowBlock, build_columns, halve, trim
 from expman.storage.tail import TailFile
 
 __all__ = ["RESERVED_COLUMNS", "RowBlock", "VectorStore"]
@@ -153,7 +154,7 @@ class VectorStore:
                 if tail.torn:
                     tail.heal()
             while self._pending:
-                self._write_group()
+                self._write(self._next_group())
                 if sum(tail.kept_bytes for tail in self._tails) > MAX_KEPT_BYTES:
                     self._sync_tails()
             if sync:
@@ -205,8 +206,70 @@ class VectorStore:
 
     # --- tail ---------------------------------------------------------------------------------
 
-    def _write_group(self) -> None:
-        blocks = self._next_group()
+    def _write(self, blocks: list[RowBlock]) -> None:
+        """Writes the first waiting blocks; what no file can hold is found by halves, and left out.
+
+        Raises:
+            OSError: the disk's trouble; what is not written waits.
+        """
+        try:
+            self._write_group(blocks)
+        except OSError:
+            raise
+        except Exception as exc:
+            if len(blocks) > 1:
+                half = len(blocks) // 2
+                parts = [blocks[:half], blocks[half:]]
+            elif len(blocks[0].steps) > 1:
+                halves = halve(blocks[0])
+                self._pending[:1] = halves
+                parts = [[block] for block in halves]
+            elif isinstance(exc, MemoryError):
+                raise  # there may be more of it later
+            else:
+                self._spare(blocks[0], exc)
+                return
+            for part in parts:
+                self._write(part)
+
+    def _spare(self, row: RowBlock, exc: Exception) -> None:
+        """Writes a row without the values that no file can hold, or leaves it out.
+
+        What fails for another reason than what is in the row is raised.
+        """
+        bare = replace(row, keys=(), columns=[])
+        if not self._can_build(bare):
+            del self._pending[0]
+            self._pending_rows -= 1
+            name = f"row {row.first_seq} of {row.producer}"
+            self._warn("row", f"{name} was left out, and counts as missing: {reason_of(exc)}")
+            return
+        kept = [
+            (key, column)
+            for key, column in zip(row.keys, row.columns, strict=True)
+            if self._can_build(replace(row, keys=(key,), columns=[column]))
+        ]
+        if len(kept) == len(row.keys):
+            raise exc
+        keys, columns = tuple(key for key, _ in kept), [column for _, column in kept]
+        left_out = sorted(set(row.keys) - set(keys))
+        self._warn(
+            f"value:{left_out}",
+            f"a value of {', '.join(map(repr, left_out))[:200]} was left out: {reason_of(exc)}",
+        )
+        self._pending[0] = replace(row, keys=keys, columns=columns)
+        self._write(self._pending[:1])
+
+    def _can_build(self, row: RowBlock) -> bool:
+        try:
+            build_columns([row], self._columns, self._warn)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is; the caller says what it costs
+            return False
+        return True
+
+    def _write_group(self, blocks: list[RowBlock]) -> None:
         fixed, arrays = build_columns(blocks, self._columns, self._warn)
         tail = self._tail_for(arrays)
         rows = len(fixed[0])
@@ -216,7 +279,7 @@ class VectorStore:
         batch = pa.RecordBatch.from_arrays(fixed, schema=tail.schema)
         try:
             tail.append(batch)
-        except OSError as exc:
+        except Exception as exc:
             self._after_failure(tail, exc)
             raise
         del self._pending[: len(blocks)]
@@ -266,7 +329,7 @@ class VectorStore:
                 tail.create()
                 return tail
 
-    def _after_failure(self, tail: TailFile, exc: OSError) -> None:
+    def _after_failure(self, tail: TailFile, exc: Exception) -> None:
         """Keeps the file for the next try if it is merely full; otherwise takes a new one."""
         if not tail.good_bytes:
             tail.close()
@@ -276,7 +339,7 @@ class VectorStore:
                 os.unlink(tail.path)
         elif isinstance(exc, FileNotFoundError):
             self._forget(tail)
-        elif tail.torn or exc.errno not in _NO_ROOM:
+        elif tail.torn or getattr(exc, "errno", None) not in _NO_ROOM:
             self._seal()
 
     def _forget(self, tail: TailFile) -> None:

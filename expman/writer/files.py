@@ -29,7 +29,7 @@ from expman.writer.consolidation import Consolidation
 from expman.writer.copier import Copier, Outcome, missing_line
 from expman.writer.counts import Counts
 from expman.writer.lines import Lines
-from expman.writer.part import Part
+from expman.writer.part import TRIES, Part
 
 __all__ = ["LaneFiles", "RunFiles"]
 
@@ -112,6 +112,7 @@ class RunFiles:
         self._counts = Counts(self._meta, ended=self.earlier is not None)
         self._is_drained = False
         self._commit_cost_s = 0.0
+        self._finish_failures = 0
         self._scalars_dirty = False
         self._changed_scalars: dict[str, MetricValue] = {}
         self._is_stale = False  # run.yaml; the journal has what it has not
@@ -543,7 +544,7 @@ class RunFiles:
         self.consolidation.stop()
         self.note_last_drops()
         self.commit(sync=True)
-        self._store.finish()
+        self._finish_rows()
         self._is_drained = True
         self._count()
         for warning in self._store.take_warnings():
@@ -587,6 +588,16 @@ class RunFiles:
             store.pending_rows,
             final=self._is_drained,
         )
+
+    def _finish_rows(self) -> None:
+        """Brings every row into vectors.parquet; what never succeeds is left to the tail."""
+        try:
+            self._store.finish()
+        except StorageError as exc:
+            self._finish_failures += 1
+            if isinstance(exc.__cause__, OSError) or self._finish_failures < TRIES:
+                raise
+            self.note(LogLevel.ERROR, f"rows stay in the live tail, where they are durable: {exc}")
 
     def _duration(self) -> float | None:
         """Seconds by the clock that nobody sets, if this is still the boot that began the run."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from expman.errors import StorageError
 from expman.models import reason_of
 
-__all__ = ["Part"]
+__all__ = ["TRIES", "Part"]
 
 TRIES = 8
 """What fails so often in a row for a reason that is not the disk's is given up."""

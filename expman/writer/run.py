@@ -65,10 +65,10 @@ class Run:
             self._owner = lane
             self._watch = OwnerWatch(lane.hello)
 
-    def pause(self, pause_s: float, line: str) -> None:
-        """Does nothing for a while; then has run.log say why."""
+    def pause(self, pause_s: float, trouble: str) -> None:
+        """Does nothing for a while; flush() and close() say why, and run.log will."""
         self._retry_at = time.monotonic() + pause_s
-        self._unsaid.append(line)
+        self._set_trouble(trouble)
 
     def serve(self, check: bool) -> bool:
         """One round; whether there was something to do. Trouble is kept, reported and retried.
@@ -99,7 +99,12 @@ class Run:
         """Whether it cannot be written for long, and nobody is there to wait for it."""
         if self._trouble_since is None or time.monotonic() - self._trouble_since < ABANDON_S:
             return False
-        return not any(lane.producer_alive() for lane in [*self._lanes, *self._new])
+        return not self.has_producers
+
+    @property
+    def has_producers(self) -> bool:
+        """Whether a process lives that logs into it."""
+        return any(lane.producer_alive() for lane in [*self._lanes, *self._new])
 
     def let_go(self) -> list[int]:
         """Leaves the lanes, with all their records, to whoever serves them next: their numbers."""

@@ -28,6 +28,7 @@ DRAIN_S = 10.0
 RESTARTS = 3
 """So often a run is begun anew from shared memory after a failure that is not its disk's."""
 FAILURE_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 10.0
 FORGOTTEN_S = 60.0
 """A failure so long ago does not count any more."""
 MOST_LANES = 2**32
@@ -202,21 +203,20 @@ class Server:
         """After an unforeseen failure: the run goes on as if its writer had been replaced.
 
         Shared memory and the files have all that is needed for it. What fails again and again
-        is left there.
+        is left there, unless somebody still logs.
         """
         frame = traceback.extract_tb(exc.__traceback__)[-1]
         place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
         why = f"{reason_of(exc)} ({place})"
         failures = self._count_failure(run_dir, exc)
-        if failures > RESTARTS:
+        if failures > RESTARTS and not self._runs[run_dir].has_producers:
             self._let_go(run_dir, why)
             return
-        line = f"{run_dir} is begun anew from shared memory after a failure: {why}"
-        self._say(line)
+        self._say(f"{run_dir} is begun anew from shared memory after a failure: {why}")
         for number in self._runs.pop(run_dir).let_go():
             self._find_lane(number)
         if run_dir in self._runs:
-            self._runs[run_dir].pause(failures * FAILURE_PAUSE_S, line)
+            self._runs[run_dir].pause(min(failures * FAILURE_PAUSE_S, LONGEST_PAUSE_S), why)
 
     def _count_failure(self, run_dir: str, exc: Exception) -> int:
         """How often in a row a run has failed; memory may be there again, however often."""
