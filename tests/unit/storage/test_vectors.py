@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from unit.storage.storage_model import block, finished, metric_of, rows, same, seqs, tables
 
+from expman.storage.tail import TailFile
 from expman.storage.vectors import RowBlock, VectorStore
 
 
@@ -382,3 +384,48 @@ def test_row_groups_stay_few_while_a_run_is_live(tmp_path: Path) -> None:
             pass
         assert pq.read_metadata(tmp_path / "vectors.parquet").num_row_groups <= 18
     assert list(range(60)) == seqs(tmp_path)
+
+
+class Unstorable:
+    """A value that Arrow cannot hold, and that has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("bad", [0, 700])
+def test_a_value_that_no_file_can_hold_costs_itself(tmp_path: Path, bad: int) -> None:
+    """The other values of its row are there, and all other rows."""
+    store = VectorStore(str(tmp_path))
+    values: list[Any] = [float(n) for n in range(1000)]
+    values[bad] = Unstorable()
+    numbers = list(range(1000))
+    columns = [numbers, values]
+    store.append(RowBlock("main", 0, numbers, [10**18] * 1000, ("n", "v"), columns))
+    store.flush(sync=True)
+    store.finish()
+    table = pq.read_table(tmp_path / "vectors.parquet")
+    assert numbers == table["n"].to_pylist()
+    expected = [None if n == bad else float(n) for n in numbers]
+    assert expected == table["v"].to_pylist()
+    assert any("a value of 'v' was left out" in warning for warning in store.take_warnings())
+
+
+def test_a_failure_that_is_no_rows_costs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever appending fails with: no row is taken for its reason, and all are there later."""
+    store = VectorStore(str(tmp_path))
+    numbers = list(range(10))
+    store.append(RowBlock("main", 0, numbers, [10**18] * 10, ("n",), [numbers]))
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TailFile, "append", fail)
+        with pytest.raises(ZeroDivisionError):
+            store.flush()
+    store.finish()
+    assert numbers == pq.read_table(tmp_path / "vectors.parquet")["n"].to_pylist()
+    assert [] == store.take_warnings()
