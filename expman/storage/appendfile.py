@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from expman.faults import reach
-from expman.storage.paths import create_temp, open_regular, write_all
+from expman.storage.paths import create_temp, fsync_dir, open_regular, write_all
 
 __all__ = ["AppendFile"]
 
@@ -179,8 +179,9 @@ class AppendFile:
             raise
         self.close()
         self._fd = fd
-        self.torn = self.is_doubtful = False
-        self.has_new_name = True
+        self.torn, self.has_new_name = False, True
+        fsync_dir(directory)
+        self.is_doubtful = self.has_new_name = False
 
     def _copy(self, target: int) -> None:
         """Copies what was durable before, or was in the file when we came."""

@@ -34,6 +34,7 @@ from expman.storage.copying import (
     TargetError,
     clone,
     copy_bytes,
+    copy_to_the_end,
     keep_mode_and_times,
     putting,
 )
@@ -52,6 +53,9 @@ _BAD_SOURCE = {
 }
 _FAILING_SOURCE = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBADMSG, errno.EUCLEAN}
 _BAD_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.EEXIST}
+
+_doubtful: set[tuple[int, int]] = set()
+"""Snapshots, by device and inode, whose fsync has failed."""
 
 
 class SourceError(StorageError):
@@ -304,9 +308,14 @@ def _is_dir(path: str) -> bool:
 
 
 def _move(path: str, source_fd: int, dir_fd: int, name: str) -> bool:
-    """Gives a private snapshot its final name; False if that lies on another file system."""
+    """Gives a private snapshot its final name; False if it must be copied instead.
+
+    That is so on another file system, and where fsync failed: the next one would succeed without
+    the bytes ("fsyncgate"), so they go to another file as long as they can be read.
+    """
+    if not _is_written_back(source_fd):
+        return False
     with putting():
-        os.fsync(source_fd)
         reach("artifact-before-rename")
         try:
             os.rename(path, name, dst_dir_fd=dir_fd)
@@ -315,6 +324,22 @@ def _move(path: str, source_fd: int, dir_fd: int, name: str) -> bool:
                 raise
             return False
     return True
+
+
+def _is_written_back(fd: int) -> bool:
+    if _identity(fd) in _doubtful:
+        return False
+    try:
+        os.fsync(fd)
+    except OSError:
+        _doubtful.add(_identity(fd))
+        return False
+    return True
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    info = os.fstat(fd)
+    return info.st_dev, info.st_ino
 
 
 def _copy(source_fd: int, dir_fd: int, name: str, stopped: Callable[[], bool]) -> None:
@@ -326,7 +351,9 @@ def _copy(source_fd: int, dir_fd: int, name: str, stopped: Callable[[], bool]) -
         fd = os.open(temp, _NEW, 0o600, dir_fd=dir_fd)
     try:
         try:
-            if not clone(source_fd, fd):
+            if _identity(source_fd) in _doubtful:  # a clone would be one of what is on the disk
+                copy_to_the_end(source_fd, fd, stopped)
+            elif not clone(source_fd, fd):
                 copy_bytes(source_fd, fd, stopped, "artifact-half-copied")
             with putting():
                 keep_mode_and_times(fd, os.fstat(source_fd))

@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterator
 
 from expman.faults import awaits, reach
 
-__all__ = ["Stopped", "TargetError", "clone", "copy_bytes", "keep_mode_and_times", "putting"]
+__all__ = [
+    "Stopped",
+    "TargetError",
+    "clone",
+    "copy_bytes",
+    "copy_to_the_end",
+    "keep_mode_and_times",
+    "putting",
+]
 
 FICLONE = 0x40049409
 CHUNK_BYTES = 16 * 1024 * 1024
@@ -70,7 +78,7 @@ def copy_bytes(
     """
     size = os.fstat(source_fd).st_size
     if not size:  # also the files of /proc, which do not know their size
-        _copy_to_the_end(source_fd, fd, stopped)
+        copy_to_the_end(source_fd, fd, stopped)
         return
     middle = size // 2 if halfway and awaits(halfway) else 0
     position = 0
@@ -123,7 +131,8 @@ def _copy_range(source_fd: int, fd: int, start: int, end: int, stopped: Callable
         start += copied
 
 
-def _copy_to_the_end(source_fd: int, fd: int, stopped: Callable[[], bool]) -> None:
+def copy_to_the_end(source_fd: int, fd: int, stopped: Callable[[], bool]) -> None:
+    """Copies a file by reading it, also one that does not know its size; see `copy_bytes`."""
     position = 0
     while data := os.pread(source_fd, READ_BYTES, position):
         if stopped():

@@ -547,3 +547,38 @@ def test_staging_is_removed_only_if_it_is_empty(source: Path, run_dir: Path) -> 
     os.unlink(staged)
     requests.clean_up()
     assert [] == os.listdir(run_dir)
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_snapshot_whose_fsync_fails_goes_to_another_file(
+    source: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    """The second fsync of the same file succeeds without the bytes: it is not believed."""
+    real, synced = os.fsync, []
+
+    def fsync(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        if len(synced) <= failures:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(fd)
+
+    home = Path(artifacts.staging_dir(str(run_dir)))
+    home.mkdir()
+    (run_dir / "artifacts").mkdir()
+    private = home / ("0" * 16 + artifacts.PRIVATE)
+    private.write_bytes(b"weights")
+    inode = private.stat().st_ino
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        for _ in range(failures):
+            try:
+                keep(private, run_dir, "model.bin")
+            except StorageError:
+                continue
+            break
+        else:
+            keep(private, run_dir, "model.bin")
+    stored = run_dir / "artifacts/model.bin"
+    assert b"weights" == stored.read_bytes()
+    assert inode != stored.stat().st_ino
+    assert stored.stat().st_ino in synced[failures:]
