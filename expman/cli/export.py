@@ -14,12 +14,12 @@ from expman.cli.output import say
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.models import MetricValue
 from expman.reading.formats import write_table
+from expman.reading.rows import python_rows
 from expman.reading.run import Run
 
 __all__ = ["command"]
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_PIECE_ROWS = 10_000
 
 
 @click.command("export", short_help="Write the rows of a run as CSV, JSON, Parquet, TensorBoard.")
@@ -79,16 +79,13 @@ def _tensorboard(run: Run, directory: str, columns: tuple[str, ...]) -> None:
     names = [name for name in columns or run.metrics if name not in ("step", "timestamp")]
     table = run.vectors(["step", "timestamp", *names])
     os.makedirs(directory, exist_ok=True)
-    number = 0
     with SummaryWriter(directory, write_to_disk=True) as writer:
-        for batch in table.to_batches(max_chunksize=_PIECE_ROWS):
-            for row in batch.to_pylist():
-                step = row["step"] if row["step"] is not None else number
-                number += 1
-                seconds = (row["timestamp"] - _EPOCH).total_seconds() if row["timestamp"] else 0.0
-                values = [_summary_value(n, row[n]) for n in names if row[n] is not None]
-                if values:
-                    writer.file_writer.add_summary(Summary(value=values), step, seconds)
+        for number, row in enumerate(python_rows(table)):
+            step = row["step"] if row["step"] is not None else number
+            seconds = (row["timestamp"] - _EPOCH).total_seconds() if row["timestamp"] else 0.0
+            values = [_summary_value(name, row[name]) for name in names if row[name] is not None]
+            if values:
+                writer.file_writer.add_summary(Summary(value=values), step, seconds)
 
 
 def _summary_value(tag: str, value: MetricValue) -> Any:

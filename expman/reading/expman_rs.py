@@ -19,6 +19,7 @@ import pyarrow as pa
 from expman.errors import StorageError
 from expman.models import RunStatus
 from expman.reading.find import run_dirs
+from expman.reading.rows import python_rows
 from expman.reading.runyaml import RunYaml
 from expman.reading.tags import TagFilter
 from expman.reading.vectors import read_parts
@@ -116,7 +117,7 @@ def _rows(path: str) -> Iterator[Record]:
     for table in read_parts(path):
         floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
         row: Record
-        for row in table.to_pylist():
+        for row in python_rows(table):
             row["timestamp"] = _stamp(row["timestamp"])
             for name in floats:
                 value = row[name]

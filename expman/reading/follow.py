@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Iterator
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow as pa
 from expman.errors import StorageError
 from expman.models import MetricValue, VectorRow
 from expman.reading.parquetfile import VectorsParquet, keep_after
+from expman.reading.rows import python_rows
 from expman.reading.tailfiles import TailReader, tail_paths
 from expman.reading.vectors import FIXED, metric_names, read_vectors
 from expman.storage.columns import RESERVED_COLUMNS, columns_metadata
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Follower", "follow", "to_rows"]
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_PIECE_ROWS = 4096
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
@@ -169,8 +168,7 @@ def to_rows(table: pa.Table) -> Iterator[VectorRow]:
     metric_of = columns_metadata(table.schema.metadata)
     names = [name for name in table.column_names if name not in RESERVED_COLUMNS]
     numbered = "_seq" in table.column_names
-    pieces = (piece.to_pylist() for piece in table.to_batches(max_chunksize=_PIECE_ROWS))
-    for number, row in enumerate(chain.from_iterable(pieces)):
+    for number, row in enumerate(python_rows(table)):
         values: dict[str, MetricValue] = {
             metric_of.get(name, name): value for name in names if (value := row[name]) is not None
         }

@@ -13,11 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from expman.reading.rows import python_rows, without_zone
 from expman.storage.columns import RESERVED_COLUMNS
 
 __all__ = ["plain", "write_table"]
-
-_PIECE_ROWS = 10_000
 
 
 def write_table(table: pa.Table, kind: Literal["csv", "json", "parquet"], file: BinaryIO) -> None:
@@ -28,28 +27,20 @@ def write_table(table: pa.Table, kind: Literal["csv", "json", "parquet"], file: 
     """
     match kind:
         case "csv":
-            pyarrow.csv.write_csv(_with_plain_times(table), file)
+            pyarrow.csv.write_csv(_with_times_as_text(table), file)
         case "parquet":
             pq.write_table(table, file, compression="zstd")
         case "json":
-            for batch in table.to_batches(max_chunksize=_PIECE_ROWS):
-                rows = map(_logged, batch.to_pylist())
-                lines = (json.dumps(plain(row), ensure_ascii=False) for row in rows)
-                file.write("".join(f"{line}\n" for line in lines).encode())
+            for row in map(_logged, python_rows(table)):
+                file.write(f"{json.dumps(plain(row), ensure_ascii=False)}\n".encode())
     file.flush()
 
 
-def _with_plain_times(table: pa.Table) -> pa.Table:
-    """Times as text: pyarrow would ask the time-zone database for UTC, which may not be there."""
-    for number, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type) and field.type.tz == "UTC":
-            chunks = [
-                pc.binary_join_element_wise(
-                    chunk.view(pa.timestamp(field.type.unit)).cast(pa.string()), "Z", ""
-                )
-                for chunk in table.column(number).chunks
-            ]
-            table = table.set_column(number, field.name, pa.chunked_array(chunks, pa.string()))
+def _with_times_as_text(table: pa.Table) -> pa.Table:
+    table, names = without_zone(table)
+    for name in names:
+        text = pc.binary_join_element_wise(table[name].cast(pa.string()), "Z", "")
+        table = table.set_column(table.schema.get_field_index(name), name, text)
     return table
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+
+from expman.reading.rows import without_zone
 
 if TYPE_CHECKING:
     import pandas
@@ -16,13 +19,14 @@ def pandas_frame(table: pa.Table) -> pandas.DataFrame:
     """The table as a DataFrame; integers that are not in every row become `Int64`, not floats."""
     import pandas
 
+    table, times = without_zone(table)
     sparse = [
         field.name
         for field, column in zip(table.schema, table.columns, strict=True)
         if pa.types.is_integer(field.type) and column.null_count
     ]
-    if not sparse:
-        return table.to_pandas()
     exact = table.select(sparse).to_pandas(types_mapper={pa.int64(): pandas.Int64Dtype()}.get)
     rest = table.drop_columns(sparse).to_pandas()
-    return pandas.concat([rest, exact], axis="columns")[table.column_names]
+    for name in times:
+        rest[name] = rest[name].dt.tz_localize(datetime.UTC)
+    return pandas.concat([rest, exact], axis="columns")[table.column_names] if sparse else rest

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from expman.errors import ConfigError
 from expman.reading.parquetfile import VectorsParquet, keep_after
+from expman.reading.rows import python_rows
 from expman.reading.run import no_such_column
 from expman.reading.tailfiles import read_whole, tail_paths
 from expman.storage.columns import COLUMNS_KEY, FIXED_FIELDS, Kind, columns_metadata
@@ -145,11 +146,11 @@ def _new_rows(tails: list[pa.Table], parquet: VectorsParquet) -> list[pa.Table]:
     if parquet.lanes is not None:
         return [keep_after(table, parquet.lanes) for table in tails]
     # expman-rs numbers no rows; it writes a row's step and time the same in both files.
-    known = parquet.read({"step", "timestamp"}).to_pylist()
+    known = python_rows(parquet.read({"step", "timestamp"}))
     seen = {(row["step"], row["timestamp"]) for row in known}
     fresh = []
     for table in tails:
-        rows = table.select(["step", "timestamp"]).to_pylist()
+        rows = python_rows(table.select(["step", "timestamp"]))
         keep = [(row["step"], row["timestamp"]) not in seen for row in rows]
         fresh.append(table.filter(pa.array(keep, pa.bool_())))
     return fresh

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from cli.conftest import Expman
-from conftest import StartProgram
+from conftest import PROGRAMS, StartProgram
 from unit.reading.run_files import block, make_run
 
 import expman
@@ -255,3 +255,15 @@ def test_nan_is_seen(expman_command: Expman, run_base: Path) -> None:
     assert [{"x": None, "all": None, "inf": 1.0}, {"y": 1.0}] == [
         {key: line[key] for key in line if key not in ("step", "timestamp")} for line in lines[1::2]
     ]
+
+
+@pytest.mark.root
+def test_without_time_zones(program: StartProgram, run_base: Path) -> None:
+    """Slim containers have no time-zone database: commands, exports and frames work."""
+    for module in ("pandas", "polars", "tensorboardX"):
+        pytest.importorskip(module)
+    run_dir = make_run(run_base, "r", block(0, {"x": [1.0, 2.0]}))
+    shell = 'mount -t tmpfs none /usr/share/zoneinfo && exec "$@"'
+    reader = [sys.executable, str(PROGRAMS / "read_without_zones.py"), run_base, run_dir]
+
+    program(["--mount", "sh", "-c", shell, "sh"], *reader, python="unshare").succeed()
