@@ -233,7 +233,7 @@ class LoggingEngine:
         Raises:
             TypeError: the parameters have no names, or a name is not text.
             ValueError: two names have the same text, or there are more than 100,000 values or
-                8 Mi characters.
+                1 Mi characters.
             RecordTooLargeError: they are larger than the buffer.
             RunClosedError: after close().
         """

@@ -24,8 +24,8 @@ _Path: TypeAlias = tuple[int, ...]  # ids of the values that lie around the pres
 
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
-MAX_CHARS = 8 * 1024 * 1024
-"""config.yaml must stay far below the 64 MiB that its readers take."""
+MAX_CHARS = 1024 * 1024
+"""config.yaml must stay far below the 64 MiB that its readers take, and is written as a whole."""
 MAX_INT_BITS = 14_000
 """Python reads up to 4,300 decimal digits, which is 14,284 bits."""
 MAX_BYTES = 1024

@@ -65,8 +65,15 @@ def scalar_hook(value: Any) -> MetricValue:
         raise TypeError(f"{type_name(value)}, which cannot be read: {shown(exc)}") from exc
 
 
+_items: dict[type, Callable[[Any], object]] = {}  # of numpy's scalars, which need no other look
+
+
 def _scalar(value: Any) -> MetricValue:
-    dimensions = getattr(value, "ndim", None)
+    item = _items.get(type(value))
+    if item is not None:
+        plain = item(value)
+        if type(plain) in _PLAIN:
+            return plain  # type: ignore[return-value]
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, float):
@@ -75,6 +82,7 @@ def _scalar(value: Any) -> MetricValue:
         return int.__int__(value)
     if type(value).__module__ == "decimal" and type(value).__name__ == "Decimal":
         return float(value)
+    dimensions = getattr(value, "ndim", None)
     if dimensions == 0:
         return _zero_d(value)
     if type(dimensions) is int and math.prod(value.shape) == 1:
@@ -84,7 +92,7 @@ def _scalar(value: Any) -> MetricValue:
 
 def _zero_d(value: Any) -> MetricValue:
     device = getattr(value, "device", "cpu")
-    if getattr(device, "type", device) != "cpu" and not _is_cpu(device):
+    if device != "cpu" and not _is_cpu(device):
         raise TypeError(
             f"{type_name(value)} on {shown(device)}: call .item() on it (this waits for the device)"
         )
@@ -92,6 +100,8 @@ def _zero_d(value: Any) -> MetricValue:
         return math.nan
     plain = value.item() if hasattr(value, "item") else value.numpy().item()
     if type(plain) in _PLAIN:
+        if _is_numpy_scalar(type(value)):
+            _items[type(value)] = type(value).item
         return plain  # type: ignore[no-any-return]
     kind = type(plain).__name__
     if kind == "longdouble" or (type(plain).__module__ == "ml_dtypes" and "float" in kind):
@@ -101,10 +111,16 @@ def _zero_d(value: Any) -> MetricValue:
     raise TypeError(f"{type_name(value)}, which holds a value of type {kind}")
 
 
+def _is_numpy_scalar(kind: type) -> bool:
+    return kind.__module__ == "numpy" and any(base.__name__ == "generic" for base in kind.__mro__)
+
+
 def _is_cpu(device: Any) -> bool:
-    """Whether a device of jax, or the name of one of tensorflow, is the CPU."""
+    """Whether a device of torch or jax, or the name of one of tensorflow, is the CPU."""
     if isinstance(device, str):
         return "cpu" in device.lower()
+    if hasattr(device, "type"):
+        return bool(device.type == "cpu")
     devices = getattr(device, "device_set", None) or (device,)  # of a sharding
     return all(getattr(one, "platform", None) == "cpu" for one in devices)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
+import enum
 import fractions
 import math
 import os
@@ -137,6 +138,38 @@ def test_a_refused_row_costs_no_other(address: Address, value: Any, step: Any) -
 
     assert [0, 1, 2] == steps_of(stretch.records)
     assert [] == stretch.problems
+
+
+@dataclasses.dataclass
+class Scalar:
+    """A 0-d value of its own kind: msgspec would encode its fields."""
+
+    held: float
+    ndim = 0
+
+    def item(self) -> float:
+        return self.held
+
+
+class Level(enum.Enum):
+    LOW = 0.5
+    ODD = (1, 2)
+
+
+@pytest.mark.parametrize("value", [Scalar(0.5), Level.LOW])
+def test_what_msgspec_encodes_in_its_own_way_is_logged_by_value(
+    address: Address, value: Any
+) -> None:
+    """However often, and among scalars of numpy."""
+    lane = open_lane(address)
+    for _ in range(3):
+        lane.log_vector({"a": np.float32(1.5), "b": np.float32(2.5)})
+        lane.log_vector({"a": np.float32(1.5), "b": value})
+    with pytest.raises(TypeError, match="metric 'b'"):
+        lane.log_vector({"a": np.float32(1.5), "b": Level.ODD})
+
+    rows = [row for _, row in rows_of(read_all(LaneConsumer(address, lane.lane)).records)]
+    assert [{"a": 1.5, "b": 2.5}, {"a": 1.5, "b": 0.5}] * 3 == rows
 
 
 @pytest.mark.parametrize("value", [None, np.zeros(2)], ids=["None", "array"])

@@ -111,11 +111,84 @@ def test_metrics_by_value(value: Any, expected: Any) -> None:
 
 
 def test_nan_is_a_value() -> None:
-    """A NaN stays one, numpy's as well."""
-    for nan in (math.nan, np.float32("nan"), np.array(np.nan)):
+    """A NaN stays one, numpy's as well; what is masked, the mean over nothing, is one."""
+    masked = [np.ma.masked, np.ma.array(1.0, mask=True), np.ma.array([3, 4], mask=True).mean()]
+    for nan in (math.nan, np.float32("nan"), np.array(np.nan), *masked):
         plain = values.plain_metric("key", nan)
         assert isinstance(plain, float)
         assert math.isnan(plain)
+
+
+class OfTensorflow:
+    """As much of an EagerTensor as is looked at: it has no item()."""
+
+    ndim = 0
+
+    def __init__(self, device: str) -> None:
+        self.device = f"/job:localhost/replica:0/task:0/device:{device}:0"
+
+    def numpy(self) -> Any:
+        return np.float32(0.5)
+
+
+class OfCupy(FakeTensor):
+    """Its device has a number, and nothing else that is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(0.5)
+        self.device = SimpleNamespace(id=0)
+
+
+class OfMlx:
+    """It has no device: memory is shared."""
+
+    ndim = 0
+
+    def item(self) -> float:
+        return 0.5
+
+
+def test_one_protocol_for_all_libraries() -> None:
+    """No dimensions, on the CPU, and item() or numpy()."""
+    for value in (OfTensorflow("CPU"), OfMlx()):
+        assert 0.5 == values.plain_metric("key", value)
+    for value in (OfTensorflow("GPU"), OfCupy()):
+        with pytest.raises(TypeError, match=r"call .item\(\) on it \(this waits for the device\)"):
+            values.plain_metric("key", value)
+
+
+def test_jax() -> None:
+    """Its arrays on the CPU, bfloat16 and one-element ones too."""
+    jnp = pytest.importorskip("jax.numpy")
+    found = [
+        values.plain_metric("key", one)
+        for one in (jnp.float32(0.5), jnp.array(2), jnp.array(True), jnp.bfloat16(1.5))
+    ]
+    assert [0.5, 2, True, 1.5] == found
+    assert 7 == values.plain_step(jnp.array(7))
+    with pytest.raises(TypeError, match=r"shape \(1,\): call .item\(\) on it"):
+        values.plain_metric("key", jnp.ones(1))
+
+
+def test_ml_dtypes() -> None:
+    """Numbers for which Python has no type."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    numbers = (ml_dtypes.bfloat16(2.5), ml_dtypes.int4(3))
+    found = [values.plain_metric("key", one) for one in numbers]
+    assert [(float, 2.5), (int, 3)] == [(type(one), one) for one in found]
+
+
+class ReadsBadly(FakeTensor):
+    def item(self) -> Any:
+        raise self.value
+
+
+def test_a_value_that_cannot_be_read() -> None:
+    """TypeError with what it raised; a timeout of a signal handler passes."""
+    with pytest.raises(TypeError, match=r"metric 'loss': .* cannot be read: RuntimeError\('no'\)"):
+        values.plain_metric("loss", ReadsBadly(RuntimeError("no")))
+    with pytest.raises(TimeoutError):
+        values.plain_metric("loss", ReadsBadly(TimeoutError()))
 
 
 REFUSED: list[tuple[Any, str]] = [
@@ -177,6 +250,12 @@ def test_a_key_of_a_subclass_is_plain_text() -> None:
     (key,) = values.plain_row({MyStr("loss"): 1.0})
 
     assert (str, "loss") == (type(key), key)
+
+
+def test_a_name_that_is_there_twice() -> None:
+    """Two texts that UTF-8 cannot hold have one escape."""
+    with pytest.raises(ValueError, match="is there twice"):
+        values.plain_row({"\udc80": 1.0, "\\udc80": 2.0})
 
 
 def test_any_mapping_is_a_row() -> None:
