@@ -94,7 +94,7 @@ class LoggingEngine:
 
         hello = self._describe(address, rank)
         try:
-            lane = LaneProducer(address, hello, on_wait=self._may_wait)
+            lane = LaneProducer(address, hello, revive=False, on_wait=self._may_wait)
         except FileNotFoundError:
             return None
         watch = _LaneWatch(lane)
@@ -104,7 +104,7 @@ class LoggingEngine:
     def _start_own(self, rank: Rank | None) -> LaneProducer:
         """Starts a writer, and claims a lane while it starts."""
         from expman.transport import layout, ring
-        from expman.transport.address import new_address
+        from expman.transport.address import give_up_address, new_address
         from expman.transport.producer import LaneProducer
 
         room_bytes = 2 * ring.FIRST_TERM_BYTES + 2 * layout.CONTROL_BYTES
@@ -115,7 +115,7 @@ class LoggingEngine:
             hello = self._describe(address, rank)
             lane = watch.lane = LaneProducer(address, hello, on_wait=self._may_wait)
         except BaseException:
-            base.unlink()  # a writer that serves it ends
+            give_up_address(base)  # a writer that serves it ends
             if self._sidecar is not None:
                 self._sidecar.stop(0)
             raise
@@ -566,9 +566,6 @@ class _LaneWatch:
 
     def __init__(self, lane: LaneProducer | None = None) -> None:
         self.lane = lane
-
-    def number(self) -> int:
-        return self.lane.lane if self.lane is not None else 0
 
     def has_ended(self) -> bool:
         from expman.transport import layout

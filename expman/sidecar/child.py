@@ -8,38 +8,60 @@ import select
 import subprocess
 from collections.abc import Iterator
 
-__all__ = ["messages"]
+from expman.transport.owned import Descriptor
+
+__all__ = ["Child"]
 
 
-def messages(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """The lines of its standard error, until it has ended.
+class Child:
+    """A writer process, and the pipe that its messages come through.
 
-    The pipe's end alone would not tell: a child that the trainer forks while the pipe is made
-    keeps it open. Where the trainer closes descriptors that are not its own, the messages end
-    early, and the caller waits for the process.
+    The program around us may close the descriptors, and give their numbers to files of its own:
+    then the messages end early, and the process is waited for.
+
+    Args:
+        process: the writer, with a pipe as its standard error.
     """
-    if process.stderr is None or process.stderr.closed:
-        return
-    try:
-        yield from _lines(process.stderr.fileno(), process.pid)
-    except OSError:
-        return
-    finally:
-        with contextlib.suppress(OSError):
-            process.stderr.close()
 
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+        assert process.stderr is not None
+        # Popen's own would close its number at its end, whatever that is by then.
+        self._pipe = Descriptor(os.dup(process.stderr.fileno()))
+        process.stderr.close()
+        process.stderr = None
 
-def _lines(fd: int, pid: int) -> Iterator[str]:
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    end = _open_pid(pid)
-    if end is not None:
-        poller.register(end, select.POLLIN)
-    text = b""
-    try:
+    def messages(self) -> Iterator[str]:
+        """The lines of its standard error, until it has ended.
+
+        The pipe's end alone would not do: a child that the trainer forks while the pipe is made
+        keeps it open.
+        """
+        end = self._open_pid()
+        try:
+            yield from self._lines(end)
+        except OSError:
+            return
+        finally:
+            self._pipe.close()
+            if end is not None:
+                _close_pid(end, self.pid)
+
+    def wait(self) -> int:
+        """Waits for its end; its exit status."""
+        return self._process.wait()
+
+    def _lines(self, end: int | None) -> Iterator[str]:
+        fd = self._pipe.number()
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        if end is not None:
+            poller.register(end, select.POLLIN)
+        text = b""
         while True:
             ready = [number for number, _ in poller.poll()]
-            piece = os.read(fd, 65536) if fd in ready else b""
+            piece = os.read(self._pipe.number(), 65536) if fd in ready else b""
             *lines, text = (text + piece).split(b"\n")
             yield from (line.decode(errors="replace").strip() for line in lines)
             if not piece and (end is None or end in ready):
@@ -47,13 +69,19 @@ def _lines(fd: int, pid: int) -> Iterator[str]:
             if not piece:
                 poller.unregister(fd)
         yield text.decode(errors="replace").strip()
-    finally:
-        if end is not None:
-            os.close(end)
+
+    def _open_pid(self) -> int | None:
+        try:
+            return os.pidfd_open(self.pid)
+        except (AttributeError, OSError):
+            return None
 
 
-def _open_pid(pid: int) -> int | None:
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None
+def _close_pid(number: int, pid: int) -> None:
+    """Closes a descriptor of a process, if it is one still (before Linux 6.9 all look alike)."""
+    with (
+        contextlib.suppress(OSError),
+        open(f"/proc/self/fdinfo/{number}", encoding="ascii") as file,
+    ):
+        if any(line.split() in (["Pid:", str(pid)], ["Pid:", "-1"]) for line in file):
+            os.close(number)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 from expman import notices
 from expman.errors import ConfigError, ExpmanError
@@ -57,8 +59,17 @@ def find_shared_writer(setting: str | None) -> segment.Address | None:
 def _read_ready_file(text: str) -> str:
     if "/" not in text.partition(":")[0]:
         return text
-    with open(text, encoding="ascii", errors="replace") as file:
-        return file.read(4096).strip()
+    # It may stand where anybody can make files: another user's pipe must not stop the trainer.
+    fd = os.open(text, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            raise OSError(errno.EINVAL, "it is not a plain file")
+        if info.st_uid not in (os.geteuid(), 0):
+            raise PermissionError(errno.EPERM, "it belongs to another user")
+        return os.read(fd, 4096).decode("ascii", errors="replace").strip()
+    finally:
+        os.close(fd)
 
 
 def _warn(text: str, why: str) -> None:

@@ -17,7 +17,7 @@ from expman import notices
 from expman.errors import ExpmanError
 from expman.interpreter import start_writer
 from expman.sidecar import waiter
-from expman.sidecar.child import messages
+from expman.sidecar.child import Child
 from expman.sidecar.wake import Wake
 from expman.transport import segment
 from expman.transport.address import revive_address
@@ -39,10 +39,6 @@ ANOTHER_SERVES = 3
 
 class LaneWatch(Protocol):
     """What there is to know of the owner's lane."""
-
-    def number(self) -> int:
-        """Its number."""
-        ...
 
     def has_ended(self) -> bool:
         """Whether the run has ended, so that the writer's end is no accident."""
@@ -98,9 +94,9 @@ class Supervisor:
                 "limit of processes (ulimit -u, the cgroup's pids.max)"
             ) from exc
 
-    def _spawn(self) -> subprocess.Popen[bytes] | None:
+    def _spawn(self) -> Child | None:
         try:
-            return start_writer(
+            process = start_writer(
                 "serve",
                 "--address",
                 str(self._address),
@@ -109,6 +105,7 @@ class Supervisor:
                 python=self._python,
                 stderr=subprocess.PIPE,
             )
+            return Child(process)
         except Exception as exc:  # noqa: BLE001 - an audit hook may raise anything
             self._last_words.append(f"it cannot be started: {exc}")
             return None
@@ -128,11 +125,7 @@ class Supervisor:
             if self._shared:
                 if not self._await_end():
                     return
-                try:
-                    revive_address(self._address, self._lane.number())
-                except OSError as exc:
-                    self._last_words.append(f"{self._address}: {exc}")
-                self._process = self._spawn()
+                self._process = self._succeed()
             code = self._listen()
             if code is not None and code < 0 and self._lane.has_ended() and cleaners:
                 cleaners -= 1  # killed after the run's end: the memory is still there
@@ -142,6 +135,7 @@ class Supervisor:
                 return
             self._shared = code == ANOTHER_SERVES
             if self._shared:
+                self._wake.wait(SUCCESSOR_S / 8)  # it may hold an address that has lost its name
                 continue
             progress = self._lane.progress()
             if progress != known:
@@ -156,7 +150,15 @@ class Supervisor:
             self._wake.wait(pause_s)
             if self._is_over():
                 return
-            self._process = self._spawn()
+            self._process = self._succeed()
+
+    def _succeed(self) -> Child | None:
+        """Starts a writer where there was one before; its address may have lost its name."""
+        try:
+            revive_address(self._address).close()
+        except OSError as exc:
+            self._last_words.append(f"{self._address}: {exc}")
+        return self._spawn()
 
     def _await_end(self) -> bool:
         """Waits for the end of the shared writer; False: the run's came first."""
@@ -180,7 +182,7 @@ class Supervisor:
         """Passes the writer's messages on until it ends; returns its exit status."""
         if self._process is None:
             return None
-        for text in messages(self._process):
+        for text in self._process.messages():
             if text:
                 self._last_words.append(text)
             if text.startswith("expman-writer: "):

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from expman.errors import CorruptLaneError, LayoutVersionError
-from expman.transport import layout, segment
+import contextlib
+import time
 
-__all__ = ["check_address", "claim_lane", "find_lanes", "new_address", "revive_address"]
+from expman.errors import CorruptLaneError, LayoutVersionError
+from expman.transport import layout, nameless, segment
+
+__all__ = [
+    "announce_lane",
+    "check_address",
+    "claim_lane",
+    "find_lanes",
+    "give_up_address",
+    "is_served_elsewhere",
+    "lane_numbers",
+    "new_address",
+    "revive_address",
+]
+
+_COMPLETE_S = 1.0
+"""How long the one who makes an address has for its size."""
 
 
 def new_address(room_bytes: int) -> tuple[segment.Address, segment.Segment]:
@@ -19,24 +35,47 @@ def new_address(room_bytes: int) -> tuple[segment.Address, segment.Segment]:
     return address, base
 
 
-def revive_address(address: segment.Address, next_lane: int) -> None:
-    """Makes an address anew that was removed while it had lanes.
+def give_up_address(base: segment.Segment) -> None:
+    """Removes an address before its first lane: a writer that serves it ends."""
+    memoryview(base.map()).cast("Q")[layout.GIVEN_UP] = 1
+    base.unlink()
 
-    Args:
-        address: the address; one that is there is kept as it is.
-        next_lane: no absent lane below this number is waited for.
+
+def revive_address(address: segment.Address) -> segment.Segment:
+    """Attaches an address, and makes it anew first if its name was removed.
+
+    Several may do so at once: it gets its name by a link, so it is whole or not there.
 
     Raises:
-        OSError: no memory.
+        OSError: no memory, or another user has taken the name.
     """
-    try:
-        base = segment.create(address.place, address.segment(), layout.ADDRESS_BYTES)
-        _stamp(base)
-    except FileExistsError:
-        base = segment.attach(address.place, address.segment())
-    words = memoryview(base.map()).cast("Q")
-    words[layout.NEXT_LANE] = max(words[layout.NEXT_LANE], next_lane)
-    base.close()
+    name = address.segment()
+    deadline = time.monotonic() + _COMPLETE_S
+    while True:
+        try:
+            return segment.attach(address.place, name)
+        except FileNotFoundError:
+            if time.monotonic() > deadline:
+                raise
+        new = segment.create(
+            address.place, f"{name}-new-{segment.fresh_number()}", layout.ADDRESS_BYTES
+        )
+        _stamp(new)[layout.REVIVED] = 1
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
+            segment.link(new, name)
+        new.unlink()
+        new.close()
+
+
+def is_served_elsewhere(address: segment.Address) -> bool:
+    """Whether a writer serves the address under a segment whose name was removed."""
+    name = address.segment()
+    for path in nameless.find(name).get(name, ()):
+        with contextlib.suppress(OSError):
+            base = segment.attach_nameless(address.place, name, path)
+            if base.is_locked():
+                return True
+    return False
 
 
 def check_address(words: memoryview, name: str) -> None:
@@ -63,38 +102,39 @@ def find_lanes(place: str) -> dict[segment.Address, list[int]]:
     return {address: sorted(lanes) for address, lanes in found.items()}
 
 
-def _stamp(base: segment.Segment) -> None:
+def lane_numbers(address: segment.Address) -> set[int]:
+    """Numbers of the lanes of an address that have names."""
+    start = address.segment() + "-"
+    ends = [
+        name.removeprefix(start)
+        for name in segment.list_names(address.place)
+        if name.startswith(start)
+    ]
+    return {int(end) for end in ends if end.isdecimal()}
+
+
+def _stamp(base: segment.Segment) -> memoryview:
     words = memoryview(base.map()).cast("Q")
     words[layout.VERSION] = layout.LAYOUT_VERSION
     words[layout.MAGIC] = layout.MAGIC_ADDRESS
+    return words
 
 
 def claim_lane(address: segment.Address, size: int) -> tuple[int, segment.Segment]:
-    """Takes the next free lane number by an exclusive create.
-
-    Args:
-        address: where.
-        size: bytes of the lane's control.
+    """Creates the control of a new lane, of so many bytes; its number and itself.
 
     Raises:
-        FileNotFoundError: the address is gone.
+        OSError: no memory.
     """
-    base = segment.attach(address.place, address.segment())
-    try:
-        words = memoryview(base.map()).cast("Q")
-        lane = words[layout.NEXT_LANE]
-        while True:
-            try:
-                control = segment.create(address.place, address.segment(lane), size)
-            except FileExistsError:
-                lane += 1
-                continue
-            # The writer probes numbers in order and never goes back: a number that it
-            # had passed before this segment existed would never be found.
-            if words[layout.NEXT_LANE] <= lane:
-                return lane, control
-            control.unlink()
-            control.close()
-            lane = words[layout.NEXT_LANE]
-    finally:
-        base.close()
+    while True:
+        number = segment.fresh_number()
+        with contextlib.suppress(FileExistsError):
+            return number, segment.create(address.place, address.segment(number), size)
+
+
+def announce_lane(words: memoryview) -> None:
+    """Has the writer look for new lanes, once one is complete.
+
+    The writer remembers the number before it looks: a lane that it does not find yet changes it.
+    """
+    words[layout.NEWS] = segment.fresh_number()

@@ -12,6 +12,7 @@ What may be taken, and why it is whole:
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Sequence
 from typing import Literal
@@ -24,6 +25,7 @@ from expman.transport import layout, segment
 from expman.transport import records as wire
 from expman.transport.control import control_words
 from expman.transport.hello import decode_hello
+from expman.transport.lane_memory import LaneMemory
 from expman.transport.liveness import lives
 from expman.transport.numbering import LARGEST_COUNT, Reach, note_start, term_end, term_start
 from expman.transport.open_term import (
@@ -66,23 +68,38 @@ class Stretch(msgspec.Struct, frozen=True):
 class LaneConsumer:
     """Reads one lane. One consumer at a time; a successor goes on where the files end.
 
+    Args:
+        address: whose lane it is.
+        lane: its number.
+        control: its control, where that has lost its name.
+        memory: its terms' memory, where another consumer has had it.
+
     Raises:
         FileNotFoundError: there is no such lane, or its hello is not complete yet.
         LayoutVersionError, CorruptLaneError: it cannot be read.
+        OSError: there is no descriptor or no memory for it at present.
     """
 
-    def __init__(self, address: segment.Address, lane: int) -> None:
+    def __init__(
+        self,
+        address: segment.Address,
+        lane: int,
+        control: segment.Segment | None = None,
+        memory: LaneMemory | None = None,
+    ) -> None:
         self.address = address
         self.lane = lane
         self.name = address.segment(lane)
-        self.control = segment.attach(address.place, self.name)
+        self.control = control or segment.attach(address.place, self.name)
         try:
             self._read_control()
+            pid = self.hello.pid
+            self._memory = memory or LaneMemory(self.name, address.place, pid, self.words)
+            self._memory.look()
+            self._finish_release()
         except BaseException:
             self.control.close()
             raise
-        self._slots: dict[int, segment.Segment] = {}
-        self._finish_release()
         self.serial: int = self.words[layout.RELEASED_TERMS]
         start = self._start_of(self.serial)
         self.rows = start.rows
@@ -95,8 +112,12 @@ class LaneConsumer:
         self._read: list[tuple[int, OpenTerm]] = []  # terms to release
         self._last: int | None = None  # the term with the sentinel
 
+    def reopen(self) -> LaneConsumer:
+        """Another consumer in place of this one, which begins where the files end."""
+        return LaneConsumer(self.address, self.lane, self.control, self._memory)
+
     def _read_control(self) -> None:
-        mapping = self._mapping = self.control.map()
+        mapping = self._mapping = self.control.map_for_good()
         self.words = control_words(self.name, mapping)
         length = self.words[layout.HELLO_BYTES]
         released, drained = self.words[layout.RELEASED_TERMS], self.words[layout.DRAINED_TERMS]
@@ -181,6 +202,11 @@ class LaneConsumer:
             self._mapping[start : start + len(line)] = line
         self.words[layout.ARTIFACTS_MISSING] += 1
 
+    def count_writer(self) -> int:
+        """Counts this writer among those that have taken the lane; how many that are by now."""
+        self.words[layout.WRITERS] = min(self.words[layout.WRITERS], LARGEST_COUNT) + 1
+        return int(self.words[layout.WRITERS])
+
     def close_door(self) -> None:
         """Says that the run ends. What is published some milliseconds later may be too late."""
         self.words[layout.CLOSING] = 1
@@ -217,9 +243,13 @@ class LaneConsumer:
         Args:
             producer: "dead" once the producing process is known to be gone; then nothing
                 more will come, and what cannot be settled by waiting is settled at once.
+
+        Raises:
+            OSError: there is no descriptor or no memory for one of its terms at present.
         """
         problems: list[CorruptLaneError] = []
         dead = producer == "dead"
+        self._memory.look()
         while self.serial < self._opened_terms() and not problems:
             term = self._open(problems)
             if term is None:
@@ -244,12 +274,10 @@ class LaneConsumer:
             slot = self.words[self._entry(self.serial)]
             name = self.address.segment(self.lane, slot)
             try:
-                if slot not in self._slots:
-                    self._slots[slot] = segment.attach(self.address.place, name)
-                self._term = OpenTerm(name, self._slots[slot])
+                self._term = OpenTerm(name, self._memory.slot(slot))
                 if self.serial + 1 == self.words[layout.FINAL_TERMS]:
                     self._term.data = self._term.data[: self.words[layout.FINAL_BYTES]]
-            except FileNotFoundError:
+            except (FileNotFoundError, PermissionError):
                 problems.append(CorruptLaneError(name, 0, self._what_is_gone()))
             else:
                 if self._term.damaged:
@@ -428,22 +456,23 @@ class LaneConsumer:
         released, drained = self.words[layout.RELEASED_TERMS], self.words[layout.DRAINED_TERMS]
         for serial in range(released, min(drained, self.words[layout.OPENED_TERMS])):
             slot = self.words[self._entry(serial)]
-            name = self.address.segment(self.lane, slot)
             try:
-                memory = segment.attach(self.address.place, name)
-            except FileNotFoundError:
+                memory = self._memory.slot(slot)
+            except (FileNotFoundError, PermissionError):
                 continue
-            term = OpenTerm(name, memory)
+            term = OpenTerm(self.address.segment(self.lane, slot), memory)
             term.wipe(term.entries, len(term.data))
-            memory.close()
         if drained > released:
             self.words[layout.RELEASED_TERMS] = drained
 
     def remove(self) -> None:
         """Removes the lane's shared memory. Call it once everything is durable."""
         reach("lane-before-remove")
+        names = set(self._memory.names())
         self.close()
-        for name in segment.list_names(self.address.place):
+        with contextlib.suppress(OSError):  # without a descriptor: those that are known
+            names.update(segment.list_names(self.address.place))
+        for name in names:
             if name.startswith(self.name + "-"):
                 segment.remove(self.address.place, name)
         reach("lane-half-removed")
@@ -453,7 +482,5 @@ class LaneConsumer:
         """Lets go of the lane without removing anything."""
         self._term = None
         self._read.clear()
-        for memory in self._slots.values():
-            memory.close()
-        self._slots.clear()
+        self._memory.close()
         self.control.close()

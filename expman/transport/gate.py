@@ -43,10 +43,10 @@ class RunGate:
         """Finds the owner's lane.
 
         Raises:
-            FileNotFoundError: the run has ended.
+            FileNotFoundError: the run has ended, with all its processes.
             CorruptLaneError, LayoutVersionError: it cannot be read.
         """
-        control = segment.attach(address.place, address.segment(lane))
+        control = segment.attach(address.place, address.segment(lane), holders=None)
         mapping = control.map()
         words = control_words(address.segment(lane), mapping)
         end = layout.CONTROL_BYTES + words[layout.HELLO_BYTES]
@@ -76,7 +76,7 @@ class RunGate:
     def _writer_lives(self) -> bool:
         try:
             base = segment.attach(self._address.place, self._address.segment())
-        except FileNotFoundError:
+        except OSError:
             return False
         try:
             return base.is_locked()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from expman.transport import layout, ring, segment
-from expman.transport.address import claim_lane
+from expman.transport.address import announce_lane, claim_lane, revive_address
 from expman.transport.hello import Hello, encode_hello
 
 __all__ = ["Lane", "remains_of"]
@@ -16,22 +18,33 @@ class Lane:
         address: where the writer looks for lanes.
         hello: who logs, and into which run.
         slots: terms that memory is made for at once.
+        revive: an address whose name is gone is made anew: the run goes on.
 
     Attributes:
-        number: by which the writer finds it.
+        number: by which the writer knows it.
         control: its control; the lock on it says that this process lives.
         words: the control's words.
         ring: its terms.
 
     Raises:
         FileNotFoundError: the address is gone.
-        SharedMemoryError, OSError: there is no memory for it.
+        SharedMemoryError, OSError: there is no memory for it, or no descriptor.
     """
 
-    def __init__(self, address: segment.Address, hello: Hello, slots: int) -> None:
-        encoded = encode_hello(hello)
+    def __init__(
+        self, address: segment.Address, hello: Hello, slots: int, *, revive: bool = True
+    ) -> None:
         self._address = address
-        self.number, self.control = claim_lane(address, layout.CONTROL_BYTES + len(encoded))
+        base = _meet(address, revive)
+        news = memoryview(base.map()).cast("Q")
+        self._claim(encode_hello(hello), hello.max_buffer_bytes, slots)
+        announce_lane(news)
+        if revive and not segment.links(base):  # removed just now: its writer looks there no more
+            with contextlib.suppress(OSError):
+                announce_lane(memoryview(_meet(address, revive).map()).cast("Q"))
+
+    def _claim(self, hello: bytes, max_bytes: int, slots: int) -> None:
+        self.number, self.control = claim_lane(self._address, layout.CONTROL_BYTES + len(hello))
         try:
             # Before anybody can look: the lock is what says that this process lives.
             self.control.try_lock()
@@ -39,13 +52,13 @@ class Lane:
             self.words = memoryview(mapping)[: layout.CONTROL_BYTES].cast("Q")
             self.words[layout.VERSION] = layout.LAYOUT_VERSION
             self.words[layout.MAGIC] = layout.MAGIC_LANE
-            mapping[layout.CONTROL_BYTES :] = encoded
-            self.ring = ring.Ring(address, self.number, self.words, hello.max_buffer_bytes, slots)
+            mapping[layout.CONTROL_BYTES :] = hello
+            self.ring = ring.Ring(self._address, self.number, self.words, max_bytes, slots)
         except BaseException:
             self.control.unlink()
             self.control.close()
             raise
-        self.words[layout.HELLO_BYTES] = len(encoded)
+        self.words[layout.HELLO_BYTES] = len(hello)
 
     def seal(self) -> None:
         """Closes it: no record comes any more. Twice is fine."""
@@ -62,7 +75,7 @@ class Lane:
         self.seal()
         if not segment.exists(self._address.place, self._address.segment()):
             self.control.unlink()
-            segment.remove(self._address.place, self._address.segment(self.number, 0))
+            self.ring.remove()
 
 
 def remains_of(lane: Lane | None) -> Lane:
@@ -73,3 +86,7 @@ def remains_of(lane: Lane | None) -> Lane:
     words = bytes(8 * end) if lane is None else bytes(lane.words[:end])
     left.words = memoryview(bytearray(words)).cast("Q")
     return left
+
+
+def _meet(address: segment.Address, revive: bool) -> segment.Segment:
+    return revive_address(address) if revive else segment.attach(address.place, address.segment())

@@ -8,10 +8,13 @@ such a store is one instruction, so a reader sees the old or the new value.
 The address itself, ``expman-TOKEN``, 4096 bytes::
 
       0  MAGIC "expmanA1"        8  VERSION
-     64  NEXT_LANE      writer   the lane number that the writer probes next
+     64  NEWS           producer another number than before: a lane was claimed
      72  WRITER_PID     writer   0 while there is none
      80  WRITER_STARTS  writer   how many writers have served this address
      88  STOPPING       writer   1: it takes no new runs
+     96  GIVEN_UP       engine   1: it ended before its first lane
+    104  REVIVED        both     1: made anew, because the name of the one before was removed
+    112  SERVED         writer   1: it has had lanes
 
 The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
 
@@ -56,9 +59,14 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
    4912  RETIRED_DROPS  writer   the same for the rows that they dropped
    4920  FINAL_GAPS     writer   so many entries below FINAL_ENTRIES were not taken, and which:
    4928  GAP_TABLE      writer   16 ordinals
-   5056  TROUBLE        writer   what the writer cannot do at present, UTF-8
+   5056  SLOTS_MADE     producer slots made so far; some may be gone again
+   5064  WRITERS        writer   owner's lane: how many writers have taken it
+   5072  TROUBLE        writer   what the writer cannot do at present, UTF-8
    6624  MISSING        writer   a line for each artifact that could not be stored, UTF-8; then 0
    8192  hello          producer msgpack, see records.Hello
+
+LANE and SLOT are random numbers: another user, who sees the names that there are, cannot take
+those to come.
 
 A term, ``expman-TOKEN-LANE-SLOT``; a slot is reused by many terms in turn::
 
@@ -99,10 +107,13 @@ MAGIC = 0
 VERSION = 1
 
 ADDRESS_BYTES = 4096
-NEXT_LANE = 8
+NEWS = 8
 WRITER_PID = 9
 WRITER_STARTS = 10
 STOPPING = 11
+GIVEN_UP = 12
+REVIVED = 13
+SERVED = 14
 
 CONTROL_BYTES = 8192
 HELLO_BYTES = 2
@@ -147,7 +158,9 @@ RETIRED_DROPS = 614
 FINAL_GAPS = 615
 GAP_TABLE = 616
 GAP_ENTRIES = 16
-TROUBLE_OFFSET = 5056
+SLOTS_MADE = 632
+WRITERS = 633
+TROUBLE_OFFSET = 5072
 MISSING_OFFSET = 6624
 
 INDEX_ENTRIES = 2

@@ -41,11 +41,11 @@ def mark_of(pid: int) -> str:
 
 
 def _maps(pid: int, control: segment.Segment) -> bool:
-    info = os.fstat(control.fd)
-    device = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}"
+    number, inode = control.identity
+    device = f"{os.major(number):02x}:{os.minor(number):02x}"
     try:
         with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
-            return any(_is_mapping(line, device, info.st_ino) for line in file)
+            return any(_is_mapping(line, device, inode) for line in file)
     except (OSError, ValueError):
         return False  # it has ended, or is a zombie, or somebody else's
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import time
 from collections.abc import Sequence
 
 import msgspec
 
 from expman.faults import reach
-from expman.transport import encoding, layout, segment
+from expman.transport import encoding, layout
 from expman.transport import records as wire
 from expman.transport.msgpack_walk import value_end
 
@@ -31,18 +32,17 @@ _WIPE_BYTES = 1 << 20
 class OpenTerm:
     """One term being read."""
 
-    def __init__(self, name: str, memory: segment.Segment) -> None:
+    def __init__(self, name: str, mapping: mmap.mmap) -> None:
         self.name = name
-        mapping = memory.map()
         words = memoryview(mapping)[: layout.INDEX_OFFSET].cast("Q")
         # The sizes follow from the segment's, so the records can be read all the same.
         self.damaged = (
             words[layout.MAGIC] != layout.MAGIC_TERM
             or words[layout.VERSION] != layout.LAYOUT_VERSION
-            or words[layout.INDEX_ENTRIES] != layout.index_entries(memory.size)
+            or words[layout.INDEX_ENTRIES] != layout.index_entries(len(mapping))
         )
-        self.entries = layout.index_entries(memory.size)
-        start, self.data_offset = layout.INDEX_OFFSET, layout.data_offset(memory.size)
+        self.entries = layout.index_entries(len(mapping))
+        start, self.data_offset = layout.INDEX_OFFSET, layout.data_offset(len(mapping))
         self.bytes = memoryview(mapping)
         self.index = self.bytes[start : start + 4 * self.entries].cast("I")
         self.data = self.bytes[self.data_offset :]

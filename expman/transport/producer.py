@@ -80,10 +80,12 @@ class LaneProducer:
         address: where the writer looks for lanes.
         hello: who logs, and into which run.
         gate: for a worker, its run's owner; a worker claims its lane with its first record.
+        revive: an address whose name is gone is made anew; otherwise an owner claims no lane there.
         on_wait: for an owner, called while waiting for the writer.
 
     Raises:
         SharedMemoryError: if no memory can be had for an owner's first term.
+        FileNotFoundError: the address is gone, and is not to be made anew.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class LaneProducer:
         hello: Hello,
         *,
         gate: RunGate | None = None,
+        revive: bool = True,
         on_wait: WaitHook = lambda: True,
     ) -> None:
         self.address = address
@@ -108,7 +111,7 @@ class LaneProducer:
             self.log_vector_slowly, self._log_overflow, self.index_of
         )
         if gate is None:
-            self._own.settle(Lane(address, hello, slots=2))
+            self._own.settle(Lane(address, hello, slots=2, revive=revive))
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
@@ -136,9 +139,6 @@ class LaneProducer:
             return None
         try:
             lane = Lane(self.address, identity.worker_hello(gate.hello), slots=1)
-        except FileNotFoundError:
-            self._closed = True  # the address is gone, and with it the run
-            raise RunClosedError(self.run_dir) from None
         except (SharedMemoryError, OSError) as exc:
             if not self._reclaim_at:
                 notices.warn(f"expman: pid {os.getpid()} drops what it logs: {exc}")

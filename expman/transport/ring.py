@@ -190,8 +190,12 @@ class Ring:
         self._largest = _largest_term(max_bytes)
         self._slots: dict[int, _Slot] = {}
         self._slots_made = 0
-        first = self._new_slot(0)
-        self._last = self._oldest = Term(0, first, first.map())
+        try:
+            first = self._new_slot(0)
+            self._last = self._oldest = Term(0, first, first.map())
+        except BaseException:
+            self.remove()
+            raise
         first.claims.clear()
         self._show(self._last)
         self._note_use()
@@ -200,7 +204,14 @@ class Ring:
                 slot = self._new_slot(0)
             except SharedMemoryError:
                 break
-            slot.spare.append(slot.segment.map())
+            if (mapping := _try_to_map(slot)) is None:
+                break
+            slot.spare.append(mapping)
+
+    def remove(self) -> None:
+        """Removes the names of its memory."""
+        for slot in list(self._slots.values()):
+            slot.segment.unlink()
 
     @property
     def term(self) -> Term:
@@ -240,12 +251,13 @@ class Ring:
         """
         if full.after.get(self) is not self:
             return True
-        slot = self._find_slot(self._need(record_bytes))
-        if slot is None:
+        found = self._find_slot(self._need(record_bytes))
+        if found is None:
             if self._unreleased() == [full]:
                 self.seal(full)
             return False
-        term = Term(full.serial + 1, slot, slot.map())
+        slot, mapping = found
+        term = Term(full.serial + 1, slot, mapping)
         if slot.number not in self._slots:
             return True  # discarded by a call in between
         self.seal(full)
@@ -269,17 +281,17 @@ class Ring:
         Raises:
             SharedMemoryError: no room.
         """
-        number = self._slots_made
-        wanted = _term_bytes(number, self._largest)
+        wanted = _term_bytes(self._slots_made, self._largest)
         size = max(min(wanted, self._unused_bytes()), need)
         size = size // mmap.PAGESIZE * mmap.PAGESIZE
         while True:
             try:
+                number = segment.fresh_number()
                 name = self._address.segment(self._lane, number)
                 new = segment.create(self._address.place, name, size)
                 break
-            except FileExistsError:  # left by a call that a signal handler interrupted
-                number += 1
+            except FileExistsError:
+                continue
             except OSError as exc:
                 if exc.errno is None:
                     raise  # a signal handler's TimeoutError
@@ -287,8 +299,9 @@ class Ring:
                     raise SharedMemoryError(size, [f"{self._address.place}: {exc}"]) from exc
                 size //= 2
         slot = self._slots[number] = _Slot(number, new)
-        self._slots_made = number + 1
+        self._slots_made += 1
         self._words[layout.LANE_BYTES] = self._max_bytes - self._unused_bytes()
+        self._words[layout.SLOTS_MADE] = self._slots_made
         return slot
 
     def _show(self, term: Term) -> None:
@@ -332,27 +345,36 @@ class Ring:
             term = after
         return busy
 
-    def _find_slot(self, need: int) -> _Slot | None:
-        """A slot for the next term: a released one, else a new one within the limit."""
+    def _find_slot(self, need: int) -> tuple[_Slot, mmap.mmap] | None:
+        """Memory for the next term: a released slot, else a new one within the limit."""
         terms = self._unreleased()
         if len(terms) >= layout.TERM_ENTRIES:
             return None
         busy = {term.slot.number for term in terms}
         idle = [slot for slot in list(self._slots.values()) if slot.number not in busy]
-        free = [slot for slot in idle if slot.segment.size >= need]
-        if free:
-            return max(free, key=lambda slot: slot.segment.size)
+        fitting = [slot for slot in idle if slot.segment.size >= need]
+        for slot in sorted(fitting, key=lambda slot: -slot.segment.size):
+            if (mapping := _try_to_map(slot)) is not None:
+                return slot, mapping
+        return self._make_room([] if fitting else idle, need)
+
+    def _make_room(self, idle: list[_Slot], need: int) -> tuple[_Slot, mmap.mmap] | None:
         wanted = max(need, 4 * mmap.PAGESIZE)
         for slot in idle:  # all are too small for a large record
+            if self._unused_bytes() >= wanted:
+                break
+            self._discard(slot)
             if self._unused_bytes() >= wanted:
                 break
             self._discard(slot)
         if self._unused_bytes() < wanted:
             return None
         try:
-            return self._new_slot(need)
+            slot = self._new_slot(need)
         except SharedMemoryError:
-            return None  # the place is full: go on with what there is
+            return None  # the place is full, or no descriptor is left: go on with what there is
+        mapping = _try_to_map(slot)
+        return None if mapping is None else (slot, mapping)
 
     def _discard(self, slot: _Slot) -> None:
         """Gives an idle slot's memory back, unless an interrupted call has made a term in it."""
@@ -366,6 +388,16 @@ class Ring:
 
     def _unused_bytes(self) -> int:
         return self._max_bytes - sum(slot.segment.size for slot in list(self._slots.values()))
+
+
+def _try_to_map(slot: _Slot) -> mmap.mmap | None:
+    """A mapping; None if no descriptor or memory can be had for one at present."""
+    try:
+        return slot.map()
+    except OSError as exc:
+        if exc.errno is None:
+            raise  # a signal handler's TimeoutError
+        return None
 
 
 def _term_bytes(number: int, largest: int) -> int:

@@ -7,7 +7,8 @@ The rules, all kept here:
   when it must survive; and importing it takes longer than all the rest of an engine's start;
 - memory is reserved before it is touched: on a small /dev/shm `ftruncate` succeeds and
   the first store kills the process with SIGBUS, `posix_fallocate` says ENOSPC instead;
-- mode 0600, exclusive creation, names from 128 random bits, only what is this user's own;
+- mode 0600, exclusive creation, names that cannot be guessed, only what is this user's own;
+- a descriptor may be closed by the program around us, and a name removed by others;
 - where /dev/shm has no room, a file in a private temporary directory takes its place.
 """
 
@@ -21,22 +22,27 @@ import mmap
 import os
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from expman.errors import ConfigError, SharedMemoryError
+from expman.transport import nameless
+from expman.transport.owned import Descriptor, duplicate_of, keep_off_streams, map_shared
 
 __all__ = [
     "SHM",
     "Address",
     "Segment",
     "attach",
+    "attach_nameless",
     "create",
     "create_anywhere",
     "exists",
+    "fresh_number",
     "has_names_of",
     "is_locked_here",
+    "link",
     "links",
     "list_names",
     "place_id",
@@ -90,35 +96,44 @@ def is_locked_here(place: str, name: str) -> bool:
     return (os.getpid(), place, name) in _locked_here
 
 
-_POPULATE = getattr(mmap, "MAP_POPULATE", 0)
-
-
 class Segment:
-    """A named piece of memory, mapped. Its descriptor stays open until close().
+    """A named piece of memory. Its descriptor stays open until close().
 
-    A POSIX record lock on the descriptor tells that the locking process lives: it is not
+    A POSIX record lock on the descriptor says that the locking process lives: it is not
     inherited by forked children and the kernel drops it at death, whatever the death.
     It is also dropped when the process closes *any* descriptor of the same file, so a
     process must never attach a segment that it has locked.
+
+    Args:
+        place: SHM or a directory.
+        name: its name.
+        fd: a descriptor of it.
+        size: bytes to reserve; 0 for a segment that is there.
+
+    Attributes:
+        identity: device and inode.
+
+    Raises:
+        FileNotFoundError: its creator has not sized it yet.
+        PermissionError: it is another user's, or not a plain file.
+        OSError: there is no room.
     """
 
-    def __init__(self, place: str, name: str, size: int) -> None:
-        """Creates (size > 0) or attaches (size 0) the segment; use create() and attach()."""
+    def __init__(self, place: str, name: str, fd: int, size: int) -> None:
         self.place = place
         self.name = name
-        self.fd = -1
-        _keep_off_streams()
-        self.fd = _open(place, name, os.O_RDWR | (os.O_CREAT | os.O_EXCL if size else 0))
-        found = os.fstat(self.fd)
+        self._descriptor = Descriptor(fd)
+        self.identity = self._descriptor.identity
+        found = os.fstat(fd)
         self.size = size or found.st_size
-        if found.st_uid != os.geteuid():
+        if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
             # The directory is everybody's: what another user planted under one of our names,
             # readable and writable to us, would be believed.
             self.close()
             raise PermissionError(errno.EACCES, "belongs to another user", name)
         if size:
             try:
-                os.posix_fallocate(self.fd, 0, size)
+                os.posix_fallocate(fd, 0, size)
             except OSError:
                 self.unlink()
                 self.close()
@@ -127,13 +142,44 @@ class Segment:
             self.close()
             raise FileNotFoundError(errno.ENOENT, "not sized yet", name)
 
+    @property
+    def fd(self) -> int:
+        """Its descriptor.
+
+        Raises:
+            OSError: EBADF, the program has closed it.
+        """
+        return self._descriptor.number()
+
     def map(self) -> mmap.mmap:
         """A new mapping of the whole segment, with a position of its own.
 
-        Its pages are there at once: a page fault at the first store into each costs more than
-        a microsecond, and would fall into the log calls.
+        Raises:
+            OSError: no memory, no descriptor (Python keeps one for each mapping before 3.13), or
+                the program has closed the segment's and it has no name any more.
         """
-        return mmap.mmap(self.fd, self.size, flags=mmap.MAP_SHARED | _POPULATE)
+        if not self._descriptor.is_ours:
+            self._open_again()
+        return map_shared(self.fd, self.size)
+
+    def map_for_good(self) -> mmap.mmap:
+        """A mapping that is kept as long as the segment is used: one descriptor is enough for both.
+
+        Not for a segment that this process has locked.
+        """
+        mapping = self.map()
+        number = duplicate_of(mapping)
+        if number is not None:
+            self._descriptor.close()
+            self._descriptor = Descriptor(number, mapping)
+        return mapping
+
+    def _open_again(self) -> None:
+        again = Descriptor(_open(self.place, self.name, os.O_RDWR))
+        if again.identity != self.identity:
+            again.close()
+            raise FileNotFoundError(errno.ENOENT, "was removed", self.name)
+        self._descriptor = again
 
     def try_lock(self) -> bool:
         """Takes the lock that means "the locking process lives", unless another holds it."""
@@ -152,9 +198,12 @@ class Segment:
     def is_locked(self) -> bool:
         """Whether another process holds the lock, that is, lives.
 
-        F_GETLK only asks: two who ask at once do not take each other for the holder. The
-        answer holds across PID namespaces, and for a holder that is a zombie it is no.
+        No, where the program has closed the descriptor that would be asked. F_GETLK only asks:
+        two who ask at once do not take each other for the holder. The answer holds across PID
+        namespaces, and for a holder that is a zombie it is no.
         """
+        if not self._descriptor.is_ours:
+            return False
         answer = fcntl.fcntl(self.fd, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
         return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
@@ -164,11 +213,7 @@ class Segment:
 
     def close(self) -> None:
         """Closes the descriptor; mappings live on until they are dropped."""
-        if self.fd >= 0:
-            os.close(self.fd)
-        self.fd = -1
-
-    __del__ = close  # like a file: a look at a lane need not end with one
+        self._descriptor.close()
 
 
 def _path(place: str, name: str) -> str:
@@ -176,21 +221,12 @@ def _path(place: str, name: str) -> str:
 
 
 def _open(place: str, name: str, flags: int) -> int:
+    keep_off_streams()
     if place == SHM:
         fd: int = _posixshmem.shm_open(f"/{name}", flags, mode=0o600)
         return fd
-    return os.open(_path(place, name), flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-
-
-def _keep_off_streams() -> None:
-    """Puts /dev/null where a standard stream is closed, for this process only.
-
-    A segment, or the duplicate that each mapping keeps, would get the stream's number, and
-    what a library writes to number 2 would land in shared memory.
-    """
-    while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
-        continue
-    os.close(fd)
+    flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.open(_path(place, name), flags, 0o600)
 
 
 def create(place: str, name: str, size: int) -> Segment:
@@ -200,17 +236,67 @@ def create(place: str, name: str, size: int) -> Segment:
         FileExistsError: the name is taken.
         OSError: the place is missing or has no room (ENOSPC).
     """
-    return Segment(place, name, size)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+    try:
+        fd = _open(place, name, flags)
+    except FileNotFoundError:
+        if not os.path.basename(place).startswith(PREFIX):
+            raise
+        os.mkdir(place, 0o700)  # a cleaner of the temporary directory took it
+        fd = _open(place, name, flags)
+    return Segment(place, name, fd, size)
 
 
-def attach(place: str, name: str) -> Segment:
+def attach(place: str, name: str, holders: Iterable[int] | None = ()) -> Segment:
     """Opens a segment.
+
+    Args:
+        place: SHM or a directory.
+        name: its name.
+        holders: processes that may have it open, for the case that its name was removed; None
+            for all processes of this user.
 
     Raises:
         FileNotFoundError: there is none, or its creator has not sized it yet.
         PermissionError: it is another user's.
     """
-    return Segment(place, name, 0)
+    try:
+        return Segment(place, name, _open(place, name, os.O_RDWR), 0)
+    except FileNotFoundError:
+        for path in nameless.find(name, holders).get(name, ()):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                return attach_nameless(place, name, path)
+        raise
+
+
+def attach_nameless(place: str, name: str, path: str) -> Segment:
+    """Opens a segment whose name was removed by a path that `nameless.find` gave.
+
+    Raises:
+        FileNotFoundError: its holder has closed it.
+        PermissionError: its holder does not let us.
+    """
+    keep_off_streams()
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not nameless.is_of(fd, name):
+        os.close(fd)
+        raise FileNotFoundError(errno.ENOENT, "closed by its holder", name)
+    return Segment(place, name, fd, 0)
+
+
+def link(segment: Segment, name: str) -> None:
+    """Gives a segment one more name.
+
+    Raises:
+        FileExistsError: the name is taken.
+        FileNotFoundError: its own was removed.
+    """
+    os.link(_path(segment.place, segment.name), _path(segment.place, name))
+
+
+def fresh_number() -> int:
+    """A number that cannot be guessed: another user cannot take the name before us."""
+    return int.from_bytes(os.urandom(8), "little") >> 1
 
 
 def remove(place: str, name: str) -> None:
@@ -230,7 +316,7 @@ def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:
         try:
             address = Address.fresh(place or _private_directory())
             segment = create(address.place, address.segment(), size)
-            probe = address.segment(0, 0) + "-probe"
+            probe = address.segment(fresh_number(), fresh_number())
             try:
                 room_segment = create(address.place, probe, room)
             except OSError:
@@ -247,8 +333,14 @@ def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:
 
 def places() -> list[str]:
     """Where this user's segments can be."""
-    directory = os.path.join(_temporary(), f"{PREFIX}{os.getuid()}")
-    return [SHM, directory]
+    usual = os.path.join(_temporary(), f"{PREFIX}{os.getuid()}")
+    if not os.path.lexists(usual) or _is_private(usual):
+        return [SHM, usual]
+    # Another user was there first: see `_private_directory`.
+    start = os.path.basename(usual) + "-"
+    names = [name for name in os.listdir(_temporary()) if name.startswith(start)]
+    others = [os.path.join(_temporary(), name) for name in sorted(names)]
+    return [SHM, *([place for place in others if _is_private(place)] or [usual])]
 
 
 def exists(place: str, name: str) -> bool:
@@ -271,7 +363,11 @@ def place_id(place: str) -> str:
 
 
 def list_names(place: str) -> list[str]:
-    """Names of this user's segments in a place, sorted."""
+    """Names of this user's segments in a place, sorted; none if there is no such place.
+
+    Raises:
+        OSError: they cannot be listed at present.
+    """
     return sorted(_names_of(os.getuid(), place))
 
 
@@ -282,18 +378,19 @@ def has_names_of(uid: int) -> bool:
 
 def _names_of(uid: int, place: str) -> Iterator[str]:
     try:
-        entries = list(os.scandir(_path(place, "")))
-    except OSError:
+        entries = os.scandir(_path(place, ""))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return
-    for entry in entries:
-        if not entry.name.startswith(PREFIX):
-            continue
-        try:
-            info = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            continue
-        if info.st_uid == uid and stat.S_ISREG(info.st_mode):
-            yield entry.name
+    with entries:
+        for entry in entries:
+            if not entry.name.startswith(PREFIX):
+                continue
+            try:
+                info = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if info.st_uid == uid and stat.S_ISREG(info.st_mode):
+                yield entry.name
 
 
 def _temporary() -> str:
@@ -303,14 +400,20 @@ def _temporary() -> str:
 
 
 def _private_directory() -> str:
-    """The directory that stands in for /dev/shm: ours alone, or an error."""
+    """A directory that stands in for /dev/shm: this user's alone."""
     directory = places()[1]
-    try:
+    if not os.path.lexists(directory):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory, 0o700)
+    if not _is_private(directory):
+        directory += f"-{fresh_number():x}"
         os.mkdir(directory, 0o700)
-    except FileExistsError:
-        info = os.lstat(directory)
-        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
-            raise PermissionError(
-                errno.EPERM, "exists, but is not a private directory of this user", directory
-            ) from None
     return directory
+
+
+def _is_private(directory: str) -> bool:
+    try:
+        info = os.lstat(directory)
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o077

@@ -102,8 +102,9 @@ def _serve(address: segment.Address, starter: str) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _raise_limits()
     stay_small()
+    from expman.writer.held import AddressTakenError
     from expman.writer.recover import RecoverSoon
-    from expman.writer.server import AddressTakenError, Server
+    from expman.writer.server import Server
 
     _prepare()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from types import TracebackType
 
 from expman.errors import StorageError
@@ -37,10 +38,18 @@ class ReadyFile:
         if self._path is None:
             return
         try:
-            with open(self._path, "rb") as file:
-                if file.read() == self._text:  # and not that of a successor
-                    os.unlink(self._path)
+            if self._is_ours():
+                os.unlink(self._path)
         except FileNotFoundError:
             return
         except OSError as exc_:
             raise StorageError(self._path, str(exc_.strerror)) from exc_
+
+    def _is_ours(self) -> bool:
+        """Whether the file is this writer's, and not that of a successor or another user."""
+        assert self._path is not None
+        fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return stat.S_ISREG(os.fstat(fd).st_mode) and os.read(fd, 4096) == self._text
+        finally:
+            os.close(fd)

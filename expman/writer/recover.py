@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,8 @@ from expman.transport.address import find_lanes, revive_address
 from expman.transport.gate import RunGate
 from expman.writer.copier import store_artifacts
 from expman.writer.files import RANK_COLUMN
-from expman.writer.server import AddressTakenError, Server, remove_leftovers
+from expman.writer.held import AddressTakenError
+from expman.writer.server import Server, remove_leftovers
 from expman.writer.stale import (
     SILENT_S,
     StaleAddress,
@@ -38,7 +40,8 @@ __all__ = ["Outcome", "RecoverSoon", "recover"]
 RECOVERY_S = 600.0
 TROUBLE_S = 5.0
 _Subject = TypeVar("_Subject")
-_LOCK_PREFIX = "expmanlock-"
+_LOCK_PREFIX = "expman-lock"
+_LOCK_S = 0.5
 _SCAN_DELAY_S = 1.0
 
 
@@ -174,7 +177,7 @@ def _scan(base_dir: str) -> None:
 
 def _from_memory(stale: StaleAddress) -> Iterator[Outcome]:
     try:
-        revive_address(stale.address, stale.lanes[-1] + 1 if stale.lanes else 0)
+        revive_address(stale.address).close()
         server = Server(stale.address)
     except (FileNotFoundError, AddressTakenError):
         return  # finished, or being served, by another writer
@@ -324,21 +327,39 @@ def _summary(run_dir: str) -> str:
 
 
 def _take_lock(base_dir: str) -> segment.Segment | None:
-    """A lock of this host and user; None if another process has it."""
+    """A lock of this host and user; None if another process has it.
+
+    Each takes a lock under a name that nobody can guess, and looks for others of this user
+    afterwards: of two at once the second one sees the first.
+    """
     digest = hashlib.sha256(f"{os.getuid()}:{base_dir}".encode(errors="replace")).hexdigest()
-    name = _LOCK_PREFIX + digest[:32]
+    start = f"{_LOCK_PREFIX}{digest[:32]}-"
     place = next(place for place in segment.places() if segment.place_id(place))
+    deadline = time.monotonic() + _LOCK_S
     while True:
-        try:
-            lock = segment.create(place, name, 8)
-        except FileExistsError:
-            try:
-                lock = segment.attach(place, name)
-            except FileNotFoundError:
-                continue
-        if not lock.try_lock():
-            lock.close()
-            return None
-        if segment.links(lock):
+        lock = segment.create(place, f"{start}{segment.fresh_number()}", 8)
+        lock.try_lock()
+        if not _others_at_work(place, start, lock.name):
             return lock
-        lock.close()  # its holder has removed it meanwhile
+        lock.unlink()
+        lock.close()
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(random.uniform(0.01, 0.1))  # two that saw each other both gave way
+
+
+def _others_at_work(place: str, start: str, own: str) -> bool:
+    for name in segment.list_names(place):
+        if not name.startswith(start) or name == own:
+            continue
+        if segment.is_locked_here(place, name):
+            return True
+        try:
+            other = segment.attach(place, name)
+        except FileNotFoundError:
+            continue
+        if other.is_locked():
+            return True
+        if time.time() - os.fstat(other.fd).st_ctime > 1:
+            other.unlink()  # its holder was killed
+    return False

@@ -35,16 +35,18 @@ class Run:
         is_urgent: much is coming in, or somebody waits: look again at once.
         ended: its files are final and its lanes are removed.
         trouble: what cannot be done at present, or None.
+        waits_for: why a lane that may be the run's cannot be opened at present, or None.
     """
 
-    def __init__(self, hello: Hello, restarts: int, stopping: str | None = None) -> None:
+    def __init__(self, hello: Hello, stopping: str | None = None) -> None:
         self.run_dir = hello.run_dir
         self.ended = False
         self.is_urgent = False
         self.trouble: str | None = None
+        self.waits_for: str | None = None
         self.stop_reason = stopping
         self._hello = hello
-        self._restarts = restarts
+        self._restarts = 0
         self._files: RunFiles | None = None
         self._new: list[LaneConsumer] = []
         self._lanes: list[LaneConsumer] = []
@@ -63,6 +65,7 @@ class Run:
         self._new.append(lane)
         if lane.hello.role == "owner":
             self._owner = lane
+            self._restarts = lane.count_writer() - 1
             self._watch = OwnerWatch(lane.hello)
 
     def pause(self, pause_s: float, trouble: str) -> None:
@@ -80,7 +83,7 @@ class Run:
             return False
         try:
             busy = self._serve(check)
-        except (StorageError, OSError) as exc:
+        except StorageError as exc:
             self._failed = True
             self._retry_at = time.monotonic() + RETRY_S
             self._set_trouble(str(exc))
@@ -106,14 +109,16 @@ class Run:
         """Whether a process lives that logs into it."""
         return any(lane.producer_alive() for lane in [*self._lanes, *self._new])
 
-    def let_go(self) -> list[int]:
-        """Leaves the lanes, with all their records, to whoever serves them next: their numbers."""
-        lanes = [*self._lanes, *self._new]
-        for lane in lanes:
-            lane.close()
+    def let_go(self) -> list[LaneConsumer]:
+        """Leaves the lanes, with all their records, to whoever serves them next."""
         if self._files is not None:
             self._files.close()
-        return [lane.lane for lane in lanes]
+        return [*self._lanes, *self._new]
+
+    def warn(self, message: str) -> None:
+        """Has a warning written to run.log."""
+        if self._files is not None:
+            self._files.note(LogLevel.WARN, message)
 
     def leave(self) -> None:
         """Makes durable what was taken; the lanes and the run are left to a successor."""
@@ -152,6 +157,8 @@ class Run:
         if check:
             self._retire_workers(files)
         if self._is_over(files, check):
+            if self.waits_for is not None:
+                raise StorageError(self.run_dir, self.waits_for)
             now = time.monotonic()
             self._ending_since = self._ending_since or now
             if not taken or now - self._ending_since > PATIENCE_S:
@@ -172,7 +179,10 @@ class Run:
         return self._ending_since is not None or (check and not owner.producer_alive())
 
     def _poll(self, files: RunFiles, lane: LaneConsumer, dead: bool = False) -> int:
-        stretch = lane.poll("dead" if dead else "alive")
+        try:
+            stretch = lane.poll("dead" if dead else "alive")
+        except OSError as exc:  # no descriptor, or no memory, at present
+            raise StorageError(lane.name, exc.strerror or str(exc)) from exc
         files.take(lane, stretch)
         return stretch.count + len(stretch.problems)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -9,16 +10,16 @@ import time
 import traceback
 from collections.abc import Callable
 
-from expman.errors import ExpmanError
 from expman.faults import reach
 from expman.models import reason_of
 from expman.transport import layout, segment
-from expman.transport.address import check_address, find_lanes
 from expman.transport.consumer import LaneConsumer
 from expman.transport.liveness import mark_of
+from expman.writer.arrivals import Arrivals
+from expman.writer.held import HeldAddress
 from expman.writer.run import Run, describe
 
-__all__ = ["AddressTakenError", "Server", "remove_leftovers"]
+__all__ = ["Server", "remove_leftovers"]
 
 URGENT_PAUSE_S = 0.001
 BUSY_PAUSE_S = 0.005
@@ -31,15 +32,6 @@ FAILURE_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
 FORGOTTEN_S = 60.0
 """A failure so long ago does not count any more."""
-MOST_LANES = 2**32
-"""No writer has served more: a larger number of the next lane is damage."""
-
-
-class AddressTakenError(ExpmanError):
-    """Another writer serves the address."""
-
-    def __init__(self, address: segment.Address) -> None:
-        super().__init__(f"another writer serves {address}")
 
 
 class Server:
@@ -66,42 +58,29 @@ class Server:
         on_run: Callable[[str], None] = lambda base_dir: None,
     ) -> None:
         self.address = address
-        self._base = segment.attach(address.place, address.segment())
-        if not self._base.try_lock():
-            self._base.close()
-            raise AddressTakenError(address)
-        if segment.links(self._base) == 0:  # its writer ended between our two steps
-            raise FileNotFoundError(address.segment())
-        self.words = memoryview(self._base.map()).cast("Q")
-        check_address(self.words, address.segment())
-        self.words[layout.WRITER_PID] = os.getpid()
-        self.words[layout.WRITER_STARTS] = min(self.words[layout.WRITER_STARTS], MOST_LANES) + 1
+        self._held = HeldAddress(address)
+        self._arrivals = Arrivals(self._held, self._say)
         # A predecessor was removing the address: it may have removed the last lane before.
-        self._served = bool(self.words[layout.STOPPING] and self.words[layout.NEXT_LANE])
+        words = self._held.words
+        self._served = bool(words[layout.STOPPING] and words[layout.SERVED])
         if standing:
-            self.words[layout.STOPPING] = 0
+            words[layout.STOPPING] = 0
         self._standing = standing
         self._on_run = on_run
         self._runs: dict[str, Run] = {}
-        there = find_lanes(address.place).get(address, [])
-        self._next_lane = self.words[layout.NEXT_LANE]
-        if self._next_lane > MOST_LANES:
-            self._next_lane = max(there, default=-1) + 1
-        # What is there below was found by an earlier writer; the rest it has finished.
-        self._half_claimed = {lane for lane in there if lane < self._next_lane}
-        self._unreadable: set[str] = set()
         self._failures: dict[str, tuple[int, float]] = {}
         self._given_up: dict[str, str] = {}
         self._deadline: float | None = None
         self._signal: str | None = None
         self._next_liveness = 0.0
         self._starter = starter
+        self._said: set[str] = set()
 
     def stop_soon(self, number: int = signal.SIGTERM, *_: object) -> None:
         """SIGTERM: takes no new runs, and ends with the present ones or at the deadline."""
         if self._deadline is None:
             self._deadline = time.monotonic() + DRAIN_S
-            self.words[layout.STOPPING] = 1
+            self._held.words[layout.STOPPING] = 1
             self._signal = f"the writer got {signal.Signals(number).name} before"
             for run in self._runs.values():
                 run.stop_reason = self._signal
@@ -114,17 +93,19 @@ class Server:
             if self.finished and self.remove_address():
                 return True
             now = time.monotonic()
-            if not self._runs and not self._standing:
-                if segment.links(self._base) == 0:
-                    return True  # the engine has given up before its first lane
-                if self._starter_is_gone() and self.remove_address():
-                    return True
+            if not self._runs and self._is_unwanted() and self.remove_address():
+                return True
             if self._deadline is not None and now > self._deadline:
                 self.leave()
                 return False
             pause_s = BUSY_PAUSE_S if busy else min(pause_s * 1.5, IDLE_PAUSE_S)
             urgent = any(run.is_urgent for run in self._runs.values())
             time.sleep(URGENT_PAUSE_S if urgent else pause_s)
+
+    def _is_unwanted(self) -> bool:
+        """Whether who started this writer has ended, or given up, before the first lane."""
+        given_up = bool(self._held.words[layout.GIVEN_UP])
+        return not self._standing and (given_up or self._starter_is_gone())
 
     def _starter_is_gone(self) -> bool:
         # Not the parent's id: where it died before we could look, ours is process 1, or any other.
@@ -154,13 +135,15 @@ class Server:
         Returns:
             False: a lane was claimed just before; it is served first.
         """
-        self.words[layout.STOPPING] = 1
+        self._held.words[layout.STOPPING] = 1
         reach("address-before-remove")
-        self._base.unlink()
-        self._find_lanes()
+        self._held.remove()
+        self._find_lanes(every=True)
         if self._runs:
+            with contextlib.suppress(OSError):  # the next round tries again
+                self._held.renew()
             return False
-        remove_leftovers(self.address, self._unreadable)
+        remove_leftovers(self.address, self._arrivals.unreadable)
         return True
 
     def step(self) -> bool:
@@ -170,8 +153,9 @@ class Server:
         check = now >= self._next_liveness
         if check:
             self._next_liveness = now + LIVENESS_SPACING_S
-            if not self._base.try_lock():  # lost it, and a successor is at work: touch nothing
-                raise AddressTakenError(self.address)
+            self._held.check()  # that no successor is at work: it would touch nothing then
+            if self._held.lost_its_name() and not self._held.words[layout.GIVEN_UP]:
+                self._go_on_without_names()
         busy = False
         for run_dir, run in list(self._runs.items()):
             try:
@@ -182,6 +166,7 @@ class Server:
 
     def _serve(self, run_dir: str, run: Run, check: bool) -> bool:
         before = run.trouble
+        run.waits_for = self._arrivals.waits_for
         busy = run.serve(check)
         if run.trouble is not None and before is None:
             self._say(describe(run.trouble))
@@ -197,7 +182,9 @@ class Server:
         run = self._runs.pop(run_dir)
         self._given_up[run_dir] = why
         self._say(f"gave up {run_dir}, its rows stay in shared memory: {why}")
-        self._unreadable |= {self.address.segment(lane) for lane in run.let_go()}
+        for lane in run.let_go():
+            self._arrivals.leave_alone(lane.lane)
+            lane.close()
 
     def _begin_anew(self, run_dir: str, exc: Exception) -> None:
         """After an unforeseen failure: the run goes on as if its writer had been replaced.
@@ -213,8 +200,9 @@ class Server:
             self._let_go(run_dir, why)
             return
         self._say(f"{run_dir} is begun anew from shared memory after a failure: {why}")
-        for number in self._runs.pop(run_dir).let_go():
-            self._find_lane(number)
+        for lane in self._runs.pop(run_dir).let_go():
+            self._arrivals.reopen(lane)
+        self._find_lanes(every=True)
         if run_dir in self._runs:
             self._runs[run_dir].pause(min(failures * FAILURE_PAUSE_S, LONGEST_PAUSE_S), why)
 
@@ -241,48 +229,49 @@ class Server:
         """Directories of the runs that have not ended yet, or were given up."""
         return [*self._runs, *self._given_up]
 
-    def _find_lanes(self) -> None:
-        for number in sorted(self._half_claimed):
-            self._half_claimed.discard(number)
-            self._find_lane(number)
-        while segment.exists(self.address.place, self.address.segment(self._next_lane)):
-            self._find_lane(self._next_lane)
-            self._next_lane += 1
-        if self.words[layout.NEXT_LANE] != self._next_lane:
-            self.words[layout.NEXT_LANE] = self._next_lane
-
-    def _find_lane(self, number: int) -> None:
-        """Takes a lane; one whose producer has not published its hello is looked at again."""
+    def _go_on_without_names(self) -> None:
+        """Names of shared memory were removed under a run: what has its memory goes on with it."""
         try:
-            lane = LaneConsumer(self.address, number)
-        except FileNotFoundError:
-            if segment.exists(self.address.place, self.address.segment(number)):
-                self._half_claimed.add(number)
+            renewed = self._held.renew()
+        except OSError as exc:
+            self._say_once(f"{self.address} was removed and cannot be made anew: {exc}")
             return
-        except Exception as exc:  # noqa: BLE001 - no lane, however damaged, reaches another
-            self._leave_alone(number, exc)
+        if not renewed:
             return
-        try:
-            self._take_lane(lane)
-        except Exception as exc:  # noqa: BLE001 - the same
-            self._leave_alone(number, exc)
+        message = (
+            f"names of this run's shared memory in {self.address.place} were removed by somebody "
+            "else (systemd-logind's RemoveIPC, a cleaner); no row is lost as long as the run's "
+            "processes live"
+        )
+        self._say(message)
+        self._find_lanes(every=True, nameless=True)
+        for run in self._runs.values():
+            run.warn(message)
 
-    def _leave_alone(self, number: int, exc: Exception) -> None:
-        self._unreadable.add(self.address.segment(number))
-        self._say(f"a lane cannot be read and was left alone: {exc}")
+    def _find_lanes(self, *, every: bool = False, nameless: bool = False) -> None:
+        for lane in self._arrivals.look(every=every, nameless=nameless):
+            try:
+                self._take_lane(lane)
+            except Exception as exc:  # noqa: BLE001 - no lane, however damaged, reaches another
+                self._arrivals.leave_alone(lane.lane, exc)
 
     def _take_lane(self, lane: LaneConsumer) -> None:
         run_dir = lane.hello.run_dir
         self._served = True
+        self._held.words[layout.SERVED] = 1
         if lane.words[layout.RUN_ENDED] and lane.hello.role == "owner":
             lane.remove()  # the last one of a run whose files are final
             return
         run = self._runs.get(run_dir)
         if run is None:
-            restarts = 0 if self._standing else self.words[layout.WRITER_STARTS] - 1
-            run = self._runs[run_dir] = Run(lane.hello, restarts, self._signal)
+            run = self._runs[run_dir] = Run(lane.hello, self._signal)
             self._on_run(lane.hello.base_dir)
         run.add_lane(lane)
+
+    def _say_once(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            self._say(message)
 
     def _say(self, message: str) -> None:
         try:
@@ -308,6 +297,8 @@ def remove_leftovers(address: segment.Address, unreadable: set[str]) -> None:
         except FileNotFoundError:
             segment.remove(address.place, name)  # killed before it had a size
             continue
+        except OSError:
+            continue
         if not found.is_locked() and not _locked(address.place, control):
             found.unlink()
         found.close()
@@ -316,7 +307,7 @@ def remove_leftovers(address: segment.Address, unreadable: set[str]) -> None:
 def _locked(place: str, name: str) -> bool:
     try:
         control = segment.attach(place, name)
-    except FileNotFoundError:
+    except OSError:
         return False
     try:
         return control.is_locked()

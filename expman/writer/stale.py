@@ -14,7 +14,7 @@ from expman.storage.journal import known_state
 from expman.storage.paths import RUN_JOURNAL, RUN_YAML, TEMP_PREFIX, open_regular
 from expman.storage.yamlfile import RunFile
 from expman.transport import identity, layout, segment
-from expman.transport.address import find_lanes
+from expman.transport.address import find_lanes, is_served_elsewhere
 from expman.transport.gate import RunGate
 
 __all__ = ["SILENT_S", "StaleAddress", "StaleRun", "served_runs", "stale_addresses", "stale_runs"]
@@ -86,7 +86,7 @@ def _look(address: segment.Address, numbers: list[int]) -> StaleAddress | None:
             return None  # it has a supervisor of its own
         runs.add(gate.hello.run_dir)
         base_dirs.add(os.path.realpath(gate.hello.base_dir))
-    if not runs and not _is_left_over(address):
+    if (not runs and not _is_left_over(address)) or is_served_elsewhere(address):
         return None
     return StaleAddress(address, sorted(runs), base_dirs, numbers)
 
@@ -113,7 +113,7 @@ def _is_left_over(address: segment.Address) -> bool:
         return True
     try:
         words = memoryview(found.map()).cast("Q")
-        was_ending = bool(words[layout.STOPPING] and words[layout.NEXT_LANE])
+        was_ending = bool(words[layout.STOPPING] and words[layout.SERVED])
         return was_ending or time.time() - os.fstat(found.fd).st_ctime > YOUNG_S
     finally:
         found.close()

@@ -10,6 +10,7 @@ from conftest import StartProgram
 from lanes import DEADLINE_S, fresh_address, poll, rows_of
 
 from expman.transport import records as wire
+from expman.transport.address import lane_numbers
 from expman.transport.consumer import LaneConsumer
 
 THREADS = 8
@@ -28,8 +29,8 @@ def test_rows_of_many_threads(program: StartProgram, interval_s: float) -> None:
         while consumer is None:
             assert time.monotonic() < deadline, trainer.stderr
             try:
-                consumer = LaneConsumer(address, 0)
-            except FileNotFoundError:
+                consumer = LaneConsumer(address, lane_numbers(address).pop())
+            except (FileNotFoundError, KeyError):
                 time.sleep(0.001)
         while not consumer.at_end():
             stretch = poll(consumer)

@@ -61,12 +61,13 @@ def outcome(act: Callable[[], object]) -> str:
         return f"{type(exc).__name__}: {exc}"
 
 
+term = next(Path("/dev/shm").glob(f"{place.segment()}-*-*"))
 print(
     json.dumps(
         {
             "attach": outcome(lambda: attach(address)),
-            "read": outcome(lambda: Path(f"/dev/shm/{place.segment(0, 0)}").read_bytes()),
-            "remove": outcome(lambda: os.unlink(f"/dev/shm/{place.segment(0, 0)}")),
+            "read": outcome(lambda: term.read_bytes()),
+            "remove": outcome(lambda: term.unlink()),
             "use the writer": outcome(lambda: shared.find_shared_writer(str(place))),
             "stop the writer": outcome(lambda: os.kill(int(writer_pid), signal.SIGTERM)),
             "stop the trainer": outcome(lambda: os.kill(int(trainer_pid), signal.SIGTERM)),

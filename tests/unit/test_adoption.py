@@ -35,7 +35,7 @@ def test_a_name_that_a_predecessor_gave_is_not_given_again(tmp_path: Path) -> No
         named.close()
         owner.close(RunStatus.FINISHED, None, 1.0)
 
-        run = Run(hello, restarts=1)
+        run = Run(hello)
         for lane in (owner, *workers):
             run.add_lane(LaneConsumer(address, lane.lane))
         while not run.ended:

@@ -26,7 +26,7 @@ def test_a_lane_that_fills_up_does_not_wait_for_the_interval(tmp_path: Path) -> 
         flush_interval_rows=10**9,
         flush_interval_ms=10**9,
     )
-    run = Run(hello, restarts=0)
+    run = Run(hello)
     deadline = time.monotonic() + 10
 
     def serve() -> bool:

@@ -173,5 +173,5 @@ def test_the_last_look_takes_all_even_where_stores_are_not_ordered(
     """There a poll takes what the one before it saw: one empty poll is not the end."""
     monkeypatch.setattr(consumers, "_ORDERED_STORES", False)
     files = Taken()
-    Run._drain(Run(worker._hello, 0), files, LaneConsumer(address, worker.lane))  # type: ignore[arg-type]
+    Run._drain(Run(worker._hello), files, LaneConsumer(address, worker.lane))  # type: ignore[arg-type]
     assert [0] == files.rows

@@ -97,7 +97,7 @@ def test_peek_while_the_writer_reuses_terms() -> None:
     )
     stop = threading.Event()
     lane = producer.LaneProducer(address, hello, on_wait=lambda: not stop.is_set())
-    consumer = LaneConsumer(address, 0)
+    consumer = LaneConsumer(address, lane.lane)
 
     def drain() -> None:
         while not stop.is_set():

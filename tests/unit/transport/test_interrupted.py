@@ -19,6 +19,7 @@ from expman.errors import RunClosedError
 from expman.models import RunStatus
 from expman.transport import records as wire
 from expman.transport import ring, segment
+from expman.transport.address import lane_numbers
 from expman.transport.consumer import LaneConsumer
 from expman.transport.gate import RunGate
 from expman.transport.producer import LaneProducer
@@ -70,7 +71,7 @@ class Lane:
         return True
 
     def find_workers(self) -> None:
-        for number in (1, 2):
+        for number in lane_numbers(self.address) - {consumer.lane for consumer in self.consumers}:
             with contextlib.suppress(FileNotFoundError):
                 self.consumers.append(LaneConsumer(self.address, number))
 

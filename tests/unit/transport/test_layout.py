@@ -131,8 +131,10 @@ def test_the_producer_writes_where_the_map_says(address: Address) -> None:
     producer.log_message(LogLevel.WARN, "mind the gap")
     producer.close(RunStatus.FINISHED, None, 1)
 
-    control = segment.attach(address.place, f"expman-{address.token}-0").map()
-    term = segment.attach(address.place, f"expman-{address.token}-0-0").map()
+    control = segment.attach(address.place, f"expman-{address.token}-{producer.lane}").map()
+    slot, sealed = struct.unpack_from("=QQ", control, 256)
+    name = f"expman-{address.token}-{producer.lane}-{slot}"
+    term = segment.attach(address.place, name).map()
     (hello_bytes,) = struct.unpack_from("=Q", control, 16)
     opened, closed, dropped, high_water, lane_bytes = struct.unpack_from("=5Q", control, 64)
     slot, sealed, rows, records, drops = struct.unpack_from("=5Q", control, 256)
@@ -149,7 +151,7 @@ def test_the_producer_writes_where_the_map_says(address: Address) -> None:
     assert make_hello(max_buffer_bytes=1 << 20) == hello
     assert (1, 1, 0) == (opened, closed, dropped)
     assert (len(term), 2 * len(term)) == (high_water, lane_bytes)
-    assert (0, lengths[0] + lengths[1] + 1) == (slot, sealed)
+    assert lengths[0] + lengths[1] + 1 == sealed
     assert (0, 2, 0) == (rows, records, drops)
     assert b"expmanT1" == term[:8]
     assert (2, (len(term) - 64) // 16, layout.data_offset(len(term))) == (version, entries, start)

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lanes import DEADLINE_S, open_lane, read_all, rows_of, steps_of
+from lanes import DEADLINE_S, make_hello, open_lane, read_all, rows_of, steps_of
 
 from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
 from expman.models import LogLevel, RunStatus
 from expman.transport import layout, producer, ring, segment, values
 from expman.transport import records as wire
+from expman.transport.address import lane_numbers
 from expman.transport.consumer import LaneConsumer
 from expman.transport.segment import Address
 
@@ -531,13 +532,15 @@ def test_a_row_and_its_names_need_one_term(address: Address) -> None:
 
 
 def no_memory_for(monkeypatch: pytest.MonkeyPatch, *slots: int) -> None:
-    """Making the term in one of these slots fails with ENOSPC."""
+    """Making the terms with these numbers, in the order of their making, fails with ENOSPC."""
     real = segment.create
+    made: set[str] = set()
 
     def create(place: str, name: str, size: int) -> segment.Segment:
-        _, _, _, *slot = name.split("-")
-        if slot and int(slot[0]) in slots:
-            raise OSError(28, "No space left on device")
+        if name.count("-") == 3:
+            if len(made) in slots:
+                raise OSError(28, "No space left on device")
+            made.add(name)
         return real(place, name, size)
 
     monkeypatch.setattr(segment, "create", create)
@@ -777,20 +780,22 @@ def test_every_kind_of_record(address: Address) -> None:
 # -- claiming ------------------------------------------------------------
 
 
-def test_lanes_are_numbered(address: Address) -> None:
-    """Each producer takes the next free number from where the writer looks."""
+def test_names_cannot_be_guessed(address: Address) -> None:
+    """What another user sees of the names does not give him those to come."""
     first, second = open_lane(address), open_lane(address)
-    words = memoryview(segment.attach(address.place, address.segment()).map()).cast("Q")
-    words[layout.NEXT_LANE] = 5
-    third = open_lane(address)
 
-    assert [0, 1, 5] == [first.lane, second.lane, third.lane]
+    numbers = [
+        int(name.split("-")[-1]) for lane in (first, second) for name in terms_of(address, lane)
+    ]
+    numbers += [first.lane, second.lane]
+    assert len(numbers) == len(set(numbers)) == 6
+    assert all(number > 2**32 for number in numbers)
 
 
 def test_an_address_that_is_gone() -> None:
     """Nobody claims a lane that no writer will look for."""
     with pytest.raises(FileNotFoundError):
-        open_lane(Address.fresh(segment.SHM))
+        producer.LaneProducer(Address.fresh(segment.SHM), make_hello(), revive=False)
 
 
 def test_a_forked_child_does_not_log_into_the_parents_lane(address: Address) -> None:
@@ -804,13 +809,14 @@ def test_a_forked_child_does_not_log_into_the_parents_lane(address: Address) -> 
             try:
                 lane.forget()
                 lane.log_vector({"a": 0.5}, 1)
-                status = lane.lane - 1
+                status = 0
             finally:
                 os._exit(status)
     assert (child, 0) == os.waitpid(child, 0)
 
-    assert [0] == steps_of(read_all(LaneConsumer(address, 0)).records)
-    assert [1] == steps_of(read_all(LaneConsumer(address, 1)).records)
+    (childs,) = lane_numbers(address) - {lane.lane}
+    assert [0] == steps_of(read_all(LaneConsumer(address, lane.lane)).records)
+    assert [1] == steps_of(read_all(LaneConsumer(address, childs)).records)
 
 
 # -- calls from within calls ------------------------------------------------------------
@@ -875,7 +881,7 @@ def test_an_exception_while_a_term_is_made(
     log(3_000)  # goes on growing
     lane.close(RunStatus.FINISHED, None, 1)
 
-    assert list(range(published)) == steps_of(read_all(LaneConsumer(address, 0)).records)
+    assert list(range(published)) == steps_of(read_all(LaneConsumer(address, lane.lane)).records)
 
 
 @pytest.mark.parametrize("overflow", ["block", "drop"])

@@ -15,7 +15,7 @@ import pytest
 from conftest import StartProgram
 from lanes import fresh_address
 
-from expman.errors import ConfigError, SharedMemoryError
+from expman.errors import ConfigError
 from expman.transport import segment
 from expman.transport.segment import SHM, Address
 
@@ -267,10 +267,10 @@ def test_a_private_directory_takes_its_place(
 
 
 @pytest.mark.parametrize("kind", ["open to others", "a link", "a file"])
-def test_a_directory_that_is_not_private_is_refused(
+def test_a_directory_that_is_not_private_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
-    """What somebody else can reach or has put there takes no records; the error names both."""
+    """What somebody else can reach or has put there takes no records: another one does."""
     full_shm(monkeypatch)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     directory = tmp_path / f"expman-{os.getuid()}"
@@ -284,11 +284,13 @@ def test_a_directory_that_is_not_private_is_refused(
         case "a file":
             directory.touch(0o600)
 
-    with pytest.raises(SharedMemoryError, match="not a private directory") as caught:
-        segment.create_anywhere(4096, 1 << 16)
+    address, memory = segment.create_anywhere(4096, 1 << 16)
+    memory.close()
 
-    assert ["shm", str(tmp_path)] == [line.split(":")[0] for line in caught.value.tried]
-    assert 4096 + (1 << 16) == caught.value.size_bytes
+    assert address.place.startswith(f"{directory}-")
+    assert 0o700 == stat.S_IMODE(os.stat(address.place).st_mode)
+    assert [address.segment()] == os.listdir(address.place)
+    assert segment.places() == [SHM, address.place]
 
 
 # -- who lives -----------------------------------------------------------------------------

@@ -1,0 +1,76 @@
+"""The terms' memory of a lane, as its consumer holds it: mapped as soon as it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+
+from expman.transport import layout, nameless, segment
+
+__all__ = ["LaneMemory"]
+
+
+class LaneMemory:
+    """The slots of a lane.
+
+    All that exist are mapped, also those that are to serve a term yet: names may be removed and
+    the producer die, and this process must have the memory then.
+
+    Args:
+        control: name of the lane's control.
+        place: where it is.
+        pid: its producer, which has slots whose names were removed.
+        words: the control's words.
+    """
+
+    def __init__(self, control: str, place: str, pid: int, words: memoryview) -> None:
+        self._start = control + "-"
+        self._place = place
+        self._pid = pid
+        self._words = words
+        self._made = 0
+        self._slots: dict[int, mmap.mmap] = {}
+
+    def look(self) -> None:
+        """Maps the slots that were made since the last look.
+
+        Raises:
+            OSError: no descriptor, or no memory, for one of them at present.
+        """
+        made = self._words[layout.SLOTS_MADE]
+        if made == self._made:
+            return
+        names = {name for name in segment.list_names(self._place) if name.startswith(self._start)}
+        if len(names | set(self.names())) < made:
+            names.update(nameless.find(self._start, [self._pid]))
+        for name in names:
+            number = name.removeprefix(self._start)
+            if number.isdecimal():
+                with contextlib.suppress(FileNotFoundError, PermissionError):
+                    self.slot(int(number))
+        self._made = made
+
+    def slot(self, number: int) -> mmap.mmap:
+        """The memory of a slot.
+
+        Raises:
+            FileNotFoundError: it is gone.
+            OSError: no descriptor, or no memory, for it at present.
+        """
+        found = self._slots.get(number)
+        if found is None:
+            memory = segment.attach(self._place, self._name(number), [self._pid])
+            found = self._slots[number] = memory.map()
+            memory.close()  # the mapping is enough
+        return found
+
+    def names(self) -> list[str]:
+        """The names of the slots that are mapped."""
+        return [self._name(number) for number in self._slots]
+
+    def _name(self, number: int) -> str:
+        return f"{self._start}{number}"
+
+    def close(self) -> None:
+        """Lets go of it."""
+        self._slots.clear()

@@ -1,0 +1,108 @@
+"""The address that a writer serves: locked, and made anew when its name is removed."""
+
+from __future__ import annotations
+
+import os
+
+from expman.errors import ExpmanError
+from expman.transport import layout, segment
+from expman.transport.address import check_address, is_served_elsewhere, revive_address
+
+__all__ = ["AddressTakenError", "HeldAddress"]
+
+_MOST_STARTS = 2**32
+"""A larger number is damage."""
+
+
+class AddressTakenError(ExpmanError):
+    """Another writer serves the address."""
+
+    def __init__(self, address: segment.Address) -> None:
+        super().__init__(f"another writer serves {address}")
+
+
+class HeldAddress:
+    """Holds an address for this process.
+
+    Args:
+        address: the address.
+
+    Attributes:
+        words: its words.
+        follows: other writers have served it, or names were removed: lanes may be nameless.
+
+    Raises:
+        FileNotFoundError: there is no such address.
+        AddressTakenError: another writer serves it.
+    """
+
+    def __init__(self, address: segment.Address) -> None:
+        self.address = address
+        self._base = self._attach()
+        if segment.links(self._base) == 0:  # its writer ended between our two steps
+            raise FileNotFoundError(address.segment())
+        self.words = memoryview(self._base.map()).cast("Q")
+        check_address(self.words, address.segment())
+        starts = self.words[layout.WRITER_STARTS]
+        self.follows = bool(starts or self.words[layout.REVIVED])
+        if self.follows and is_served_elsewhere(address):
+            self._base.close()
+            raise AddressTakenError(address)
+        self.words[layout.WRITER_PID] = os.getpid()
+        self.words[layout.WRITER_STARTS] = min(starts, _MOST_STARTS) + 1
+        self._seen: list[int] | None = None
+        # Those whose names were removed: a producer may be announcing a lane there, and what
+        # waits for the end of this writer waits for their locks.
+        self._former: list[segment.Segment] = []
+        self._former_words: list[memoryview] = []
+
+    def _attach(self) -> segment.Segment:
+        base = segment.attach(self.address.place, self.address.segment())
+        if not base.try_lock():
+            base.close()
+            raise AddressTakenError(self.address)
+        return base
+
+    def has_news(self) -> bool:
+        """Whether lanes may have been claimed since the last call."""
+        news = [words[layout.NEWS] for words in (self.words, *self._former_words)]
+        changed = news != self._seen
+        self._seen = news
+        return changed
+
+    def check(self) -> None:
+        """Checks that this process still holds it.
+
+        Raises:
+            AddressTakenError: it does not, and a successor is at work.
+        """
+        if not self._base.try_lock():
+            raise AddressTakenError(self.address)
+
+    def lost_its_name(self) -> bool:
+        """Whether somebody else has removed its name."""
+        return segment.links(self._base) == 0
+
+    def renew(self) -> bool:
+        """Makes it anew under its old name; False: another process has that one at present.
+
+        Raises:
+            OSError: there is no memory or no descriptor, or another user has taken the name.
+        """
+        base = revive_address(self.address)
+        if not base.try_lock():
+            base.close()
+            return False
+        words = memoryview(base.map()).cast("Q")
+        for word in (layout.STOPPING, layout.SERVED, layout.WRITER_STARTS):
+            words[word] = max(words[word], self.words[word])
+        words[layout.WRITER_PID] = os.getpid()
+        self._former.append(self._base)
+        self._former_words.append(self.words)
+        self._base, self.words = base, words
+        return True
+
+    def remove(self) -> None:
+        """Removes its name, so that no lane can be claimed under it any more."""
+        self.words[layout.STOPPING] = 1
+        self._base.unlink()
