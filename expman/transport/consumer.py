@@ -13,6 +13,7 @@ What may be taken, and why it is whole:
 from __future__ import annotations
 
 import contextlib
+import mmap
 import platform
 from collections.abc import Sequence
 from typing import Literal
@@ -117,7 +118,8 @@ class LaneConsumer:
         return LaneConsumer(self.address, self.lane, self.control, self._memory)
 
     def _read_control(self) -> None:
-        mapping = self._mapping = self.control.map_for_good()
+        mapping = self.control.map_for_good()
+        self._mapping: mmap.mmap | bytearray = mapping
         self.words = control_words(self.name, mapping)
         length = self.words[layout.HELLO_BYTES]
         released, drained = self.words[layout.RELEASED_TERMS], self.words[layout.DRAINED_TERMS]
@@ -482,5 +484,8 @@ class LaneConsumer:
         """Lets go of the lane without removing anything."""
         self._term = None
         self._read.clear()
-        self._memory.close()
         self.control.close()
+        # Whatever still has this object: its memory goes now.
+        self._mapping = bytearray(self.words.cast("B"))
+        self.words = memoryview(self._mapping).cast("Q")
+        self._memory.close(self.words)

@@ -71,6 +71,7 @@ class LaneMemory:
     def _name(self, number: int) -> str:
         return f"{self._start}{number}"
 
-    def close(self) -> None:
-        """Lets go of it."""
+    def close(self, words: memoryview) -> None:
+        """Lets go of it, and of the control for which these words stand."""
         self._slots.clear()
+        self._words = words
