@@ -24,7 +24,8 @@ class ExitWatch:
     The interpreter keeps an uncaught exception in `sys.last_exc` (`sys.last_value` before 3.12).
     So does an interactive shell with every mistake of its user, which ends nothing. And a
     SystemExit is forgotten before exit handlers run: its code is the exit status, and libc knows
-    it (`exit_record`). Only where libc does not, `sys.exit` is wrapped.
+    it (`exit_record`). Only where libc does not, or where the process is that of a program which
+    embeds Python and may go on without it, `sys.exit` is wrapped.
 
     Attributes:
         knows_exits: the exit status needs not be asked for.
@@ -34,7 +35,8 @@ class ExitWatch:
 
     def __init__(self) -> None:
         self._before = _shown()
-        if not exit_record.is_available() and not ExitWatch.knows_exits:
+        embedded = not sys.orig_argv  # nobody gave this Python a command line
+        if (embedded or not exit_record.is_available()) and not ExitWatch.knows_exits:
             ExitWatch.knows_exits = True
             _wrap_exit()
 
@@ -106,8 +108,12 @@ def watch_os_exit(close: Callable[[int], None]) -> None:
         os._exit = _exit
 
     register = getattr(threading, "_register_atexit", None)  # these come before all of atexit's
-    if register is not None:
+    if register is None:
+        return
+    try:
         register(wrap)
+    except RuntimeError:  # exit handlers run already
+        wrap()
 
 
 class _Exit(SystemExit):

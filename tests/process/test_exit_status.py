@@ -120,17 +120,25 @@ engine.log_vector({"a": 1.0}, 0)
 raise ValueError("diverged")
 """
 
-WITHOUT_ON_EXIT = """
-import os, sys
+MUSL = """
 def confstr(name):
     raise ValueError("unrecognized configuration name")
+import os
 os.confstr = confstr
+"""
+EMBEDDED = """
+import sys
+sys.orig_argv.clear()
+"""
+LOGS_A_ROW = """
+import sys
 from expman import ExperimentConfig, LoggingEngine
 engine = LoggingEngine(ExperimentConfig("ends", sys.argv[1], run_name="run"))
 engine.log_vector({"a": 1.0}, 0)
 """
 
 
+@pytest.mark.parametrize("where", [MUSL, EMBEDDED])
 @pytest.mark.parametrize(
     ("end", "code", "status", "reason"),
     [
@@ -142,10 +150,19 @@ engine.log_vector({"a": 1.0}, 0)
     ],
 )
 def test_a_c_library_without_on_exit(
-    program: StartProgram, run_base: Path, end: str, code: int, status: str, reason: str | None
+    program: StartProgram,
+    run_base: Path,
+    where: str,
+    end: str,
+    code: int,
+    status: str,
+    reason: str | None,
 ) -> None:
-    """Where libc does not hand out the exit status, as musl, what sys.exit() is given counts."""
-    assert code == program(["-c", WITHOUT_ON_EXIT + end], run_base).wait()
+    """Where libc does not hand out the exit status, what sys.exit() is given counts.
+
+    So with musl, and in a program that embeds Python and may go on for long without it.
+    """
+    assert code == program(["-c", where + LOGS_A_ROW + end], run_base).wait()
     found = wait_for_status(run_base / "ends" / "run")
     assert status == found["status"]
     assert (reason is None) == (found["reason"] is None)
