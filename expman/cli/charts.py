@@ -10,7 +10,7 @@ from typing import Any
 import plotext
 
 from expman.cli.output import console, note
-from expman.reading.curves import Curve
+from expman.reading.curves import Curve, scale_of
 from expman.reading.text import brief, visible
 
 __all__ = ["print_chart"]
@@ -41,8 +41,9 @@ def print_chart(
     plot.plotsize(min(size.columns, 160), height or max(10, min(20, size.lines // 2)))
     plot.theme("clear")
     colored = console().color_system is not None
+    scale = 1.0 if log_scale else scale_of(lines.values())
     for number, (label, curve) in enumerate(lines.items()):
-        points = _points(curve, log_scale)
+        points = [(x, y / scale) for x, y in _points(curve, log_scale)]
         if not points:
             continue
         x, y = zip(*points, strict=True)
@@ -59,7 +60,8 @@ def print_chart(
     high = max((max(curve.x) for curve in lines.values() if curve.x), default=1.0)
     ticks = [low + (high - low) * part / 4 for part in range(5)] if high > low else [low]
     plot.xticks(ticks, [f"{tick:.0f}" if high - low > 20 else f"{tick:.4g}" for tick in ticks])
-    remarks = ["log10"] * log_scale + sorted({c.remark for c in lines.values() if c.remark})
+    remarks = ["log10"] * log_scale + [f"in {scale:g}"] * (scale != 1)
+    remarks += sorted({c.remark for c in lines.values() if c.remark})
     plot.title(brief(title, 60) + (f" ({', '.join(remarks)})" if remarks else ""))
     plot.xlabel(x_label)
     text = plot.build()

@@ -65,7 +65,7 @@ def command(
         )
         return
     if output is not None:
-        drawn = _curves(found, names, metrics)
+        drawn = _curves(found, names, metrics or None)
         shared = [name for name, lines in drawn.items() if len(lines) > 1]
         charts = {name: drawn[name] for name in metrics or shared if name in drawn}
         if not charts:
@@ -108,13 +108,13 @@ def _plain(rows: dict[str, list[object]]) -> dict[str, list[object]]:
 
 
 def _curves(
-    runs: list[Run], names: list[str], metrics: Sequence[str]
+    runs: list[Run], names: list[str], metrics: Sequence[str] | None
 ) -> dict[str, dict[str, Curve]]:
-    """The curves of these metrics, of all if none is named, where a run has them."""
+    """The curves of these metrics, or of all, where a run has them."""
+    wanted = None if metrics is None else set(metrics)
     drawn: dict[str, dict[str, Curve]] = {}
     for name, run in zip(names, runs, strict=True):
-        known = run.metrics
-        chosen = [metric for metric in known if metric in metrics] if metrics else known
+        chosen = [metric for metric in run.metrics if wanted is None or metric in wanted]
         for metric, curve in curves(run, chosen, points=POINTS, last=None).items():
             drawn.setdefault(metric, {})[name] = curve
     return drawn

@@ -63,7 +63,7 @@ def command(
         print_json([facts for run in shown if (facts := _facts(run)) is not None])
         return
     if not found:
-        note(f"no runs in {base_dir}")
+        note(f"no runs{f' of {experiment}' if experiment else ''} in {base_dir}")
         return
     console().print(runs_view(shown))
     if len(shown) < len(found):

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from expman.cli.output import note
-from expman.reading.curves import Curve
+from expman.reading.curves import Curve, scale_of
 from expman.reading.text import brief, listed
 
 __all__ = ["MAX_CHARTS", "write_png"]
@@ -53,8 +53,13 @@ def write_png(
 
 
 def _draw(axis: Any, metric: str, lines: Mapping[str, Curve], log_scale: bool) -> None:
-    drawn = [axis.plot(curve.x, curve.y, linewidth=1.4)[0] for curve in lines.values()]
-    remarks = sorted({curve.remark for curve in lines.values() if curve.remark})
+    scale = 1.0 if log_scale else scale_of(lines.values())
+    drawn = [
+        axis.plot(curve.x, [y / scale for y in curve.y], linewidth=1.4)[0]
+        for curve in lines.values()
+    ]
+    remarks = [f"in {scale:g}"] * (scale != 1)
+    remarks += sorted({curve.remark for curve in lines.values() if curve.remark})
     title = brief(metric, 80) + (f" ({', '.join(remarks)})" if remarks else "")
     axis.set_title(title, parse_math=False)
     axis.grid(alpha=0.3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 from expman.reading.run import Run
 
-__all__ = ["Curve", "curves", "spark", "svg", "thin"]
+__all__ = ["Curve", "curves", "scale_of", "spark", "svg", "thin"]
 
 MAX_ROWS = 200_000
 """A small picture of a very long run shows its newest rows: it must not take seconds."""
+_HUGE = 1e150
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -89,6 +90,12 @@ def thin(step: pa.ChunkedArray, column: pa.ChunkedArray, points: int) -> Curve:
         [_mean(y[low:high]) for low, high in spans],
         left_out,
     )
+
+
+def scale_of(curves: Iterable[Curve]) -> float:
+    """What to divide huge values by in a chart: libraries fail where a difference is infinite."""
+    largest = max((abs(y) for curve in curves for y in curve.y), default=0.0)
+    return 10.0 ** math.floor(math.log10(largest)) if largest > _HUGE else 1.0
 
 
 def spark(values: Sequence[float], width: int = 20) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cli.conftest import Expman, record
 from conftest import StartProgram
+from unit.reading.run_files import block, make_run
 
 from expman.models import RunMetadata
 from expman.storage.yamlfile import RunFile
@@ -266,3 +267,37 @@ def test_closed_pipe(store: Path, program: StartProgram) -> None:
     done = program(["-c", shell], env={"EXPMAN_BASE_DIR": str(store)})
 
     assert "b''\n" == done.succeed()
+
+
+def test_runs_of_every_shape(
+    expman_command: Expman, run_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty, huge and odd runs, odd names and odd entries of the base directory: no traceback."""
+    make_run(run_base, "-lead", block(0, {"x": [1.0]}))
+    make_run(run_base, "g*[a]?", block(0, {"x": [1.0]}))
+    make_run(run_base, "empty")
+    make_run(run_base, "huge", block(0, {"x": [1e308, -1e308, 1.7e308]}))
+    make_run(run_base, "wide", block(0, {f"m{number}": [1.0, 2.0] for number in range(2000)}))
+    (run_base / "a-file").write_text("x")
+    (run_base / "dangling").symlink_to("nowhere")
+    (run_base / "exp" / "dangling").symlink_to("nowhere")
+
+    for command, code, said in (
+        (["ls"], 0, "-lead"),
+        (["ls", "a-file"], 0, "no runs of a-file"),
+        (["ls", "dangling"], 0, "no runs of dangling"),
+        (["show", "--", "-lead"], 0, "exp/-lead"),
+        (["show", "g*[a]?"], 0, "exp/g*[a]?"),
+        (["show", "wide"], 0, "… and 1960 more"),
+        (["show", "huge"], 0, "█"),
+        (["plot", "huge"], 0, "x (in 1e+308)"),
+        (["plot", "huge", "-o", "p.png"], 0, "p.png"),
+        (["plot", "huge", "--log"], 0, "x (log10)"),
+        (["plot", "wide"], 0, "m11 and 1988 more"),
+        (["plot", "empty"], 1, "no numbers to plot"),
+        (["tail", "empty"], 0, ""),
+        (["compare", "empty", "wide"], 0, "empty"),
+        (["notebook", "--", "-lead"], 0, "-lead.ipynb"),
+    ):
+        result = expman_command(*command, base_dir=run_base)
+        assert (code, True) == (result.code, said in result.out + result.err), (command, result)

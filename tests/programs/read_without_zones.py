@@ -28,7 +28,8 @@ def main(base_dir: str, run_dir: str) -> None:
         assert run(["export", "r", "-f", kind, "-o", f"out.{kind}", "-d", base_dir]) == 0
     one = expman.Run(run_dir)
     times = one.to_pandas()["timestamp"].dt.year.tolist()
-    assert len(times) == one.to_polars().height == len(list(one.follow())) == len(expman.read_metrics(run_dir))
+    assert len(times) == one.to_polars().height
+    assert len(times) == len(list(one.follow())) == len(expman.read_metrics(run_dir))
     assert expman.runs(base_dir, since="2020-01-01")
 
 
