@@ -42,6 +42,7 @@ MAX_GROUP_BYTES = 32 * 1024 * 1024
 MAX_SMALL_GROUPS = 16
 """So many row groups that are not full are kept as they are before they are joined."""
 SAMPLE_ROWS = 4096
+JOIN_S = 10.0
 
 
 class Rewrite:
@@ -100,11 +101,15 @@ class Rewrite:
         return not self._thread.is_alive()
 
     def cancel(self) -> None:
-        """Ends the work at the next chunk and leaves no file behind."""
+        """Ends the work at the next chunk and leaves no file behind.
+
+        A thread that hangs in a system call is not waited for: it removes its file itself.
+        """
         self._cancelled.set()
         if self._thread.ident is not None:
-            self._thread.join()
-        self.discard()
+            self._thread.join(JOIN_S)
+        if not self._thread.is_alive():
+            self.discard()
 
     def discard(self) -> None:
         """Removes the temporary file."""
@@ -129,6 +134,8 @@ class Rewrite:
                 os.close(fd)
         except BaseException as exc:  # noqa: BLE001 - the top of a thread: the store raises it
             self.error = exc
+            self.discard()
+        if self.cancelled:
             self.discard()
 
     def _write(self, temp: str) -> None:

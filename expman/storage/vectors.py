@@ -39,6 +39,8 @@ MAX_BATCH_CELLS = 4 * 1024 * 1024
 WIDE_COLUMNS = 256
 SPARSE = 8
 POLL_S = 0.002
+FINISH_POLL_S = 0.02
+"""A small run is finished within one step."""
 MAX_KEPT_BYTES = 8 * 1024 * 1024
 """No more than about so much is kept in memory until it is durable."""
 MAX_OPEN_TAILS = 16
@@ -175,7 +177,7 @@ class VectorStore:
             StorageError: the files are as before, but for a new file that may cover the tail
                 already; the next call retries.
         """
-        return self._consolidate(POLL_S)
+        return self._consolidate(POLL_S, compact=False)
 
     def finish(self) -> None:
         """Brings every row into vectors.parquet and removes the tail.
@@ -185,10 +187,23 @@ class VectorStore:
         Raises:
             StorageError: nothing is lost, and the next call retries.
         """
+        for _ in self._finish(None):
+            pass
+
+    def finishing(self) -> Iterator[None]:
+        """The same, step by step: a large run takes long, and others need their turn.
+
+        Durability: durable once the iterator is exhausted.
+
+        Raises:
+            StorageError: nothing is lost, and the next call retries.
+        """
+        return self._finish(FINISH_POLL_S)
+
+    def _finish(self, poll_s: float | None) -> Iterator[None]:
         self._stop_rewrite()
         self.flush()
-        for _ in self._consolidate(None):
-            pass
+        yield from self._consolidate(poll_s, compact=True)
         self.flush(sync=True)
 
     def close(self) -> None:
@@ -388,11 +403,10 @@ class VectorStore:
 
     # --- Parquet ------------------------------------------------------------------------------
 
-    def _consolidate(self, poll_s: float | None) -> Iterator[None]:
+    def _consolidate(self, poll_s: float | None, *, compact: bool) -> Iterator[None]:
         try:
             self.directory.ensure()
             self._delete_covered()
-            compact = poll_s is None
             several = compact and self._parquet_groups > 1
             if self._rewrite is not None or not (self._tails or several or self._name_in_doubt):
                 return

@@ -113,6 +113,7 @@ class RunFiles:
         self._is_drained = False
         self._commit_cost_s = 0.0
         self._finish_failures = 0
+        self._finishing: Iterator[None] | None = None
         self._scalars_dirty = False
         self._changed_scalars: dict[str, MetricValue] = {}
         self._is_stale = False  # run.yaml; the journal has what it has not
@@ -535,20 +536,26 @@ class RunFiles:
         self._lines.close()
         self._journal.close()
 
-    def settle(self) -> None:
-        """Makes all durable but the status: what comes before `finish`.
+    def settle(self) -> bool:
+        """Makes all durable but the status, a bit at a time: what comes before `finish`.
+
+        Returns:
+            False: call it again, when other runs had their turn.
 
         Raises:
             StorageError: nothing is lost; call it again.
         """
-        self.consolidation.stop()
-        self.note_last_drops()
-        self.commit(sync=True)
-        self._finish_rows()
+        if self._finishing is None:
+            self.consolidation.stop()
+            self.note_last_drops()
+            self.commit(sync=True)
+        if not self._finish_rows():
+            return False
         self._is_drained = True
         self._count()
         for warning in self._store.take_warnings():
             self.note(LogLevel.WARN, warning)
+        return True
 
     def finish(self, status: RunStatus, reason: str | None) -> None:
         """Makes the files final and durable.
@@ -589,15 +596,24 @@ class RunFiles:
             final=self._is_drained,
         )
 
-    def _finish_rows(self) -> None:
-        """Brings every row into vectors.parquet; what never succeeds is left to the tail."""
+    def _finish_rows(self) -> bool:
+        """Brings every row into vectors.parquet; what never succeeds is left to the tail.
+
+        Returns:
+            False: there is more to do.
+        """
+        self._finishing = self._finishing or self._store.finishing()
         try:
-            self._store.finish()
+            next(self._finishing)
+        except StopIteration:
+            self._finishing = None
         except StorageError as exc:
+            self._finishing = None
             self._finish_failures += 1
             if isinstance(exc.__cause__, OSError) or self._finish_failures < TRIES:
                 raise
             self.note(LogLevel.ERROR, f"rows stay in the live tail, where they are durable: {exc}")
+        return self._finishing is None
 
     def _duration(self) -> float | None:
         """Seconds by the clock that nobody sets, if this is still the boot that began the run."""

@@ -241,7 +241,9 @@ class Run:
                     lane.give_verdict()
             if self._still_copies(files):
                 return False
-            files.settle()
+            self.is_urgent = True
+            if not files.settle():
+                return True
             self._settled_at = time.monotonic()
         if self._awaits_exit(files):
             self.is_urgent = time.monotonic() - self._settled_at < PATIENCE_S

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 from process.faulty import Obeying, check_finished, check_more
-from process.runs import wait_until
+from process.runs import wait_for_end, wait_until
+
+from expman import ExperimentConfig, FlushError, LoggingEngine
 
 POINTS = [
     "tail-before-append",
@@ -40,3 +43,30 @@ def test_what_nobody_foresaw(program, run_base: Path, tmp_path: Path, kind: str)
     run = check_finished(run_dir, reached[-1])
     assert 0 == run["writer_restarts"]
     check_more(run_dir, reached)
+
+
+def test_the_end_of_a_large_run_holds_up_no_other(program, run_base: Path, tmp_path: Path):
+    """While the last rewrite of one run takes long, a run beside it is served."""
+    held = tmp_path / "held"
+    held.touch()
+    faults = {"EXPMAN_FAULTS": f"parquet-row-group=wait:{held}"}
+    writer = program(["-m", "expman.writer"], env=faults)
+    address = writer.read_line().partition("=")[2]
+    try:
+        large, other = (
+            LoggingEngine(ExperimentConfig("e", str(run_base), run_name=name, writer=address))
+            for name in ("large", "other")
+        )
+        large.log_vector({"a": 1}, 0)
+        with pytest.raises(FlushError):
+            large.close(timeout_s=0.5)
+        for step in range(3):
+            other.log_vector({"a": 1}, step)
+            other.flush(30)
+        held.unlink()
+        other.close(timeout_s=30)
+        assert 1 == wait_for_end(Path(large.run_dir))["rows_written"]
+    finally:
+        held.unlink(missing_ok=True)
+        writer.send_signal(signal.SIGTERM)
+        writer.wait()
