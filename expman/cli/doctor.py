@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 import tempfile
@@ -125,7 +126,10 @@ def _base_dir(base_dir: str) -> Iterator[_Finding]:
         advice = "choose another --base-dir, or have this one's owner let you write"
         yield _Finding("problem", base_dir, f"{home} cannot be written: {trouble}", advice)
     elif usage.free < _LITTLE_DISK:
-        advice = "make room: expman clean; until then rows wait in shared memory"
+        advice = (
+            f"make room: expman clean --force --base-dir {_quoted(base_dir)}; "
+            "until then rows wait in shared memory"
+        )
         yield _Finding("note", base_dir, detail, advice)
     else:
         yield _Finding("ok", base_dir, detail)
@@ -176,7 +180,7 @@ def _leftovers(base_dir: str) -> Iterator[_Finding]:
             "note",
             "shared memory",
             f"{runs} runs left rows behind: their processes are gone",
-            "\n→ ".join(f"expman recover {base}" for base in bases),
+            "\n→ ".join(map(_how_to_recover, bases)),
         )
     if alive or not dead:
         yield _Finding("ok", "shared memory", f"{alive} processes of yours are logging")
@@ -192,12 +196,27 @@ def _leftovers(base_dir: str) -> Iterator[_Finding]:
             "note",
             "status",
             f"RUNNING, but not on this machine: {names}{more}",
-            f"if they run nowhere: expman recover {base_dir}",
+            f"if they run nowhere: expman recover --any-host {_quoted(base_dir)}",
         )
     if running.unreadable:
         path, error = running.unreadable[0]
         detail = f"{len(running.unreadable)} runs cannot be read, such as {path}: {error}"
         yield _Finding("note", "runs", " ".join(detail.split()), "look at these files")
+
+
+def _how_to_recover(base_dir: str) -> str:
+    where = _quoted(base_dir)
+    if os.path.isdir(base_dir):
+        return f"expman recover {where}"
+    return (
+        f"{base_dir} is gone: mkdir -p {where} and expman recover {where}, "
+        f"or give the rows up: expman recover --discard {where}"
+    )
+
+
+def _quoted(path: str) -> str:
+    """The path as an argument for a shell: quoted, and never like an option."""
+    return shlex.quote(os.path.join(".", path) if path.startswith("-") else path)
 
 
 def _trial() -> Iterator[_Finding]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from cli.conftest import Expman, record
-from conftest import StartProgram
+from conftest import Program, StartProgram
 from unit.reading.run_files import block, make_run
 
 import expman
@@ -143,6 +146,35 @@ def test_doctor(program: StartProgram, run_base: Path) -> None:
     program(["-m", "expman.cli", "recover"], env=env).succeed()
     shown = program(["-m", "expman.cli", "doctor", "--no-trial"], env=env).succeed()
     assert f"expman recover {run_base}" not in shown
+
+
+def advice_of(doctor: Program) -> list[list[str]]:
+    """The `expman` commands that doctor recommends, as arguments."""
+    found = json.loads(doctor.succeed())
+    texts = [line for one in found for line in one["advice"].splitlines()]
+    commands = [text.rpartition("expman ")[2] for text in texts if "expman recover" in text]
+    return [shlex.split(command) for command in commands]
+
+
+@pytest.mark.parametrize("case", ["rows", "nobody", "gone"])
+def test_what_doctor_recommends_works(program: StartProgram, tmp_path: Path, case: str) -> None:
+    """Rows left behind, a run that nobody runs, a base directory that is gone: one command each."""
+    base = tmp_path / "my runs; $(x)"
+    doctor = ["-m", "expman.cli", "doctor", "--no-trial", "--json", "-d", str(base)]
+    if case == "nobody":
+        run_dir = make_run(base, "r", block(0, {"x": [1.0]}), status=RunStatus.RUNNING)
+        for path in (run_dir, *run_dir.iterdir()):  # nothing has been written for an hour
+            os.utime(path, (time.time() - 3600,) * 2)
+    else:
+        program(["-c", KILLED, str(base)]).wait()
+    if case == "gone":
+        shutil.rmtree(base)
+
+    (command,) = [one for one in advice_of(program(doctor)) if str(base) in one]
+    program(["-m", "expman.cli", *command]).succeed()
+
+    assert [] == [one for one in advice_of(program(doctor)) if str(base) in one]
+    assert case == "gone" or "CRASHED" == expman.Run(base / "exp" / "r").status
 
 
 @pytest.mark.root
