@@ -84,6 +84,7 @@ class Columns:
         self.metric_of: dict[str, str] = {}
         self._numeric: dict[str, str] = {}
         self._text: dict[str, str] = {}
+        self._number: dict[str, int] = {}
 
     def place(self, metric: str, kind: Kind) -> str:
         """The column for values of `kind`; creates or widens it as needed."""
@@ -97,6 +98,7 @@ class Columns:
             mine[metric] = name
             self.metric_of[name] = metric
             self.kinds[name] = kind
+            self._number[name] = len(self._number)
         elif kind > self.kinds[name]:
             self.kinds[name] = kind
         return name
@@ -115,6 +117,7 @@ class Columns:
             found.append((field.name, kind, metrics.get(field.name, field.name)))
         for name, kind, metric in found:
             self.kinds[name] = max(kind, self.kinds.get(name, kind))
+            self._number.setdefault(name, len(self._number))
             self.metric_of[name] = metric
             (self._text if kind is Kind.TEXT else self._numeric)[metric] = name
         return True
@@ -122,7 +125,9 @@ class Columns:
     def schema(self, names: Mapping[str, object] | None = None) -> pa.Schema:
         """The Arrow schema of all columns, or of those in `names` (in the run's order)."""
         kinds = self.kinds
-        chosen = [name for name in kinds if names is None or name in names]
+        chosen = list(kinds)
+        if names is not None:
+            chosen = sorted((n for n in names if n in kinds), key=self._number.__getitem__)
         fields = [pa.field(name, kinds[name].arrow) for name in chosen]
         metric_of = self.metric_of
         renamed = {name: metric_of[name] for name in chosen if metric_of[name] != name}

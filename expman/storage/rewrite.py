@@ -39,6 +39,8 @@ MAX_GROUP_ROWS = 64 * 1024
 """Few enough that the writer stays small: a rewrite holds three of them."""
 MIN_GROUP_ROWS = 1024
 MAX_GROUP_BYTES = 32 * 1024 * 1024
+MAX_SPARSE_CELLS = 4 * 1024 * 1024
+"""Cells that are read back at once where most are null."""
 MAX_SMALL_GROUPS = 16
 """So many row groups that are not full are kept as they are before they are joined."""
 SAMPLE_ROWS = 4096
@@ -70,6 +72,7 @@ class Rewrite:
         latest: Mapping[str, MetricValue],
         *,
         compact: bool,
+        sparse: bool = False,
     ) -> None:
         self.temp: str | None = None
         self.rows = 0
@@ -87,6 +90,7 @@ class Rewrite:
         self._lanes = dict(lanes)
         self._latest = dict(latest)
         self._compact = compact
+        self._sparse = sparse
         self._group_rows = group_rows(len(schema))
         self._cancelled = threading.Event()
         self._thread = threading.Thread(target=self._run, name="expman-consolidate", daemon=True)
@@ -155,7 +159,7 @@ class Rewrite:
             previous = 0
             while first is not None and not self.cancelled:
                 reach("parquet-row-group")
-                writer.write_table(first, row_group_size=self._group_rows)
+                writer.write_table(first, row_group_size=max(self._group_rows, first.num_rows))
                 self.rows += first.num_rows
                 self.groups += 1
                 self.is_compact &= not previous or previous == self._group_rows
@@ -180,6 +184,9 @@ class Rewrite:
         begins with the old one's data. A reader that opens a path twice, for the footer and for
         the data, finds what the old footer says also in the new file.
         """
+        if self._sparse:
+            yield from self._sparse_groups()
+            return
         kept = 0
         for number, table in enumerate(self._kept_groups()):
             kept = number + 1
@@ -197,6 +204,48 @@ class Rewrite:
                 yield joined
         if rows:
             yield pa.concat_tables(held).combine_chunks()
+
+    def _sparse_groups(self) -> Iterator[pa.Table]:
+        """Row groups whose rows have few of the columns each: as many as their values allow.
+
+        A table with all columns would be nulls for the most part. So columns without values are
+        left out of each batch, and stand in a group for one run of nulls between two of values.
+        """
+        held: list[pa.Table] = []
+        size = rows = 0
+        for table in self._tables(0):
+            for batch in table.to_batches():
+                held.append(_without_nulls(batch))
+                size += held[-1].nbytes
+                rows += batch.num_rows
+                if size > MAX_GROUP_BYTES * 2 or rows >= MAX_GROUP_ROWS:
+                    yield self._joined(held)
+                    held, size, rows = [], 0, 0
+        if held:
+            yield self._joined(held)
+
+    def _joined(self, tables: list[pa.Table]) -> pa.Table:
+        rows = sum(table.num_rows for table in tables)
+        pieces: dict[str, list[tuple[int, pa.ChunkedArray]]] = {}
+        start = 0
+        for table in tables:
+            for name, column in zip(table.schema.names, table.columns, strict=True):
+                pieces.setdefault(name, []).append((start, column))
+            start += table.num_rows
+        nulls = {dtype: pa.nulls(rows, dtype) for dtype in set(self._schema.types)}
+        columns = []
+        for field in self._schema:
+            chunks, end = [], 0
+            for begin, column in pieces.get(field.name, ()):
+                if begin > end:
+                    chunks.append(nulls[field.type].slice(0, begin - end))
+                fitting = column if column.type == field.type else self._widen(column, field)
+                chunks += fitting.chunks
+                end = begin + len(column)
+            if rows > end:
+                chunks.append(nulls[field.type].slice(0, rows - end))
+            columns.append(pa.chunked_array(chunks, field.type))
+        return pa.Table.from_arrays(columns, schema=self._schema)
 
     def _kept_groups(self) -> Iterator[pa.Table]:
         if self._base is None:
@@ -236,9 +285,10 @@ class Rewrite:
             rest = range(kept, file.num_row_groups)
             if not rest:
                 return
-            for batch in file.iter_batches(
-                batch_size=self._group_rows, row_groups=rest, use_threads=False
-            ):
+            size = self._group_rows
+            if self._sparse:
+                size = max(64, min(size, MAX_SPARSE_CELLS // len(file.schema_arrow)))
+            for batch in file.iter_batches(batch_size=size, row_groups=rest, use_threads=False):
                 if self.cancelled:
                     return
                 yield pa.Table.from_batches([batch])
@@ -264,7 +314,7 @@ class Rewrite:
                 if batch is not None:
                     held.append(batch)
                     rows += batch.num_rows
-                if rows >= self._group_rows // 4:
+                if held and (self._sparse or rows >= self._group_rows // 4):
                     yield pa.Table.from_batches(held)
                     held, rows = [], 0
         except TornTail as exc:
@@ -311,6 +361,11 @@ class Rewrite:
                 )
                 self.warnings.append((f"inexact:{field.name}", message))
         return array.cast(field.type, safe=False)
+
+
+def _without_nulls(batch: pa.RecordBatch) -> pa.Table:
+    there = [n for n, array in enumerate(batch.columns) if array.null_count < batch.num_rows]
+    return pa.Table.from_batches([batch.select(there)])
 
 
 @contextlib.contextmanager

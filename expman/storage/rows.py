@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, TypeGuard, TypeVar
 
 import msgspec
@@ -15,6 +15,9 @@ from expman.storage.columns import EXACT_INT, FIXED_FIELDS, Columns, Kind, Warn
 __all__ = ["RowBlock", "build_columns", "halve", "trim"]
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+SHORT_BLOCK = 16
+SPARSE = 16
+"""A metric that fewer than one in so many rows has is built from its values alone."""
 _KIND_OF = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT}
 _Values = Sequence[MetricValue | None]
 _Item = TypeVar("_Item")
@@ -85,8 +88,28 @@ def build_columns(
         start += len(block.steps)
     arrays: dict[str, pa.Array] = {}
     for key, pieces in parts.items():
-        _build_metric(key, _joined(pieces, rows), columns, arrays, warn)
+        there = sum(len(values) for _, values in pieces)
+        if there * SPARSE > rows:
+            _build_metric(key, _joined(pieces, rows), columns, arrays, warn)
+            continue
+        found: dict[str, pa.Array] = {}
+        _build_metric(key, _chained([values for _, values in pieces]), columns, found, warn)
+        places = _places(pieces, rows)
+        arrays.update({name: array.take(places) for name, array in found.items()})
     return _fixed(blocks, warn), arrays
+
+
+def _places(pieces: list[tuple[int, _Values]], rows: int) -> pa.Array:
+    """For each row which value it has, in order; null for none. It costs no object per row."""
+    numbers, valid = memoryview(bytearray(4 * rows)).cast("i"), bytearray(-(-rows // 8))
+    number = 0
+    for start, values in pieces:
+        for row in range(start, start + len(values)):
+            numbers[row] = number
+            valid[row >> 3] |= 1 << (row & 7)
+            number += 1
+    buffers = [pa.py_buffer(valid), pa.py_buffer(numbers)]
+    return pa.Array.from_buffers(pa.int32(), rows, buffers)
 
 
 def _joined(pieces: list[tuple[int, _Values]], rows: int) -> _Values:
@@ -207,7 +230,7 @@ def _to_float(value: MetricValue | None, name: str, warn: Warn) -> float | None:
 
 
 def _fixed(blocks: Sequence[RowBlock], warn: Warn) -> list[pa.Array]:
-    step, stamp, producer, _ = (field.type for field in FIXED_FIELDS)
+    step, stamp, *_ = (field.type for field in FIXED_FIELDS)
     lengths = [len(block.steps) for block in blocks]
     times = _int64s([block.timestamps_ns for block in blocks], "timestamp", warn)
     # Microseconds, because that is what expman-rs writes; // on int64 in C.
@@ -215,18 +238,24 @@ def _fixed(blocks: Sequence[RowBlock], warn: Warn) -> list[pa.Array]:
     return [
         _int64s([block.steps for block in blocks], "step", warn).cast(step),
         micros,
-        _concat(
-            [
-                pa.repeat(pa.scalar(safe_text(block.producer), producer), length)
-                for block, length in zip(blocks, lengths, strict=True)
-            ]
-        ),
-        _concat(
-            [
-                _count_from(block.first_seq, length)
-                for block, length in zip(blocks, lengths, strict=True)
-            ]
-        ),
+        *_names_of_rows(blocks, lengths),
+    ]
+
+
+def _names_of_rows(blocks: Sequence[RowBlock], lengths: list[int]) -> list[pa.Array]:
+    """Producers and seqs: by Arrow where blocks are long, else one by one."""
+    producers = [safe_text(block.producer) for block in blocks]
+    if sum(lengths) < SHORT_BLOCK * len(blocks):
+        names = chain.from_iterable(map(repeat, producers, lengths))
+        seqs = chain.from_iterable(
+            range(block.first_seq, block.first_seq + length)
+            for block, length in zip(blocks, lengths, strict=True)
+        )
+        return [pa.array(list(names), pa.string()), pa.array(list(seqs), pa.int64())]
+    pairs = list(zip(producers, blocks, lengths, strict=True))
+    return [
+        _concat([pa.repeat(pa.scalar(name, pa.string()), length) for name, _, length in pairs]),
+        _concat([_count_from(block.first_seq, length) for _, block, length in pairs]),
     ]
 
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from expman.faults import reach
 from expman.models import MetricValue, reason_of, safe_text
-from expman.storage.columns import RESERVED_COLUMNS, Columns
+from expman.storage.columns import FIXED_FIELDS, RESERVED_COLUMNS, Columns
 from expman.storage.directory import RunDirectory
 from expman.storage.paths import (
     VECTORS_PARQUET,
@@ -36,6 +36,8 @@ __all__ = ["RESERVED_COLUMNS", "RowBlock", "VectorStore"]
 
 MAX_BATCH_ROWS = 64 * 1024
 MAX_BATCH_CELLS = 4 * 1024 * 1024
+MAX_SPARSE_CELLS = 256 * 1024
+"""Of a batch whose rows have few of its columns each: it is kept in memory with its nulls."""
 WIDE_COLUMNS = 256
 SPARSE = 8
 POLL_S = 0.002
@@ -68,6 +70,7 @@ class VectorStore:
         self._warnings: list[str] = []
         self._pending: list[RowBlock] = []
         self._pending_rows = 0
+        self._written_cells = 0  # values in the files, as far as this writer has written them
         self._rewrite: Rewrite | None = None
         self._covered: list[str] = []  # tail files that vectors.parquet has, to be deleted
         self._dir_dirty = True  # names changed since the directory was fsynced
@@ -104,6 +107,12 @@ class VectorStore:
     def reach(self) -> dict[str, int]:
         """Per producer the first seq that is in no file, as far as it has rows there."""
         return dict(self._file_seqs)
+
+    @property
+    def _is_sparse(self) -> bool:
+        """Whether there are many columns, and rows have few of them each."""
+        columns = len(self._columns.kinds)
+        return columns > WIDE_COLUMNS and self._written_cells * SPARSE < self.rows_written * columns
 
     def next_seq(self, producer: str) -> int:
         """The first seq of a producer that is in no file; 0 for a new one."""
@@ -286,46 +295,56 @@ class VectorStore:
 
     def _write_group(self, blocks: list[RowBlock]) -> None:
         fixed, arrays = build_columns(blocks, self._columns, self._warn)
-        tail = self._tail_for(arrays)
         rows = len(fixed[0])
+        tail = self._tail_for(arrays, rows)
         nulls = {dtype: pa.nulls(rows, dtype) for dtype in set(tail.types.values())}
         for name, dtype in list(tail.types.items())[len(fixed) :]:
             fixed.append(arrays[name] if name in arrays else nulls[dtype])
         batch = pa.RecordBatch.from_arrays(fixed, schema=tail.schema)
         try:
-            tail.append(batch)
+            tail.append(batch, compress=len(arrays) > WIDE_COLUMNS and self._is_sparse)
         except Exception as exc:
             self._after_failure(tail, exc)
             raise
         del self._pending[: len(blocks)]
         self._pending_rows -= rows
+        self._written_cells += sum(len(block.steps) * len(block.keys) for block in blocks)
         for block in blocks:
             self._file_seqs[safe_text(block.producer)] = block.first_seq + len(block.steps)
             _note_latest(self._file_latest, block)
 
     def _next_group(self) -> list[RowBlock]:
-        rows, count = 0, 0
-        limit = min(MAX_BATCH_ROWS, MAX_BATCH_CELLS // (len(self._columns.kinds) + 1))
+        rows = count = values = 0
+        keys: set[str] = set()
+        latest: tuple[str, ...] | None = None
         for block in self._pending:
-            if count and rows + len(block.steps) > limit:
-                break
+            if block.keys is not latest:
+                latest = block.keys
+                keys.update(latest)
             rows += len(block.steps)
+            values += len(block.steps) * len(block.keys)
+            cells = rows * (len(keys) + len(FIXED_FIELDS))
+            sparse = len(keys) > WIDE_COLUMNS and values * SPARSE < cells
+            limit = MAX_SPARSE_CELLS if sparse else MAX_BATCH_CELLS
+            if count and (rows > MAX_BATCH_ROWS or cells > limit):
+                break
             count += 1
         return self._pending[:count]
 
-    def _tail_for(self, arrays: dict[str, pa.Array]) -> TailFile:
+    def _tail_for(self, arrays: dict[str, pa.Array], rows: int) -> TailFile:
         """The open tail file, or a new one if these columns do not go into it."""
         tail = self._tail
         known: dict[str, object] = {}
         if tail is not None:
             types = tail.types
             fits = all(types.get(name) == array.type for name, array in arrays.items())
-            sparse = len(types) > WIDE_COLUMNS and len(arrays) * SPARSE < len(types)
-            if fits and not sparse:
+            wide = len(types) > max(WIDE_COLUMNS, SPARSE * len(arrays))
+            large = rows * (len(types) + len(arrays)) > MAX_BATCH_CELLS
+            if fits and not wide and not large:
                 return tail
             # One growing schema, or each batch would carry a file of its own. But where rows
             # of many different keys alternate, it would be mostly nulls: begin a narrow one.
-            if not sparse and len(types) <= max(WIDE_COLUMNS, SPARSE * len(arrays)):
+            if not wide and not large:
                 known.update(types)
         self._seal()
         self._tail = self._new_tail(self._columns.schema({**known, **arrays}))
@@ -410,6 +429,8 @@ class VectorStore:
             several = compact and self._parquet_groups > 1
             if self._rewrite is not None or not (self._tails or several or self._name_in_doubt):
                 return
+            if self._is_sparse and not compact:
+                return  # each rewrite would cost as much as there are columns: once, at the end
             self._seal()
             self._sync()  # what is read back was written, and stays there if all else fails
             covers = list(self._tails)
@@ -421,6 +442,7 @@ class VectorStore:
                 self._file_seqs,
                 self._file_latest,
                 compact=compact,
+                sparse=self._is_sparse,
             )
             self._rewrite = job
             job.start()
