@@ -18,6 +18,8 @@ import pytest
 from expman import ConfigError, ExperimentConfig, ExperimentMetadata, LogLevel, RunStatus
 from expman.models import RunMetadata, VectorRow
 
+VALID_TEXT = "must be valid text: a path's bytes must be UTF-8, and the locale, too"
+
 
 def test_defaults() -> None:
     """Only the experiment's name is needed; the defaults are those of expman-rs."""
@@ -32,6 +34,7 @@ def test_defaults() -> None:
         "language": "python",
         "env_path": sys.executable,
         "tags": (),
+        "python": None,
         "description": None,
         "max_buffer_bytes": 64 * 1024 * 1024,
         "overflow": "block",
@@ -94,8 +97,8 @@ BAD_NAMES = [
     ("a\nb", "must not contain NUL or other control characters"),
     ("\x1b[2J", "must not contain NUL or other control characters"),
     ("\x7f", "must not contain NUL or other control characters"),
-    ("\ud800", "must be valid text"),
-    ("\udc80", "must be valid text"),
+    ("\ud800", VALID_TEXT),
+    ("\udc80", VALID_TEXT),
     ("x" * 256, "must not be longer than 255 bytes, is 256"),
     ("ü" * 128, "must not be longer than 255 bytes, is 256"),
     (7, "must be text"),
@@ -170,7 +173,7 @@ def test_a_text_that_utf8_cannot_hold_is_refused() -> None:
         value: Any = ["\udc80"] if setting == "tags" else "\udc80"
         with pytest.raises(ConfigError) as caught:
             ExperimentConfig("digits", **{setting: value})
-        assert (setting, "must be valid text") == (caught.value.setting, caught.value.rule)
+        assert (setting, VALID_TEXT) == (caught.value.setting, caught.value.rule)
 
 
 @pytest.mark.parametrize(
