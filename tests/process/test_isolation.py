@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from process.faulty import Obeying, check_finished, check_more
-from process.runs import wait_for_end, wait_until
+from process.runs import wait_for_end, wait_until, writer_of
 
 from expman import ExperimentConfig, FlushError, LoggingEngine
 
@@ -30,6 +30,7 @@ def test_what_nobody_foresaw(program, run_base: Path, tmp_path: Path, kind: str)
     trainer("more 10")
     trainer("flush 30")
     reached = [10]
+    writer = writer_of(trainer.process.pid)
     for point in POINTS:
         before = len(trainer("state")["warnings"])
         (tmp_path / point).touch()
@@ -39,9 +40,9 @@ def test_what_nobody_foresaw(program, run_base: Path, tmp_path: Path, kind: str)
             wait_until(lambda n=before: len(trainer("state")["warnings"]) > n, f"words on {point}")
         (tmp_path / point).unlink()
         trainer.try_("flush 30")
+    assert writer == writer_of(trainer.process.pid)
     trainer.try_("close 30")
-    run = check_finished(run_dir, reached[-1])
-    assert 0 == run["writer_restarts"]
+    check_finished(run_dir, reached[-1])
     check_more(run_dir, reached)
 
 
