@@ -80,7 +80,7 @@ class Supervisor:
         self._python = python
         self._shared = shared
         self._last_words: deque[str] = deque(maxlen=8)
-        self._stopping = False
+        self._stopping = Wake()  # never waited for: once it is set it stays so
         self._wake = Wake()
         self._process = None if shared else self._spawn()
         self._thread = threading.Thread(
@@ -169,7 +169,7 @@ class Supervisor:
         return not self._is_over()
 
     def _is_over(self) -> bool:
-        return self._stopping or self._lane.has_ended()
+        return self._stopping.is_set() or self._lane.has_ended()
 
     def _warn_of_deaths(self) -> None:
         notices.warn_aside(
@@ -205,6 +205,6 @@ class Supervisor:
 
     def stop(self, timeout_s: float) -> None:
         """Starts no more successors, and waits for the end of a writer started here."""
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
         self._thread.join(timeout_s)

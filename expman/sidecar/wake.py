@@ -16,6 +16,10 @@ class Wake:
     def __init__(self) -> None:
         self._calls: SimpleQueue[None] = SimpleQueue()
 
+    def is_set(self) -> bool:
+        """Whether the next wait would end at once."""
+        return not self._calls.empty()
+
     def set(self) -> None:
         """Ends the present wait, or the next one."""
         self._calls.put(None)
