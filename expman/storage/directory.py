@@ -123,6 +123,10 @@ class RunDirectory:
         if fd is not None:
             os.close(fd)
 
+    def __del__(self) -> None:
+        """Leaves no descriptor behind where whoever opens a run fails halfway, again and again."""
+        self.close()
+
     def _open(self, make: bool) -> None:
         if make:
             with contextlib.suppress(FileExistsError):

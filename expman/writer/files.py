@@ -30,6 +30,7 @@ from expman.writer.copier import Copier, Outcome, missing_line
 from expman.writer.counts import Counts
 from expman.writer.lines import Lines
 from expman.writer.part import TRIES, Part
+from expman.writer.whose import refuse_other_run
 
 __all__ = ["LaneFiles", "RunFiles"]
 
@@ -96,6 +97,7 @@ class RunFiles:
         self.sentinel: wire.Sentinel | None = None
         self.wants_sync = False
         self._hello = hello
+        refuse_other_run(run_dir, hello)
         self._store = VectorStore(self.run_dir)
         self.consolidation = Consolidation(self._store)
         self._lines = Lines(self.run_dir)

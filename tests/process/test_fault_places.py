@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -136,3 +137,26 @@ def test_no_descriptors(program, run_base: Path):
     trainer("close 30")
     assert 0 == check_finished(run_dir, 50)["writer_restarts"]
     check_more(run_dir, [10, 20, 30, 40, 50])
+
+
+def test_successor_in_a_replaced_directory(program, run_base: Path):
+    """A writer that is started meanwhile does not take the files of another run for its own."""
+    trainer = Obeying(program, run_base)
+    run_dir = trainer.open()
+    trainer("more 10")
+    trainer("flush 30")
+    second = Obeying(program, run_base)
+    other = second.open("other")
+    second("more 10")
+    second("close 30")
+    before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+    aside = run_dir.rename(run_base / "aside")
+    other.rename(run_dir)
+    os.kill(writer_of(trainer.process.pid).pid, signal.SIGKILL)
+    trainer("log 10")
+    wait_for_trouble(trainer, "files of another run (faults/other")
+    run_dir.rename(other)
+    assert before == {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+    aside.rename(run_dir)
+    trainer("close 30")
+    assert 1 == check_finished(run_dir, 20)["writer_restarts"]

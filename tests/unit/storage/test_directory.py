@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -97,3 +98,20 @@ def test_a_file_out_of_reach_is_not_removed(
     store.finish()
     assert [0, 1] == seqs(run)
     store.close()
+
+
+def test_a_store_that_cannot_be_opened_keeps_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer tries it again four times a second, for minutes."""
+
+    def no_listing(path: str) -> list[str]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr("expman.storage.resume.os.listdir", no_listing)
+        for _ in range(3):
+            with pytest.raises(StorageError):
+                VectorStore(str(tmp_path / "run"))
+    assert before == len(os.listdir("/proc/self/fd"))
