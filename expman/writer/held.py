@@ -106,3 +106,8 @@ class HeldAddress:
         """Removes its name, so that no lane can be claimed under it any more."""
         self.words[layout.STOPPING] = 1
         self._base.unlink()
+
+    def close(self) -> None:
+        """Lets go of it: from now on nobody waits for this process."""
+        for base in (*self._former, self._base):
+            base.close()

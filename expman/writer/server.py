@@ -144,6 +144,7 @@ class Server:
                 self._held.renew()
             return False
         remove_leftovers(self.address, self._arrivals.unreadable)
+        self._held.close()
         return True
 
     def step(self) -> bool:
