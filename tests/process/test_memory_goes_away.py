@@ -85,6 +85,8 @@ def test_names_and_both_processes_gone(program, run_base: Path) -> None:
     os.kill(trainer.process.pid, signal.SIGSTOP)
     os.kill(writer.pid, signal.SIGKILL)
     trainer.process.kill()
+    for path in run_dir.iterdir():  # an hour passes
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 3600))
     program(["-m", "expman.writer"], "recover", run_base, "--any-host").succeed()
 
     run = run_yaml(run_dir)
