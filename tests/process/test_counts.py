@@ -13,6 +13,8 @@ from process.faulty import Obeying, check_values
 from process.ledger import raw_rows
 from process.runs import kill_writers, run_yaml, segments_of, writer_of
 
+from expman.transport import layout
+
 ROWS, FLUSHED = 30_000, 100
 COUNTS = ("rows_logged", "rows_written", "rows_dropped", "rows_missing")
 
@@ -41,9 +43,15 @@ def killed(program, run_base: Path):  # type: ignore[no-untyped-def]
 
 
 def terms(writer: Any) -> list[Path]:
-    """The memory of the owner's terms, in order."""
-    names = [name for name in segments_of(writer) if name.count("-") == 3]
-    return [Path("/dev/shm", name) for name in sorted(names, key=lambda n: int(n.split("-")[3]))]
+    """The memory of the owner's terms, in order; see expman/transport/layout.py."""
+    (name,) = (name for name in segments_of(writer) if name.count("-") == 2)
+    data = Path("/dev/shm", name).read_bytes()[: layout.CONTROL_BYTES]
+    words = memoryview(data).cast("Q")
+    serials = range(words[layout.RELEASED_TERMS], words[layout.OPENED_TERMS])
+    slots = [
+        words[layout.TERM_TABLE + layout.TERM_WORDS * (n % layout.TERM_ENTRIES)] for n in serials
+    ]
+    return [Path("/dev/shm", f"{name}-{slot}") for slot in slots]
 
 
 def recover(program, run_base: Path) -> str:  # type: ignore[no-untyped-def]
