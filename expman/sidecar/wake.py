@@ -4,21 +4,7 @@ from __future__ import annotations
 
 from queue import Empty, SimpleQueue
 
-__all__ = ["Flag", "Wake"]
-
-
-class Flag:
-    """Is set once. An Event would wait for its own lock if a handler set it within set()."""
-
-    _is_set = False
-
-    def set(self) -> None:
-        """Sets it."""
-        self._is_set = True
-
-    def is_set(self) -> bool:
-        """Whether it is set."""
-        return self._is_set
+__all__ = ["Wake"]
 
 
 class Wake:
