@@ -12,6 +12,7 @@ import collections
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -46,6 +47,11 @@ FAULTS = (
     "worker killed",
     "both killed",
     "trainer killed, writer killed at named points",
+    "names removed",
+    "names removed, trainer killed",
+    "descriptors short",
+    "directory renamed",
+    "fsync fails",
 )
 POINTS = sorted(
     {
@@ -78,6 +84,8 @@ class Round:
             "overflow": chance.choice(["block", "block", "drop"]),
             "max_buffer_bytes": chance.choice([2**18, 2**20, 2**26]),
             "others": chance.random() < 0.7,
+            # Where the run's directory is away, no snapshot can be put into it.
+            "files_stay": self.fault == "directory renamed",
             "worker": self.fault == "worker killed" or chance.random() < 0.3,
             "worker_rows": 20_000 if self.fault == "worker killed" else 2000,
         }
@@ -137,7 +145,19 @@ class Round:
             case "both killed":
                 self._kill_both()
                 return "CRASHED"
+            case "names removed":
+                self._remove_names()
+                if self.chance.random() < 0.5:
+                    self._repeat(signal.SIGKILL)
+            case "descriptors short":
+                self._take_descriptors()
+            case "directory renamed":
+                self._rename(run_dir)
+            case "fsync fails":
+                self._fail_fsync()
             case _:
+                if self.fault.startswith("names"):
+                    self._remove_names()
                 self._pause()
                 self.trainer.kill()
                 self.tried["SIGKILL to a trainer"] += 1
@@ -169,6 +189,55 @@ class Round:
                     self.tried[f"{number.name} to a writer"] += 1
                     if number is not signals[-1]:
                         self._pause()
+
+    def _remove_names(self) -> None:
+        """As systemd-logind does with RemoveIPC=yes."""
+        self._pause()
+        for name in segments_of(self.writer):
+            Path("/dev/shm", name).unlink(missing_ok=True)
+        self.tried["names removed"] += 1
+
+    def _take_descriptors(self) -> None:
+        """Neither more descriptors than it has, for a while: the writer, or the trainer."""
+        for _ in range(self.chance.randint(1, 3)):
+            self._pause()
+            pid = self.chance.choice([self.trainer.pid, writer_of(self.trainer.pid).pid])
+            limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            used = len(os.listdir(f"/proc/{pid}/fd"))
+            few = max(3, used - self.chance.randint(0, 4))
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (few, limits[1]))
+            self._pause()
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+            self.tried["no descriptors"] += 1
+
+    def _rename(self, run_dir: Path) -> None:
+        """A directory goes away and comes back, as a mount does, once the writer knows it."""
+        wait_until((run_dir / "run.log").exists, "the writer", DEADLINE_S)
+        for _ in range(self.chance.randint(1, 3)):
+            self._pause()
+            here = self.chance.choice([self.base, run_dir.parent, run_dir])
+            away = here.with_name(f"{here.name}-away")
+            here.rename(away)
+            self._pause()
+            away.rename(here)
+            self.tried["renamed and back"] += 1
+
+    def _fail_fsync(self) -> None:
+        """The writer's next calls of fsync fail, once or several times."""
+        for _ in range(self.chance.randint(1, 3)):
+            self._pause()
+            first = self.chance.randint(1, 4)
+            last = first + self.chance.choice([0, 0, 3])
+            inject = f"inject=fsync,fdatasync:error=EIO:when={first}..{last}"
+            strace = subprocess.Popen(
+                ["strace", "-f", "-p", str(writer_of(self.trainer.pid).pid), "-e", inject],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            self._pause()
+            strace.terminate()
+            strace.wait(DEADLINE_S)
+            self.tried["fsync failed"] += 1
 
     def _kill_worker(self) -> None:
         def workers() -> list[int]:
@@ -228,6 +297,7 @@ def main() -> int:
     parser.add_argument("--seed", default="20260131")
     parser.add_argument("--at-once", type=int, default=2, help="rounds at a time")
     parser.add_argument("--round", type=int, help="only this one")
+    parser.add_argument("--fault", choices=FAULTS, help="only rounds with this fault")
     options = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="soak-"))
     deadline = time.monotonic() + 60 * options.minutes
@@ -247,6 +317,9 @@ def main() -> int:
             directory = place / str(number)
             directory.mkdir()
             one = Round(f"{options.seed}-{number}", directory)
+            if options.fault not in (None, one.fault):
+                shutil.rmtree(directory)
+                continue
             try:
                 one.run()
             except (Exception, pytest.fail.Exception) as exc:  # noqa: BLE001 - reported, then the end

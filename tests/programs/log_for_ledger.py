@@ -31,6 +31,7 @@ class Options(msgspec.Struct):
     Attributes:
         rows: so many; 0: until `gone` is gone, and `after_s` longer.
         pause_every: after so many rows it sleeps for a millisecond; 0: never.
+        files_stay: files are not deleted once they were saved as artifacts.
         worker: a forked child logs, too, and ends long before the owner.
         flush_at: with so many rows it flushes, prints its durable_seq and durable_step, and waits
             for a line on standard input; 0: never.
@@ -47,6 +48,7 @@ class Options(msgspec.Struct):
     max_buffer_bytes: int = 64 * 1024 * 1024
     overflow: str = "block"
     others: bool = True
+    files_stay: bool = False
     worker: bool = False
     worker_rows: int = 2000
     flush_at: int = 0
@@ -87,11 +89,12 @@ def log_others(number: int) -> None:
     engine.log_scalar("best", number)
     counts[SCALARS] = number + 1
     if number % 5 == 0:
-        path = Path(f"{options.ledger}.artifact")
+        path = Path(f"{options.ledger}.artifact-{number}")
         path.write_text(f"artifact {number}\n" * 100)
         engine.save_artifact(path, f"files/{number}.txt")
         counts[ARTIFACTS] = number + 1
-        path.unlink()
+        if not options.files_stay:
+            path.unlink()
 
 
 def keep_on() -> bool:
