@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import os
 import random
 import re
@@ -146,8 +147,9 @@ class Round:
                 self._kill_both()
                 return "CRASHED"
             case "names removed":
-                self._remove_names()
-                if self.chance.random() < 0.5:
+                self._remove_names(run_dir)
+                # A worker's memory goes with its last process: the writer's, once it has ended.
+                if self.chance.random() < 0.5 and not self.settings["worker"]:
                     self._repeat(signal.SIGKILL)
             case "descriptors short":
                 self._take_descriptors()
@@ -157,7 +159,7 @@ class Round:
                 self._fail_fsync()
             case _:
                 if self.fault.startswith("names"):
-                    self._remove_names()
+                    self._remove_names(run_dir)
                 self._pause()
                 self.trainer.kill()
                 self.tried["SIGKILL to a trainer"] += 1
@@ -190,8 +192,9 @@ class Round:
                     if number is not signals[-1]:
                         self._pause()
 
-    def _remove_names(self) -> None:
-        """As systemd-logind does with RemoveIPC=yes."""
+    def _remove_names(self, run_dir: Path) -> None:
+        """As systemd-logind does with RemoveIPC=yes, once the writer has the memory, too."""
+        wait_until((run_dir / "run.log").exists, "the writer", DEADLINE_S)
         self._pause()
         for name in segments_of(self.writer):
             Path("/dev/shm", name).unlink(missing_ok=True)
@@ -201,13 +204,16 @@ class Round:
         """Neither more descriptors than it has, for a while: the writer, or the trainer."""
         for _ in range(self.chance.randint(1, 3)):
             self._pause()
-            pid = self.chance.choice([self.trainer.pid, writer_of(self.trainer.pid).pid])
+            pid = writer_of(self.trainer.pid).pid
+            if not self.settings["others"]:  # the program itself opens files for these
+                pid = self.chance.choice([self.trainer.pid, pid])
             limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
             used = len(os.listdir(f"/proc/{pid}/fd"))
             few = max(3, used - self.chance.randint(0, 4))
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (few, limits[1]))
             self._pause()
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+            with contextlib.suppress(ProcessLookupError):  # a writer that could not even start
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
             self.tried["no descriptors"] += 1
 
     def _rename(self, run_dir: Path) -> None:

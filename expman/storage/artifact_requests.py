@@ -19,6 +19,7 @@ from expman.storage.paths import (
     fsync_dir,
     open_regular,
     quarantine,
+    remove_stale_temps,
     replace_file,
     storage_error,
 )
@@ -142,4 +143,5 @@ class Requests:
             for request in self.read():
                 if not self._has_snapshot(request):
                     self.forget(request)
+            remove_stale_temps(self._staging)  # left where the directory was away for a while
             os.rmdir(self._staging)

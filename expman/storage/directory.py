@@ -102,6 +102,11 @@ class RunDirectory:
         """Renames within our directory, wherever that is."""
         os.rename(old, new, src_dir_fd=self._fd, dst_dir_fd=self._fd)
 
+    def remove(self, name: str) -> None:
+        """Deletes a file in our directory, wherever that is, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._fd)
+
     def sync(self) -> None:
         """Makes the names in it durable, at first those of itself and its parent, too."""
         assert self._fd is not None

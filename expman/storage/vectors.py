@@ -496,8 +496,7 @@ class VectorStore:
         self._sync_names()
         while self._covered:
             reach("parquet-before-delete")
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._covered[-1])
+            self.directory.remove(os.path.basename(self._covered[-1]))
             self._covered.pop()
         self._dir_dirty = True
 

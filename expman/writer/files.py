@@ -17,6 +17,7 @@ from expman.faults import reach
 from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus, reason_of
 from expman.storage import yamlfile
 from expman.storage.journal import Journal, known_state, set_aside_damage
+from expman.storage.paths import remove_stale_temps
 from expman.storage.times import iso, seconds_between
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.transport import layout
@@ -585,6 +586,8 @@ class RunFiles:
         reach("finish-before-status")
         self.write_metadata()
         self.copier.clean_up()
+        with contextlib.suppress(OSError):
+            remove_stale_temps(self.run_dir)
         self._journal.remove()
         self._store.close()
 

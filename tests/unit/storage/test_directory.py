@@ -32,6 +32,9 @@ def test_a_directory_is_made_and_known_again(tmp_path: Path) -> None:
     assert directory.has("a")
     directory.rename("a", "b")
     assert ["b"] == os.listdir(aside)
+    directory.remove("b")
+    directory.remove("b")
+    assert [] == os.listdir(aside)
     run.rmdir()
     run.write_text("a file")
     with pytest.raises(FileExistsError, match="another directory"):
