@@ -101,7 +101,14 @@ def read_all(consumer: LaneConsumer, *, dead: bool = False) -> Stretch:
         records += stretch.records
         problems += stretch.problems
         if not stretch.records and not stretch.problems:
-            return Stretch(records, len(records), first_row, first_record, problems)
+            return msgspec.structs.replace(
+                stretch,
+                records=records,
+                count=len(records),
+                first_row=first_row,
+                first_record=first_record,
+                problems=problems,
+            )
         assert time.monotonic() < deadline, "the consumer finds no end"
 
 

@@ -135,6 +135,7 @@ def load_run(run_dir: str | os.PathLike[str]) -> Record:
     try:
         yaml = RunYaml(path)
         known, status = dict(yaml.whole), yaml.status
+        yamlfile.add_rest(yaml.path, known)
         known["name"] = known.get("name") or os.path.basename(path)
         known["experiment"] = known.get("experiment") or os.path.basename(os.path.dirname(path))
     except (FileNotFoundError, NotADirectoryError, StorageError):

@@ -22,6 +22,7 @@ from expman.errors import StorageError
 from expman.faults import reach
 from expman.models import MetricValue, RunMetadata
 from expman.storage.appendfile import AppendFile
+from expman.storage.bounds import packed, unpacked
 from expman.storage.paths import (
     RUN_JOURNAL,
     RUN_YAML,
@@ -71,7 +72,7 @@ class Journal:
             if change is None:
                 break
             run = change["run"]
-            scalars.update({key: _unpacked(value) for key, value in change["scalars"].items()})
+            scalars.update({key: unpacked(value) for key, value in change["scalars"].items()})
         try:
             return msgspec.convert({**run, "scalars": scalars}, RunMetadata) if run else None
         except msgspec.ValidationError:
@@ -178,8 +179,8 @@ def _is_odd(exc: OSError) -> bool:
 def _encode(meta: RunMetadata, scalars: Mapping[str, MetricValue]) -> bytes:
     run = msgspec.to_builtins(meta)
     del run["scalars"], run["vectors"]
-    packed = {key: _packed(value) for key, value in scalars.items()}
-    text = json.dumps({"run": run, "scalars": packed}).encode()
+    changed = {key: packed(value) for key, value in scalars.items()}
+    text = json.dumps({"run": run, "scalars": changed}).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
@@ -189,15 +190,3 @@ def _decode(line: bytes) -> dict[str, dict[str, object]] | None:
         return None
     found = json.loads(text)
     return found if isinstance(found, dict) else None
-
-
-def _packed(value: MetricValue) -> object:
-    # Python refuses to read and write decimal integers beyond some size.
-    return {"hex": hex(value)} if type(value) is int and value.bit_length() > 64 else value
-
-
-def _unpacked(value: object) -> MetricValue:
-    if isinstance(value, dict):
-        return int(value["hex"], 16)
-    assert isinstance(value, float | int | str)
-    return value

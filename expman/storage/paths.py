@@ -24,6 +24,7 @@ __all__ = [
     "RUN_JOURNAL",
     "RUN_LOG",
     "RUN_YAML",
+    "SCALARS_JSON",
     "STAGING",
     "TEMP_PREFIX",
     "VECTORS_PARQUET",
@@ -48,13 +49,17 @@ RUN_JOURNAL = ".run.journal"
 CONFIG_YAML = "config.yaml"
 EXPERIMENT_YAML = "experiment.yaml"
 VECTORS_PARQUET = "vectors.parquet"
+SCALARS_JSON = "scalars.json"
 RUN_LOG = "run.log"
 ARTIFACTS = "artifacts"
 STAGING = ".artifacts-staging"
 TEMP_PREFIX = ".expman-tmp-"
 
 _OURS = frozenset(
-    {RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, RUN_LOG, ARTIFACTS, STAGING}
+    {
+        *(RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, SCALARS_JSON),
+        *(RUN_LOG, ARTIFACTS, STAGING),
+    }
 )
 _SET_ASIDE = re.compile(r"\.corrupt(-\d+)?$")
 _TAIL = re.compile(r"vectors-(\d{4,})\.arrow")

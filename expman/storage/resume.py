@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from expman.models import MetricValue
 from expman.storage.arrowfile import open_arrow
+from expman.storage.bounds import shortened
 from expman.storage.columns import FIXED_FIELDS, RESERVED_COLUMNS, Columns, Warn
 from expman.storage.paths import (
     VECTORS_PARQUET,
@@ -288,4 +289,4 @@ def _note_latest(batch: pa.RecordBatch, columns: Columns, latest: dict[str, Metr
         # A metric of two columns, numbers and text: the later row counts.
         if row >= found.get(metric, 0):
             found[metric] = row
-            latest[metric] = array[row].as_py()
+            latest[metric] = shortened(array[row].as_py())

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from expman.faults import reach
 from expman.models import MetricValue
 from expman.storage.arrowfile import open_arrow
+from expman.storage.bounds import fitting
 from expman.storage.columns import COLUMNS_KEY, EXACT_INT
 from expman.storage.paths import IrregularFileError, create_temp
 from expman.storage.tail import TailFile, TornTail, read_tail
@@ -168,7 +169,7 @@ class Rewrite:
                 first = next(groups, None)
             footer = {
                 LANES_KEY: json.dumps(self._lanes),
-                LATEST_KEY: json.dumps(self._latest),
+                LATEST_KEY: json.dumps(fitting(self._latest)),
                 ROWS_KEY: str(self.rows),
             }
             # Without an Arrow schema in the file, pyarrow leaves the schema's metadata out.
@@ -393,7 +394,7 @@ def _encodings(sample: pa.Table) -> tuple[list[str], dict[str, str]]:
             dictionary.append(field.name)
         elif pa.types.is_float64(field.type):
             values = len(column) - column.null_count
-            if not values or pc.count_distinct(column, mode="only_valid").as_py() * 2 <= values:
+            if values and pc.count_distinct(column, mode="only_valid").as_py() * 2 <= values:
                 dictionary.append(field.name)
             else:
                 encodings[field.name] = "PLAIN"

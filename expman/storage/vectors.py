@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from expman.faults import reach
 from expman.models import MetricValue, reason_of, safe_text
+from expman.storage.bounds import shortened
 from expman.storage.columns import FIXED_FIELDS, RESERVED_COLUMNS, Columns
 from expman.storage.directory import RunDirectory
 from expman.storage.paths import (
@@ -54,7 +55,8 @@ class VectorStore:
     """The vector files of one run; opens them fresh or resumes them.
 
     Attributes:
-        latest: latest value of each metric, in append order, rows in memory included.
+        latest: latest value of each metric, in append order, rows in memory included; long
+            texts are cut.
         directory: the directory of the run.
 
     Raises:
@@ -512,4 +514,4 @@ def _note_latest(latest: dict[str, MetricValue], block: RowBlock) -> None:
         if value is None:
             value = next((item for item in reversed(column) if item is not None), None)
         if value is not None:
-            latest[key] = value
+            latest[key] = shortened(value)

@@ -18,7 +18,8 @@ import msgspec
 import yaml
 
 from expman.errors import StorageError
-from expman.models import ExperimentMetadata, RunMetadata, reason_of, safe_text
+from expman.models import ExperimentMetadata, MetricValue, RunMetadata, reason_of, safe_text
+from expman.storage.bounds import fitting, read_rest, shortened, write_rest
 from expman.storage.paths import (
     CONFIG_YAML,
     EXPERIMENT_YAML,
@@ -33,7 +34,9 @@ from expman.storage.storable import storable
 
 __all__ = [
     "RunFile",
+    "add_rest",
     "create_experiment",
+    "leave_out",
     "merge_params",
     "parse_yaml",
     "read_yaml",
@@ -232,17 +235,27 @@ class RunFile:
     def write(self, meta: RunMetadata) -> None:
         """Replaces run.yaml; `tags` and `description` are null if there are none.
 
+        Values that it has no room for are left out and counted in `meta`; such scalars go to
+        scalars.json.
+
         Durability: durable when it returns.
 
         Raises:
             StorageError: the file is as before.
         """
-        fields = msgspec.to_builtins(meta)
+        scalars, vectors = leave_out(meta)
+        run_dir = os.path.dirname(self.path)
+        rest = {key: value for key, value in meta.scalars.items() if key not in scalars}
+        if rest:
+            write_rest(run_dir, rest)
+        fields = msgspec.to_builtins(meta) | {"scalars": scalars, "vectors": vectors}
         fields["tags"] = meta.tags or None
         if meta.rank is not None:  # a number, as in expman-rs, which cannot read a mapping there
             fields |= fields.pop("rank")
         ordered = {key: fields.pop(key) for key in RUN_KEYS}
         write_yaml(self.path, {**ordered, **fields})
+        if not rest:
+            write_rest(run_dir, {})
 
     def read(self) -> RunMetadata:
         """Reads run.yaml; keys it does not know are ignored, absent ones have their default.
@@ -251,6 +264,26 @@ class RunFile:
             StorageError: it is absent or damaged.
         """
         return to_metadata(self.path, read_yaml(self.path))
+
+
+def leave_out(meta: RunMetadata) -> tuple[dict[str, MetricValue], dict[str, MetricValue]]:
+    """The scalars and latest values that run.yaml has room for; counts the others in `meta`."""
+    vectors = {key: shortened(value) for key, value in meta.vectors.items()}
+    kept_scalars, kept_vectors = fitting(meta.scalars), fitting(vectors)
+    meta.scalars_left_out = len(meta.scalars) - len(kept_scalars)
+    meta.vectors_left_out = len(vectors) - len(kept_vectors)
+    return kept_scalars, kept_vectors
+
+
+def add_rest(path: str, found: dict[str, object]) -> None:
+    """Adds the scalars that the run.yaml at `path`, which holds `found`, has no room for.
+
+    Raises:
+        StorageError: they cannot be read.
+    """
+    scalars = found.get("scalars") or {}
+    if found.get("scalars_left_out") and isinstance(scalars, dict):
+        found["scalars"] = {**scalars, **read_rest(os.path.dirname(path))}
 
 
 def to_metadata(path: str, found: dict[str, object]) -> RunMetadata:
@@ -265,6 +298,7 @@ def to_metadata(path: str, found: dict[str, object]) -> RunMetadata:
     for key in ("scalars", "vectors"):
         if found.get(key) is None:
             found.pop(key, None)
+    add_rest(path, found)
     if isinstance(found.get("rank"), int):
         found["rank"] = {key: found.get(key) for key in ("rank", "local_rank", "world_size")}
     try:

@@ -56,6 +56,7 @@ class Stretch(msgspec.Struct, frozen=True):
         count: how many records that are.
         first_row: number of the first row among them, in its lane.
         first_record: number of the first of them in its lane.
+        term: number of the term that they are from.
         problems: what was unreadable and had to be left out.
     """
 
@@ -63,6 +64,7 @@ class Stretch(msgspec.Struct, frozen=True):
     count: int
     first_row: int
     first_record: int
+    term: int
     problems: list[CorruptLaneError]
 
 
@@ -260,7 +262,7 @@ class LaneConsumer:
             taken: list[wire.Record | Rows] | None = self._take_whole(term)
             if taken is None or (not taken and (dead or self._sealed_bytes() is not None)):
                 taken = self._take_singly(term, dead, problems)
-            first_row, first_record = self.rows, self.records
+            first_row, first_record, serial = self.rows, self.records, self.serial
             self._count(taken)
             finished = self._is_finished(term, dead)
             if finished:
@@ -268,8 +270,8 @@ class LaneConsumer:
                 self._end_term()
             if taken or problems or not finished:
                 count = self.records - first_record
-                return Stretch(taken, count, first_row, first_record, problems)
-        return Stretch([], 0, self.rows, self.records, problems)
+                return Stretch(taken, count, first_row, first_record, serial, problems)
+        return Stretch([], 0, self.rows, self.records, self.serial, problems)
 
     def _open(self, problems: list[CorruptLaneError]) -> OpenTerm | None:
         if self._term is None:

@@ -46,6 +46,7 @@ MANY_ROWS = 64 * 1024
 """A commit costs the same for one row as for some thousands: they are spaced unless many wait."""
 MANY_ENTRIES = 1000
 """With more scalars and metrics, run.yaml is not written for each change: the journal has it."""
+MANY_SCHEMAS = 256
 RANK_COLUMN = "_rank"
 _get_step, _get_time = attrgetter("step"), attrgetter("logged_at_ns")
 _get_values, _get_schema = attrgetter("values"), attrgetter("schema")
@@ -72,6 +73,8 @@ class LaneFiles(msgspec.Struct):
         lane: the lane.
         producer: the name that its rows carry.
         seq_base: seq of the lane's row 0.
+        schemas: metric names by their number, as the lane has defined them.
+        term: the term that was read last.
         last_step: the step of the latest row that has one.
         drops_said: dropped rows that run.log tells of.
     """
@@ -79,6 +82,8 @@ class LaneFiles(msgspec.Struct):
     lane: LaneConsumer
     producer: str
     seq_base: int
+    schemas: dict[int, tuple[str, ...]] = {}
+    term: int = 0
     last_step: int | None = None
     drops_said: int = 0
 
@@ -108,11 +113,11 @@ class RunFiles:
         damage = set_aside_damage(self.run_dir)
         self._meta = self._first_metadata(restarts)
         self._lines.create()
-        self._schemas: dict[tuple[int, int], tuple[str, ...]] = {}
         self._params: dict[str, object] = {}
         self._flushes: dict[int, _FlushMark] = {}
         self._missing: list[Outcome] = []  # said, and not yet remembered in a file
         self._counts = Counts(self._meta, ended=self.earlier is not None)
+        self._said: set[str] = set()
         self._is_drained = False
         self._commit_cost_s = 0.0
         self._finish_failures = 0
@@ -195,7 +200,6 @@ class RunFiles:
         self._count_retired(lane)
         self._flushes.pop(lane.lane, None)
         self.lanes.pop(lane.lane, None)
-        self._schemas = {key: keys for key, keys in self._schemas.items() if key[0] != lane.lane}
 
     def _count_retired(self, lane: LaneConsumer) -> None:
         counts = self._counts
@@ -208,6 +212,7 @@ class RunFiles:
 
     def take(self, lane: LaneConsumer, stretch: Stretch) -> None:
         """Takes records into memory; one that cannot be taken costs no other."""
+        self._forget_schemas(self.lanes[lane.lane], stretch.term)
         for problem in stretch.problems:
             self.note(LogLevel.ERROR, f"unreadable shared memory: {problem}")
         row = stretch.first_row
@@ -231,6 +236,15 @@ class RunFiles:
                         self._take_other(lane, record, number + offset)
                     row += record.rows if isinstance(record, wire.Drop) else 0
             number += len(several)
+
+    def _forget_schemas(self, known: LaneFiles, term: int) -> None:
+        """Forgets many names at a term's begin: each term defines those that it uses anew.
+
+        Few are kept: where the definition itself is damaged, an earlier one serves.
+        """
+        if term != known.term and len(known.schemas) > MANY_SCHEMAS:
+            known.schemas = {}
+        known.term = term
 
     @contextlib.contextmanager
     def _sparing(self, lane: LaneConsumer, what: str) -> Iterator[None]:
@@ -277,7 +291,7 @@ class RunFiles:
         first: int,
     ) -> None:
         known, count = self.lanes[lane.lane], len(steps)
-        keys = self._schemas.get((lane.lane, schema))
+        keys = known.schemas.get(schema)
         if keys is None:
             self.note(LogLevel.ERROR, f"{count} rows of {known.producer} name no metrics")
             return
@@ -295,7 +309,7 @@ class RunFiles:
     def _take_other(self, lane: LaneConsumer, record: wire.Record, number: int) -> None:
         match record:
             case wire.Schema():
-                self._schemas[lane.lane, record.schema] = record.keys
+                self.lanes[lane.lane].schemas[record.schema] = record.keys
             case wire.Scalar():
                 self._meta.scalars[record.key] = record.value
                 self._changed_scalars[record.key] = record.value
@@ -508,8 +522,8 @@ class RunFiles:
 
     def _write_meta(self) -> None:
         meta, started = self._meta, time.monotonic()
+        self._say_what_is_left_out()
         self._note_state()
-        meta.vectors = {k: v for k, v in self._store.latest.items() if k != RANK_COLUMN}
         if meta.status is not RunStatus.RUNNING:
             self._journal.sync()
         self._file.write(meta)
@@ -517,6 +531,19 @@ class RunFiles:
         cost_s = time.monotonic() - started
         self._next_metadata = started + max(METADATA_SPACING_S, cost_s / SHARE)
         self._next_heartbeat = started + HEARTBEAT_S
+
+    def _say_what_is_left_out(self) -> None:
+        """Has run.log say, once, which values run.yaml has no room for."""
+        meta = self._meta
+        meta.vectors = {k: v for k, v in self._store.latest.items() if k != RANK_COLUMN}
+        yamlfile.leave_out(meta)
+        for count, message in (
+            (meta.scalars_left_out, "run.yaml has no room for all scalars; scalars.json has more"),
+            (meta.vectors_left_out, "run.yaml has no room for the latest values of all metrics"),
+        ):
+            if count and message not in self._said:
+                self._said.add(message)
+                self.note(LogLevel.WARN, message)
 
     def _note_state(self) -> None:
         """Brings the journal up to date; run.yaml follows when it is due."""
@@ -581,6 +608,7 @@ class RunFiles:
                 level = LogLevel.INFO if fine else LogLevel.ERROR
                 self.note(level, f"run {status}: {reason}")
         meta.status, meta.reason = status, reason
+        self._say_what_is_left_out()
         self._write_log()
         self._lines.sync()
         reach("finish-before-status")

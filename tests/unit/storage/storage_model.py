@@ -56,7 +56,7 @@ def rows(run_dir: Path) -> list[Row]:
 
 
 def seqs(run_dir: Path) -> list[int]:
-    return [row[1] for row in rows(run_dir)]
+    return [seq for table in tables(run_dir) for seq in table["_seq"].to_pylist()]
 
 
 def same(left: Any, right: Any) -> bool:

@@ -419,7 +419,7 @@ def test_a_failure_that_is_no_rows_costs_none(
     numbers = list(range(10))
     store.append(RowBlock("main", 0, numbers, [10**18] * 10, ("n",), [numbers]))
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
