@@ -59,6 +59,15 @@ def serving(writer: Writer) -> int:
     return int(words[layout.WRITER_PID])
 
 
+def writers_counted(writer: Writer) -> int:
+    """How many writers have taken the owner's lane so far."""
+    lanes = [name for name in segments_of(writer) if name.count("-") == 2]
+    return max(
+        int(memoryview(Path("/dev/shm", name).read_bytes()[:8192]).cast("Q")[layout.WRITERS])
+        for name in lanes
+    )
+
+
 def kill_writers(token: str, writer_pid: int) -> None:
     """Kills the writer, and a successor that may have been started, until none is left."""
     pids = [writer_pid]

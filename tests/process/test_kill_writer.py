@@ -12,7 +12,15 @@ from typing import Any
 
 import pytest
 from process.ledger import Ledger
-from process.runs import DEADLINE_S, segments_of, serving, wait_until, writer_of, writers_of
+from process.runs import (
+    DEADLINE_S,
+    segments_of,
+    serving,
+    wait_until,
+    writer_of,
+    writers_counted,
+    writers_of,
+)
 
 SEED = 20_260_203
 PACKAGE = Path(__file__).parents[2] / "expman"
@@ -79,9 +87,14 @@ def test_killed_again_and_again(program, tmp_path: Path, run_base: Path) -> None
     run_dir = Path(trainer.read_line())
     successors_s = []
     writer = writer_of(trainer.pid)
+    served = 0
     for kill in range(8):
         if kill % 4:  # the others may die before they do anything
-            wait_until(lambda w=writer: w.pid == serving(w), "a writer that serves")
+            served += 1
+            wait_until(
+                lambda w=writer, n=served: w.pid == serving(w) and writers_counted(w) >= n,
+                "a writer that serves",
+            )
         time.sleep(chance.random() * 0.3)
         begin = time.monotonic()
         os.kill(writer.pid, signal.SIGKILL)
