@@ -157,7 +157,11 @@ class Run:
 
     @property
     def latest(self) -> dict[str, MetricValue]:
-        """The latest value of each metric, at most some seconds old while the run lives."""
+        """The latest value of each metric, at most some seconds old while the run lives.
+
+        Texts of more than 1,000 characters are cut, with a digest; of very many metrics the first
+        ones are there. `vectors()` has everything.
+        """
         return self.metadata.vectors
 
     # -- the other files --------------------------------------------------------------------

@@ -11,9 +11,11 @@ from lanes import fresh_address, make_hello
 from expman.models import RunStatus
 from expman.transport.consumer import LaneConsumer
 from expman.transport.producer import LaneProducer
+from expman.writer.files import RunFiles
 from expman.writer.run import Run
 
 ROWS = 5_000
+SETS = 1_200
 
 
 def test_a_lane_that_fills_up_does_not_wait_for_the_interval(tmp_path: Path) -> None:
@@ -45,3 +47,32 @@ def test_a_lane_that_fills_up_does_not_wait_for_the_interval(tmp_path: Path) -> 
             assert run.trouble is None
 
     assert list(range(ROWS)) == pq.read_table(run_dir / "vectors.parquet")["n"].to_pylist()
+
+
+def test_names_are_forgotten(tmp_path: Path) -> None:
+    """Sets of names in turns, each defined in every term: rows are right, and few sets are kept."""
+    (tmp_path / "lanes" / "run").mkdir(parents=True)
+    hello = make_hello(base_dir=str(tmp_path), max_buffer_bytes=64 * 1024)
+    most = 0
+    with fresh_address() as address:
+        lane = LaneProducer(address, hello, on_wait=lambda: False)
+        consumer = LaneConsumer(address, lane.lane)
+        files = RunFiles(hello, hello.run_dir, 0)
+        files.add_lane(consumer)
+        for n in range(2 * SETS):
+            lane.log_vector({f"m{n % 50}": n, f"set{n % SETS}": "text"}, n)
+            if n % 100 == 0:
+                files.take(consumer, consumer.poll())
+                files.commit()
+                most = max(most, len(files.lanes[consumer.lane].schemas))
+        lane.close(RunStatus.FINISHED, None, 1.0)
+        while not consumer.at_end():
+            files.take(consumer, consumer.poll())
+        while not files.settle():
+            pass
+        files.finish(RunStatus.FINISHED, None)
+        consumer.remove()
+    assert most < SETS
+    table = pq.read_table(tmp_path / "lanes" / "run" / "vectors.parquet", columns=["step", "m7"])
+    assert list(range(2 * SETS)) == table["step"].to_pylist()
+    assert list(range(7, 2 * SETS, 50)) == table["m7"].drop_null().to_pylist()
