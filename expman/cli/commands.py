@@ -34,7 +34,7 @@ _MODULES = (ls, show, tail, plot, compare, export, imports, clean, rm, recover, 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="RUN is a path, a unique beginning of a run's name, or `latest`. "
+    epilog="RUN is a path, a unique beginning of a run's name, `latest`, or `EXPERIMENT/latest`. "
     "The base directory comes from --base-dir or EXPMAN_BASE_DIR.",
 )
 @click.version_option(VERSION, prog_name="expman")

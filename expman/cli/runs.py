@@ -1,4 +1,4 @@
-"""Which run is meant: a path, a unique beginning of a name, or `latest`."""
+"""Which run is meant: a path, a unique beginning of a name, `latest` or `EXPERIMENT/latest`."""
 
 from __future__ import annotations
 
@@ -59,6 +59,8 @@ def find_run(text: str, base_dir: str) -> Run:
     matches = exact or [run for run in every if run.name.startswith(beginning)]
     if len(matches) == 1:
         return matches[0]
+    if beginning == "latest" and listed and not exact:
+        return listed[0]
     if not matches:
         raise click.UsageError(f"no run in {base_dir} is called {text}…; see: expman ls")
     names = ", ".join(f"{run.experiment}/{run.name}" for run in matches[:_SHOWN])

@@ -125,6 +125,7 @@ class RunFiles:
         self._scalars_dirty = False
         self._changed_scalars: dict[str, MetricValue] = {}
         self._is_stale = False  # run.yaml; the journal has what it has not
+        self._has_new_rows = False  # the store, since run.yaml was written
         now = time.monotonic()
         self._next_metadata = self._next_heartbeat = now
         self._write_log = Part("run.log", self._lines.write, self._lines.leave_out)
@@ -372,7 +373,7 @@ class RunFiles:
             or self._params
             or self.copier.is_due
             or self._scalars_dirty
-            or (self._is_stale and time.monotonic() >= self._next_metadata)
+            or ((self._is_stale or self._has_new_rows) and now >= self._next_metadata)
             or any(known.lane.has_read_terms for known in self.lanes.values())
         )
 
@@ -408,6 +409,7 @@ class RunFiles:
         self._commit_cost_s = self._last_flush - now
 
     def _parts(self, sync: bool, now: float) -> Iterator[Callable[[], None]]:
+        self._has_new_rows |= self._store.pending_rows > 0
         yield lambda: self._store.flush(sync=sync)
         yield self._keep_artifacts
         yield self._settle_artifacts
@@ -500,7 +502,7 @@ class RunFiles:
         self.note(LogLevel.ERROR, f"parameters were left out ({names}): {why}")
 
     def _leave_out_meta(self, why: str) -> None:
-        self._scalars_dirty = False
+        self._scalars_dirty = self._has_new_rows = False
         self._changed_scalars = {}
         self.note(LogLevel.ERROR, f"run.yaml could not be brought up to date: {why}")
 
@@ -527,7 +529,7 @@ class RunFiles:
         if meta.status is not RunStatus.RUNNING:
             self._journal.sync()
         self._file.write(meta)
-        self._is_stale = False
+        self._is_stale = self._has_new_rows = False
         cost_s = time.monotonic() - started
         self._next_metadata = started + max(METADATA_SPACING_S, cost_s / SHARE)
         self._next_heartbeat = started + HEARTBEAT_S

@@ -139,6 +139,22 @@ def test_latest_is_the_newest(expman_command: Expman, store: Path) -> None:
     assert ("c-live", "RUNNING") == (shown["run"], shown["status"])
 
 
+def test_latest_of_an_experiment(expman_command: Expman, run_base: Path) -> None:
+    """`a/latest` is the newest of that experiment; a run that is called so goes first."""
+    make_run(run_base, "one", experiment="a")
+    make_run(run_base, "two", experiment="a", started_at="2026-02-01T12:00:00.000000Z")
+    make_run(run_base, "late", experiment="b", started_at="2026-03-01T12:00:00.000000Z")
+
+    def shown(run: str) -> str:
+        return str(json.loads(expman_command("show", run, "--json", base_dir=run_base).out)["run"])
+
+    assert ["late", "two", "late"] == list(map(shown, ["latest", "a/latest", "b/latest"]))
+    make_run(run_base, "latest", experiment="b")
+    assert ["late", "latest"] == list(map(shown, ["latest", "b/latest"]))
+    missing = expman_command("show", "c/latest", base_dir=run_base)
+    assert (2, True) == (missing.code, "c/latest" in missing.err)
+
+
 def test_show_says_if_nobody_runs_it(expman_command: Expman, run_base: Path) -> None:
     """RUNNING without a lane on this machine is said, with what to do."""
     (run_base / "e" / "r").mkdir(parents=True)

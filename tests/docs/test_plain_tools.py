@@ -71,13 +71,15 @@ def live_run(run_base: Path) -> Iterator[str]:
         yield "live-0"
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.interop
 def test_thousands_of_runs(
     program: StartProgram, run_base: Path, tmp_path: Path, live_run: str
 ) -> None:
     """Runs with different metrics, of different types, finished and live, in one answer."""
     log_runs(run_base, list(KINDS), COPIES)
-    code = "import expman, json\n" + "".join(
+    quiet = "import duckdb, expman, json\nduckdb.sql('SET enable_progress_bar = false')\n"
+    code = quiet + "".join(
         recipe(tool) + f"print(json.dumps({answer}))\n"
         for tool, answer in [
             ("DuckDB", "[{name: row for name, *row in found}, dict(counts)]"),
@@ -87,7 +89,7 @@ def test_thousands_of_runs(
         ]
     )
     reading = program(["-W", "error", "-c", code], cwd=tmp_path)
-    (found, counts), summed, by_run, counted = map(json.loads, reading.succeed().splitlines())
+    (found, counts), summed, by_run, counted = map(json.loads, reading.succeed(120).splitlines())
 
     all_runs = [*expected_of_each(list(KINDS), COPIES), live_run]
     kinds = [*KINDS] * COPIES + ["both"]

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from process.runs import run_yaml, wait_until
+
+from expman import ExperimentConfig, LoggingEngine
+from expman.writer.files import HEARTBEAT_S
 
 VERSIONS = 3  # how often each reader must see the file grow
 
@@ -51,3 +55,16 @@ def test_reading_by_path_never_fails(program, run_base: Path, readers: list[str]
         reader.succeed()
     trainer.send_line()
     trainer.succeed()
+
+
+def test_run_yaml_follows_rows_that_are_the_last_for_now(run_base: Path) -> None:
+    """Rows right after a new run.yaml are in it soon, not only with the next heartbeat."""
+    with LoggingEngine(ExperimentConfig("live", run_base)) as engine:
+        for row in range(4):
+            engine.log_vector({"row": row}, row)
+
+            def is_shown(rows: int = row + 1) -> bool:
+                run = run_yaml(Path(engine.run_dir))
+                return (rows, rows - 1) == (run.get("rows_written"), run["vectors"].get("row"))
+
+            wait_until(is_shown, f"row {row} in run.yaml", HEARTBEAT_S / 2)
