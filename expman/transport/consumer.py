@@ -101,7 +101,8 @@ class LaneConsumer:
             self._memory.look()
             self._finish_release()
         except BaseException:
-            self.control.close()
+            if memory is None:  # else the consumer that is to be replaced needs it for the next try
+                self.control.close()
             raise
         self.serial: int = self.words[layout.RELEASED_TERMS]
         start = self._start_of(self.serial)
