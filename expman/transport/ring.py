@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import sys
 from collections.abc import Iterator
@@ -383,6 +384,10 @@ class Ring:
         if slot.claims:
             self._slots[slot.number] = slot
             return
+        # The writer has it mapped, too, until the lane's end: so its pages go, not only its name.
+        # Nobody reads an idle slot, and one that was discarded serves no term any more.
+        with contextlib.suppress(OSError, IndexError):
+            slot.spare.pop().madvise(mmap.MADV_REMOVE)
         slot.segment.unlink()
         slot.segment.close()
 

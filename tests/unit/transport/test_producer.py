@@ -964,3 +964,17 @@ def test_a_finalizer_that_logs_while_a_term_opens(
 
     assert [] == drain.problems
     assert logged == len(rows_of(drain.records))
+
+
+def test_memory_that_became_too_small_is_given_back(address: Address) -> None:
+    """Also that which the writer has mapped: records that grow do not add up."""
+    lane = open_lane(address, max_bytes=4 << 20)
+    consumer = LaneConsumer(address, lane.lane)
+    for size in range(200_000, 900_000, 7000):
+        lane.log_message(LogLevel.INFO, "x" * size)
+        assert 1 == read_all(consumer).count
+        consumer.release()
+    slots = consumer._memory._slots.values()
+    assert sum(map(len, slots)) > 8 << 20
+    assert sum(len(slot) for slot in slots if any(slot[:64])) <= 4 << 20
+    consumer.close()
