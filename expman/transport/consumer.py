@@ -165,6 +165,12 @@ class LaneConsumer:
         return int(min(self.words[layout.DROPPED_ROWS], LARGEST_COUNT))
 
     @property
+    def laneless_drops(self) -> int:
+        """In the owner's lane: rows that workers without a lane dropped, see `RunGate`."""
+        counts = self.words[layout.LANELESS : layout.LANELESS + layout.LANELESS_COUNTS]
+        return min(sum(counts), LARGEST_COUNT)
+
+    @property
     def logged_rows(self) -> int:
         """Rows logged so far, as far as it is known here: taken, lost or dropped.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from expman.transport import layout, segment
@@ -39,16 +40,25 @@ class RunGate:
         self._alone_since: float | None = None
 
     @classmethod
-    def attach(cls, address: segment.Address, lane: int) -> RunGate:
+    def attach(cls, address: segment.Address, lane: int, path: str | None = None) -> RunGate:
         """Finds the owner's lane.
+
+        Args:
+            address: where it was claimed.
+            lane: its number.
+            path: what opens it, if its name was removed and `nameless.find` gave the path.
 
         Raises:
             FileNotFoundError: the run has ended, with all its processes.
             CorruptLaneError, LayoutVersionError: it cannot be read.
         """
-        control = segment.attach(address.place, address.segment(lane), holders=None)
+        name = address.segment(lane)
+        if path is None:
+            control = segment.attach(address.place, name, holders=None)
+        else:
+            control = segment.attach_nameless(address.place, name, path)
         mapping = control.map()
-        words = control_words(address.segment(lane), mapping)
+        words = control_words(name, mapping)
         end = layout.CONTROL_BYTES + words[layout.HELLO_BYTES]
         hello = decode_hello(bytes(mapping[layout.CONTROL_BYTES : end]))
         return cls(control, words, hello, address)
@@ -57,6 +67,15 @@ class RunGate:
     def closing(self) -> bool:
         """Whether the run takes no more records."""
         return bool(self.words[layout.CLOSING])
+
+    def count_laneless(self, rows: int) -> None:
+        """Adds to the rows that this process dropped because it has no lane; they may be negative.
+
+        Where more than 64 such workers live at once, two may share a count, and some rows of one
+        are lost in it: no lock is there that a killed process could not leave locked.
+        """
+        word = layout.LANELESS + os.getpid() % layout.LANELESS_COUNTS
+        self.words[word] = max(0, self.words[word] + rows)
 
     @property
     def owner_lives(self) -> bool:

@@ -61,7 +61,9 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
    4928  GAP_TABLE      writer   16 ordinals
    5056  SLOTS_MADE     producer slots made so far; some may be gone again
    5064  WRITERS        writer   owner's lane: how many writers have taken it
-   5072  TROUBLE        writer   what the writer cannot do at present, UTF-8
+   5072  LANELESS       workers  owner's lane: 64 counts by pid % 64, rows dropped by workers that
+                                 have no lane of their own
+   5584  TROUBLE        writer   what the writer cannot do at present, UTF-8
    6624  MISSING        writer   a line for each artifact that could not be stored, UTF-8; then 0
    8192  hello          producer msgpack, see records.Hello
 
@@ -160,7 +162,9 @@ GAP_TABLE = 616
 GAP_ENTRIES = 16
 SLOTS_MADE = 632
 WRITERS = 633
-TROUBLE_OFFSET = 5072
+LANELESS = 634
+LANELESS_COUNTS = 64
+TROUBLE_OFFSET = 5584
 MISSING_OFFSET = 6624
 
 INDEX_ENTRIES = 2

@@ -153,6 +153,8 @@ class LaneProducer:
             lane.give_back()
         if settled is None:
             raise RunClosedError(self.run_dir)
+        if self._drops.total:  # counted in the lane from now on
+            gate.count_laneless(-self._drops.total)
         self._note_drops(settled)
         return settled
 
@@ -331,9 +333,11 @@ class LaneProducer:
     def _drop_row(self) -> None:
         if not self._drops.add():
             raise RunClosedError(self.run_dir)
-        lane = self._own.get(None)
+        lane, gate = self._own.get(None), self.gate
         if lane is not None:
             self._note_drops(lane)
+        elif gate is not None:
+            gate.count_laneless(1)
 
     def _note_drops(self, lane: Lane) -> None:
         while lane.words[layout.DROPPED_ROWS] != self._drops.total:

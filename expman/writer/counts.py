@@ -53,8 +53,8 @@ class Counts:
         ends = dict(reach)
         rows, drops = self.retired_rows, self.retired_drops
         for producer, seq_base, lane in lanes:
-            rows += lane.logged_rows
-            drops += lane.dropped_rows
+            rows += lane.logged_rows + lane.laneless_drops
+            drops += lane.dropped_rows + lane.laneless_drops
             name = safe_text(producer)
             ends[name] = max(ends.get(name, 0), seq_base + lane.logged_rows)
         meta.rows_written = written

@@ -342,6 +342,9 @@ class RunFiles:
         """Tells of rows that a producer dropped last, before it died or the run ended."""
         for known in self.lanes.values():
             self._note_drops(known, known.lane.dropped_rows - known.drops_said)
+            if laneless := known.lane.laneless_drops:
+                text = "rows of workers dropped: they had no descriptor or no memory for a lane"
+                self.note(LogLevel.WARN, f"{laneless} {text}")
 
     def note(self, level: LogLevel, message: str) -> None:
         """A line of our own for run.log."""

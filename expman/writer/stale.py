@@ -13,7 +13,7 @@ from expman.models import Host, RunMetadata, RunStatus
 from expman.storage.journal import known_state
 from expman.storage.paths import RUN_JOURNAL, RUN_YAML, TEMP_PREFIX, open_regular
 from expman.storage.yamlfile import RunFile
-from expman.transport import identity, layout, segment
+from expman.transport import identity, layout, nameless, segment
 from expman.transport.address import find_lanes, is_served_elsewhere
 from expman.transport.gate import RunGate
 
@@ -129,10 +129,12 @@ def stale_runs(
 
     Args:
         base_dir: directory of the experiments.
-        with_lanes: resolved directories of runs that have lanes; they are left out.
+        with_lanes: resolved directories of runs that have lanes; they are left out. So are those
+            whose lanes have lost their names: processes that have them may go on.
         any_host: the caller knows that no other host or user runs any of them. A run that has
             shown life just now is left alone all the same.
     """
+    nameless_runs: set[str] | None = None
     here = identity.this_host(segment.SHM)
     memories = {segment.place_id(place) for place in segment.places()}
     for run_dir in _running(base_dir):
@@ -149,7 +151,11 @@ def stale_runs(
             continue
         if silent_s < SILENT_S:
             yield StaleRun(run_dir, False, f"it was alive {silent_s:.0f} s ago", young=True)
-        elif any_host:
+            continue
+        nameless_runs = _nameless_runs() if nameless_runs is None else nameless_runs
+        if os.path.realpath(run_dir) in nameless_runs:
+            continue
+        if any_host:
             yield StaleRun(run_dir, True, "no host runs it")
         else:
             yield _judge(run_dir, meta, silent_s, here, memories)
@@ -239,10 +245,23 @@ def served_runs() -> set[str]:
     runs = set()
     for place in segment.places():
         for address, numbers in find_lanes(place).items():
-            for number in numbers:
-                try:
-                    gate = RunGate.attach(address, number)
-                except (OSError, ValueError, ExpmanError):
-                    continue
-                runs.add(os.path.realpath(gate.hello.run_dir))
+            runs |= _runs_of(address, numbers)
+    return runs
+
+
+def _nameless_runs() -> set[str]:
+    """The same for lanes whose names were removed: some process still has them."""
+    runs = set()
+    for name, paths in nameless.find(segment.PREFIX).items():
+        token, _, number = name.removeprefix(segment.PREFIX).partition("-")
+        if number.isdecimal():
+            runs |= _runs_of(segment.Address(segment.SHM, token), [int(number)], paths[0])
+    return runs
+
+
+def _runs_of(address: segment.Address, lanes: list[int], path: str | None = None) -> set[str]:
+    runs = set()
+    for number in lanes:
+        with contextlib.suppress(OSError, ValueError, ExpmanError):
+            runs.add(os.path.realpath(RunGate.attach(address, number, path).hello.run_dir))
     return runs

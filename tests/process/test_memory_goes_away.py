@@ -115,6 +115,45 @@ def test_writer_without_descriptors(program, run_base: Path) -> None:
     assert 0 == run_yaml(run_base / "faults" / "run")["rows_missing"]
 
 
+def test_workers_without_descriptors(program, run_base: Path) -> None:
+    """What they drop is counted, whether they get a lane later or never."""
+    program("lose_descriptors.py", run_base, "workers").succeed(60)
+
+    run_dir = run_base / "faults" / "run"
+    run = run_yaml(run_dir)
+    assert 2 == read_raw(run_dir).num_rows == run["rows_written"]
+    assert run["rows_dropped"] >= 300
+    assert run["rows_logged"] == run["rows_written"] + run["rows_dropped"]
+    log = (run_dir / "run.log").read_text()
+    assert "200 rows of workers dropped: they had no descriptor" in log
+
+
+def test_a_stopped_run_whose_names_were_removed(program, run_base: Path) -> None:
+    """A stopped process still has the memory: no recovery takes its run for dead."""
+    trainer = Obeying(program, run_base)
+    run_dir = trainer.open("run")
+    trainer("log 100")
+    trainer("flush 30")
+    writer = writer_of(trainer.process.pid)
+    pids = (writer.pid, trainer.process.pid)
+
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        remove_names(writer.token)
+        os.utime(run_dir / "run.yaml", (0, 0))  # it has been silent for long
+        for flags in ([], ["--any-host"]):
+            program(["-m", "expman.writer"], "recover", run_base, *flags).succeed()
+            assert "RUNNING" == run_yaml(run_dir)["status"]
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    trainer("log 100")
+    trainer("close 30")
+    check_finished(run_dir, 200)
+    assert "CRASHED" not in (run_dir / "run.log").read_text()
+
+
 def test_a_pipe_as_ready_file(program, run_base: Path, tmp_path: Path) -> None:
     """A pipe where the ready file should be stops no trainer."""
     os.mkfifo(tmp_path / "ready")

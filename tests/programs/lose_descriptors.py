@@ -1,7 +1,8 @@
 """Logs while descriptors are closed, or run out.
 
 lose_descriptors.py BASE_DIR WHAT: "closed", the program closes all and opens files of its own;
-"none left", it may open none for a while; "writer", its writer has too few for all workers.
+"none left", it may open none for a while; "writer", its writer has too few for all workers;
+"workers", its workers have none, one of them for a while only.
 Prints JSON: rows, and which of its own files were closed or read from.
 """
 
@@ -95,5 +96,33 @@ def starve_writer() -> dict[str, object]:
     return {"workers": WORKERS}
 
 
-found = {"closed": close_all, "none left": use_up, "writer": starve_writer}[what]()
+def starve_workers() -> dict[str, object]:
+    engine = start()
+    log(engine, -1, 0)
+    engine.flush()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for number in range(3):
+        pid = os.fork()
+        if not pid:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            log(engine, 0, 100)
+            if number == 1:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                deadline = time.monotonic() + 30
+                while not engine._lane.claimed and time.monotonic() < deadline:
+                    log(engine, 0, 1)
+                    time.sleep(0.05)
+                engine.flush()
+            os._exit(0)
+        os.waitpid(pid, 0)
+    engine.close()
+    return {}
+
+
+found = {
+    "closed": close_all,
+    "none left": use_up,
+    "writer": starve_writer,
+    "workers": starve_workers,
+}[what]()
 print(json.dumps(found))
