@@ -62,6 +62,9 @@ class LoggingEngine:
         ExpmanError: the thread that watches the writer cannot be started.
     """
 
+    _has_open_end = False
+    """Whether the writer learns the status from the process's end, see `_end_openly`."""
+
     def __init__(self, config: ExperimentConfig) -> None:
         from expman.interpreter import find_python
         from expman.run_directory import check_base_dir, create_run, remove_run
@@ -149,7 +152,6 @@ class LoggingEngine:
         self._final: Once[tuple[RunStatus, str | None]] = Once()
         self._ended = False
         self._missing_said = 0
-        self._has_open_end = False
         _engines.add(self)
 
     @classmethod
