@@ -127,7 +127,8 @@ def run_dirs(
     if missing_ok and not os.path.isdir(base):
         return
     try:
-        names = [entry.name for entry in os.scandir(base) if entry.is_dir()]
+        with os.scandir(base) as entries:
+            names = [entry.name for entry in entries if entry.is_dir()]
     except FileNotFoundError as exc:
         raise StorageError(base, "is no base directory: there is no such directory") from exc
     except OSError as exc:
@@ -137,10 +138,11 @@ def run_dirs(
             continue
         experiment_dir = os.path.join(base, name)
         try:
-            entries = list(os.scandir(experiment_dir))
+            with os.scandir(experiment_dir) as entries:
+                found = list(entries)
         except OSError:
             continue
-        for entry in entries:
+        for entry in found:
             if not entry.name.startswith(".") and entry.is_dir():
                 yield entry.path
 

@@ -56,6 +56,7 @@ def _processes() -> Iterator[int]:
 
 def _descriptors(pid: int) -> list[str]:
     try:
-        return [entry.path for entry in os.scandir(f"/proc/{pid}/fd")]
+        with os.scandir(f"/proc/{pid}/fd") as entries:  # the process may end meanwhile
+            return [entry.path for entry in entries]
     except OSError:
         return []  # it has ended, or is another user's
