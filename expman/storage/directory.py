@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 
-from expman.storage.paths import fsync_open_dir
+from expman.storage.paths import fsync_dir, fsync_open_dir
 
 __all__ = ["RunDirectory"]
 
@@ -115,11 +115,7 @@ class RunDirectory:
             experiment = os.path.dirname(os.path.abspath(self.path))
             for path in (experiment, os.path.dirname(experiment)):
                 with contextlib.suppress(PermissionError):  # it may be another user's
-                    fd = os.open(path, _OPEN)
-                    try:
-                        fsync_open_dir(fd)
-                    finally:
-                        os.close(fd)
+                    fsync_dir(path)
             self._has_new_parents = False
 
     def close(self) -> None:
