@@ -422,7 +422,7 @@ class LaneProducer:
         self.publish(encoding.LOG, level, message)
 
     def save_artifact(self, source: str, staged: str | None, target: str) -> None:
-        """Publishes the wish to copy a file."""
+        """Publishes the request to copy a file."""
         self.publish(encoding.ARTIFACT, source, staged, target)
 
     def request_flush(self, timeout_s: float) -> int | None:
