@@ -151,7 +151,7 @@ class LoggingEngine:
         self._is_owner = owner
         self._final: Once[tuple[RunStatus, str | None]] = Once()
         self._ended = False
-        self._missing_said = 0
+        self._missing_said = self._rows_missing_said = 0
         _engines.add(self)
 
     @classmethod
@@ -310,12 +310,14 @@ class LoggingEngine:
         Raises:
             FlushError: it is not after `timeout_s` seconds; the message says why and where
                 the data is. Nothing is lost by it.
+            FlushError: rows of the run are known to be missing; once for each. They were lost
+                with shared memory or files that were removed or damaged. For the owner only.
             ArtifactError: everything is durable, but for artifacts that cannot be stored.
             RunClosedError: after close().
             TypeError, ValueError: the timeout is not a number.
         """
         self._wait_until_durable(seconds(timeout_s))
-        self._check_artifacts()
+        self._check_what_is_missing()
 
     def _wait_until_durable(self, limit_s: float) -> None:
         from expman.transport import layout
@@ -382,6 +384,7 @@ class LoggingEngine:
             TypeError: the timeout is not a number.
             FlushError: not everything is durable after `timeout_s` seconds; the message says
                 why and how to recover. The writer goes on trying.
+            FlushError: the run has ended, and rows are missing that no flush() has named.
             ArtifactError: the run has ended, and artifacts are missing that no flush() has
                 named.
         """
@@ -402,7 +405,7 @@ class LoggingEngine:
             self._close_worker(final, limit_s)
         self._ended = True
         try:
-            self._check_artifacts()
+            self._check_what_is_missing()
         finally:
             self._lane.let_go()
 
@@ -457,8 +460,10 @@ class LoggingEngine:
             return
         try:
             self.close(RunStatus.FAILED, reason=describe(exc))
-        except ArtifactError as missing:  # the exception that ended the block matters more
-            notices.warn(f"expman: {missing}")
+        except FlushError as missing:
+            if not self._ended:
+                raise
+            notices.warn(f"expman: {missing}")  # the exception that ended the block matters more
 
     def _close_at_exit(self) -> None:
         if self._ended or not self._is_owner:
@@ -469,6 +474,28 @@ class LoggingEngine:
                 self.close(RunStatus.FAILED if reason else RunStatus.FINISHED, reason=reason)
         except FlushError as exc:
             notices.warn(f"expman: {exc}")
+
+    def _check_what_is_missing(self) -> None:
+        """Raises for rows and artifacts that are missing, once for each."""
+        try:
+            self._check_rows()
+        finally:
+            self._check_artifacts()
+
+    def _check_rows(self) -> None:
+        from expman.transport import layout
+
+        if not self._is_owner:
+            return
+        count = int(self._lane.words[layout.ROWS_MISSING])
+        said, self._rows_missing_said = self._rows_missing_said, count
+        if count > said:
+            raise FlushError(
+                self.run_dir,
+                f"{count - said:,} rows are missing, run.log says more",
+                "they were in files or shared memory that somebody removed or damaged; all "
+                "others are durable",
+            )
 
     def _check_artifacts(self) -> None:
         """Raises for artifacts that could not be stored, once for each."""
@@ -514,7 +541,7 @@ class LoggingEngine:
         self._close_owner(*final, DEFAULT_TIMEOUT_S)
         self._ended = True
         exit_record.let_wait(self._lane.words)
-        self._check_artifacts()
+        self._check_what_is_missing()
         return True
 
     def _close_at_os_exit(self, status: int) -> None:

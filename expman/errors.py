@@ -10,7 +10,7 @@ ExpmanError
  ├─ LayoutVersionError            a lane written by another layout version
  ├─ CorruptLaneError              bytes in a lane that are no record
  ├─ StorageError                  a file of the run cannot be written or read
- ├─ FlushError                    flush() or close(): not everything is durable
+ ├─ FlushError                    flush() or close(): not everything is durable, or rows are missing
  │   └─ ArtifactError             artifacts that could not be stored, and never will be
  └─ NoActiveRunError              a module-level function before expman.init()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from expman.errors import ExpmanError
 from expman.reading.curves import curves, svg
 from expman.reading.run import Run, flat_config
-from expman.reading.text import ago, brief, facts, number, span, visible
+from expman.reading.text import ago, brief, facts, lacks, number, span, visible
 
 if TYPE_CHECKING:
     from expman.reading.find import RunList
@@ -59,6 +59,8 @@ def runs_html(runs: RunList) -> str:
             more = " …" if len(latest) > 4 else ""
             shown = brief(shown)
             took, status, began = span(run.duration), _badge(str(run.status)), ago(run.started_at)
+            missing = lacks(run)
+            status += f", {_safe(missing)}" if missing else ""
         except ExpmanError as exc:
             shown, more, took, status, began = str(exc), "", "", "", ""
         lines.append((run.experiment, run.name, status, began, took, shown + more))

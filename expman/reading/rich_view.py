@@ -13,7 +13,7 @@ from rich.text import Text
 from expman.errors import ExpmanError
 from expman.reading.curves import Curve, curves, spark
 from expman.reading.run import Run, flat_config
-from expman.reading.text import ago, brief, facts, number, short, span, visible
+from expman.reading.text import ago, brief, facts, lacks, number, short, span, visible
 
 if TYPE_CHECKING:
     from expman.reading.find import RunList
@@ -72,6 +72,9 @@ def _run_line(run: Run) -> list[Text]:
         values = itertools.islice(run.latest.items(), _LATEST)
         latest = "  ".join(f"{short(name)} {number(value)}" for name, value in values)
         status, began, took = status_text(run), ago(run.started_at), span(run.duration)
+        missing = lacks(run)
+        if missing:
+            status = Text.assemble(status, (f", {missing}", "bold red"))
     except ExpmanError as exc:
         status, began, took, latest = Text("unreadable", "red"), "", "", str(exc)
     return [cell(run.experiment), cell(run.name), status, *map(cell, (began, took, brief(latest)))]

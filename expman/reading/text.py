@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from expman.errors import StorageError
 from expman.reading.run import Run
 
-__all__ = ["ago", "brief", "facts", "listed", "number", "short", "span", "visible"]
+__all__ = ["ago", "brief", "facts", "lacks", "listed", "number", "short", "span", "visible"]
 
 MAX_CHARACTERS = 500
 """Of a value; a longer one is cut, with a mark."""
@@ -100,6 +100,21 @@ def ago(moment: datetime.datetime | None) -> str:
         if seconds >= size:
             return f"{seconds // size}{unit} ago"
     return f"{max(0, seconds)}s ago"
+
+
+def lacks(run: Run) -> str:
+    """What a run is known to lack, in a few words; "" if nothing."""
+    meta = run.metadata
+    said = [
+        f"{count:,} {what} missing"
+        for count, what in (
+            (meta.rows_missing, "rows"),
+            (meta.artifacts_missing, "artifacts"),
+            (meta.lanes_unreadable, "lanes"),
+        )
+        if count
+    ]
+    return ", ".join(said)
 
 
 def facts(run: Run) -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ from expman.storage.paths import (
     replace_file,
     storage_error,
 )
-from expman.storage.yamlfile import RunFile
+from expman.storage.yamlfile import RunFile, read_yaml, to_metadata
 
 __all__ = ["Journal", "known_state", "set_aside_damage"]
 
@@ -147,7 +147,7 @@ def known_state(run_dir: str) -> RunMetadata | None:
 
 
 def set_aside_damage(run_dir: str) -> str | None:
-    """Renames a run.yaml that cannot be understood.
+    """Renames a run.yaml that cannot be understood; one that only lacks its end is left there.
 
     Returns:
         What was wrong, for run.log; None if nothing was.
@@ -159,17 +159,33 @@ def set_aside_damage(run_dir: str) -> str | None:
     if not os.path.lexists(path):
         return None
     try:
-        RunFile(run_dir).read()
+        found = read_yaml(path)
     except StorageError as exc:
-        if isinstance(exc.__cause__, OSError) and not _is_odd(exc.__cause__):
-            raise
-        source = "its journal" if Journal(run_dir).read() is not None else "nowhere"
-        try:
-            name = os.path.basename(quarantine(path))
-            return f"{exc}; it was renamed to {name}, what it said comes from {source}"
-        except OSError as trouble:
-            raise storage_error(path, trouble) from trouble
-    return None
+        return _set_aside(run_dir, path, exc)
+    return _cut_off(run_dir, path, found)
+
+
+def _cut_off(run_dir: str, path: str, found: dict[str, object]) -> str | None:
+    """What to say of a file that was cut at a line's end: it is good YAML, and lacks keys."""
+    try:
+        to_metadata(path, dict(found))
+    except StorageError as exc:
+        return _set_aside(run_dir, path, exc)
+    lacking = [key for key in RunMetadata.__struct_fields__ if key not in {*found, "rank"}]
+    if not lacking or Journal(run_dir).read() is None:
+        return None
+    return f"{path} was cut off: it lacked {', '.join(lacking)}; the rest comes from its journal"
+
+
+def _set_aside(run_dir: str, path: str, exc: StorageError) -> str:
+    if isinstance(exc.__cause__, OSError) and not _is_odd(exc.__cause__):
+        raise exc
+    source = "its journal" if Journal(run_dir).read() is not None else "nowhere"
+    try:
+        name = os.path.basename(quarantine(path))
+        return f"{exc}; it was renamed to {name}, what it said comes from {source}"
+    except OSError as trouble:
+        raise storage_error(path, trouble) from trouble
 
 
 def _is_odd(exc: OSError) -> bool:

@@ -63,7 +63,8 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
    5064  WRITERS        writer   owner's lane: how many writers have taken it
    5072  LANELESS       workers  owner's lane: 64 counts by pid % 64, rows dropped by workers that
                                  have no lane of their own
-   5584  TROUBLE        writer   what the writer cannot do at present, UTF-8
+   5584  ROWS_MISSING   writer   owner's lane: rows of the run that are known to be in no file
+   5592  TROUBLE        writer   what the writer cannot do at present, UTF-8
    6624  MISSING        writer   a line for each artifact that could not be stored, UTF-8; then 0
    8192  hello          producer msgpack, see records.Hello
 
@@ -164,7 +165,8 @@ SLOTS_MADE = 632
 WRITERS = 633
 LANELESS = 634
 LANELESS_COUNTS = 64
-TROUBLE_OFFSET = 5584
+ROWS_MISSING = 698
+TROUBLE_OFFSET = 5592
 MISSING_OFFSET = 6624
 
 INDEX_ENTRIES = 2

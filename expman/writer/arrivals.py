@@ -29,6 +29,7 @@ class Arrivals:
 
     Attributes:
         unreadable: names of lanes that are left alone: another version may read them.
+        problems: why lanes could not be read.
     """
 
     def __init__(self, held: HeldAddress, say: Callable[[str], None]) -> None:
@@ -44,6 +45,7 @@ class Arrivals:
         self._told = False
         self._seek_nameless = held.follows
         self.unreadable: set[str] = set()
+        self.problems: list[str] = []
 
     @property
     def waits_for(self) -> str | None:
@@ -98,7 +100,8 @@ class Arrivals:
         """Never looks at a lane again."""
         self.unreadable.add(self._address.segment(number))
         if exc is not None:
-            self._say(f"a lane cannot be read and was left alone: {exc}")
+            self.problems.append(f"a lane cannot be read and was left alone: {exc}")
+            self._say(self.problems[-1])
 
     def _open(self, number: int, path: str | None, found: list[LaneConsumer]) -> None:
         address, name = self._address, self._address.segment(number)

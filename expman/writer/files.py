@@ -25,6 +25,7 @@ from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer, Stretch
 from expman.transport.hello import Hello
 from expman.transport.identity import this_host
+from expman.transport.numbering import LARGEST_COUNT
 from expman.transport.packed import Rows
 from expman.writer.consolidation import Consolidation
 from expman.writer.copier import Copier, Outcome, missing_line
@@ -118,6 +119,7 @@ class RunFiles:
         self._missing: list[Outcome] = []  # said, and not yet remembered in a file
         self._counts = Counts(self._meta, ended=self.earlier is not None)
         self._said: set[str] = set()
+        self._unreadable = 0
         self._is_drained = False
         self._commit_cost_s = 0.0
         self._finish_failures = 0
@@ -346,6 +348,13 @@ class RunFiles:
                 text = "rows of workers dropped: they had no descriptor or no memory for a lane"
                 self.note(LogLevel.WARN, f"{laneless} {text}")
 
+    def note_unreadable(self, problems: Sequence[str]) -> None:
+        """Counts lanes of the run that cannot be read, and has run.log say why."""
+        for problem in problems[self._unreadable :]:
+            self.note(LogLevel.ERROR, f"{problem}; how many rows it had is not known")
+        self._unreadable = len(problems)
+        self._meta.lanes_unreadable = max(self._meta.lanes_unreadable, self._unreadable)
+
     def note(self, level: LogLevel, message: str) -> None:
         """A line of our own for run.log."""
         self._lines.note(level, message)
@@ -403,6 +412,7 @@ class RunFiles:
         for known in self.lanes.values():
             self._release(known, sync)
         if sync:
+            self._count()
             for mark in self._flushes.values():
                 mark.synced = True
             self.wants_sync = False
@@ -599,9 +609,8 @@ class RunFiles:
             StorageError: nothing is lost; call it again.
         """
         meta = self._meta
-        if meta.rows_missing and self.earlier is None:
-            missing = f"{meta.rows_missing:,} rows are missing"
-            reason = f"{reason}; {missing}" if reason else missing
+        if self.earlier is None:
+            reason = "; ".join([*([reason] if reason else []), *self._what_is_missing()]) or None
         if not meta.finished_at:
             meta.finished_at = iso(time.time_ns())
             meta.duration_secs = self._duration()
@@ -609,7 +618,7 @@ class RunFiles:
                 text = f"{meta.rows_missing} rows were logged and are not in the files"
                 self.note(LogLevel.ERROR, text)
             if reason and self.earlier is None:
-                fine = status is RunStatus.FINISHED and not meta.rows_missing
+                fine = status is RunStatus.FINISHED and not self._what_is_missing()
                 level = LogLevel.INFO if fine else LogLevel.ERROR
                 self.note(level, f"run {status}: {reason}")
         meta.status, meta.reason = status, reason
@@ -624,6 +633,14 @@ class RunFiles:
         self._journal.remove()
         self._store.close()
 
+    def _what_is_missing(self) -> list[str]:
+        meta, said = self._meta, []
+        if meta.rows_missing:
+            said.append(f"{meta.rows_missing:,} rows are missing")
+        if meta.lanes_unreadable:
+            said.append(f"{meta.lanes_unreadable} lanes could not be read, with all their rows")
+        return said
+
     def _count(self) -> None:
         store = self._store
         self._counts.update(
@@ -633,6 +650,9 @@ class RunFiles:
             store.pending_rows,
             final=self._is_drained,
         )
+        for known in self.lanes.values():
+            if known.lane.hello.role == "owner":
+                known.lane.words[layout.ROWS_MISSING] = min(self._meta.rows_missing, LARGEST_COUNT)
 
     def _finish_rows(self) -> bool:
         """Brings every row into vectors.parquet; what never succeeds is left to the tail.

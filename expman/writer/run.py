@@ -35,6 +35,7 @@ class Run:
         is_urgent: much is coming in, or somebody waits: look again at once.
         ended: its files are final and its lanes are removed.
         trouble: what cannot be done at present, or None.
+        unreadable: why lanes of the run could not be read.
         waits_for: why a lane that may be the run's cannot be opened at present, or None.
     """
 
@@ -44,6 +45,7 @@ class Run:
         self.is_urgent = False
         self.trouble: str | None = None
         self.waits_for: str | None = None
+        self.unreadable: list[str] = []
         self.stop_reason = stopping
         self._hello = hello
         self._restarts = 0
@@ -136,6 +138,7 @@ class Run:
         files = self._files
         while self._unsaid:  # run.log tells it as soon as it can be written
             files.note(LogLevel.ERROR, self._unsaid.pop(0))
+        files.note_unreadable(self.unreadable)
         found = bool(self._new)
         # Those that a predecessor named come first: no other may take their names.
         self._new.sort(key=lambda lane: not lane.words[layout.ADOPTED])

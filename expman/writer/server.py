@@ -168,6 +168,8 @@ class Server:
     def _serve(self, run_dir: str, run: Run, check: bool) -> bool:
         before = run.trouble
         run.waits_for = self._arrivals.waits_for
+        if len(self._runs) == 1 and not self._standing:  # otherwise whose they are is not known
+            run.unreadable = self._arrivals.problems
         busy = run.serve(check)
         if run.trouble is not None and before is None:
             self._say(describe(run.trouble))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from process.faulty import Obeying, check_values
 from process.ledger import raw_rows
-from process.runs import kill_writers, run_yaml, segments_of, writer_of
+from process.runs import kill_writers, run_yaml, segments_of, wait_until, writer_of
 
 from expman.transport import layout
 
@@ -150,3 +151,45 @@ def test_damaged_run_yaml(program, run_base: Path, way: str, memory: str) -> Non
     if way in ("zeros", "rubbish"):
         assert DAMAGE[way] == (run_dir / "run.yaml.corrupt").read_bytes()
         assert "run.yaml.corrupt, what it said comes" in (run_dir / "run.log").read_text()
+
+
+def test_an_unreadable_lane(program, run_base: Path) -> None:
+    """A lane that no one can read is said in run.log, run.yaml and the reason."""
+    trainer = Obeying(program, run_base)
+    run_dir = trainer.open()
+    writer = writer_of(trainer.process.pid)
+    trainer("log 10")
+    trainer("flush 30")
+    (owner,) = (name for name in segments_of(writer) if name.count("-") == 2)
+    data = bytearray(Path("/dev/shm", owner).read_bytes())
+    data[layout.CONTROL_BYTES :] = b"\xc1" * len(data[layout.CONTROL_BYTES :])
+    lane = Path("/dev/shm", f"expman-{writer.token}-12345")
+    lane.touch(0o600)
+    try:
+        lane.write_bytes(data)
+        with Path("/dev/shm", f"expman-{writer.token}").open("r+b") as file:
+            file.seek(8 * layout.NEWS)
+            file.write(b"another.")
+        log = run_dir / "run.log"
+        wait_until(lambda: "cannot be read and was left alone" in log.read_text(), "a line")
+        trainer("close 30")
+    finally:
+        lane.unlink()
+    run = run_yaml(run_dir)
+    assert ("FINISHED", 1) == (run["status"], run["lanes_unreadable"])
+    assert "1 lanes could not be read" in run["reason"]
+    assert 10 == run["rows_written"]
+
+
+def test_flush_says_what_is_missing(program, run_base: Path) -> None:
+    """Rows that are known to be missing are named by flush(), once, and are not durable."""
+    trainer = Obeying(program, run_base)
+    run_dir = trainer.open()
+    trainer("log 10")
+    trainer("flush 30")
+    shutil.rmtree(run_dir)
+    trainer("log 10")
+    assert "10 rows are missing" in trainer.try_("flush 30")["error"]
+    trainer("flush 30")
+    trainer("close 30")
+    assert (20, 10, 0, 10) == counts(run_dir)

@@ -132,7 +132,7 @@ def test_vectors_replaced(program, run_base: Path, tmp_path: Path, way: str):
         parquet.unlink()
         os.mkfifo(parquet)
     trainer("log 10")
-    trainer("close 30")
+    assert "10 rows are missing" in trainer.try_("close 30")["error"]
     run = run_yaml(run_dir)
     assert ("FINISHED", 10, 10) == (run["status"], run["rows_written"], run["rows_missing"])
     check_values(read_raw(run_dir), np.arange(10, 20))

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from rich.console import Console
 from unit.reading.run_files import block, make_run
 
 import expman
 from expman.models import RunStatus
 from expman.reading.curves import curves, spark, thin
+from expman.reading.rich_view import runs_view
 from expman.reading.text import number, span
+from expman.storage.yamlfile import RunFile
 
 HOSTILE = "<script>alert('x')</script>"
 
@@ -142,3 +145,22 @@ def test_numbers() -> None:
     assert ["0.3333", "nan", "–", "a b", "True", "12345678"] == [
         number(value) for value in (1 / 3, math.nan, None, "a\n b", True, 12345678)
     ]
+
+
+def test_lists_show_what_a_run_lacks(tmp_path: Path) -> None:
+    """A FINISHED run that misses something does not look like any other, in `ls` and HTML."""
+    run_dir = make_run(tmp_path, "whole", block(0, {"loss": [1.0]}))
+    lacking = make_run(tmp_path, "lacking", block(0, {"loss": [1.0]}))
+    file = RunFile(str(lacking))
+    meta = file.read()
+    meta.rows_missing, meta.artifacts_missing, meta.lanes_unreadable = 1234, 5, 6
+    file.write(meta)
+    said = "FINISHED, 1,234 rows missing, 5 artifacts missing, 6 lanes missing"
+
+    console = Console(width=200, file=io.StringIO())
+    console.print(runs_view(expman.runs(tmp_path)))
+
+    assert 1 == console.file.getvalue().count(said)
+    html = re.sub("<[^>]*>", "", expman.runs(tmp_path)._repr_html_())
+    assert 1 == html.count(said)
+    assert run_dir.name in html

@@ -114,3 +114,20 @@ def test_no_journal(tmp_path: Path, kind: str) -> None:
     written.note(state(scalars={"a": 3}), {})
     assert {"a": 3} == known_state(str(tmp_path)).scalars
     assert not path.is_symlink()
+
+
+def test_a_file_cut_at_a_lines_end_is_said(tmp_path: Path) -> None:
+    """It is good YAML: what it lacks comes from the journal, and what that was is said."""
+    written = Journal(str(tmp_path))
+    meta = state(rows_logged=5, scalars=VALUES)
+    written.note(meta, {})
+    written.close()
+    RunFile(str(tmp_path)).write(meta)
+    assert set_aside_damage(str(tmp_path)) is None
+    lines = (tmp_path / "run.yaml").read_bytes().splitlines(keepends=True)
+    (tmp_path / "run.yaml").write_bytes(b"".join(lines[:5]))
+    said = set_aside_damage(str(tmp_path))
+    assert said is not None
+    assert "was cut off: it lacked" in said
+    assert "rows_logged" in said
+    assert 5 == known_state(str(tmp_path)).rows_logged
