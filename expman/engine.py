@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import time
@@ -21,16 +22,22 @@ from expman.errors import (
     RunEndedError,
     SharedMemoryError,
 )
-from expman.exit_status import ExitWatch, child_end, describe, describe_exit, watch_os_exit
-from expman.models import ExperimentConfig, LogLevel, Rank, RunStatus
+from expman.exit_status import (
+    ChildEnd,
+    ExitWatch,
+    child_end,
+    describe,
+    describe_exit,
+    watch_os_exit,
+)
+from expman.models import ExperimentConfig, LogLevel, RunStatus
 from expman.timeouts import seconds
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
     from expman.sidecar.supervisor import Supervisor
-    from expman.transport.hello import Hello
+    from expman.start import RunStart
     from expman.transport.once import Once
     from expman.transport.producer import LaneProducer
-    from expman.transport.segment import Address
 
 __all__ = ["LoggingEngine", "attach"]
 
@@ -66,80 +73,35 @@ class LoggingEngine:
     """Whether the writer learns the status from the process's end, see `_end_openly`."""
 
     def __init__(self, config: ExperimentConfig) -> None:
-        from expman.interpreter import find_python
-        from expman.run_directory import check_base_dir, create_run, remove_run
-        from expman.sidecar.shared import find_shared_writer
-        from expman.transport import identity
+        from expman.start import RunStart
 
-        shared = find_shared_writer(config.writer)
-        if shared is None:
-            find_python(config.python)  # nothing is left behind if there is none
-        check_base_dir(config)
-        rank = identity.find_rank()
-        self.config = create_run(config, rank)
-        self._sidecar: Supervisor | None = None
+        self._child_end: ChildEnd | None = None
+        start = RunStart(config)
         try:
-            lane = self._join_shared(shared, rank) if shared is not None else None
-            if lane is None:
-                lane = self._start_own(rank)
-        except BaseException:
-            remove_run(self.config)
+            start.make()
+            self.config = start.config
+            self._sidecar: Supervisor | None = start.sidecar
+            self._begin(start.lane, start.lane.lane, owner=True)
+            self._watch = ExitWatch()
+            _watch_os_exit()
+            self._child_end = child_end(self._close_in_child)
+            atexit.register(self._close_at_exit)
+            start.begin()
+        except BaseException as exc:
+            self._take_back(start, exc)
             raise
-        self._begin(lane, lane.lane, owner=True)
-        self._watch = ExitWatch()
-        _watch_os_exit()
-        self._child_end = child_end(self._close_in_child)
-        atexit.register(self._close_at_exit)
 
-    def _join_shared(self, address: Address, rank: Rank | None) -> LaneProducer | None:
-        """Claims a lane at a shared writer; None if that has ended just now."""
-        from expman.transport.producer import LaneProducer
-
-        hello = self._describe(address, rank)
-        try:
-            lane = LaneProducer(address, hello, revive=False, on_wait=self._may_wait)
-        except FileNotFoundError:
-            return None
-        watch = _LaneWatch(lane)
-        self._sidecar = self._supervise(address, watch, shared=True)
-        return lane
-
-    def _start_own(self, rank: Rank | None) -> LaneProducer:
-        """Starts a writer, and claims a lane while it starts."""
-        from expman.transport import layout, ring
-        from expman.transport.address import give_up_address, new_address
-        from expman.transport.producer import LaneProducer
-
-        room_bytes = 2 * ring.FIRST_TERM_BYTES + 2 * layout.CONTROL_BYTES
-        address, base = new_address(room_bytes)
-        watch = _LaneWatch()
-        try:
-            self._sidecar = self._supervise(address, watch, shared=False)
-            hello = self._describe(address, rank)
-            lane = watch.lane = LaneProducer(address, hello, on_wait=self._may_wait)
-        except BaseException:
-            give_up_address(base)  # a writer that serves it ends
-            if self._sidecar is not None:
-                self._sidecar.stop(0)
-            raise
-        finally:
-            base.close()
-        return lane
-
-    def _supervise(self, address: Address, watch: _LaneWatch, *, shared: bool) -> Supervisor:
-        from expman.sidecar.supervisor import Supervisor
-
-        config = self.config
-        return Supervisor(address, config.run_dir, config.python, watch, shared=shared)
-
-    def _describe(self, address: Address, rank: Rank | None) -> Hello:
-        from expman.run_directory import write_first_metadata
-        from expman.transport import identity, settings
-
-        host = identity.this_host(address.place)
-        group = self.config.group or identity.find_group()
-        write_first_metadata(self.config, group, rank, host)
-        return settings.owner_hello(self.config, host, group, rank)
+    def _take_back(self, start: RunStart, exc: BaseException) -> None:
+        """The constructor was interrupted: nothing stays, or a run that has ended."""
+        if not start.call_off():  # it came between the last step and the return
+            with contextlib.suppress(ExpmanError):
+                self.close(RunStatus.FAILED, reason=describe(exc))
+            return
+        self._ended = True
+        atexit.unregister(self._close_at_exit)
+        if self._child_end is not None:
+            self._child_end.cancel()
+        _engines.discard(self)
 
     def _begin(self, lane: LaneProducer, owner_lane: int, *, owner: bool) -> None:
         from expman.transport.once import Once
@@ -201,7 +163,7 @@ class LoggingEngine:
         self._lane = cast("LaneProducer", NoLane(error))
         self.log_vector = self._lane.log_vector
         self._sidecar = None
-        self._is_owner, self._ended = False, True
+        self._is_owner, self._ended, self._has_open_end = False, True, False
         _engines.add(self)
         return self
 
@@ -555,9 +517,6 @@ class LoggingEngine:
         reason = f"os._exit({status})" if status else None
         self.close(RunStatus.FAILED if status else RunStatus.FINISHED, reason=reason)
 
-    def _may_wait(self) -> bool:
-        return self._sidecar is None or not self._sidecar.failing
-
     def _is_hopeless(self) -> bool:
         if self._sidecar is not None:
             return self._sidecar.failing
@@ -588,26 +547,6 @@ class LoggingEngine:
         self._lane.forget()
         self._is_owner = False
         self._sidecar = None
-
-
-class _LaneWatch:
-    """What the supervisor sees of the lane, once it is claimed."""
-
-    def __init__(self, lane: LaneProducer | None = None) -> None:
-        self.lane = lane
-
-    def has_ended(self) -> bool:
-        from expman.transport import layout
-
-        return self.lane is not None and bool(self.lane.words[layout.RUN_ENDED])
-
-    def progress(self) -> int:
-        from expman.transport import layout
-
-        if self.lane is None:
-            return 0
-        words = self.lane.words
-        return int(words[layout.WRITTEN_ROWS] + words[layout.RELEASED_TERMS])
 
 
 def attach(address: str | None = None) -> LoggingEngine:

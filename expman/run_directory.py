@@ -15,6 +15,7 @@ from expman.storage.paths import RUN_YAML, TEMP_PREFIX
 __all__ = ["check_base_dir", "create_run", "remove_run", "write_first_metadata"]
 
 MAX_SUFFIX = 10_000
+FIRST_YAML = f"{TEMP_PREFIX}first"
 
 
 def check_base_dir(config: ExperimentConfig) -> None:
@@ -105,7 +106,7 @@ def write_first_metadata(
         "host": host,
     }
     path = os.path.join(config.run_dir, RUN_YAML)
-    temp = os.path.join(config.run_dir, f"{TEMP_PREFIX}first")
+    temp = os.path.join(config.run_dir, FIRST_YAML)
     try:
         with open(temp, "wb") as file:  # JSON is YAML, and needs no YAML library here
             file.write(msgspec.json.encode(document))
@@ -118,6 +119,7 @@ def remove_run(config: ExperimentConfig) -> None:
     """Takes back a run that could not be started, if nothing else is in its directory."""
     for remove, path in (
         (os.unlink, os.path.join(config.run_dir, RUN_YAML)),
+        (os.unlink, os.path.join(config.run_dir, FIRST_YAML)),
         (os.rmdir, config.run_dir),
     ):
         with contextlib.suppress(OSError):

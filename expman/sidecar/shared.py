@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 
 from expman import notices
 from expman.errors import ConfigError, ExpmanError
@@ -16,12 +17,18 @@ __all__ = ["VARIABLE", "find_shared_writer"]
 VARIABLE = "EXPMAN_WRITER"
 
 
-def find_shared_writer(setting: str | None) -> segment.Address | None:
+def find_shared_writer(
+    setting: str | None, warn: Callable[[str], None] = notices.warn
+) -> segment.Address | None:
     """The writer that the setting, or else EXPMAN_WRITER, names: its address or ready file.
 
+    Args:
+        setting: what the user's configuration has.
+        warn: called with a text for the user if that writer cannot be used.
+
     Returns:
-        None if none is named, or if it does not serve: a warning says so, and the engine goes
-        on with a writer of its own.
+        None if none is named, or if it does not serve: the engine goes on with a writer of its
+        own.
 
     Raises:
         ConfigError: the setting is neither an address nor a path of a file with one.
@@ -33,23 +40,23 @@ def find_shared_writer(setting: str | None) -> segment.Address | None:
         address = segment.Address.parse(_read_ready_file(text))
         base = segment.attach(address.place, address.segment())
     except OSError as exc:
-        _warn(text, exc.strerror or str(exc))
+        warn(_unusable(text, exc.strerror or str(exc)))
         return None
     except ConfigError:
         if setting is not None:
             raise ConfigError(
                 "writer", setting, "must be an address of expman-writer or its ready file"
             ) from None
-        _warn(text, "is no address")
+        warn(_unusable(text, "is no address"))
         return None
     try:
         words = memoryview(base.map()).cast("Q")
         check_address(words, address.segment())
         if words[layout.STOPPING] or not base.is_locked():
-            _warn(text, "has ended")
+            warn(_unusable(text, "has ended"))
             return None
     except ExpmanError as exc:
-        _warn(text, str(exc))
+        warn(_unusable(text, str(exc)))
         return None
     finally:
         base.close()
@@ -72,7 +79,5 @@ def _read_ready_file(text: str) -> str:
         os.close(fd)
 
 
-def _warn(text: str, why: str) -> None:
-    notices.warn(
-        f"expman: the shared writer {text} cannot be used ({why}); this run starts its own"
-    )
+def _unusable(text: str, why: str) -> str:
+    return f"expman: the shared writer {text} cannot be used ({why}); this run starts its own"

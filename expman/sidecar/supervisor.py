@@ -14,7 +14,6 @@ from collections import deque
 from typing import Protocol
 
 from expman import notices
-from expman.errors import ExpmanError
 from expman.interpreter import start_writer
 from expman.sidecar import waiter
 from expman.sidecar.child import Child
@@ -50,7 +49,7 @@ class LaneWatch(Protocol):
 
 
 class Supervisor:
-    """Keeps an address served.
+    """Keeps an address served. Made in the thread that supervises.
 
     Args:
         address: what the writer serves.
@@ -83,16 +82,7 @@ class Supervisor:
         self._stopping = Wake()  # never waited for: once it is set it stays so
         self._wake = Wake()
         self._process = None if shared else self._spawn()
-        self._thread = threading.Thread(
-            target=self._supervise, name="expman-supervisor", daemon=True
-        )
-        try:
-            self._thread.start()
-        except RuntimeError as exc:
-            raise ExpmanError(
-                f"run {run_dir}: no thread can be started to watch the writer ({exc}); raise the "
-                "limit of processes (ulimit -u, the cgroup's pids.max)"
-            ) from exc
+        self._thread = threading.current_thread()
 
     def _spawn(self) -> Child | None:
         try:
@@ -110,8 +100,11 @@ class Supervisor:
             self._last_words.append(f"it cannot be started: {exc}")
             return None
 
-    def _supervise(self) -> None:
-        """Goes on after whatever was raised into this thread: without it no writer is replaced."""
+    def supervise(self) -> None:
+        """Replaces writers that end before the run, until `stop` or its end.
+
+        Goes on after whatever was raised into this thread: without it no writer is replaced.
+        """
         while True:
             try:
                 return self._watch()
@@ -202,6 +195,15 @@ class Supervisor:
         if self.failing:
             self.failing = False  # until this try has failed, too
             self._wake.set()
+
+    def may_wait(self) -> bool:
+        """Whether there is hope for a writer."""
+        return not self.failing
+
+    def call_off(self) -> None:
+        """Ends a writer that has no lane yet, instead of supervising it."""
+        if self._process is not None:
+            self._process.kill()
 
     def stop(self, timeout_s: float) -> None:
         """Starts no more successors, and waits for the end of a writer started here."""

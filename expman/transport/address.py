@@ -37,8 +37,11 @@ def new_address(room_bytes: int) -> tuple[segment.Address, segment.Segment]:
 
 def give_up_address(base: segment.Segment) -> None:
     """Removes an address before its first lane: a writer that serves it ends."""
-    memoryview(base.map()).cast("Q")[layout.GIVEN_UP] = 1
-    base.unlink()
+    try:
+        memoryview(base.map()).cast("Q")[layout.GIVEN_UP] = 1
+    finally:
+        base.unlink()
+        base.close()
 
 
 def revive_address(address: segment.Address) -> segment.Segment:

@@ -19,6 +19,7 @@ class Lane:
         hello: who logs, and into which run.
         slots: terms that memory is made for at once.
         revive: an address whose name is gone is made anew: the run goes on.
+        is_shown: the writer can see it at once; otherwise not before `show`.
 
     Attributes:
         number: by which the writer knows it.
@@ -31,17 +32,30 @@ class Lane:
         SharedMemoryError, OSError: there is no memory for it, or no descriptor.
     """
 
+    _base: segment.Segment | None = None
+    _news: memoryview | None = None
+    _hello_bytes = 0
+
     def __init__(
-        self, address: segment.Address, hello: Hello, slots: int, *, revive: bool = True
+        self,
+        address: segment.Address,
+        hello: Hello,
+        slots: int,
+        *,
+        revive: bool = True,
+        is_shown: bool = True,
     ) -> None:
         self._address = address
+        self._revives = revive
+        encoded = encode_hello(hello)
+        self._hello_bytes = len(encoded)
         base = _meet(address, revive)
-        news = memoryview(base.map()).cast("Q")
-        self._claim(encode_hello(hello), hello.max_buffer_bytes, slots)
-        announce_lane(news)
-        if revive and not segment.links(base):  # removed just now: its writer looks there no more
-            with contextlib.suppress(OSError):
-                announce_lane(memoryview(_meet(address, revive).map()).cast("Q"))
+        self._base = base
+        self._news = memoryview(base.map()).cast("Q")
+        self._claim(encoded, hello.max_buffer_bytes, slots)
+        if is_shown:
+            self.show()
+            self.settle()
 
     def _claim(self, hello: bytes, max_bytes: int, slots: int) -> None:
         self.number, self.control = claim_lane(self._address, layout.CONTROL_BYTES + len(hello))
@@ -58,7 +72,25 @@ class Lane:
             self.control.unlink()
             self.control.close()
             raise
-        self.words[layout.HELLO_BYTES] = len(hello)
+
+    def show(self) -> None:
+        """Has the writer see it. Twice is fine."""
+        self.words[layout.HELLO_BYTES] = self._hello_bytes
+        if (news := self._news) is not None:
+            announce_lane(news)
+
+    def settle(self) -> None:
+        """Once it is shown: looks once more where that was, and lets go of the address."""
+        with contextlib.suppress(OSError):
+            # Removed before it was shown: its writer looks there no more.
+            if self._revives and self._base is not None and not segment.links(self._base):
+                announce_lane(memoryview(revive_address(self._address).map()).cast("Q"))
+        self._base = self._news = None
+
+    def remove(self) -> None:
+        """Takes it back before it is shown."""
+        self.control.unlink()
+        self.ring.remove()
 
     def seal(self) -> None:
         """Closes it: no record comes any more. Twice is fine."""
@@ -74,8 +106,7 @@ class Lane:
         """
         self.seal()
         if not segment.exists(self._address.place, self._address.segment()):
-            self.control.unlink()
-            self.ring.remove()
+            self.remove()
 
 
 def remains_of(lane: Lane | None) -> Lane:

@@ -82,6 +82,7 @@ class LaneProducer:
         gate: for a worker, its run's owner; a worker claims its lane with its first record.
         revive: an address whose name is gone is made anew; otherwise an owner claims no lane there.
         on_wait: for an owner, called while waiting for the writer.
+        is_shown: the writer can see an owner's lane at once; otherwise not before `show`.
 
     Raises:
         SharedMemoryError: if no memory can be had for an owner's first term.
@@ -96,6 +97,7 @@ class LaneProducer:
         gate: RunGate | None = None,
         revive: bool = True,
         on_wait: WaitHook = lambda: True,
+        is_shown: bool = True,
     ) -> None:
         self.address = address
         self.run_dir = hello.run_dir
@@ -111,7 +113,7 @@ class LaneProducer:
             self.log_vector_slowly, self._log_overflow, self.index_of
         )
         if gate is None:
-            self._own.settle(Lane(address, hello, slots=2, revive=revive))
+            self._own.settle(Lane(address, hello, 2, revive=revive, is_shown=is_shown))
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
@@ -125,6 +127,23 @@ class LaneProducer:
         self._told = False
 
     # -- claiming ---------------------------------------------------------------
+
+    def show(self) -> None:
+        """Has the writer see an owner's lane, at the latest before the first record."""
+        self._lane.show()
+
+    def settle(self) -> None:
+        """Once an owner's lane is shown: lets go of what only that needed."""
+        self._lane.show()  # show() may have been interrupted
+        self._lane.settle()
+
+    def take_back(self) -> None:
+        """Removes an owner's lane that was not shown; its run counts as ended."""
+        lane = self._lane
+        self._closed = True
+        self.words[layout.RUN_ENDED] = 1
+        self.let_go()
+        lane.remove()
 
     def _claim_as_worker(self, gate: RunGate) -> Lane | None:
         """Claims a lane for this process; None: there is no memory for one at present.

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import dis
 import gc
 import math
+import operator
 import os
+import shutil
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from conftest import Program, StartProgram
 from opcodes import interrupt, numbers
+from process.runs import wait_until
 from run_files import rows, run_yaml
 
-from expman import Experiment, ExperimentConfig, LoggingEngine, RunClosedError
+from expman import (
+    Experiment,
+    ExperimentConfig,
+    ExpmanError,
+    LoggingEngine,
+    RunClosedError,
+    engine,
+)
+from expman.start import RunStart
+from expman.transport import segment
 
 DEADLINE_S = 30.0
 # An exception within __del__ ends there, and Python speaks of it.
@@ -105,6 +120,101 @@ def test_interrupted_anywhere(start: Any, case: Callable[[Any, int], bool]) -> N
     assert any(not case(start, at) for at in numbers(1))
 
 
+# -- the constructor ---------------------------------------------------------------
+
+
+def children() -> set[str]:
+    """The processes that this one has started, by whichever thread."""
+    found: set[str] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found.update(path.read_text().split())
+    return found
+
+
+def memory() -> set[str]:
+    """Names of the shared memory at addresses where this process has claimed lanes."""
+    ours = {address.rpartition("-")[0] for _, _, address in segment._locked_here}
+    names = {name for place in segment.places() for name in segment.list_names(place)}
+    return {name for name in names if "-".join(name.split("-")[:2]) in ours}
+
+
+def owned() -> tuple[set[str], set[str], int, int, int]:
+    """What an engine has: processes, memory by name, mappings, descriptors, threads."""
+    return children(), memory(), mappings(), descriptors(), threading.active_count()
+
+
+def is_late(exc: BaseException) -> bool:
+    """Whether it came when only the constructor's return was left; no signal comes there."""
+    frames = [frame for frame, _ in traceback.walk_tb(exc.__traceback__)]
+    code = LoggingEngine.__init__.__code__
+    if code is not frames[-3].f_code:
+        return False
+    left = [one.opname for one in dis.get_instructions(code) if one.offset >= frames[-3].f_lasti]
+    return all(name.startswith(("LOAD_CONST", "RETURN")) for name in left[:2])
+
+
+def interrupt_constructor(config: ExperimentConfig, at: int) -> bool:
+    """Nothing is there afterwards that was not there before; or a run that has ended."""
+    before, fired, late = owned(), True, False
+    try:
+        late = not (fired := interrupt(lambda: LoggingEngine(config), at, raise_error))
+    except Interrupted as exc:
+        late = is_late(exc)
+    assert late or all(one._ended for one in engine._engines), at
+    for one in list(engine._engines):
+        one.close()
+    if os.path.lexists(config.run_dir):
+        found = run_yaml(config.run_dir)
+        assert found["status"] in ("FINISHED", "FAILED"), at
+        shutil.rmtree(config.run_dir)
+    # A shared writer removes memory a moment after it has said that the run has ended.
+    wait_until(lambda: memory() <= before[1], "the end of the memory")
+    processes, _, *counts = owned()
+    assert processes <= before[0], at
+    assert all(map(operator.le, counts, before[2:])), (at, counts, before[2:])
+    return fired
+
+
+@pytest.fixture(params=["own writer", "shared writer"])
+def new_run(
+    request: pytest.FixtureRequest, run_base: Path, shared_writer: Callable[..., Program]
+) -> ExperimentConfig:
+    writer = None if request.param == "own writer" else shared_writer().address
+    config = ExperimentConfig("exp", str(run_base), run_name="before", writer=writer)
+    LoggingEngine(config).close()  # the first one imports, and has threads started that stay
+    return msgspec.structs.replace(config, run_name="run")
+
+
+def test_interrupted_constructor(new_run: ExperimentConfig) -> None:
+    """No writer, memory, directory, descriptor, thread stays. At some opcodes, others each day."""
+    assert any(not interrupt_constructor(new_run, at) for at in numbers(53))
+
+
+def test_a_constructor_that_has_gone(new_run: ExperimentConfig) -> None:
+    """As after Ctrl-C in the constructor's own handler: all is taken back all the same."""
+    before = owned()
+    start = RunStart(new_run)
+    (lambda: start.make())()
+    assert os.path.exists(new_run.run_dir)
+    start._thread.join(DEADLINE_S)
+    assert not start._thread.is_alive()
+    assert not os.path.exists(new_run.run_dir)
+    processes, names, *counts = owned()
+    assert processes <= before[0]
+    assert names <= before[1]
+    assert all(map(operator.le, counts, before[2:])), (counts, before[2:])
+    with pytest.raises(ExpmanError, match="called off"):
+        start.begin()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_interrupted_constructor_anywhere(new_run: ExperimentConfig) -> None:
+    """At every opcode."""
+    assert any(not interrupt_constructor(new_run, at) for at in numbers(1))
+
+
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
@@ -125,6 +235,7 @@ def test_close_gives_all_back(
     writer = None if own else shared_writer().address
     closed = []
     threads: int | None = None
+    gc.collect()  # what tests before this one have left
     gc.disable()
     try:
         for number in range(5):

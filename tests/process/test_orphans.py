@@ -56,12 +56,13 @@ def test_mark_of_a_process(program) -> None:
 
 
 INTERRUPTED = """
-import os, signal, sys
+import os, signal, sys, threading
 from expman import ExperimentConfig, LoggingEngine
 def stop(frame, event, argument):
     if event == "call" and frame.f_code.co_name == sys.argv[2]:
         os.kill(os.getpid(), signal.SIGKILL)
 sys.setprofile(stop)
+threading.setprofile(stop)
 LoggingEngine(ExperimentConfig("orphan", sys.argv[1], run_name="run"))
 """
 

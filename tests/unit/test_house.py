@@ -20,7 +20,7 @@ PACKAGE = Path(expman.__file__).parent
 LEAVES = {"errors", "models", "faults", "notices", "shown"}
 CLIENT = {
     *("current_run", "ended_run", "engine", "experiment"),
-    *("exit_status", "run_directory", "sidecar", "timeouts"),
+    *("exit_status", "run_directory", "sidecar", "start", "timeouts"),
 }
 MAY_KNOW: dict[str, set[str]] = {
     "errors": {"shown"},
