@@ -28,7 +28,7 @@ place = segment.Address.parse(address.rpartition("#")[0])
 
 
 def plant() -> None:
-    """Leaves a lane of our own, open to everybody, where the writer looks next."""
+    """Leaves a lane of our own, open to everybody, where the writer looks for lanes."""
     hello = encode_hello(
         Hello(
             role="owner",

@@ -213,7 +213,7 @@ def epochs(base_dir: str) -> None:
 
 
 def silent(base_dir: str) -> None:
-    """Forked children that log nothing; they are there when a line is printed."""
+    """Forked children that log nothing; they have ended when the address is printed."""
     engine = LoggingEngine(ExperimentConfig("workers", base_dir, run_name="run"))
     engine.log_vector({"n": 0})
 
@@ -225,7 +225,7 @@ def silent(base_dir: str) -> None:
 
     for _ in range(5):
         assert 0 == in_child(do_nothing)
-    print("forked")
+    print(engine.address)
     sys.stdin.readline()
     engine.close()
     print(engine.run_dir)

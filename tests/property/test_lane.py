@@ -19,6 +19,7 @@ from expman.models import LogLevel, RunStatus
 from expman.transport import consumer as consumer_module
 from expman.transport import layout, open_term, ring, segment
 from expman.transport import records as wire
+from expman.transport.address import lane_numbers
 from expman.transport.consumer import LaneConsumer, Stretch
 
 MAX_BYTES = 64 * 1024
@@ -63,7 +64,7 @@ class LaneMachine(RuleBasedStateMachine):
         self.lane = open_lane(
             self.address, max_bytes=MAX_BYTES, overflow=overflow, on_wait=self.make_room
         )
-        self.consumer = LaneConsumer(self.address, 0)
+        self.consumer = LaneConsumer(self.address, self.lane.lane)
         self.logged: list[Any] = []
         self.files: list[Any] = []
         self.next_record = 0
@@ -143,7 +144,7 @@ class LaneMachine(RuleBasedStateMachine):
 
     @rule()
     def replace_consumer(self) -> None:
-        self.consumer = LaneConsumer(self.address, 0)
+        self.consumer = LaneConsumer(self.address, self.lane.lane)
         self.schemas.clear()
 
     @rule(
@@ -190,24 +191,23 @@ DAMAGE = settings(
 
 @contextlib.contextmanager
 def full_lane() -> Iterator[tuple[segment.Address, list[mmap.mmap]]]:
-    """A lane of COUNT numbered messages in several terms, and the mappings of its segments."""
+    """A lane of COUNT numbered messages; the mappings of its control and of its several terms."""
     with small_terms(), fresh_address() as address:
         lane = open_lane(address, max_bytes=1 << 20)
         for number in range(COUNT):
             lane.log_message(LogLevel.INFO, f"message {number:06}")
-        names = [
-            name
-            for name in segment.list_names(address.place)
-            if name.startswith(address.segment() + "-")
-        ]
+        entries = lane.words[layout.TERM_TABLE :][:: layout.TERM_WORDS]
+        slots = entries[: lane.words[layout.OPENED_TERMS]].tolist()
+        names = [address.segment(lane.lane, slot) for slot in (None, *slots)]
         assert len(names) >= 4
         yield address, [segment.attach(address.place, name).map() for name in names]
 
 
 def read_damaged(address: segment.Address, *, dead: bool) -> list[str] | None:
     """What can be had; None if the lane is refused."""
+    (number,) = lane_numbers(address)
     try:
-        consumer = LaneConsumer(address, 0)
+        consumer = LaneConsumer(address, number)
     except (CorruptLaneError, LayoutVersionError, FileNotFoundError):
         return None
     began = time.monotonic()
