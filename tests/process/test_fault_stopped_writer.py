@@ -26,6 +26,8 @@ from process.runs import Writer, wait_for_end, wait_until, writer_of, writers_of
 
 BUFFER_BYTES = 1024 * 1024
 ROWS = 60_000  # some three times what the buffer holds
+FEW_WAITS = 10
+"""The interpreter may wait for another thread of the trainer; a drop waits for nothing."""
 
 
 @contextmanager
@@ -79,7 +81,7 @@ def drop(program, base: Path, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while True:
             answer = trainer(f"log {ROWS}")
-            assert answer["took_s"] < MARGIN_S + seconds  # it did not wait for the writer
+            assert answer["waits"] < FEW_WAITS
             assert lane_bytes(writer) <= BUFFER_BYTES
             if time.monotonic() > deadline:
                 break

@@ -113,7 +113,8 @@ def test_files_cut_anywhere(program, tmp_path: Path, run_base: Path) -> None:
 def test_durable_seq_is_never_ahead(program, tmp_path: Path, run_base: Path) -> None:
     """With a writer stopped right before an fsync, durable_seq is that of the fsync before.
 
-    Cut to what was fsynced, the files hold exactly the rows up to it.
+    Cut to what was fsynced, the files hold exactly the rows up to it. Which fsync comes next,
+    flush()'s or one that was due by then, depends on the machine: each has new rows before it.
     """
     ledger = Ledger(tmp_path / "ledger")
     options = ledger.options(
@@ -128,10 +129,10 @@ def test_durable_seq_is_never_ahead(program, tmp_path: Path, run_base: Path) -> 
     durable = growing(run_dir)
     armed.touch()
     trainer.send_line()
-    # flush() gave up: the rows are appended, and not one more counts as durable.
+    # flush() gave up: more rows are appended, and not one of them counts as durable.
     trainer.expect_line(f"not durable {DURABLE - 1} {DURABLE - 1}")
     assert not armed.exists()
-    assert 2 * DURABLE == raw_rows(run_dir).num_rows
+    assert DURABLE < raw_rows(run_dir).num_rows <= 2 * DURABLE
     destroy(trainer, writer)
     for name in growing(run_dir):
         if name != "run.log":

@@ -36,6 +36,7 @@ class Options(msgspec.Struct):
         flush_at: with so many rows it flushes, prints its durable_seq and durable_step, and waits
             for a line on standard input; 0: never.
         flush_again: after the last row it flushes in vain, and says what is durable.
+        stay: after close() it waits for a line on standard input.
         end: close, return, raise, exit, os_exit, memory, eat, wait or a signal's name.
     """
 
@@ -53,6 +54,7 @@ class Options(msgspec.Struct):
     worker_rows: int = 2000
     flush_at: int = 0
     flush_again: bool = False
+    stay: bool = False
     end: str = "close"
 
 
@@ -143,6 +145,8 @@ match options.end:
     case "close":
         engine.close()
         print("closed")
+        if options.stay:
+            sys.stdin.readline()
     case "raise":
         raise ArithmeticError("the loss is not a number")
     case "exit":

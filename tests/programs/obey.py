@@ -13,8 +13,9 @@ obey.py BASE_DIR [SETTING=VALUE …]: SETTING is one of ExperimentConfig. The li
     handler KIND PATH  warnings make PATH, and go to a handler that forwards them into the run,
                        never returns, raises an exception, or ends its thread
 
-Answers have the number of rows logged, the longest log call, how long the line took, what it
-raised, and the warnings that the user has got.
+Answers have the number of rows logged, the longest log call, how long the line took, how often
+its thread gave up the processor to wait for something, what it raised, and the warnings that the
+user has got.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -115,6 +117,11 @@ class Trainer:
         pass
 
 
+def count_waits() -> int:
+    """How often this thread has waited so far; being kept waiting by others is not counted."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
 def main(base_dir: str, *given: str) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     logging.getLogger("expman").addHandler(Collector())
@@ -127,6 +134,7 @@ def main(base_dir: str, *given: str) -> None:
         word, *arguments = line.split()
         begin, error, text = time.monotonic(), None, None
         trainer.longest_s = 0.0
+        waits = count_waits()
         try:
             text = getattr(trainer, word)(*arguments)
         except ExpmanError as exc:
@@ -135,6 +143,7 @@ def main(base_dir: str, *given: str) -> None:
             "logged": trainer.logged,
             "longest_s": trainer.longest_s,
             "took_s": time.monotonic() - begin,
+            "waits": count_waits() - waits,
             "error": error,
             "text": text,
             "warnings": warnings,
