@@ -38,8 +38,9 @@ engine.close()
 def memory_of(run_dir: Path) -> str:
     """A digest of the lane's shared memory."""
     (lane,) = lanes_of(str(run_dir))
-    name = lane._address.segment(0)
+    name = lane._address.segment(lane._number)
     paths = sorted(Path("/dev/shm").glob(f"{name}*"))
+    assert len(paths) > 1
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
