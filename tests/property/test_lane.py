@@ -270,7 +270,8 @@ def test_damaged_text_costs_its_record_alone(numbers: set[int], mask: int, dead:
 
         assert taken is not None
         intact = [f"message {n:06}" for n in range(COUNT) if n not in numbers]
-        assert intact == [message for message in taken if message in set(intact)]
+        whole = set(intact)
+        assert intact == [message for message in taken if message in whole]
 
 
 @DAMAGE
