@@ -98,7 +98,7 @@ def recover(
         else:
             yield from _guarded(_from_memory, stale, ", ".join(stale.runs))
     if dry_run:
-        for run in stale_runs(wanted, served_runs(), any_host=any_host):
+        for run in stale_runs(wanted, served_runs(), any_host=any_host, dry_run=True):
             what = "would recover" if run.dead else "would leave alone"
             yield Outcome(f"{what} {run.run_dir}: {run.why}")
         return
@@ -255,33 +255,38 @@ def _from_files(run: StaleRun) -> Iterator[Outcome]:
         damage = set_aside_damage(run.run_dir)
         meta = known_state(run.run_dir) or _unknown(run.run_dir)
         ended_at = _last_change(run.run_dir)
-        store = VectorStore(run.run_dir)
-        store.finish()
-        missing = store_artifacts(run.run_dir)
-        log = RunLog(run.run_dir)
-        log.mend()
-        reason = f"nobody ran it any more: {run.why}"
-        lines = [(LogLevel.WARN, warning) for warning in store.take_warnings()]
-        lines += [(LogLevel.ERROR, line) for line in missing]
-        lines += [(LogLevel.ERROR, damage)] if damage is not None else []
-        if meta.status is RunStatus.RUNNING:
-            lines.append((LogLevel.ERROR, f"run CRASHED: {reason}; recovered from its files"))
-        log.append([(level, time.time_ns(), text) for level, text in lines])
-        log.sync()
-        said = meta.rows_missing
-        if meta.status is RunStatus.RUNNING:
-            said = 0
-            _mark_crashed(meta, reason, ended_at)
-        _count(meta, store, said)
-        meta.artifacts_missing += len(missing)
-        meta.vectors = {k: v for k, v in store.latest.items() if k != RANK_COLUMN}
-        RunFile(run.run_dir).write(meta)
-        Journal(run.run_dir).remove()
-        store.close()
+        with contextlib.closing(VectorStore(run.run_dir)) as store:
+            _finish(run, meta, store, damage, ended_at)
     except StorageError as exc:
         yield Outcome(f"cannot recover {run.run_dir}: {exc}", ok=False)
     else:
         yield Outcome(f"recovered {run.run_dir} from its files: {_summary(run.run_dir)}")
+
+
+def _finish(
+    run: StaleRun, meta: RunMetadata, store: VectorStore, damage: str | None, ended_at: float
+) -> None:
+    store.finish()
+    missing = store_artifacts(run.run_dir)
+    log = RunLog(run.run_dir)
+    log.mend()
+    reason = f"nobody ran it any more: {run.why}"
+    lines = [(LogLevel.WARN, warning) for warning in store.take_warnings()]
+    lines += [(LogLevel.ERROR, line) for line in missing]
+    lines += [(LogLevel.ERROR, damage)] if damage is not None else []
+    if meta.status is RunStatus.RUNNING:
+        lines.append((LogLevel.ERROR, f"run CRASHED: {reason}; recovered from its files"))
+    log.append([(level, time.time_ns(), text) for level, text in lines])
+    log.sync()
+    said = meta.rows_missing
+    if meta.status is RunStatus.RUNNING:
+        said = 0
+        _mark_crashed(meta, reason, ended_at)
+    _count(meta, store, said)
+    meta.artifacts_missing += len(missing)
+    meta.vectors = {k: v for k, v in store.latest.items() if k != RANK_COLUMN}
+    RunFile(run.run_dir).write(meta)
+    Journal(run.run_dir).remove()
 
 
 def _unknown(run_dir: str) -> RunMetadata:

@@ -120,7 +120,7 @@ def _is_left_over(address: segment.Address) -> bool:
 
 
 def stale_runs(
-    base_dir: str, with_lanes: set[str], *, any_host: bool = False
+    base_dir: str, with_lanes: set[str], *, any_host: bool = False, dry_run: bool = False
 ) -> Iterator[StaleRun]:
     """The runs of a base directory that say RUNNING without a lane of this user on this host.
 
@@ -133,8 +133,10 @@ def stale_runs(
             whose lanes have lost their names: processes that have them may go on.
         any_host: the caller knows that no other host or user runs any of them. A run that has
             shown life just now is left alone all the same.
+        dry_run: write nothing; then silence is measured by the clock of this host.
     """
     nameless_runs: set[str] | None = None
+    now = time.time() if dry_run else _file_system_now(base_dir)
     here = identity.this_host(segment.SHM)
     memories = {segment.place_id(place) for place in segment.places()}
     for run_dir in _running(base_dir):
@@ -146,7 +148,8 @@ def stale_runs(
             meta = known_state(run_dir)
             if meta is None:
                 continue
-            silent_s = _silence_s(run_dir)
+            # A clock that was set back makes it negative: then nothing renewed it since, either.
+            silent_s = abs(now - os.stat(os.path.join(run_dir, RUN_YAML)).st_mtime)
         except (StorageError, OSError):
             continue
         if silent_s < SILENT_S:
@@ -192,19 +195,18 @@ def _is_open(run_dir: str) -> bool:
         return os.path.lexists(os.path.join(run_dir, RUN_JOURNAL))
 
 
-def _silence_s(run_dir: str) -> float:
-    """Seconds since run.yaml was renewed, by the clock of the file system that it is on.
-
-    A clock that was set back makes them negative: then nothing renewed it since, either.
-    """
+def _file_system_now(directory: str) -> float:
+    """The time by the clock of the file system, which is a server's where it is a network's."""
     now = time.time()
-    probe = os.path.join(run_dir, f"{TEMP_PREFIX}now-{os.urandom(4).hex()}")
+    probe = os.path.join(directory, f"{TEMP_PREFIX}now-{os.urandom(4).hex()}")
     with contextlib.suppress(OSError):  # read-only: nothing can be recovered there anyway
         fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        now = os.fstat(fd).st_mtime
-        os.close(fd)
-        os.unlink(probe)
-    return abs(now - os.stat(os.path.join(run_dir, RUN_YAML)).st_mtime)
+        try:
+            now = os.fstat(fd).st_mtime
+        finally:
+            os.close(fd)
+            os.unlink(probe)
+    return now
 
 
 def _running(base_dir: str) -> Iterator[str]:
