@@ -108,11 +108,7 @@ def find_lanes(place: str) -> dict[segment.Address, list[int]]:
 def lane_numbers(address: segment.Address) -> set[int]:
     """Numbers of the lanes of an address that have names."""
     start = address.segment() + "-"
-    ends = [
-        name.removeprefix(start)
-        for name in segment.list_names(address.place)
-        if name.startswith(start)
-    ]
+    ends = [name.removeprefix(start) for name in segment.list_names(address.place, start)]
     return {int(end) for end in ends if end.isdecimal()}
 
 

@@ -482,10 +482,9 @@ class LaneConsumer:
         names = set(self._memory.names())
         self.close()
         with contextlib.suppress(OSError):  # without a descriptor: those that are known
-            names.update(segment.list_names(self.address.place))
+            names.update(segment.list_names(self.address.place, f"{self.name}-"))
         for name in names:
-            if name.startswith(self.name + "-"):
-                segment.remove(self.address.place, name)
+            segment.remove(self.address.place, name)
         reach("lane-half-removed")
         segment.remove(self.address.place, self.name)
 

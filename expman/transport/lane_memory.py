@@ -9,6 +9,9 @@ from expman.transport import layout, nameless, segment
 
 __all__ = ["LaneMemory"]
 
+SPARE_DESCRIPTORS = 8
+"""Left for the files, which must be written before any memory is given back."""
+
 
 class LaneMemory:
     """The slots of a lane.
@@ -40,7 +43,7 @@ class LaneMemory:
         made = self._words[layout.SLOTS_MADE]
         if made == self._made:
             return
-        names = {name for name in segment.list_names(self._place) if name.startswith(self._start)}
+        names = set(segment.list_names(self._place, self._start))
         if len(names | set(self.names())) < made:
             names.update(nameless.find(self._start, [self._pid]))
         for name in names:
@@ -59,6 +62,7 @@ class LaneMemory:
         """
         found = self._slots.get(number)
         if found is None:
+            segment.check_spare(SPARE_DESCRIPTORS)
             memory = segment.attach(self._place, self._name(number), [self._pid])
             found = self._slots[number] = memory.map()
             memory.close()  # the mapping is enough

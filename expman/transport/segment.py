@@ -36,6 +36,7 @@ __all__ = [
     "Segment",
     "attach",
     "attach_nameless",
+    "check_spare",
     "create",
     "create_anywhere",
     "exists",
@@ -362,13 +363,13 @@ def place_id(place: str) -> str:
     return f"{info.st_dev}:{info.st_ino}"
 
 
-def list_names(place: str) -> list[str]:
-    """Names of this user's segments in a place, sorted; none if there is no such place.
+def list_names(place: str, start: str = PREFIX) -> list[str]:
+    """This user's segments in a place whose names start so, sorted; none if there is no such place.
 
     Raises:
         OSError: they cannot be listed at present.
     """
-    return sorted(_names_of(os.getuid(), place))
+    return sorted(_names_of(os.getuid(), place, start))
 
 
 def has_names_of(uid: int) -> bool:
@@ -376,14 +377,14 @@ def has_names_of(uid: int) -> bool:
     return any(_names_of(uid, SHM))
 
 
-def _names_of(uid: int, place: str) -> Iterator[str]:
+def _names_of(uid: int, place: str, start: str = PREFIX) -> Iterator[str]:
     try:
         entries = os.scandir(_path(place, ""))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return
     with entries:
         for entry in entries:
-            if not entry.name.startswith(PREFIX):
+            if not entry.name.startswith(start):
                 continue
             try:
                 info = entry.stat(follow_symlinks=False)
@@ -391,6 +392,21 @@ def _names_of(uid: int, place: str) -> Iterator[str]:
                 continue
             if info.st_uid == uid and stat.S_ISREG(info.st_mode):
                 yield entry.name
+
+
+def check_spare(descriptors: int) -> None:
+    """Checks that this process can open so many descriptors more.
+
+    Raises:
+        OSError: it cannot at present.
+    """
+    opened: list[int] = []
+    try:
+        for _ in range(descriptors):
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    finally:
+        for fd in opened:
+            os.close(fd)
 
 
 def _temporary() -> str:

@@ -16,6 +16,8 @@ __all__ = ["Arrivals"]
 RETRY_S = 0.25
 SETTLE_S = 0.05
 """Where stores are not ordered, a lane may be announced before its hello shows."""
+SPARE_DESCRIPTORS = 16
+"""Left for the files: without them no lane could be written, and none would ever be given back."""
 PATIENCE_S = 2.0
 """So long a lane that cannot be opened for now is no news."""
 
@@ -108,6 +110,7 @@ class Arrivals:
         if name in self.unreadable:
             return
         try:
+            segment.check_spare(SPARE_DESCRIPTORS)
             control = segment.attach_nameless(address.place, name, path) if path else None
             lane = LaneConsumer(address, number, control)
         except (FileNotFoundError, PermissionError):

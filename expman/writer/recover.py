@@ -231,9 +231,8 @@ def _discard(stale: StaleAddress, base_dir: str) -> Iterator[Outcome]:
         except (OSError, ValueError):
             continue
         if os.path.realpath(hello.base_dir) == base_dir:
-            for name in segment.list_names(address.place):
-                if name == control or name.startswith(f"{control}-"):
-                    segment.remove(address.place, name)
+            for name in [*segment.list_names(address.place, f"{control}-"), control]:
+                segment.remove(address.place, name)
     if not find_lanes(address.place).get(address):
         segment.remove(address.place, address.segment())
     for run in _below(base_dir, stale.runs):
@@ -354,8 +353,8 @@ def _take_lock(base_dir: str) -> segment.Segment | None:
 
 
 def _others_at_work(place: str, start: str, own: str) -> bool:
-    for name in segment.list_names(place):
-        if not name.startswith(start) or name == own:
+    for name in segment.list_names(place, start):
+        if name == own:
             continue
         if segment.is_locked_here(place, name):
             return True

@@ -288,10 +288,7 @@ def remove_leftovers(address: segment.Address, unreadable: set[str]) -> None:
 
     Lanes that could not be read stay: another version of expman may read them.
     """
-    start = address.segment() + "-"
-    for name in segment.list_names(address.place):
-        if not name.startswith(start):
-            continue
+    for name in segment.list_names(address.place, address.segment() + "-"):
         control = "-".join(name.split("-")[:3])
         if control in unreadable:
             continue

@@ -44,6 +44,8 @@ def test_names_removed(program, run_base: Path, then: str) -> None:
         trainer.process.kill()
         run = check_finished(run_dir, 30_100, "CRASHED")
     else:
+        if then == "go on":  # it is noticed soon, not at once
+            wait_until(lambda: trainer("state")["warnings"], "the warning")
         trainer("close 30")
         run = check_finished(run_dir, 30_100)
     assert int(then == "kill the writer") == run["writer_restarts"]
