@@ -311,7 +311,7 @@ def to_metadata(path: str, found: dict[str, object]) -> RunMetadata:
 def _iso(found: dict[str, object]) -> dict[str, object]:
     times = {
         key: value.isoformat()
-        for key in ("started_at", "finished_at")
+        for key in ("started_at", "finished_at", "heartbeat_at")
         if hasattr(value := found.get(key), "isoformat")
     }
     return {**found, **times}

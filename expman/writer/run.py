@@ -91,13 +91,17 @@ class Run:
             self._set_trouble(str(exc))
             return False
         self._failed = False
-        # What fails every few seconds has not healed in between: one warning, not many.
-        if not self.ended and self._files is not None and not self._is_stalled():
+        if self._files is not None and not self._is_stalled(self._files):
             self._set_trouble(self._files.copier.trouble)
         return busy
 
-    def _is_stalled(self) -> bool:
-        return self._files is not None and self._files.consolidation.stalled
+    def _is_stalled(self, files: RunFiles) -> bool:
+        """Whether what failed may fail again: one warning, not one for each try.
+
+        A rewrite is tried every few seconds, and the last one goes on bit by bit.
+        """
+        ends = self._doors_closed_at is not None and self.trouble is not None
+        return self.ended or files.consolidation.stalled or ends
 
     @property
     def is_abandoned(self) -> bool:
