@@ -77,9 +77,12 @@ def test_fsync_fails_once(program, run_base: Path, tmp_path: Path):
             trainer("flush 30")
             return any(not well for _, well in fsyncs(log))
 
+        def heals(log: Path = log) -> tuple[str, str | None] | None:
+            return written_again(log, run_dir) if fails() else None
+
         with failing_fsync(writer.pid, number, log):
             wait_until(fails, "an error")
-            path, again = wait_until(lambda: fails() and written_again(log, run_dir), "new bytes")
+            path, again = wait_until(heals, "new bytes")
         failed.add(re.sub(r"\d+|\.expman-tmp-[0-9a-f]{16}|artifacts/.*", "", Path(path).name))
         if again is not None:
             assert again.endswith(Path(path).name)
