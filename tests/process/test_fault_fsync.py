@@ -58,6 +58,7 @@ def written_again(log: Path, run_dir: Path) -> tuple[str, str | None] | None:
     return (path, later[0]) if later else None
 
 
+@pytest.mark.soak
 @pytest.mark.strace
 @pytest.mark.timeout(120)
 def test_fsync_fails_once(program, run_base: Path, tmp_path: Path):
