@@ -163,7 +163,7 @@ class LoggingEngine:
         self._lane = cast("LaneProducer", NoLane(error))
         self.log_vector = self._lane.log_vector
         self._sidecar = None
-        self._is_owner, self._ended, self._has_open_end = False, True, False
+        self._is_owner, self._ended = False, True
         _engines.add(self)
         return self
 
