@@ -33,6 +33,8 @@ class Descriptor:
         self._owner = owner
         info = os.fstat(number)
         self.identity = (info.st_dev, info.st_ino)
+        if owner is None:
+            self.__class__ = _OpenDescriptor
 
     @property
     def is_ours(self) -> bool:
@@ -55,8 +57,18 @@ class Descriptor:
         self._number, self._owner = -1, None
         if owner is None and number >= 0 and _is_of(number, self.identity):
             os.close(number)
+        self.__class__ = Descriptor
 
-    __del__ = close
+
+class _OpenDescriptor(Descriptor):
+    """One that is still to be closed.
+
+    The others run no Python code at their end: it would swallow what a signal handler raises in
+    it, in the middle of a log call.
+    """
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _is_of(number: int, identity: tuple[int, int]) -> bool:
@@ -110,15 +122,19 @@ _numbers: set[int] = set()
 _lost: list[mmap.mmap] = []
 
 
-class _Mapping(mmap.mmap):
+class _ClosedMapping(mmap.mmap):
+    """What a mapping becomes: its end runs no Python code, see `_OpenDescriptor`."""
+
+    number = -1
+    identity = (-1, -1)
+
+
+class _Mapping(_ClosedMapping):
     """A mapping that never closes a descriptor of the program's.
 
     Before Python 3.13 each mapping has a duplicate of the descriptor and closes that number at its
     end, whatever it is by then. A mapping that has lost its duplicate is therefore kept for good.
     """
-
-    number = -1
-    identity = (-1, -1)
 
     def find_duplicate(self, fd: int, expected: int) -> int:
         """The number of the duplicate; -1 if it cannot be found."""
@@ -146,3 +162,4 @@ class _Mapping(mmap.mmap):
         if _is_of(self.number, self.identity):
             super().close()
             _numbers.discard(self.number)
+            self.__class__ = _ClosedMapping  # type: ignore[assignment]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import sys
+import weakref
 from collections.abc import Iterator
 from operator import length_hint
 
@@ -29,22 +30,40 @@ class _Slot:
     Attributes:
         number: its part of the segment's name.
         segment: the memory.
-        spare: mappings of it that nobody has in hand.
-        claims: ids of terms that are made in it and do not follow another one yet.
+        spare: mappings of it that have served no term yet.
+        used: mappings of it, each with the last term that it served.
     """
 
     def __init__(self, number: int, memory: segment.Segment) -> None:
         self.number = number
         self.segment = memory
         self.spare: list[mmap.mmap] = []
-        self.claims: set[int] = set()
+        self.used: list[tuple[weakref.ref[Term], mmap.mmap]] = []
 
     def map(self) -> mmap.mmap:
-        """A mapping that nobody else has; a spare one saves the making, and its page faults."""
-        try:
+        """A mapping that nobody else has; an idle one saves the making, and its page faults."""
+        return self.idle() or self.segment.map()
+
+    def idle(self) -> mmap.mmap | None:
+        """Takes out a mapping whose term nobody has in hand any more.
+
+        A weak reference without a callback answers that, not a `__del__` of the term: Python code
+        that runs there would swallow what a signal handler raises in it.
+        """
+        with contextlib.suppress(IndexError):
             return self.spare.pop()
-        except IndexError:
-            return self.segment.map()
+        for entry in self.used.copy():
+            if entry[0]() is None:
+                with contextlib.suppress(ValueError):  # a call in between took it
+                    self.used.remove(entry)
+                    return entry[1]
+        return None
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether a call has made a term in it that does not follow another one yet."""
+        terms = (last() for last, _ in self.used.copy())
+        return any(term is not None and not term.placed for term in terms)
 
 
 class Term:
@@ -56,14 +75,14 @@ class Term:
 
     Attributes:
         after: the term that follows, or None if it is the lane's last.
+        placed: it follows another term, or another one was faster.
     """
-
-    data: mmap.mmap
 
     def __init__(self, serial: int, slot: _Slot, data: mmap.mmap) -> None:
         self.slot = slot
         self.data = data
-        slot.claims.add(id(self))
+        self.placed = False
+        slot.used.append((weakref.ref(self), data))
         self.serial = serial
         self.after: Once[Term | None] = Once()
         self.start = Reach()
@@ -89,11 +108,6 @@ class Term:
         """Whether its memory may serve a later term."""
         self._fillers: list[int] = []
         self._end: Once[Reach] = Once()
-
-    def __del__(self) -> None:
-        if "data" in self.__dict__:  # the constructor was not interrupted before that
-            self.slot.claims.discard(id(self))
-            self.slot.spare.append(self.data)
 
     def void(self, ordinal: int) -> None:
         """Marks an ordinal that no record will have.
@@ -197,7 +211,7 @@ class Ring:
         except BaseException:
             self.remove()
             raise
-        first.claims.clear()
+        self._last.placed = True
         self._show(self._last)
         self._note_use()
         while self._slots_made < slots and self._unused_bytes() >= 4 * mmap.PAGESIZE:
@@ -264,7 +278,7 @@ class Ring:
         self.seal(full)
         term.start = full.end
         full.after.settle(term)
-        slot.claims.discard(id(term))
+        term.placed = True
         self._note_use()
         return True
 
@@ -381,13 +395,16 @@ class Ring:
         """Gives an idle slot's memory back, unless an interrupted call has made a term in it."""
         if self._slots.pop(slot.number, None) is None:
             return
-        if slot.claims:
+        if slot.is_claimed:
             self._slots[slot.number] = slot
             return
         # The writer has it mapped, too, until the lane's end: so its pages go, not only its name.
         # Nobody reads an idle slot, and one that was discarded serves no term any more.
-        with contextlib.suppress(OSError, IndexError):
-            slot.spare.pop().madvise(mmap.MADV_REMOVE)
+        while (mapping := slot.idle()) is not None:
+            with contextlib.suppress(OSError):
+                mapping.madvise(mmap.MADV_REMOVE)
+            with contextlib.suppress(BufferError):  # a thread has its index in hand
+                mapping.close()
         slot.segment.unlink()
         slot.segment.close()
 
