@@ -53,9 +53,9 @@ from expman.models import (
 )
 
 if typing.TYPE_CHECKING:
-    from expman.reading.across import vectors
     from expman.reading.expman_rs import load_config, load_run, load_runs, read_metrics
     from expman.reading.find import RunList, runs
+    from expman.reading.multirun import vectors
     from expman.reading.run import LogEntry, Run
 
 __version__ = "0.1.0"
@@ -110,7 +110,7 @@ _READING = {
     **dict.fromkeys(("LogEntry", "Run"), "run"),
     **dict.fromkeys(("RunList", "runs"), "find"),
     **dict.fromkeys(("load_config", "load_run", "load_runs", "read_metrics"), "expman_rs"),
-    "vectors": "across",
+    "vectors": "multirun",
 }
 
 

@@ -12,6 +12,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from expman import notices
+from expman.capture.exit_status import (
+    ChildEnd,
+    ExitWatch,
+    child_end,
+    describe,
+    describe_exit,
+    watch_os_exit,
+)
 from expman.ended_run import NoLane
 from expman.errors import (
     ArtifactError,
@@ -22,20 +30,12 @@ from expman.errors import (
     RunEndedError,
     SharedMemoryError,
 )
-from expman.exit_status import (
-    ChildEnd,
-    ExitWatch,
-    child_end,
-    describe,
-    describe_exit,
-    watch_os_exit,
-)
 from expman.models import ExperimentConfig, LogLevel, RunStatus
 from expman.timeouts import seconds
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
-    from expman.sidecar.supervisor import Supervisor
-    from expman.start import RunStart
+    from expman.launch.start import RunStart
+    from expman.launch.supervisor import Supervisor
     from expman.transport.once import Once
     from expman.transport.producer import LaneProducer
 
@@ -73,7 +73,7 @@ class LoggingEngine:
     """Whether the writer learns the status from the process's end, see `_end_openly`."""
 
     def __init__(self, config: ExperimentConfig) -> None:
-        from expman.start import RunStart
+        from expman.launch.start import RunStart
 
         self._child_end: ChildEnd | None = None
         start = RunStart(config)

@@ -58,7 +58,7 @@ POINTS = sorted(
     {
         point
         for path in (ROOT / "expman").rglob("*.py")
-        for found in re.findall(r'reach\("([^"]+)"\)|, "([a-z]+-half-[a-z]+)"\)', path.read_text())
+        for found in re.findall(r'hit\("([^"]+)"\)|, "([a-z]+-half-[a-z]+)"\)', path.read_text())
         for point in found
         if point
     }
@@ -106,7 +106,7 @@ class Round:
 
     def run(self) -> None:
         """Does it, and checks what is left."""
-        environment = {**os.environ, "EXPMAN_FAULTS": ",".join(self.points)}
+        environment = {**os.environ, "EXPMAN_FAILPOINTS": ",".join(self.points)}
         options = self.ledger.options(self.base, **self.settings)
         command = [sys.executable, str(ROOT / "tests/programs/log_for_ledger.py"), options]
         with (self.directory / "stderr").open("wb") as errors:

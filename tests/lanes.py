@@ -13,9 +13,9 @@ import msgspec
 
 from expman.transport import encoding, segment
 from expman.transport import records as wire
+from expman.transport.bulk_decode import Rows
 from expman.transport.consumer import LaneConsumer, Stretch
 from expman.transport.hello import Hello, encode_hello
-from expman.transport.packed import Rows
 from expman.transport.producer import LaneProducer, WaitHook
 
 DEADLINE_S = 30.0

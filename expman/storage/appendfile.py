@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.storage.paths import create_temp, fsync_dir, open_regular, write_all
 
 __all__ = ["AppendFile"]
@@ -153,7 +153,7 @@ class AppendFile:
     def _fsync(self) -> None:
         fd = open_regular(self.path) if self._fd is None else self._fd
         try:
-            reach(self.sync_point)
+            hit(self.sync_point)
             os.fsync(fd)
         except OSError:
             self.doubt()

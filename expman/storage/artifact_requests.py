@@ -12,7 +12,7 @@ import os
 import msgspec
 
 from expman.errors import StorageError
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.storage.artifacts import staging_dir
 from expman.storage.paths import (
     IrregularFileError,
@@ -105,7 +105,7 @@ class Requests:
         except OSError as exc:
             raise storage_error(self._staging, exc) from exc
         replace_file(self._path(request), msgspec.json.encode(request))
-        reach("request-after-keep")
+        hit("request-after-keep")
 
     def _make_directory(self) -> None:
         """Makes the directory; what else has its name, a planted link say, is set aside."""

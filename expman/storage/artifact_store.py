@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from expman.errors import StorageError
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.storage.artifacts import (
     LEFT_OUT,
     PRIVATE,
@@ -118,7 +118,7 @@ def store(
     if staged is not None and not os.path.lexists(path) and job.is_stored(parts):
         return result
     job.store(parts)
-    reach("artifact-before-unstage")
+    hit("artifact-before-unstage")
     if staged is not None and not result.kept:
         discard(path)
     return result
@@ -316,7 +316,7 @@ def _move(path: str, source_fd: int, dir_fd: int, name: str) -> bool:
     if not _is_written_back(source_fd):
         return False
     with putting():
-        reach("artifact-before-rename")
+        hit("artifact-before-rename")
         try:
             os.rename(path, name, dst_dir_fd=dir_fd)
         except OSError as exc:
@@ -361,7 +361,7 @@ def _copy(source_fd: int, dir_fd: int, name: str, stopped: Callable[[], bool]) -
         finally:
             os.close(fd)
         with putting():
-            reach("artifact-before-rename")
+            hit("artifact-before-rename")
             os.rename(temp, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
-from expman.faults import awaits, reach
+from expman.failpoints import awaits, hit
 
 __all__ = [
     "Stopped",
@@ -87,7 +87,7 @@ def copy_bytes(
         if position <= middle < end and middle:
             _copy_range(source_fd, fd, start, max(start, middle), stopped)
             with putting():
-                reach(halfway)
+                hit(halfway)
             start = max(start, middle)
         _copy_range(source_fd, fd, start, end, stopped)
         position = end

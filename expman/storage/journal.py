@@ -19,7 +19,7 @@ from collections.abc import Mapping
 import msgspec
 
 from expman.errors import StorageError
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.models import MetricValue, RunMetadata
 from expman.storage.appendfile import AppendFile
 from expman.storage.bounds import packed, unpacked
@@ -92,7 +92,7 @@ class Journal:
                 self._begin(meta)
                 return
             with file.appending() as write:
-                reach("journal-before-append")
+                hit("journal-before-append")
                 write(_encode(meta, changed), "journal-half-appended")
         except OSError as exc:
             self._file.forget()

@@ -15,7 +15,7 @@ import re
 import stat
 
 from expman.errors import StorageError
-from expman.faults import awaits, reach
+from expman.failpoints import awaits, hit
 
 __all__ = [
     "ARTIFACTS",
@@ -112,7 +112,7 @@ def replace_file(path: str, data: bytes, *, sync: bool = True) -> None:
     directory = os.path.dirname(path) or "."
     temp = None
     try:
-        reach("replace")
+        hit("replace")
         fd, temp = create_temp(directory)
         try:
             write_all(fd, data, "replace-half-written")
@@ -120,10 +120,10 @@ def replace_file(path: str, data: bytes, *, sync: bool = True) -> None:
                 os.fsync(fd)
         finally:
             os.close(fd)
-        reach("replace-before-rename")
+        hit("replace-before-rename")
         os.rename(temp, path)
         temp = None
-        reach("replace-after-rename")
+        hit("replace-after-rename")
         if sync:
             fsync_dir(directory)
     except OSError as exc:
@@ -158,7 +158,7 @@ def write_all(fd: int, data: bytes | memoryview, halfway: str = "") -> None:
     if halfway and awaits(halfway) and len(view) > 1:
         half = len(view) // 2
         write_all(fd, view[:half])
-        reach(halfway)
+        hit(halfway)
         view = view[half:]
     while view:
         written = os.write(fd, view)
@@ -179,7 +179,7 @@ def fsync_dir(directory: str) -> None:
 def fsync_open_dir(fd: int) -> None:
     """The same for a directory that is open."""
     try:
-        reach("dir-sync")
+        hit("dir-sync")
         os.fsync(fd)
     except OSError as exc:
         if exc.errno not in _NOT_SUPPORTED:  # some FUSE and SMB mounts know no such thing

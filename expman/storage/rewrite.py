@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.models import MetricValue
 from expman.storage.arrowfile import open_arrow
 from expman.storage.bounds import fitting
@@ -159,7 +159,7 @@ class Rewrite:
         ) as writer:
             previous = 0
             while first is not None and not self.cancelled:
-                reach("parquet-row-group")
+                hit("parquet-row-group")
                 writer.write_table(first, row_group_size=max(self._group_rows, first.num_rows))
                 self.rows += first.num_rows
                 self.groups += 1

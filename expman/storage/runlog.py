@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.storage.appendfile import AppendFile
 from expman.storage.paths import (
     RUN_LOG,
@@ -105,9 +105,9 @@ class RunLog:
             if not self._file.is_open:
                 self._open()
             with self._file.appending() as write:
-                reach("log-before-append")
+                hit("log-before-append")
                 write(data, "log-half-appended")
-                reach("log-after-append")
+                hit("log-after-append")
         except OSError as exc:
             raise storage_error(self.path, exc) from exc
 

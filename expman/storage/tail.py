@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.storage.appendfile import AppendFile
 from expman.storage.arrowfile import open_arrow
 from expman.storage.paths import open_regular
@@ -70,13 +70,13 @@ class TailFile(AppendFile):
         if self.was_removed:
             raise FileNotFoundError(f"{os.path.basename(self.path)} was removed by somebody")
         with self.appending() as write:
-            reach("tail-before-append")
+            hit("tail-before-append")
             if not self.good_bytes:
                 write(self.schema.serialize().to_pybytes(), "")
-            reach("tail-after-schema")
+            hit("tail-after-schema")
             message = _compressed(batch) if compress else batch.serialize()
             write(with_checksum(message), "tail-half-appended")
-            reach("tail-after-append")
+            hit("tail-after-append")
         self.rows += batch.num_rows
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 from msgspec.structs import replace
 
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.models import MetricValue, reason_of, safe_text
 from expman.storage.bounds import shortened
 from expman.storage.columns import FIXED_FIELDS, RESERVED_COLUMNS, Columns
@@ -475,10 +475,10 @@ class VectorStore:
         for path in job.removed:
             if self.directory.has(os.path.basename(path)):
                 raise FileNotFoundError(errno.ENOENT, "was out of reach for a while", path)
-        reach("parquet-before-rename")
+        hit("parquet-before-rename")
         self.directory.rename(os.path.basename(job.temp), VECTORS_PARQUET)
         job.temp = None
-        reach("parquet-after-rename")
+        hit("parquet-after-rename")
         self._dir_dirty = True
         self._name_in_doubt = False
         self._has_parquet = True
@@ -497,7 +497,7 @@ class VectorStore:
             return
         self._sync_names()
         while self._covered:
-            reach("parquet-before-delete")
+            hit("parquet-before-delete")
             self.directory.remove(os.path.basename(self._covered[-1]))
             self._covered.pop()
         self._dir_dirty = True

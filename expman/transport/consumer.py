@@ -21,9 +21,10 @@ from typing import Literal
 import msgspec
 
 from expman.errors import CorruptLaneError
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.transport import layout, segment
 from expman.transport import records as wire
+from expman.transport.bulk_decode import Rows, decode_stretch
 from expman.transport.control import control_words
 from expman.transport.hello import decode_hello
 from expman.transport.lane_memory import LaneMemory
@@ -36,7 +37,6 @@ from expman.transport.open_term import (
     OpenTerm,
     missed_entries,
 )
-from expman.transport.packed import Rows, decode_stretch
 from expman.transport.salvage import take_singly
 
 __all__ = ["LaneConsumer", "Stretch"]
@@ -454,11 +454,11 @@ class LaneConsumer:
         """
         while self._read and self._read[0][0] != self._last:
             serial, term = self._read[0]
-            reach("release-before-drained")
+            hit("release-before-drained")
             self.words[layout.DRAINED_TERMS] = serial + 1
-            reach("release-before-wipe")
+            hit("release-before-wipe")
             term.wipe(term.slot, term.position)
-            reach("release-after-wipe")
+            hit("release-after-wipe")
             self.words[layout.RELEASED_TERMS] = serial + 1
             del self._read[0]
 
@@ -478,14 +478,14 @@ class LaneConsumer:
 
     def remove(self) -> None:
         """Removes the lane's shared memory. Call it once everything is durable."""
-        reach("lane-before-remove")
+        hit("lane-before-remove")
         names = set(self._memory.names())
         self.close()
         with contextlib.suppress(OSError):  # without a descriptor: those that are known
             names.update(segment.list_names(self.address.place, f"{self.name}-"))
         for name in names:
             segment.remove(self.address.place, name)
-        reach("lane-half-removed")
+        hit("lane-half-removed")
         segment.remove(self.address.place, self.name)
 
     def close(self) -> None:

@@ -27,9 +27,9 @@ __all__ = [
     "REFUSALS",
     "LogVector",
     "Overflow",
+    "RowCodec",
     "Schema",
     "SetFast",
-    "Way",
     "make_log_vector",
     "make_schema",
 ]
@@ -60,7 +60,7 @@ class Schema(msgspec.Struct, frozen=True):
     keys: tuple[str, ...]
 
 
-class Way(msgspec.Struct, frozen=True):
+class RowCodec(msgspec.Struct, frozen=True):
     """How rows are encoded and what refuses those whose values are no numbers.
 
     Attributes:
@@ -72,10 +72,10 @@ class Way(msgspec.Struct, frozen=True):
     check: Callable[[tuple[Any, ...], tuple[Any, ...]], object]
 
 
-PLAIN = Way(encoding.encode_plain, math.dist)
+PLAIN = RowCodec(encoding.encode_plain, math.dist)
 """For rows of plain floats, ints and bools. The distance of a row to itself is the fastest C call
 that looks at each value: it needs real numbers (msgspec alone would encode None, lists, dates)."""
-MIXED = Way(encoding.encode, values.check_types)
+MIXED = RowCodec(encoding.encode, values.check_types)
 """For rows with scalars of numpy, torch and others, which the encoder's hook reads. To compute with
 them would take longer than all the rest."""
 
@@ -91,7 +91,7 @@ def make_schema(number: int, keys: tuple[str, ...]) -> Schema:
 _State: TypeAlias = tuple[
     Callable[[Mapping[str, object]], tuple[Any, ...]],  # the schema's getter
     int,  # number of keys
-    Callable[[object], bytes],  # the way's encode
+    Callable[[object], bytes],  # the codec's encode
     Callable[[tuple[Any, ...], tuple[Any, ...]], object],  # and check
     int,  # the schema's number
     Iterator[int],  # ordinals of the open term
@@ -104,10 +104,14 @@ _State: TypeAlias = tuple[
 class SetFast(Protocol):
     """Sets the fast path to a set of names in a term, or closes it."""
 
-    def __call__(self, schema: Schema | None, term: ring.Term | None, way: Way = PLAIN) -> None: ...
+    def __call__(
+        self, schema: Schema | None, term: ring.Term | None, codec: RowCodec = PLAIN
+    ) -> None: ...
 
 
-Overflow: TypeAlias = Callable[[Schema, ring.Term, Way, int, tuple[object, ...], int | None], bool]
+Overflow: TypeAlias = Callable[
+    [Schema, ring.Term, RowCodec, int, tuple[object, ...], int | None], bool
+]
 """Takes a row that has all names, with the ordinal that it took: its values were refused (False,
 and no more is done), or the term is full (True: it was logged)."""
 
@@ -120,7 +124,7 @@ def make_log_vector(
     """Builds `log_vector`, and what sets it to a set of names. Its state is replaced as a whole.
 
     The row's names and values are both checked: `getter` finds every name of the expected
-    set and the count shows that there are no others; the way's encoder and its check refuse
+    set and the count shows that there are no others; the codec's encoder and its check refuse
     whatever is no number.
 
     Each set of names that the open term defines has its state, so that rows of several sets may
@@ -169,7 +173,7 @@ def make_log_vector(
                 return log_vector(values, step)
         slowly(values, step)
 
-    def set_fast(schema: Schema | None, term: ring.Term | None, way: Way = PLAIN) -> None:
+    def set_fast(schema: Schema | None, term: ring.Term | None, codec: RowCodec = PLAIN) -> None:
         nonlocal state
         if schema is None or term is None:
             state = None
@@ -178,13 +182,13 @@ def make_log_vector(
         state = states[schema.keys] = (
             schema.getter,
             len(schema.keys),
-            way.encode,
-            way.check,
+            codec.encode,
+            codec.check,
             schema.number,
             term.ordinal,
             index_of(term),
             term.data.write,
-            partial(overflow, schema, term, way),
+            partial(overflow, schema, term, codec),
         )
 
     return log_vector, set_fast

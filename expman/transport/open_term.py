@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.transport import encoding, layout
 from expman.transport import records as wire
 from expman.transport.msgpack_walk import value_end
@@ -85,7 +85,7 @@ class OpenTerm:
         """Zeroes what was used, so that the slot's next term starts clean."""
         start = layout.INDEX_OFFSET
         self.bytes[start : start + 4 * entries] = bytes(4 * entries)
-        reach("release-half-wiped")
+        hit("release-half-wiped")
         for offset in range(0, length, _WIPE_BYTES):
             piece = min(_WIPE_BYTES, length - offset)
             self.data[offset : offset + piece] = bytes(piece)

@@ -25,8 +25,8 @@ from expman.transport.hot_path import (
     MIXED,
     PLAIN,
     REFUSALS,
+    RowCodec,
     Schema,
-    Way,
     make_log_vector,
     make_schema,
 )
@@ -391,7 +391,7 @@ class LaneProducer:
         self,
         schema: Schema,
         term: ring.Term,
-        way: Way,
+        codec: RowCodec,
         ordinal: int,
         row: tuple[object, ...],
         step: int | None,
@@ -399,8 +399,8 @@ class LaneProducer:
         """See `hot_path.Overflow`; spares a wide row the checks of the slow path."""
         term.void(ordinal)
         try:
-            way.encode((step, row))
-            way.check(row, row)
+            codec.encode((step, row))
+            codec.check(row, row)
         except REFUSALS:
             return False
         with self._lock:

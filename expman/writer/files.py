@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from expman.errors import StorageError
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus, reason_of
 from expman.storage import yamlfile
 from expman.storage.journal import Journal, known_state, set_aside_damage
@@ -22,11 +22,11 @@ from expman.storage.times import iso, seconds_between
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.transport import layout
 from expman.transport import records as wire
+from expman.transport.bulk_decode import Rows
 from expman.transport.consumer import LaneConsumer, Stretch
 from expman.transport.hello import Hello
 from expman.transport.identity import this_host
 from expman.transport.numbering import LARGEST_COUNT
-from expman.transport.packed import Rows
 from expman.writer.consolidation import Consolidation
 from expman.writer.copier import Copier, Outcome, missing_line
 from expman.writer.counts import Counts
@@ -185,7 +185,7 @@ class RunFiles:
             number += 1
         lane.words[layout.NAME_NUMBER] = number
         lane.words[layout.SEQ_BASE] = self._store.next_seq(lane.hello.producer_name(number))
-        reach("adopt-before-mark")
+        hit("adopt-before-mark")
         lane.words[layout.ADOPTED] = 1
 
     def retire(self, lane: LaneConsumer) -> None:
@@ -199,7 +199,7 @@ class RunFiles:
         lane.words[layout.RETIRED_ROWS] = self._counts.retired_rows + lane.logged_rows
         lane.words[layout.RETIRED_DROPS] = self._counts.retired_drops + lane.dropped_rows
         lane.words[layout.RUN_ENDED] = 1
-        reach("retire-before-count")
+        hit("retire-before-count")
         self._count_retired(lane)
         self._flushes.pop(lane.lane, None)
         self.lanes.pop(lane.lane, None)
@@ -408,7 +408,7 @@ class RunFiles:
                 trouble.append(exc)
         if trouble:
             raise trouble[0]
-        reach("commit-before-release")
+        hit("commit-before-release")
         for known in self.lanes.values():
             self._release(known, sync)
         if sync:
@@ -625,7 +625,7 @@ class RunFiles:
         self._say_what_is_left_out()
         self._write_log()
         self._lines.sync()
-        reach("finish-before-status")
+        hit("finish-before-status")
         self.write_metadata()
         self.copier.clean_up()
         with contextlib.suppress(OSError):

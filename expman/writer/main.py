@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from expman.errors import ExpmanError, StorageError
-from expman.storage.lean import stay_small
+from expman.storage.memory import limit_memory
 from expman.transport import segment
 from expman.transport.address import new_address
 from expman.writer.ready import ReadyFile
@@ -101,7 +101,7 @@ def _serve(address: segment.Address, starter: str) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _raise_limits()
-    stay_small()
+    limit_memory()
     from expman.writer.held import AddressTakenError
     from expman.writer.recover import RecoverSoon
     from expman.writer.server import Server
@@ -120,7 +120,7 @@ def _serve(address: segment.Address, starter: str) -> int:
 
 def _stand(options: argparse.Namespace) -> int:
     """A writer that waits for runs."""
-    stay_small()
+    limit_memory()
     from expman.writer.recover import RecoverSoon, recover
     from expman.writer.server import Server
 
@@ -147,8 +147,8 @@ def _run(command: list[str], ready_file: str | None) -> int:
     if not command:
         print("expman-writer run: put the command behind --", file=sys.stderr)
         return WRONG_USAGE
-    stay_small()
-    from expman.writer.launch import run_command
+    limit_memory()
+    from expman.writer.run_command import run_command
 
     address = _new_address()
     try:
@@ -160,7 +160,7 @@ def _run(command: list[str], ready_file: str | None) -> int:
 
 
 def _recover(options: argparse.Namespace) -> int:
-    stay_small()
+    limit_memory()
     from expman.writer.recover import recover
 
     _prepare()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from expman.errors import StorageError
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.models import LogLevel, RunStatus
 from expman.transport import exit_record, layout
 from expman.transport.consumer import LaneConsumer
@@ -256,7 +256,7 @@ class Run:
             self.is_urgent = time.monotonic() - self._settled_at < PATIENCE_S
             return self.is_urgent
         files.finish(*self._verdict(files))
-        reach("finish-before-ended")
+        hit("finish-before-ended")
         # The owner's lane goes last: a successor needs it to see how the run ended.
         for lane in sorted(self._lanes, key=lambda lane: lane is self._owner):
             exit_record.release(lane.words)

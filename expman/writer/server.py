@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from expman.faults import reach
+from expman.failpoints import hit
 from expman.models import reason_of
 from expman.transport import layout, segment
 from expman.transport.consumer import LaneConsumer
@@ -136,7 +136,7 @@ class Server:
             False: a lane was claimed just before; it is served first.
         """
         self._held.words[layout.STOPPING] = 1
-        reach("address-before-remove")
+        hit("address-before-remove")
         self._held.remove()
         self._find_lanes(every=True)
         if self._runs:

@@ -26,7 +26,7 @@ def test_a_copy_holds_up_nobody(program, run_base: Path, tmp_path: Path):
     """Neither the rows of its own run, whose memory is given back, nor a run beside it."""
     held = tmp_path / "held"
     held.touch()
-    writer = program(["-m", "expman.writer"], env={"EXPMAN_FAULTS": f"{MIDDLE}=wait:{held}"})
+    writer = program(["-m", "expman.writer"], env={"EXPMAN_FAILPOINTS": f"{MIDDLE}=wait:{held}"})
     address = writer.read_line().partition("=")[2]
     source = tmp_path / "checkpoint"
     source.write_bytes(b"weights")
@@ -68,7 +68,7 @@ def test_close_waits_for_a_copy(program, run_base: Path, tmp_path: Path):
     """It gives up at its timeout; the writer goes on, and the run ends as it was told."""
     held = tmp_path / "held"
     held.touch()
-    trainer = Obeying(program, run_base, env={"EXPMAN_FAULTS": f"{MIDDLE}=wait:{held}"})
+    trainer = Obeying(program, run_base, env={"EXPMAN_FAILPOINTS": f"{MIDDLE}=wait:{held}"})
     run_dir = trainer.open()
     trainer("more 10")
     assert "not everything is durable" in trainer.try_("close 0.5")["error"]
@@ -82,7 +82,7 @@ def test_both_killed_while_copying(program, run_base: Path, tmp_path: Path, memo
     """The request is in a file: `recover` stores the artifact, with or without shared memory."""
     held = tmp_path / "held"
     held.touch()
-    trainer = Obeying(program, run_base, env={"EXPMAN_FAULTS": f"{MIDDLE}=wait:{held}"})
+    trainer = Obeying(program, run_base, env={"EXPMAN_FAILPOINTS": f"{MIDDLE}=wait:{held}"})
     run_dir = trainer.open()
     trainer("more 10")
     requests = run_dir / ".artifacts-staging"
@@ -106,7 +106,8 @@ def test_a_copy_on_a_full_disk_holds_up_artifacts_only(program, run_base: Path, 
     full = tmp_path / "full"
     full.touch()
     faults = f"artifact-before-rename=ENOSPC:{full}"
-    trainer = Obeying(program, run_base, "max_buffer_bytes=131072", env={"EXPMAN_FAULTS": faults})
+    env = {"EXPMAN_FAILPOINTS": faults}
+    trainer = Obeying(program, run_base, "max_buffer_bytes=131072", env=env)
     run_dir = trainer.open()
     trainer("more 10")
     trainer("log 20000")

@@ -114,7 +114,7 @@ def test_recovery_that_is_killed(program, killed, run_base: Path) -> None:
     ledger, run_dir, writer = killed("trainer first")
     first = program(
         ["-m", "expman.writer", "recover", str(run_base)],
-        env={"EXPMAN_FAULTS": "commit-before-release=kill"},
+        env={"EXPMAN_FAILPOINTS": "commit-before-release=kill"},
     )
     assert -signal.SIGKILL == first.wait()
     recover(program, run_base).succeed()
@@ -128,7 +128,7 @@ def test_writer_killed_at_its_very_end(program, tmp_path: Path, run_base: Path) 
     trainer = program(
         "log_for_ledger.py",
         ledger.options(run_base, rows=1000, end="wait"),
-        env={"EXPMAN_FAULTS": "address-before-remove=kill"},
+        env={"EXPMAN_FAILPOINTS": "address-before-remove=kill"},
     )
     run_dir = Path(trainer.read_line())
     writer = writer_of(trainer.pid)

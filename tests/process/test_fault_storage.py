@@ -60,7 +60,7 @@ def errors_in_log(run_dir: Path) -> list[str]:
 def test_point_fails_and_heals(program, run_base: Path, tmp_path: Path, code: str, text: str):
     """At every point of writing: rows wait, flush() says why, and after healing all is there."""
     faults = ",".join(f"{point}={code}:{tmp_path / point}" for point in AT_FLUSH)
-    trainer = Obeying(program, run_base, env={"EXPMAN_FAULTS": faults})
+    trainer = Obeying(program, run_base, env={"EXPMAN_FAILPOINTS": faults})
     run_dir = trainer.open()
     trainer("more 10")
     trainer("flush 30")
@@ -90,7 +90,7 @@ def test_close_while_failing(program, run_base: Path, tmp_path: Path):
     faults = ",".join(
         f"{point}={code}:{tmp_path / point}" for point, code in zip(points, codes, strict=False)
     )
-    trainer = Obeying(program, run_base, env={"EXPMAN_FAULTS": faults})
+    trainer = Obeying(program, run_base, env={"EXPMAN_FAILPOINTS": faults})
     for number, point in enumerate(points):
         run_dir = trainer.open(point)
         trainer("more 10")
@@ -109,7 +109,7 @@ def test_close_while_failing(program, run_base: Path, tmp_path: Path):
 def test_failing_consolidation_is_told_once(program, run_base: Path, tmp_path: Path):
     """As long as the same thing fails again and again, there is one warning."""
     fault = tmp_path / "fault"
-    env = {"EXPMAN_FAULTS": f"parquet-row-group=EIO:{fault},parquet-before-rename=EIO:{fault}"}
+    env = {"EXPMAN_FAILPOINTS": f"parquet-row-group=EIO:{fault},parquet-before-rename=EIO:{fault}"}
     fault.touch()
     trainer = Obeying(program, run_base, env=env)
     run_dir = trainer.open()

@@ -22,7 +22,7 @@ def test_a_handler_does_not_hold_up_the_supervisor(
     A handler that forwards to `log_message` waits for the writer, as the log calls do.
     """
     fault, mark = tmp_path / "fault", tmp_path / "handled"
-    env = {"EXPMAN_FAULTS": f"tail-before-append=EIO:{fault}"}
+    env = {"EXPMAN_FAILPOINTS": f"tail-before-append=EIO:{fault}"}
     trainer = Obeying(program, run_base, "max_buffer_bytes=262144", env=env)
     run_dir = trainer.open()
     trainer("log 10")

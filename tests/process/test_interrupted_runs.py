@@ -31,7 +31,7 @@ from expman import (
     RunClosedError,
     engine,
 )
-from expman.start import RunStart
+from expman.launch.start import RunStart
 from expman.transport import segment
 
 DEADLINE_S = 30.0

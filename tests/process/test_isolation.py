@@ -25,7 +25,7 @@ POINTS = [
 def test_what_nobody_foresaw(program, run_base: Path, tmp_path: Path, kind: str):
     """Any exception at any point of writing: the same writer goes on, all is there once."""
     faults = ",".join(f"{point}={kind}:{tmp_path / point}" for point in POINTS)
-    trainer = Obeying(program, run_base, env={"EXPMAN_FAULTS": faults})
+    trainer = Obeying(program, run_base, env={"EXPMAN_FAILPOINTS": faults})
     run_dir = trainer.open()
     trainer("more 10")
     trainer("flush 30")
@@ -50,7 +50,7 @@ def test_the_end_of_a_large_run_holds_up_no_other(program, run_base: Path, tmp_p
     """While the last rewrite of one run takes long, a run beside it is served."""
     held = tmp_path / "held"
     held.touch()
-    faults = {"EXPMAN_FAULTS": f"parquet-row-group=wait:{held}"}
+    faults = {"EXPMAN_FAILPOINTS": f"parquet-row-group=wait:{held}"}
     writer = program(["-m", "expman.writer"], env=faults)
     address = writer.read_line().partition("=")[2]
     try:

@@ -28,7 +28,7 @@ POINTS = sorted(
     {
         point
         for path in PACKAGE.rglob("*.py")
-        for point in re.findall(r'reach\("([^"]+)"\)|, "([a-z]+-half-[a-z]+)"\)', path.read_text())
+        for point in re.findall(r'hit\("([^"]+)"\)|, "([a-z]+-half-[a-z]+)"\)', path.read_text())
         for point in point
         if point
     }
@@ -66,7 +66,7 @@ def test_killed_at_each_point(program, tmp_path: Path, run_base: Path, point: st
     trainer = program(
         "log_for_ledger.py",
         ledger.options(run_base, worker=True, stay=True, **options),
-        env={"EXPMAN_FAULTS": ",".join(faults)},
+        env={"EXPMAN_FAILPOINTS": ",".join(faults)},
     )
     run_dir = Path(trainer.read_line())
     writer = writer_of(trainer.pid)
@@ -183,7 +183,7 @@ def test_killed_with_a_full_buffer_that_is_in_the_files(
     trainer = program(
         "log_for_ledger.py",
         ledger.options(run_base, **at_full_speed(more, "block", 256 * 1024)),
-        env={"EXPMAN_FAULTS": ",".join(points)},
+        env={"EXPMAN_FAILPOINTS": ",".join(points)},
     )
     run_dir = Path(trainer.read_line())
     wait_until(lambda: not any(mark.exists() for mark in marks), "both kills")

@@ -61,7 +61,7 @@ def test_files_cut_anywhere(program, tmp_path: Path, run_base: Path) -> None:
     chance = random.Random(SEED)
     ledger = Ledger(tmp_path / "ledger")
     options = ledger.options(run_base, rows=ROWS, flush_at=DURABLE, end="wait")
-    trainer = program("log_for_ledger.py", options, env={"EXPMAN_FAULTS": STAY_IN_TAIL})
+    trainer = program("log_for_ledger.py", options, env={"EXPMAN_FAILPOINTS": STAY_IN_TAIL})
     run_dir = Path(trainer.read_line())
     writer = writer_of(trainer.pid)
     trainer.expect_line(f"durable {DURABLE - 1} {DURABLE - 1}")
@@ -122,7 +122,7 @@ def test_durable_seq_is_never_ahead(program, tmp_path: Path, run_base: Path) -> 
     )
     armed = tmp_path / "armed"
     faults = f"tail-sync=stop@1:{armed},{STAY_IN_TAIL}"
-    trainer = program("log_for_ledger.py", options, env={"EXPMAN_FAULTS": faults})
+    trainer = program("log_for_ledger.py", options, env={"EXPMAN_FAILPOINTS": faults})
     run_dir = Path(trainer.read_line())
     writer = writer_of(trainer.pid)
     trainer.expect_line(f"durable {DURABLE - 1} {DURABLE - 1}")

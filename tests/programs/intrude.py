@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from expman import attach
-from expman.sidecar import shared
+from expman.launch import shared
 from expman.transport import layout, segment
 from expman.transport.hello import Hello, encode_hello
 from expman.writer import recover

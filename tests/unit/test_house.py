@@ -17,28 +17,29 @@ PACKAGE = Path(expman.__file__).parent
 
 # Room -> what it may import of the package, as in docs/design.md, "Where code lives". A room is
 # a folder or a module. A new one needs a line here.
-LEAVES = {"errors", "models", "faults", "notices", "shown"}
-CLIENT = {
-    *("current_run", "ended_run", "engine", "experiment"),
-    *("exit_status", "run_directory", "sidecar", "start", "timeouts"),
-}
+LEAVES = {"errors", "models", "failpoints", "notices", "shown"}
+TRAINER = {"capture", "current_run", "ended_run", "engine", "experiment", "launch", "timeouts"}
+LIGHT_STORAGE = {"storage.artifacts", "storage.paths"}
 MAY_KNOW: dict[str, set[str]] = {
     "errors": {"shown"},
-    "faults": set(),
+    "failpoints": set(),
     "interpreter": {"errors"},
     "models": {"errors", "shown"},
     "notices": set(),
     "shown": set(),
     "transport": LEAVES,
     "storage": LEAVES,
-    **dict.fromkeys(
-        CLIENT,
-        LEAVES | CLIENT | {"interpreter", "transport", "storage.artifacts", "storage.paths"},
-    ),
+    "capture": LEAVES | {"transport"},
+    "launch": LEAVES | {"interpreter", "transport"} | LIGHT_STORAGE,
+    "timeouts": LEAVES,
+    "ended_run": LEAVES,
+    "engine": LEAVES | {"capture", "ended_run", "launch", "timeouts", "transport"} | LIGHT_STORAGE,
+    "current_run": LEAVES | {"engine", "experiment"},
+    "experiment": LEAVES | {"current_run", "engine"},
     "writer": LEAVES | {"interpreter", "transport", "storage"},
     "reading": LEAVES | {"storage"},
     "reading.peek": LEAVES | {"storage", "transport"},
-    "cli": LEAVES | CLIENT | {"reading", "storage", "transport", "writer"},
+    "cli": LEAVES | TRAINER | {"reading", "storage", "transport", "writer"},
 }
 # What a trainer imports with a run: these may bring neither pyarrow nor yaml.
 HEAVY = {"pyarrow", "yaml"}

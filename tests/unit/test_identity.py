@@ -11,8 +11,8 @@ import pytest
 from lanes import make_hello
 
 from expman.errors import ConfigError, RunExistsError
+from expman.launch.run_directory import create_run
 from expman.models import ExperimentConfig, Rank
-from expman.run_directory import create_run
 from expman.transport import identity
 from expman.transport.hello import Hello
 

@@ -58,7 +58,7 @@ def test_a_directory_that_was_removed_while_the_tail_was_consolidated(
             shutil.rmtree(run)
 
     with monkeypatch.context() as patch:
-        patch.setattr("expman.storage.vectors.reach", remove)
+        patch.setattr("expman.storage.vectors.hit", remove)
         list(store.consolidate())
     assert not (run / "vectors.parquet").exists()
     if idle:

@@ -10,11 +10,11 @@ from types import FrameType
 from expman import notices
 from expman.errors import ExpmanError
 from expman.interpreter import find_python
+from expman.launch.run_directory import check_base_dir, create_run, remove_run, write_first_metadata
+from expman.launch.shared import find_shared_writer
+from expman.launch.supervisor import Supervisor
+from expman.launch.wake import Wake
 from expman.models import ExperimentConfig, Rank
-from expman.run_directory import check_base_dir, create_run, remove_run, write_first_metadata
-from expman.sidecar.shared import find_shared_writer
-from expman.sidecar.supervisor import Supervisor
-from expman.sidecar.wake import Wake
 from expman.transport import identity, layout, ring, settings
 from expman.transport.address import give_up_address, new_address
 from expman.transport.once import Once

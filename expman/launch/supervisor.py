@@ -15,9 +15,9 @@ from typing import Protocol
 
 from expman import notices
 from expman.interpreter import start_writer
-from expman.sidecar import waiter
-from expman.sidecar.child import Child
-from expman.sidecar.wake import Wake
+from expman.launch import waiter
+from expman.launch.child import Child
+from expman.launch.wake import Wake
 from expman.transport import segment
 from expman.transport.address import revive_address
 from expman.transport.liveness import mark_of

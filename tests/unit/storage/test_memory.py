@@ -8,8 +8,8 @@ from conftest import StartProgram
 POOL = "ARROW_DEFAULT_MEMORY_POOL"
 CODE = """
 import os, sys
-from expman.storage.lean import stay_small
-stay_small()
+from expman.storage.memory import limit_memory
+limit_memory()
 import pyarrow as pa
 print(pa.default_memory_pool().backend_name, os.environ.get("ARROW_DEFAULT_MEMORY_POOL"))
 pa.array([0.5], pa.float64())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 
-from expman.sidecar.wake import Wake
+from expman.launch.wake import Wake
 from expman.transport import segment
 
 __all__ = ["notify", "withdraw"]

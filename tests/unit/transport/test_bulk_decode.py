@@ -13,7 +13,7 @@ from lanes import singly
 
 from expman.transport import encoding
 from expman.transport import records as wire
-from expman.transport.packed import (
+from expman.transport.bulk_decode import (
     LEAST_ROWS,
     LEAST_WIDE_ROWS,
     Rows,

@@ -1,6 +1,6 @@
-"""Named points where a test makes something go wrong. Without EXPMAN_FAULTS they do nothing.
+"""Named points where a test makes something go wrong. Without EXPMAN_FAILPOINTS they do nothing.
 
-EXPMAN_FAULTS is a comma-separated list of ``point=action@n``: at the n-th passage (from 1,
+EXPMAN_FAILPOINTS is a comma-separated list of ``point=action@n``: at the n-th passage (from 1,
 default 1) of the point in a process,
 
 - ``kill``, ``stop``, ``exit``: the process gets SIGKILL, gets SIGSTOP, ends with status 70;
@@ -20,7 +20,7 @@ import os
 import signal
 import time
 
-__all__ = ["awaits", "reach"]
+__all__ = ["awaits", "hit"]
 
 
 class _Fault:
@@ -57,10 +57,10 @@ class _Fault:
         raise OSError(code, os.strerror(code))
 
 
-_faults = [_Fault(text) for text in os.environ.get("EXPMAN_FAULTS", "").split(",") if text]
+_faults = [_Fault(text) for text in os.environ.get("EXPMAN_FAILPOINTS", "").split(",") if text]
 
 
-def reach(point: str) -> None:
+def hit(point: str) -> None:
     """Passes a named point.
 
     Raises:

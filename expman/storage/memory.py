@@ -18,7 +18,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["stay_small"]
+__all__ = ["limit_memory"]
 
 _POOL = "ARROW_DEFAULT_MEMORY_POOL"
 # glibc's malloc.h. A fixed size from which on memory is mapped, and unmapped when freed, keeps
@@ -35,7 +35,7 @@ class _NoPandas(MetaPathFinder):
         return None
 
 
-def stay_small() -> None:
+def limit_memory() -> None:
     """To be called once, before any thread is started.
 
     For the writer process only: `to_pandas()` does not work in this process afterwards.
