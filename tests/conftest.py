@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from leaks import TOKEN_VARIABLE, Snapshot, find_leaks, take_snapshot
+from leaks import REPOSITORY, TOKEN_VARIABLE, Snapshot, find_leaks, take_snapshot
 
 DEADLINE_S = 30.0
 PROGRAMS = Path(__file__).parent / "programs"
@@ -53,7 +53,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     before = session.config.stash.get(_BEFORE, None)
     if before is None:
         return
-    session.config.stash[_LEAKS] = find_leaks(before, os.environ[TOKEN_VARIABLE])
+    # Processes of xdist have directories of their own in this one.
+    own = session.config._tmp_path_factory.getbasetemp().resolve()  # type: ignore[attr-defined]
+    session.config.stash[_LEAKS] = find_leaks(
+        before, os.environ[TOKEN_VARIABLE], own=(own, REPOSITORY)
+    )
     if session.config.stash[_LEAKS]:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

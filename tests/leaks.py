@@ -1,7 +1,9 @@
 """What a test session must not leave behind: processes, shared memory, files.
 
 Processes are found by parentage and by a token that they inherit in their environment,
-segments and files as the difference between the end of the session and its start.
+segments and files as the difference between the end of the session and its start. Another session
+may run beside this one: what its processes use, and memory whose run lies in its directories, is
+not counted, nor is anything that goes away by itself.
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
+from expman.transport import layout
+
 __all__ = ["TOKEN_VARIABLE", "Snapshot", "find_leaks", "processes", "take_snapshot"]
 
 TOKEN_VARIABLE = "EXPMAN_TEST_SESSION"
-GRACE_S = 5.0
+GRACE_S = 30.0
 SHM_DIR = Path("/dev/shm")
 SEGMENT_PREFIX = "expman-"
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -65,14 +71,26 @@ def take_snapshot() -> Snapshot:
     )
 
 
-def find_leaks(before: Snapshot, token: str, grace_s: float = GRACE_S) -> list[str]:
-    """Says what this session has left behind, one line each.
+def find_leaks(
+    before: Snapshot, token: str, grace_s: float = GRACE_S, own: tuple[Path, ...] = ()
+) -> list[str]:
+    """Lists what this session has left behind, one line each.
 
-    What is still ending gets `grace_s` seconds to be gone.
+    A leak is what stays for `grace_s` seconds: what is still ending, and what others make and
+    remove meanwhile, does not.
+
+    Args:
+        before: what was there when the session began.
+        token: the session's own.
+        grace_s: seconds that it gets.
+        own: directories in which the session's runs lie.
     """
     deadline = time.monotonic() + grace_s
-    while (leaks := _leaks_now(before, token)) and time.monotonic() < deadline:
+    leaks = _leaks_now(before, token, own)
+    while leaks and time.monotonic() < deadline:
         time.sleep(0.05)
+        now = set(_leaks_now(before, token, own))
+        leaks = [leak for leak in leaks if leak in now]
     return leaks
 
 
@@ -94,16 +112,20 @@ def processes() -> Iterator[Process]:
             yield Process(int(entry.name), int(parent_pid), text, environment)
 
 
-def _leaks_now(before: Snapshot, token: str) -> list[str]:
+def _leaks_now(before: Snapshot, token: str, own: tuple[Path, ...]) -> list[str]:
     ours, others = _sort_processes(token)
     leaks = [f"process {process.pid} still runs: {process.command}" for process in ours]
     for kind, then, now in (
         ("shared memory", before.segments, _named(SHM_DIR)),
         ("temporary file", before.temporary, _named(Path(tempfile.gettempdir()))),
     ):
-        for path in sorted(now - then):
-            if _made_since(path, before.taken_at) and not _in_use(path, others):
-                leaks.append(f"{kind} left behind: {path}")
+        new = [path for path in sorted(now - then) if _made_since(path, before.taken_at)]
+        in_use = _files_of(others) if new else frozenset()
+        leaks += [
+            f"{kind} left behind: {path}"
+            for path in new
+            if str(path) not in in_use and not _lies_elsewhere(path, own)
+        ]
     for path in sorted(_repository_files() - before.repository):
         leaks.append(f"file left behind in the repository: {path.relative_to(REPOSITORY)}")
     return leaks
@@ -150,16 +172,39 @@ def _made_since(path: Path, moment: float) -> bool:
     return status.st_uid == os.geteuid() and status.st_ctime >= moment - 1
 
 
-def _in_use(path: Path, pids: list[int]) -> bool:
-    """Tells whether a process that is not of this session has the file mapped."""
-    name = os.fsencode(path)
+def _files_of(pids: list[int]) -> frozenset[str]:
+    """The files that processes have mapped or open."""
+    found: set[str] = set()
     for pid in pids:
         try:
-            if name in Path(f"/proc/{pid}/maps").read_bytes():
-                return True
+            maps = Path(f"/proc/{pid}/maps").read_text(errors="replace")
+            found.update(line.split(maxsplit=5)[-1] for line in maps.splitlines())
+            found.update(os.readlink(entry) for entry in os.scandir(f"/proc/{pid}/fd"))
         except OSError:
-            continue
-    return False
+            continue  # ended meanwhile, or somebody else's
+    return frozenset(found)
+
+
+def _lies_elsewhere(path: Path, own: tuple[Path, ...]) -> bool:
+    """Whether a segment's lanes belong to runs whose base directories are not this session's."""
+    address = "-".join(path.name.split("-")[:2])
+    bases = list(filter(None, map(_base_dir, path.parent.glob(f"{address}-*"))))
+    return bool(bases) and not any(
+        not base.exists() or any(base.is_relative_to(one) for one in own) for base in bases
+    )
+
+
+def _base_dir(path: Path) -> Path | None:
+    """The base directory that a lane's hello names; None for what is no lane."""
+    try:
+        control = path.read_bytes()
+        words = memoryview(control)[: layout.CONTROL_BYTES].cast("Q")
+        if words[layout.MAGIC] != layout.MAGIC_LANE:
+            return None
+        end = layout.CONTROL_BYTES + words[layout.HELLO_BYTES]
+        return Path(msgspec.msgpack.decode(control[layout.CONTROL_BYTES : end])["base_dir"])
+    except (OSError, ValueError, IndexError, KeyError, TypeError, msgspec.DecodeError):
+        return None  # removed meanwhile, or not ready yet
 
 
 def _repository_files() -> frozenset[Path]:

@@ -12,7 +12,8 @@ MINUTES = 2
 
 @pytest.mark.soak
 @pytest.mark.timeout(60 * MINUTES + 300)
-def test_two_minutes_of_faults(program) -> None:
+def test_two_minutes_of_faults(program, tmp_path: Path) -> None:
     """No row is lost, doubled or torn, whatever dies or stops."""
-    soak = program(SCRIPT, "--minutes", MINUTES, "--seed", "20260131")
+    options = ("--minutes", MINUTES, "--seed", "20260131")
+    soak = program(SCRIPT, *options, env={"TMPDIR": str(tmp_path)})
     assert "no row lost, doubled or torn" in soak.succeed(60 * MINUTES + 240)

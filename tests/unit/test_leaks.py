@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import leaks as leak_check
+import msgspec
 import pytest
 from leaks import REPOSITORY, SHM_DIR, TOKEN_VARIABLE, processes, take_snapshot
+
+from expman.transport import layout
 
 LEAK_PLACES = (SHM_DIR, REPOSITORY)
 TOKEN = "token of the orphan"
@@ -120,6 +123,46 @@ def test_a_file_is_found(tmp_path: Path, directory: str, message: str) -> None:
 
     assert [message] == [leak.split(":")[0] for leak in leaks]
     assert [] == find_leaks(take_snapshot(), "token of nobody", GRACE_S)
+
+
+def segment(path: Path, base_dir: Path) -> None:
+    """Writes a lane's control whose hello names a base directory."""
+    hello = msgspec.msgpack.encode({"base_dir": str(base_dir)})
+    words = memoryview(bytearray(layout.CONTROL_BYTES)).cast("Q")
+    words[layout.MAGIC], words[layout.HELLO_BYTES] = layout.MAGIC_LANE, len(hello)
+    path.write_bytes(bytes(words) + hello)
+
+
+def test_memory_of_another_session_is_passed_by(tmp_path: Path) -> None:
+    """A lane whose run lies elsewhere is another's, with its terms and its address."""
+    own, elsewhere, gone = (tmp_path / name for name in ("own", "elsewhere", "gone"))
+    (own / "run").mkdir(parents=True)
+    elsewhere.mkdir()
+    before = take_snapshot()
+    for number, base_dir in enumerate((own / "run", elsewhere, gone)):
+        names = [f"expman-{number}", f"expman-{number}-7", f"expman-{number}-7-8"]
+        for name in names:
+            (leak_check.SHM_DIR / name).touch()
+        segment(leak_check.SHM_DIR / names[1], base_dir)
+
+    leaks = leak_check.find_leaks(before, "token of nobody", GRACE_S, own=(own,))
+
+    found = [leak.rpartition("/")[2] for leak in leaks if leak.startswith("shared memory")]
+    assert [f"expman-{n}{rest}" for n in (0, 2) for rest in ("", "-7", "-7-8")] == found
+
+
+def test_what_comes_and_goes_is_no_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another session's memory is there at any moment, each piece for a moment only."""
+    moments = iter(range(10**6))
+
+    def named(directory: Path) -> frozenset[Path]:
+        return frozenset({directory / f"expman-{next(moments)}"})
+
+    before = take_snapshot()
+    monkeypatch.setattr(leak_check, "_named", named)
+    monkeypatch.setattr(leak_check, "_made_since", lambda path, moment: True)
+
+    assert [] == find_leaks(before, "token of nobody", 60)
 
 
 def test_the_places_exist() -> None:
