@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -176,12 +177,13 @@ def _files_of(pids: list[int]) -> frozenset[str]:
     """The files that processes have mapped or open."""
     found: set[str] = set()
     for pid in pids:
-        try:
+        # It may end meanwhile, or be somebody else's.
+        with suppress(OSError):
             maps = Path(f"/proc/{pid}/maps").read_text(errors="replace")
             found.update(line.split(maxsplit=5)[-1] for line in maps.splitlines())
-            found.update(os.readlink(entry) for entry in os.scandir(f"/proc/{pid}/fd"))
-        except OSError:
-            continue  # ended meanwhile, or somebody else's
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                with suppress(OSError):
+                    found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
     return frozenset(found)
 
 
