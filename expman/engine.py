@@ -282,8 +282,6 @@ class LoggingEngine:
         self._check_what_is_missing()
 
     def _wait_until_durable(self, limit_s: float) -> None:
-        from expman.transport import layout
-
         deadline = time.monotonic() + limit_s
         if self._sidecar is not None:
             self._sidecar.try_again()
@@ -292,8 +290,8 @@ class LoggingEngine:
             return  # a worker that has logged nothing
         if number is None:
             raise self._flush_error(limit_s)
-        words = self._lane.words
-        while words[layout.FLUSHED] < number and not words[layout.RUN_ENDED]:
+        control = self._lane.control
+        while control.flushed < number and not control.run_ended:
             if time.monotonic() > deadline or self._is_hopeless():
                 raise self._flush_error(limit_s)
             time.sleep(0.001)
@@ -305,12 +303,10 @@ class LoggingEngine:
         Costs one look into shared memory. Rows become durable every few seconds by
         themselves, and with flush().
         """
-        from expman.transport import layout
-
-        if not self._lane.claimed or not self._lane.words[layout.DURABLE_ROWS]:
+        if not self._lane.claimed or not self._lane.control.durable_rows:
             return None
-        words = self._lane.words
-        return int(words[layout.SEQ_BASE] + words[layout.DURABLE_ROWS] - 1)
+        control = self._lane.control
+        return control.seq_base + control.durable_rows - 1
 
     @property
     def durable_step(self) -> int | None:
@@ -318,12 +314,7 @@ class LoggingEngine:
 
         Put it next to a checkpoint to know how far the record of the run reaches.
         """
-        from expman.transport import layout
-
-        if not self._lane.claimed or not self._lane.words[layout.HAS_STEP]:
-            return None
-        step = int(self._lane.words[layout.DURABLE_STEP])
-        return step - 2**64 if step >= 2**63 else step
+        return self._lane.control.durable_step if self._lane.claimed else None
 
     def close(
         self,
@@ -382,8 +373,6 @@ class LoggingEngine:
             return  # the run has ended, or ends: whatever was taken becomes durable by that
 
     def _close_owner(self, status: RunStatus, reason: str | None, timeout_s: float) -> None:
-        from expman.transport import layout
-
         sidecar = self._sidecar
         assert sidecar is not None
         deadline = time.monotonic() + timeout_s
@@ -393,15 +382,15 @@ class LoggingEngine:
         atexit.unregister(self._close_at_exit)  # the writer knows the status now
         if self._child_end is not None:
             self._child_end.cancel()
-        words = self._lane.words
-        end = layout.SETTLED if status is RunStatus.RUNNING else layout.RUN_ENDED
+        control = self._lane.control
+        is_open = status is RunStatus.RUNNING  # the exit status decides
         pause_s = 0.0002
-        while not words[end] and not words[layout.RUN_ENDED]:
+        while not (control.run_ended or (is_open and control.settled)):
             if time.monotonic() > deadline or sidecar.failing:
                 raise self._flush_error(timeout_s)
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.3, 0.01)
-        sidecar.stop(min(_REAP_S, timeout_s) if words[layout.RUN_ENDED] else 0)
+        sidecar.stop(min(_REAP_S, timeout_s) if control.run_ended else 0)
         if self._lane.dropped_rows:
             notices.warn(
                 f"expman: {self._lane.dropped_rows} rows of {self.run_dir} were dropped: the "
@@ -445,11 +434,9 @@ class LoggingEngine:
             self._check_artifacts()
 
     def _check_rows(self) -> None:
-        from expman.transport import layout
-
         if not self._is_owner:
             return
-        count = int(self._lane.words[layout.ROWS_MISSING])
+        count = self._lane.control.rows_missing
         said, self._rows_missing_said = self._rows_missing_said, count
         if count > said:
             raise FlushError(
@@ -461,18 +448,14 @@ class LoggingEngine:
 
     def _check_artifacts(self) -> None:
         """Raises for artifacts that could not be stored, once for each."""
-        from expman.transport import layout
-
         if not self._lane.claimed:
             return
-        words = self._lane.words
-        count = int(words[layout.ARTIFACTS_MISSING])
+        control = self._lane.control
+        count = control.artifacts_missing
         said, self._missing_said = self._missing_said, count
         if count <= said:
             return
-        text = bytes(words.cast("B")[layout.MISSING_OFFSET : layout.CONTROL_BYTES])
-        lines = text.partition(b"\0")[0].decode(errors="replace").splitlines()
-        raise ArtifactError(self.run_dir, lines[said:], count - said)
+        raise ArtifactError(self.run_dir, control.missing_artifacts[said:], count - said)
 
     def _close_in_child(self, exc: BaseException | None) -> None:
         """A child of multiprocessing ends, by an exception or not."""
@@ -502,7 +485,7 @@ class LoggingEngine:
         final = self._final.settle((RunStatus.RUNNING, self._watch.error()))
         self._close_owner(*final, DEFAULT_TIMEOUT_S)
         self._ended = True
-        exit_record.let_wait(self._lane.words)
+        exit_record.let_wait(self._lane.control)
         self._check_what_is_missing()
         return True
 
@@ -513,7 +496,7 @@ class LoggingEngine:
         if not self._is_owner:
             return
         if self._has_open_end:
-            exit_record.store(self._lane.words, status)
+            exit_record.store(self._lane.control, status)
         reason = f"os._exit({status})" if status else None
         self.close(RunStatus.FAILED if status else RunStatus.FINISHED, reason=reason)
 
@@ -525,15 +508,11 @@ class LoggingEngine:
 
     def _flush_error(self, timeout_s: float) -> FlushError:
         """Says why not everything is durable, where it is, and what to do."""
-        from expman.transport import layout
-
-        words = self._lane.words
-        length = words[layout.TROUBLE_BYTES]
+        trouble = self._lane.control.trouble
         if self._sidecar is not None and self._sidecar.failing:
             why = f"no writer can be kept running ({self._sidecar.reason()})"
-        elif length:
-            start = layout.TROUBLE_OFFSET
-            why = bytes(words.cast("B")[start : start + length]).decode(errors="replace")
+        elif trouble:
+            why = trouble
         else:
             why = f"the writer did not finish within {timeout_s:g} s"
         return FlushError(

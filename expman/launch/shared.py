@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from expman import notices
 from expman.errors import ConfigError, ExpmanError
-from expman.transport import layout, segment
-from expman.transport.address import check_address
+from expman.transport import segment
+from expman.transport.address_control import AddressControl
 
 __all__ = ["VARIABLE", "find_shared_writer"]
 
@@ -50,9 +50,7 @@ def find_shared_writer(
         warn(_unusable(text, "is no address"))
         return None
     try:
-        words = memoryview(base.map()).cast("Q")
-        check_address(words, address.segment())
-        if words[layout.STOPPING] or not base.is_locked():
+        if AddressControl.open(base).stopping or not base.is_locked():
             warn(_unusable(text, "has ended"))
             return None
     except ExpmanError as exc:

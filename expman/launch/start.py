@@ -15,8 +15,9 @@ from expman.launch.shared import find_shared_writer
 from expman.launch.supervisor import Supervisor
 from expman.launch.wake import Wake
 from expman.models import ExperimentConfig, Rank
-from expman.transport import identity, layout, ring, settings
+from expman.transport import identity, settings
 from expman.transport.address import give_up_address, new_address
+from expman.transport.lane import FIRST_BYTES
 from expman.transport.once import Once
 from expman.transport.producer import LaneProducer
 from expman.transport.segment import Address
@@ -158,8 +159,7 @@ class RunStart:
 
     def _start_own(self, rank: Rank | None) -> None:
         """Starts a writer, and claims a lane while it starts."""
-        room_bytes = 2 * ring.FIRST_TERM_BYTES + 2 * layout.CONTROL_BYTES
-        address, base = new_address(room_bytes)
+        address, base = new_address(FIRST_BYTES)
         self._made_things.callback(give_up_address, base)
         self._claim(address, rank, shared=False)
 
@@ -195,10 +195,10 @@ class _LaneWatch:
     lane: LaneProducer | None = None
 
     def has_ended(self) -> bool:
-        return self.lane is not None and bool(self.lane.words[layout.RUN_ENDED])
+        return self.lane is not None and self.lane.control.run_ended
 
     def progress(self) -> int:
         if self.lane is None:
             return 0
-        words = self.lane.words
-        return int(words[layout.WRITTEN_ROWS] + words[layout.RELEASED_TERMS])
+        control = self.lane.control
+        return control.written_rows + control.released_terms

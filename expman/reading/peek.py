@@ -18,14 +18,14 @@ from collections.abc import Iterator
 
 import msgspec
 
+from expman.errors import ExpmanError
 from expman.models import VectorRow
 from expman.storage.paths import open_regular
-from expman.transport import layout, segment
 from expman.transport import records as wire
-from expman.transport.hello import decode_hello
+from expman.transport import segment
+from expman.transport.lane_control import LaneControl
 from expman.transport.liveness import lives
-from expman.transport.msgpack_walk import value_end
-from expman.transport.numbering import term_start
+from expman.transport.open_term import OpenTerm, published_records
 
 __all__ = ["Lane", "all_lanes", "lanes_of", "peek"]
 
@@ -38,14 +38,8 @@ class Lane:
     def __init__(self, address: segment.Address, number: int, control: memoryview) -> None:
         self._address = address
         self._number = number
-        self.words = control[: layout.CONTROL_BYTES].cast("Q")
-        if (self.words[layout.MAGIC], self.words[layout.VERSION]) != (
-            layout.MAGIC_LANE,
-            layout.LAYOUT_VERSION,
-        ):
-            raise ValueError("no lane of this version")
-        end = layout.CONTROL_BYTES + self.words[layout.HELLO_BYTES]
-        self.hello = decode_hello(bytes(control[layout.CONTROL_BYTES : end]))
+        self.control = LaneControl.open(address.segment(number), control)
+        self.hello = self.control.hello()
         self.run_dir = self.hello.run_dir
 
     def producer_alive(self) -> bool:
@@ -65,20 +59,20 @@ class Lane:
     @property
     def producer(self) -> str:
         """The producer's name in the files, or the wished one as long as no writer has given it."""
-        if not self.words[layout.ADOPTED]:
+        if not self.control.adopted:
             return self.hello.producer
-        return self.hello.producer_name(self.words[layout.NAME_NUMBER])
+        return self.hello.producer_name(self.control.name_number)
 
     def rows(self) -> list[VectorRow]:
         """The rows that no file has yet."""
-        serial = self.words[layout.RELEASED_TERMS]
-        start = term_start(self.words, serial)
+        serial = self.control.released_terms
+        start = self.control.term_start(serial)
         number = start.rows if start is not None else 0
         if start is None and serial:
             return []  # the writer is just giving memory back: what was here is written
-        producer, base = self.producer, self.words[layout.SEQ_BASE]
+        producer, base = self.producer, self.control.seq_base
         rows = []
-        for current in range(serial, self.words[layout.OPENED_TERMS]):
+        for current in range(serial, self.control.opened_terms):
             records = self._records(current)
             if records is None:
                 return []  # likewise
@@ -102,40 +96,16 @@ class Lane:
                             )
                         )
                         number += 1
-        written = self.words[layout.WRITTEN_ROWS]
+        written = self.control.written_rows
         return [row for row in rows if row.seq >= base + written]
 
     def _records(self, serial: int) -> list[wire.Record] | None:
         """The published records of a term; None if it was emptied meanwhile."""
-        entry = layout.TERM_TABLE + layout.TERM_WORDS * (serial % layout.TERM_ENTRIES)
-        slot = self.words[entry]
+        slot = self.control.slot(serial)
         term = _copy(self._address, self._address.segment(self._number, slot))
-        if term is None or self.words[layout.DRAINED_TERMS] > serial:
+        if term is None or self.control.drained_terms > serial:
             return None
-        entries = layout.index_entries(len(term))
-        index = memoryview(term)[layout.INDEX_OFFSET :][: 4 * entries].cast("I")
-        data = memoryview(term)[layout.data_offset(len(term)) :]
-        count = next((n for n, length in enumerate(index) if not length), entries)
-        try:
-            lengths = list(map(layout.record_bytes, index[:count]))
-            return wire.decode_many(data[: sum(lengths)], sum(map(bool, lengths)))
-        except msgspec.DecodeError:
-            return list(_singly(index, data))
-
-
-def _singly(index: memoryview, data: memoryview) -> Iterator[wire.Record]:
-    """Threads interleaved: the records that the index confirms, up to the first other bytes."""
-    position = 0
-    while position < len(data) and data[position]:
-        try:
-            end = value_end(data, position)
-            record = wire.decode_one(data[position:end])
-        except (ValueError, msgspec.DecodeError):
-            return
-        entry = index[record.ordinal] if record.ordinal < len(index) else 0
-        if layout.record_bytes(entry) == end - position:
-            yield record
-        position = end
+        return published_records(OpenTerm(self._address.segment(self._number, slot), term))
 
 
 def peek(run_dir: str) -> list[VectorRow]:
@@ -159,7 +129,7 @@ def all_lanes() -> Iterator[Lane]:
             try:
                 address = segment.Address.parse(f"{place}:{parts[1]}")
                 yield Lane(address, int(parts[2]), _control(place, name))
-            except (OSError, ValueError, msgspec.DecodeError):
+            except (OSError, ValueError, ExpmanError, msgspec.DecodeError):
                 continue  # gone, not complete yet, or of another version
 
 
@@ -180,8 +150,6 @@ def _control(place: str, name: str) -> memoryview:
                 _kept[info.st_dev, info.st_ino] = kept
             else:
                 os.close(fd)
-    if len(kept[1]) <= layout.CONTROL_BYTES:
-        raise ValueError("no lane")
     return memoryview(kept[1])
 
 
@@ -189,7 +157,7 @@ def _copy(address: segment.Address, name: str) -> bytes | None:
     try:
         fd = open_regular(_path(address.place, name))
         with os.fdopen(fd, "rb", buffering=0) as file:
-            return file.read()
+            return file.read() or None
     except OSError:
         return None
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 
-from expman.errors import CorruptLaneError, LayoutVersionError
 from expman.transport import layout, nameless, segment
+from expman.transport.address_control import AddressControl
 
 __all__ = [
-    "announce_lane",
-    "check_address",
     "claim_lane",
     "find_lanes",
     "give_up_address",
@@ -31,14 +29,14 @@ def new_address(room_bytes: int) -> tuple[segment.Address, segment.Segment]:
         SharedMemoryError: neither /dev/shm nor the temporary directory has room.
     """
     address, base = segment.create_anywhere(layout.ADDRESS_BYTES, room_bytes)
-    _stamp(base)
+    AddressControl(base).stamp()
     return address, base
 
 
 def give_up_address(base: segment.Segment) -> None:
     """Removes an address before its first lane: a writer that serves it ends."""
     try:
-        memoryview(base.map()).cast("Q")[layout.GIVEN_UP] = 1
+        AddressControl(base).given_up = True
     finally:
         base.unlink()
         base.close()
@@ -63,7 +61,9 @@ def revive_address(address: segment.Address) -> segment.Segment:
         new = segment.create(
             address.place, f"{name}-new-{segment.fresh_number()}", layout.ADDRESS_BYTES
         )
-        _stamp(new)[layout.REVIVED] = 1
+        control = AddressControl(new)
+        control.stamp()
+        control.revived = True
         with contextlib.suppress(FileExistsError, FileNotFoundError):
             segment.link(new, name)
         new.unlink()
@@ -79,18 +79,6 @@ def is_served_elsewhere(address: segment.Address) -> bool:
             if base.is_locked():
                 return True
     return False
-
-
-def check_address(words: memoryview, name: str) -> None:
-    """Checks that it is an address of this layout.
-
-    Raises:
-        CorruptLaneError, LayoutVersionError: it is not.
-    """
-    if words[layout.MAGIC] != layout.MAGIC_ADDRESS:
-        raise CorruptLaneError(name, 0, "no magic number: this is no address")
-    if words[layout.VERSION] != layout.LAYOUT_VERSION:
-        raise LayoutVersionError(name, words[layout.VERSION], layout.LAYOUT_VERSION)
 
 
 def find_lanes(place: str) -> dict[segment.Address, list[int]]:
@@ -112,13 +100,6 @@ def lane_numbers(address: segment.Address) -> set[int]:
     return {int(end) for end in ends if end.isdecimal()}
 
 
-def _stamp(base: segment.Segment) -> memoryview:
-    words = memoryview(base.map()).cast("Q")
-    words[layout.VERSION] = layout.LAYOUT_VERSION
-    words[layout.MAGIC] = layout.MAGIC_ADDRESS
-    return words
-
-
 def claim_lane(address: segment.Address, size: int) -> tuple[int, segment.Segment]:
     """Creates the control of a new lane, of so many bytes; its number and itself.
 
@@ -129,11 +110,3 @@ def claim_lane(address: segment.Address, size: int) -> tuple[int, segment.Segmen
         number = segment.fresh_number()
         with contextlib.suppress(FileExistsError):
             return number, segment.create(address.place, address.segment(number), size)
-
-
-def announce_lane(words: memoryview) -> None:
-    """Has the writer look for new lanes, once one is complete.
-
-    The writer remembers the number before it looks: a lane that it does not find yet changes it.
-    """
-    words[layout.NEWS] = segment.fresh_number()

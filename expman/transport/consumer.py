@@ -13,7 +13,6 @@ What may be taken, and why it is whole:
 from __future__ import annotations
 
 import contextlib
-import mmap
 import platform
 from collections.abc import Sequence
 from typing import Literal
@@ -25,8 +24,7 @@ from expman.failpoints import hit
 from expman.transport import layout, segment
 from expman.transport import records as wire
 from expman.transport.bulk_decode import Rows, decode_stretch
-from expman.transport.control import control_words
-from expman.transport.hello import decode_hello
+from expman.transport.lane_control import LaneControl
 from expman.transport.lane_memory import LaneMemory
 from expman.transport.liveness import lives
 from expman.transport.numbering import LARGEST_COUNT, Reach, note_start, term_end, term_start
@@ -42,8 +40,8 @@ from expman.transport.salvage import take_singly
 __all__ = ["LaneConsumer", "Stretch"]
 
 _COUNTS = (
-    *(layout.SEQ_BASE, layout.NAME_NUMBER, layout.LOG_DONE),
-    *(layout.ARTIFACTS_KEPT, layout.ARTIFACTS_MISSING),
+    *(LaneControl.seq_base, LaneControl.name_number, LaneControl.log_done),
+    *(LaneControl.artifacts_kept, LaneControl.artifacts_missing),
 )
 _ORDERED_STORES = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
 
@@ -74,7 +72,7 @@ class LaneConsumer:
     Args:
         address: whose lane it is.
         lane: its number.
-        control: its control, where that has lost its name.
+        found: its control's memory, where that has lost its name.
         memory: its terms' memory, where another consumer has had it.
 
     Raises:
@@ -87,24 +85,24 @@ class LaneConsumer:
         self,
         address: segment.Address,
         lane: int,
-        control: segment.Segment | None = None,
+        found: segment.Segment | None = None,
         memory: LaneMemory | None = None,
     ) -> None:
         self.address = address
         self.lane = lane
         self.name = address.segment(lane)
-        self.control = control or segment.attach(address.place, self.name)
+        self._segment = found or segment.attach(address.place, self.name)
         try:
             self._read_control()
             pid = self.hello.pid
-            self._memory = memory or LaneMemory(self.name, address.place, pid, self.words)
+            self._memory = memory or LaneMemory(self.name, address.place, pid, self.control)
             self._memory.look()
             self._finish_release()
         except BaseException:
             if memory is None:  # else the consumer that is to be replaced needs it for the next try
-                self.control.close()
+                self._segment.close()
             raise
-        self.serial: int = self.words[layout.RELEASED_TERMS]
+        self.serial: int = self.control.released_terms
         start = self._start_of(self.serial)
         self.rows = start.rows
         """Number of the lane's next row, dropped ones included."""
@@ -118,57 +116,51 @@ class LaneConsumer:
 
     def reopen(self) -> LaneConsumer:
         """Another consumer in place of this one, which begins where the files end."""
-        return LaneConsumer(self.address, self.lane, self.control, self._memory)
+        return LaneConsumer(self.address, self.lane, self._segment, self._memory)
 
     def _read_control(self) -> None:
-        mapping = self.control.map_for_good()
-        self._mapping: mmap.mmap | bytearray = mapping
-        self.words = control_words(self.name, mapping)
-        length = self.words[layout.HELLO_BYTES]
-        released, drained = self.words[layout.RELEASED_TERMS], self.words[layout.DRAINED_TERMS]
-        opened = self.words[layout.OPENED_TERMS]
+        control = self.control = LaneControl.open(self.name, self._segment.map_for_good())
+        released, drained = control.released_terms, control.drained_terms
+        opened = control.opened_terms
         if not released <= drained <= opened <= released + layout.TERM_ENTRIES:
             detail = f"{released} terms released, {drained} drained, {opened} opened"
             raise CorruptLaneError(self.name, 8 * layout.RELEASED_TERMS, detail)
         for word in _COUNTS:
-            if self.words[word] > LARGEST_COUNT:
-                raise CorruptLaneError(self.name, 8 * word, f"a count of {self.words[word]}")
+            if (count := control.words[word.number]) > LARGEST_COUNT:
+                raise CorruptLaneError(self.name, 8 * word.number, f"a count of {count}")
         try:
-            self.hello = decode_hello(
-                bytes(mapping[layout.CONTROL_BYTES : layout.CONTROL_BYTES + length])
-            )
+            self.hello = control.hello()
         except UNREADABLE as exc:
             raise CorruptLaneError(self.name, layout.CONTROL_BYTES, f"hello: {exc}") from exc
 
     def _start_of(self, serial: int) -> Reach:
         """Where a term begins, as a predecessor or the producer noted."""
-        found = term_start(self.words, serial)
-        used_again = self.words[layout.OPENED_TERMS] >= serial + layout.TERM_ENTRIES
+        found = term_start(self.control.words, serial)
+        used_again = self.control.opened_terms >= serial + layout.TERM_ENTRIES
         if found is None and serial and not used_again:
-            found = term_end(self.words, serial - 1)
+            found = term_end(self.control.words, serial - 1)
         return found or Reach()
 
     # -- what the producer says ---------------------------------------------------
 
     def producer_alive(self) -> bool:
         """Whether the process that claimed the lane lives."""
-        return lives(self.control, self.hello.pid)
+        return lives(self._segment, self.hello.pid)
 
     @property
     def closed(self) -> bool:
         """Whether the producer closed the lane."""
-        return bool(self.words[layout.LANE_CLOSED])
+        return self.control.sealed
 
     @property
     def dropped_rows(self) -> int:
         """Rows dropped by the overflow policy."""
-        return int(min(self.words[layout.DROPPED_ROWS], LARGEST_COUNT))
+        return min(self.control.dropped_rows, LARGEST_COUNT)
 
     @property
     def laneless_drops(self) -> int:
         """In the owner's lane: rows that workers without a lane dropped, see `RunGate`."""
-        counts = self.words[layout.LANELESS : layout.LANELESS + layout.LANELESS_COUNTS]
-        return min(sum(counts), LARGEST_COUNT)
+        return self.control.laneless_drops
 
     @property
     def logged_rows(self) -> int:
@@ -187,40 +179,31 @@ class LaneConsumer:
 
         No more than there can be, whatever the words say.
         """
-        most = self.words[layout.RELEASED_TERMS] + layout.TERM_ENTRIES
-        final = self.words[layout.FINAL_TERMS] or most
-        return int(min(self.words[layout.OPENED_TERMS], most, final))
+        most = self.control.released_terms + layout.TERM_ENTRIES
+        final = self.control.final_terms or most
+        return min(self.control.opened_terms, most, final)
 
     # -- what the writer says ------------------------------------------------------
 
     def set_trouble(self, trouble: str | None) -> None:
         """Says, where flush() and close() find it, what cannot be done at present."""
-        text = (trouble or "").encode(errors="replace")
-        text = text[: layout.MISSING_OFFSET - layout.TROUBLE_OFFSET]
-        self._mapping[layout.TROUBLE_OFFSET : layout.TROUBLE_OFFSET + len(text)] = text
-        self.words[layout.TROUBLE_BYTES] = len(text)
+        self.control.trouble = trouble or ""
 
     def add_missing(self, text: str) -> None:
         """Says, where flush() and close() find it, that an artifact could not be stored.
 
         The line is there before the word that counts it.
         """
-        room = bytes(self._mapping[layout.MISSING_OFFSET : layout.CONTROL_BYTES])
-        used = room.find(b"\0")
-        line = " ".join(text.split()).encode(errors="replace") + b"\n"
-        if used >= 0 and used + len(line) < len(room):
-            start = layout.MISSING_OFFSET + used
-            self._mapping[start : start + len(line)] = line
-        self.words[layout.ARTIFACTS_MISSING] += 1
+        self.control.add_missing_artifact(text)
 
     def count_writer(self) -> int:
         """Counts this writer among those that have taken the lane; how many that are by now."""
-        self.words[layout.WRITERS] = min(self.words[layout.WRITERS], LARGEST_COUNT) + 1
-        return int(self.words[layout.WRITERS])
+        self.control.writers = min(self.control.writers, LARGEST_COUNT) + 1
+        return self.control.writers
 
     def close_door(self) -> None:
         """Says that the run ends. What is published some milliseconds later may be too late."""
-        self.words[layout.CLOSING] = 1
+        self.control.closing = True
 
     def give_verdict(self) -> None:
         """Says what was taken, see `LaneProducer.await_verdict`. Nothing more is taken from now on.
@@ -229,19 +212,16 @@ class LaneConsumer:
         that raised RunClosedError has logged nothing (`test_late_rows`).
         """
         term = self._term
-        missed = missed_entries(term)[: layout.GAP_ENTRIES] if term is not None else []
-        for number, ordinal in enumerate(missed):
-            self.words[layout.GAP_TABLE + number] = ordinal
-        self.words[layout.FINAL_GAPS] = len(missed)
-        self.words[layout.FINAL_ENTRIES] = term.slot if term is not None else 0
-        self.words[layout.FINAL_BYTES] = term.position if term is not None else 0
-        self.words[layout.FINAL_TERMS] = self.serial + 1
+        self.control.final_gaps = missed_entries(term) if term is not None else []
+        self.control.final_entries = term.slot if term is not None else 0
+        self.control.final_bytes = term.position if term is not None else 0
+        self.control.final_terms = self.serial + 1
         if term is not None:
             term.data = term.data[: term.position]
 
     def is_empty(self) -> bool:
         """Whether nothing was published in it so far."""
-        if self.serial or self.words[layout.OPENED_TERMS] > 1:
+        if self.serial or self.control.opened_terms > 1:
             return False
         term = self._open([])
         return term is None or not term.is_any_near()
@@ -282,12 +262,12 @@ class LaneConsumer:
 
     def _open(self, problems: list[CorruptLaneError]) -> OpenTerm | None:
         if self._term is None:
-            slot = self.words[self._entry(self.serial)]
+            slot = self.control.slot(self.serial)
             name = self.address.segment(self.lane, slot)
             try:
                 self._term = OpenTerm(name, self._memory.slot(slot))
-                if self.serial + 1 == self.words[layout.FINAL_TERMS]:
-                    self._term.data = self._term.data[: self.words[layout.FINAL_BYTES]]
+                if self.serial + 1 == self.control.final_terms:
+                    self._term.data = self._term.data[: self.control.final_bytes]
             except (FileNotFoundError, PermissionError):
                 problems.append(CorruptLaneError(name, 0, self._what_is_gone()))
             else:
@@ -295,12 +275,8 @@ class LaneConsumer:
                     problems.append(CorruptLaneError(name, 0, "no magic number or version"))
         return self._term
 
-    @staticmethod
-    def _entry(serial: int) -> int:
-        return layout.TERM_TABLE + layout.TERM_WORDS * (serial % layout.TERM_ENTRIES)
-
     def _sealed(self) -> int:
-        return int(self.words[self._entry(self.serial) + 1])
+        return self.control.sealed_word(self.serial)
 
     def _sealed_bytes(self) -> int | None:
         sealed = self._sealed()
@@ -388,7 +364,7 @@ class LaneConsumer:
         self._go_to(self._next_start())
         self.serial += 1
         self._term = None
-        note_start(self.words, self.serial, Reach(self.rows, self.records, self.drops))
+        note_start(self.control.words, self.serial, Reach(self.rows, self.records, self.drops))
 
     def _next_start(self) -> Reach:
         """Where the next term begins.
@@ -400,11 +376,11 @@ class LaneConsumer:
         counted = Reach(self.rows, self.records, self.drops)
         if self._term is not None and not self._term.damaged:
             return counted
-        noted = self._believed(term_start(self.words, self.serial + 1))
+        noted = self._believed(term_start(self.control.words, self.serial + 1))
         if noted is not None:
             return noted
-        final = self.serial + 1 == self.words[layout.FINAL_TERMS]  # not all of it is to be taken
-        said = None if final else self._believed(term_end(self.words, self.serial))
+        final = self.serial + 1 == self.control.final_terms  # not all of it is to be taken
+        said = None if final else self._believed(term_end(self.control.words, self.serial))
         said = said or Reach(rows=self._written_rows if self._term is None else 0)
         return Reach(
             max(counted.rows, said.rows),
@@ -423,7 +399,7 @@ class LaneConsumer:
 
     @property
     def _written_rows(self) -> int:
-        written = int(self.words[layout.WRITTEN_ROWS])
+        written = self.control.written_rows
         return written if written <= LARGEST_COUNT else 0
 
     def _go_to(self, start: Reach) -> None:
@@ -431,7 +407,7 @@ class LaneConsumer:
 
     def _what_is_gone(self) -> str:
         text = f"term {self.serial} is gone"
-        if self._sealed() or term_start(self.words, self.serial + 1):
+        if self._sealed() or term_start(self.control.words, self.serial + 1):
             return f"{text}: {self._next_start().rows - self.rows:,} rows were in it"
         return f"{text}: how many rows were in it is not known"
 
@@ -455,18 +431,18 @@ class LaneConsumer:
         while self._read and self._read[0][0] != self._last:
             serial, term = self._read[0]
             hit("release-before-drained")
-            self.words[layout.DRAINED_TERMS] = serial + 1
+            self.control.drained_terms = serial + 1
             hit("release-before-wipe")
             term.wipe(term.slot, term.position)
             hit("release-after-wipe")
-            self.words[layout.RELEASED_TERMS] = serial + 1
+            self.control.released_terms = serial + 1
             del self._read[0]
 
     def _finish_release(self) -> None:
         """Completes a release that a killed predecessor began."""
-        released, drained = self.words[layout.RELEASED_TERMS], self.words[layout.DRAINED_TERMS]
-        for serial in range(released, min(drained, self.words[layout.OPENED_TERMS])):
-            slot = self.words[self._entry(serial)]
+        released, drained = self.control.released_terms, self.control.drained_terms
+        for serial in range(released, min(drained, self.control.opened_terms)):
+            slot = self.control.slot(serial)
             try:
                 memory = self._memory.slot(slot)
             except (FileNotFoundError, PermissionError):
@@ -474,7 +450,7 @@ class LaneConsumer:
             term = OpenTerm(self.address.segment(self.lane, slot), memory)
             term.wipe(term.entries, len(term.data))
         if drained > released:
-            self.words[layout.RELEASED_TERMS] = drained
+            self.control.released_terms = drained
 
     def remove(self) -> None:
         """Removes the lane's shared memory. Call it once everything is durable."""
@@ -492,8 +468,6 @@ class LaneConsumer:
         """Lets go of the lane without removing anything."""
         self._term = None
         self._read.clear()
-        self.control.close()
-        # Whatever still has this object: its memory goes now.
-        self._mapping = bytearray(self.words.cast("B"))
-        self.words = memoryview(self._mapping).cast("Q")
-        self._memory.close(self.words)
+        self._segment.close()
+        self.control.let_go()  # whatever still has this object
+        self._memory.close()

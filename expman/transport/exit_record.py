@@ -19,6 +19,7 @@ import os
 from typing import Any
 
 from expman.transport import layout
+from expman.transport.lane_control import LaneControl
 
 __all__ = ["arm", "is_available", "let_wait", "read", "release", "store"]
 
@@ -35,11 +36,11 @@ def is_available() -> bool:
         return False
 
 
-def arm(words: memoryview, owner: object) -> None:
+def arm(control: LaneControl, owner: object) -> None:
     """Has the exit status of this process stored in a lane's control. Cannot be taken back.
 
     Args:
-        words: of the control. The mapping stays until the kernel takes it.
+        control: the control. Its mapping stays until the kernel takes it.
         owner: an object that must outlive Python, too: what keeps the lane's lock.
 
     Raises:
@@ -48,8 +49,8 @@ def arm(words: memoryview, owner: object) -> None:
     import ctypes  # a program that never gets here does without
 
     libc = ctypes.CDLL("libc.so.6")
-    address = ctypes.addressof(ctypes.c_char.from_buffer(words))
-    for kept in (words, owner):
+    address = ctypes.addressof(ctypes.c_char.from_buffer(control.words))
+    for kept in (control.words, owner):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
     try:
         sleep = ctypes.cast(libc.nanosleep, ctypes.c_void_p)
@@ -83,28 +84,28 @@ def _cut_off(libc: Any, address: int) -> None:
     libc.mmap(address, layout.CONTROL_BYTES, read_write, private_fixed_anonymous, -1, 0)
 
 
-def let_wait(words: memoryview) -> None:
+def let_wait(control: LaneControl) -> None:
     """In the producer: the end waits until the writer has written the status, some seconds."""
     for word, pause_ns, _ in PAUSES:
-        words[word + 1] = pause_ns
+        control.words[word + 1] = pause_ns
 
 
-def release(words: memoryview) -> None:
+def release(control: LaneControl) -> None:
     """In the writer: the producer need not wait any more."""
     for word, _, _ in PAUSES:
-        words[word + 1] = 0
+        control.words[word + 1] = 0
 
 
-def store(words: memoryview, status: int) -> None:
+def store(control: LaneControl, status: int) -> None:
     """Stores what libc will not see: the status that os._exit() was called with."""
-    halves = _halves(words)
+    halves = _halves(control.words)
     halves[X_LOW], halves[X_HIGH] = status & 0xFFFF, status >> 16 & 0xFFFF
     halves[INIT] = 1
 
 
-def read(words: memoryview) -> int | None:
+def read(control: LaneControl) -> int | None:
     """The exit status of the lane's producer; None if it has not come to exit()."""
-    halves = _halves(words)
+    halves = _halves(control.words)
     if halves[INIT] != 1:
         return None
     status = int(halves[X_LOW] | halves[X_HIGH] << 16)

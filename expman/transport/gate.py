@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from expman.transport import layout, segment
-from expman.transport.control import control_words
-from expman.transport.hello import Hello, decode_hello
+from expman.transport import segment
+from expman.transport.hello import Hello
+from expman.transport.lane_control import LaneControl
 from expman.transport.liveness import lives
 
 __all__ = ["RunGate"]
@@ -20,22 +20,22 @@ class RunGate:
     """What a worker knows of its run's owner: whether it lives, whether the run ends.
 
     Args:
-        control: the owner's lane, not to be closed as long as the gate is used.
-        words: the control's words.
+        owner: the owner's lane, not to be closed as long as the gate is used.
+        control: its control.
         hello: the owner's hello.
         address: where the writer looks for lanes.
     """
 
     def __init__(
         self,
-        control: segment.Segment,
-        words: memoryview,
+        owner: segment.Segment,
+        control: LaneControl,
         hello: Hello,
         address: segment.Address,
     ) -> None:
-        self.words = words
+        self.control = control
         self.hello = hello
-        self._control = control
+        self._owner = owner
         self._address = address
         self._alone_since: float | None = None
 
@@ -54,19 +54,16 @@ class RunGate:
         """
         name = address.segment(lane)
         if path is None:
-            control = segment.attach(address.place, name, holders=None)
+            owner = segment.attach(address.place, name, holders=None)
         else:
-            control = segment.attach_nameless(address.place, name, path)
-        mapping = control.map()
-        words = control_words(name, mapping)
-        end = layout.CONTROL_BYTES + words[layout.HELLO_BYTES]
-        hello = decode_hello(bytes(mapping[layout.CONTROL_BYTES : end]))
-        return cls(control, words, hello, address)
+            owner = segment.attach_nameless(address.place, name, path)
+        control = LaneControl.open(name, owner.map())
+        return cls(owner, control, control.hello(), address)
 
     @property
     def closing(self) -> bool:
         """Whether the run takes no more records."""
-        return bool(self.words[layout.CLOSING])
+        return self.control.closing
 
     def count_laneless(self, rows: int) -> None:
         """Adds to the rows that this process dropped because it has no lane; they may be negative.
@@ -74,13 +71,12 @@ class RunGate:
         Where more than 64 such workers live at once, two may share a count, and some rows of one
         are lost in it: no lock is there that a killed process could not leave locked.
         """
-        word = layout.LANELESS + os.getpid() % layout.LANELESS_COUNTS
-        self.words[word] = max(0, self.words[word] + rows)
+        self.control.count_laneless(os.getpid(), rows)
 
     @property
     def owner_lives(self) -> bool:
         """Whether the run's owner lives."""
-        return lives(self._control, self.hello.pid)
+        return lives(self._owner, self.hello.pid)
 
     def may_wait(self) -> bool:
         """False once neither the owner nor a writer has lived for a while."""

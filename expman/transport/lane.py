@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 
 from expman.transport import layout, ring, segment
-from expman.transport.address import announce_lane, claim_lane, revive_address
+from expman.transport.address import claim_lane, revive_address
+from expman.transport.address_control import AddressControl
 from expman.transport.hello import Hello, encode_hello
+from expman.transport.lane_control import LaneControl
 
-__all__ = ["Lane", "remains_of"]
+__all__ = ["FIRST_BYTES", "Lane", "remains_of"]
+
+FIRST_BYTES = 2 * ring.FIRST_TERM_BYTES + 2 * layout.CONTROL_BYTES
+"""What a new lane needs before it grows."""
 
 
 class Lane:
@@ -23,8 +28,8 @@ class Lane:
 
     Attributes:
         number: by which the writer knows it.
-        control: its control; the lock on it says that this process lives.
-        words: the control's words.
+        segment: its control's memory; the lock on it says that this process lives.
+        control: its control.
         ring: its terms.
 
     Raises:
@@ -33,7 +38,7 @@ class Lane:
     """
 
     _base: segment.Segment | None = None
-    _news: memoryview | None = None
+    _news: AddressControl | None = None
     _hello_bytes = 0
 
     def __init__(
@@ -51,51 +56,48 @@ class Lane:
         self._hello_bytes = len(encoded)
         base = _meet(address, revive)
         self._base = base
-        self._news = memoryview(base.map()).cast("Q")
+        self._news = AddressControl(base)
         self._claim(encoded, hello.max_buffer_bytes, slots)
         if is_shown:
             self.show()
             self.settle()
 
     def _claim(self, hello: bytes, max_bytes: int, slots: int) -> None:
-        self.number, self.control = claim_lane(self._address, layout.CONTROL_BYTES + len(hello))
+        self.number, self.segment = claim_lane(self._address, layout.CONTROL_BYTES + len(hello))
         try:
             # Before anybody can look: the lock is what says that this process lives.
-            self.control.try_lock()
-            mapping = self.control.map()
-            self.words = memoryview(mapping)[: layout.CONTROL_BYTES].cast("Q")
-            self.words[layout.VERSION] = layout.LAYOUT_VERSION
-            self.words[layout.MAGIC] = layout.MAGIC_LANE
-            mapping[layout.CONTROL_BYTES :] = hello
-            self.ring = ring.Ring(self._address, self.number, self.words, max_bytes, slots)
+            self.segment.try_lock()
+            self.control = LaneControl(self.segment.map())
+            self.control.stamp(hello)
+            self.ring = ring.Ring(self._address, self.number, self.control.words, max_bytes, slots)
         except BaseException:
-            self.control.unlink()
-            self.control.close()
+            self.segment.unlink()
+            self.segment.close()
             raise
 
     def show(self) -> None:
         """Has the writer see it. Twice is fine."""
-        self.words[layout.HELLO_BYTES] = self._hello_bytes
+        self.control.hello_bytes = self._hello_bytes
         if (news := self._news) is not None:
-            announce_lane(news)
+            news.announce_lane()
 
     def settle(self) -> None:
         """Once it is shown: looks once more where that was, and lets go of the address."""
         with contextlib.suppress(OSError):
             # Removed before it was shown: its writer looks there no more.
             if self._revives and self._base is not None and not segment.links(self._base):
-                announce_lane(memoryview(revive_address(self._address).map()).cast("Q"))
+                AddressControl(revive_address(self._address)).announce_lane()
         self._base = self._news = None
 
     def remove(self) -> None:
         """Takes it back before it is shown."""
-        self.control.unlink()
+        self.segment.unlink()
         self.ring.remove()
 
     def seal(self) -> None:
         """Closes it: no record comes any more. Twice is fine."""
         self.ring.end()
-        self.words[layout.LANE_CLOSED] = 1
+        self.control.sealed = True
 
     def give_back(self) -> None:
         """Closes it, empty: the run began to end while it was claimed.
@@ -112,10 +114,8 @@ class Lane:
 def remains_of(lane: Lane | None) -> Lane:
     """What is left of a lane whose memory is given back: its number, its control's last words."""
     left = Lane.__new__(Lane)
-    end = layout.TROUBLE_OFFSET // 8
     left.number = -1 if lane is None else lane.number
-    words = bytes(8 * end) if lane is None else bytes(lane.words[:end])
-    left.words = memoryview(bytearray(words)).cast("Q")
+    left.control = LaneControl.empty() if lane is None else lane.control.remains()
     return left
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import mmap
 
-from expman.transport import layout, nameless, segment
+from expman.transport import nameless, segment
+from expman.transport.lane_control import LaneControl
 
 __all__ = ["LaneMemory"]
 
@@ -20,17 +21,17 @@ class LaneMemory:
     the producer die, and this process must have the memory then.
 
     Args:
-        control: name of the lane's control.
+        name: name of the lane's control.
         place: where it is.
         pid: its producer, which has slots whose names were removed.
-        words: the control's words.
+        control: the control.
     """
 
-    def __init__(self, control: str, place: str, pid: int, words: memoryview) -> None:
-        self._start = control + "-"
+    def __init__(self, name: str, place: str, pid: int, control: LaneControl) -> None:
+        self._start = name + "-"
         self._place = place
         self._pid = pid
-        self._words = words
+        self._control = control
         self._made = 0
         self._slots: dict[int, mmap.mmap] = {}
 
@@ -40,7 +41,7 @@ class LaneMemory:
         Raises:
             OSError: no descriptor, or no memory, for one of them at present.
         """
-        made = self._words[layout.SLOTS_MADE]
+        made = self._control.slots_made
         if made == self._made:
             return
         names = set(segment.list_names(self._place, self._start))
@@ -75,7 +76,6 @@ class LaneMemory:
     def _name(self, number: int) -> str:
         return f"{self._start}{number}"
 
-    def close(self, words: memoryview) -> None:
-        """Lets go of it, and of the control for which these words stand."""
+    def close(self) -> None:
+        """Lets go of it."""
         self._slots.clear()
-        self._words = words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -13,7 +13,7 @@ from expman.transport import encoding, layout
 from expman.transport import records as wire
 from expman.transport.msgpack_walk import value_end
 
-__all__ = ["UNREADABLE", "OpenTerm", "decode_at", "missed_entries"]
+__all__ = ["UNREADABLE", "OpenTerm", "decode_at", "missed_entries", "published_records"]
 
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What decoding raises over bytes that are no record: UnicodeDecodeError is a ValueError."""
@@ -32,7 +32,7 @@ _WIPE_BYTES = 1 << 20
 class OpenTerm:
     """One term being read."""
 
-    def __init__(self, name: str, mapping: mmap.mmap) -> None:
+    def __init__(self, name: str, mapping: mmap.mmap | bytes) -> None:
         self.name = name
         words = memoryview(mapping)[: layout.INDEX_OFFSET].cast("Q")
         # The sizes follow from the segment's, so the records can be read all the same.
@@ -118,3 +118,27 @@ def decode_at(term: OpenTerm, position: int, limit: int) -> tuple[wire.Record, i
         return wire.decode_one(term.data[position:end]), end
     except UNREADABLE:
         return None
+
+
+def published_records(term: OpenTerm) -> list[wire.Record]:
+    """Every record that the index confirms; nothing counts as taken by it."""
+    index = term.index
+    count = next((n for n, length in enumerate(index) if not length), term.entries)
+    try:
+        lengths = list(map(layout.record_bytes, index[:count]))
+        return wire.decode_many(term.data[: sum(lengths)], sum(map(bool, lengths)))
+    except UNREADABLE:
+        return list(_confirmed(term))
+
+
+def _confirmed(term: OpenTerm) -> Iterator[wire.Record]:
+    """Threads interleaved: the records that the index confirms, up to the first other bytes."""
+    position = 0
+    while position < len(term.data) and term.data[position]:
+        found = decode_at(term, position, len(term.data))
+        if found is None:
+            return
+        record, end = found
+        if term.published(record.ordinal, end - position):
+            yield record
+        position = end

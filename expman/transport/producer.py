@@ -31,6 +31,7 @@ from expman.transport.hot_path import (
     make_schema,
 )
 from expman.transport.lane import Lane, remains_of
+from expman.transport.lane_control import LaneControl
 from expman.transport.once import Drops, Once
 
 __all__ = ["LaneProducer", "WaitHook"]
@@ -63,7 +64,7 @@ class _WatchedIndex:
         self._lane = lane
         self._index = term.index
         self._serial = term.serial
-        self._words = lane.words
+        self._words = lane.control.words
 
     def __setitem__(self, ordinal: int, length: int) -> None:
         self._index[ordinal] = length
@@ -141,7 +142,7 @@ class LaneProducer:
         """Removes an owner's lane that was not shown; its run counts as ended."""
         lane = self._lane
         self._closed = True
-        self.words[layout.RUN_ENDED] = 1
+        self.control.run_ended = True
         self.let_go()
         lane.remove()
 
@@ -187,7 +188,7 @@ class LaneProducer:
             self._lock = threading.RLock()
             return
         if self.claimed and self.gate is None:
-            self.gate = RunGate(self._lane.control, self.words, self._hello, self.address)
+            self.gate = RunGate(self._lane.segment, self.control, self._hello, self.address)
         self._parents = self._own
         self._reset()
         self._set_fast(None, None)
@@ -217,7 +218,7 @@ class LaneProducer:
         gate = self.gate
         if gate is None:
             return self._on_wait()
-        if self.words[layout.CLOSING]:
+        if self.control.closing:
             self._closed = True
             raise RunClosedError(self.run_dir)
         return gate.may_wait()
@@ -231,15 +232,14 @@ class LaneProducer:
         self._closed = True
         self._set_fast(None, None)
         deadline = time.monotonic() + _VERDICT_S
-        while not self.words[layout.FINAL_TERMS]:
+        control = self.control
+        while not control.final_terms:
             if time.monotonic() > deadline:
                 return  # no writer is at work; its successor takes what is published
             time.sleep(0.001)
-        words = self.words
-        last = words[layout.FINAL_TERMS] - 1
-        missed = words[layout.GAP_TABLE : layout.GAP_TABLE + words[layout.FINAL_GAPS]]
+        last = control.final_terms - 1
         if serial > last or (
-            serial == last and (ordinal >= words[layout.FINAL_ENTRIES] or ordinal in missed)
+            serial == last and (ordinal >= control.final_entries or ordinal in control.final_gaps)
         ):
             raise RunClosedError(self.run_dir)
 
@@ -359,8 +359,8 @@ class LaneProducer:
             gate.count_laneless(1)
 
     def _note_drops(self, lane: Lane) -> None:
-        while lane.words[layout.DROPPED_ROWS] != self._drops.total:
-            lane.words[layout.DROPPED_ROWS] = self._drops.total
+        while lane.control.dropped_rows != self._drops.total:
+            lane.control.dropped_rows = self._drops.total
 
     def log_vector_slowly(self, values_: Mapping[str, object], step: object) -> None:
         """Checks a row in full, publishes it, and sets the fast path to its metric names.
@@ -507,7 +507,7 @@ class LaneProducer:
         Raises:
             OSError: it cannot.
         """
-        exit_record.arm(self.words, self._lane)
+        exit_record.arm(self.control, self._lane)
 
     def let_go(self) -> None:
         """After close(): gives back descriptors and memory, as far as no call has them in hand.
@@ -541,13 +541,13 @@ class LaneProducer:
         return self._lane.number
 
     @property
-    def words(self) -> memoryview:
-        """The words of its control; for a worker without a lane, those of the owner's."""
+    def control(self) -> LaneControl:
+        """Its control; for a worker without a lane, the owner's."""
         lane, gate = self._own.get(None), self.gate
         if lane is None:
             assert gate is not None
-            return gate.words
-        return lane.words
+            return gate.control
+        return lane.control
 
     @property
     def dropped_rows(self) -> int:

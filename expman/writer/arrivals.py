@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
-from expman.transport import layout, nameless, segment
+from expman.transport import nameless, segment
 from expman.transport.address import lane_numbers
 from expman.transport.consumer import LaneConsumer
 from expman.writer.held import HeldAddress
@@ -120,7 +120,7 @@ class Arrivals:
         except Exception as exc:  # noqa: BLE001 - no lane, however damaged, reaches another
             self.leave_alone(number, exc)
         else:
-            if path and lane.words[layout.RUN_ENDED]:
+            if path and lane.control.run_ended:
                 lane.close()
             else:
                 found.append(lane)

@@ -20,7 +20,6 @@ from expman.storage.journal import Journal, known_state, set_aside_damage
 from expman.storage.paths import remove_stale_temps
 from expman.storage.times import iso, seconds_between
 from expman.storage.vectors import RowBlock, VectorStore
-from expman.transport import layout
 from expman.transport import records as wire
 from expman.transport.bulk_decode import Rows
 from expman.transport.consumer import LaneConsumer, Stretch
@@ -159,16 +158,16 @@ class RunFiles:
 
     def add_lane(self, lane: LaneConsumer) -> None:
         """Takes a lane; completes or undoes what a killed predecessor was doing."""
-        if lane.words[layout.RUN_ENDED]:  # retired, but not quite removed
+        if lane.control.run_ended:  # retired, but not quite removed
             self._count_retired(lane)
             return
         self._lines.adopt(lane)
         self._adopt(lane)
-        name = lane.hello.producer_name(lane.words[layout.NAME_NUMBER])
-        self.lanes[lane.lane] = LaneFiles(lane, name, lane.words[layout.SEQ_BASE])
+        name = lane.hello.producer_name(lane.control.name_number)
+        self.lanes[lane.lane] = LaneFiles(lane, name, lane.control.seq_base)
         if lane.hello.role == "owner":
-            self._counts.retired_rows = lane.words[layout.RETIRED_ROWS]
-            self._counts.retired_drops = lane.words[layout.RETIRED_DROPS]
+            self._counts.retired_rows = lane.control.retired_rows
+            self._counts.retired_drops = lane.control.retired_drops
 
     def _adopt(self, lane: LaneConsumer) -> None:
         """Gives the lane's producer a name that no other living one has, once and for all.
@@ -177,16 +176,16 @@ class RunFiles:
         with the next seq. The words are stored before any row of the lane is in a file, and
         ADOPTED after them, so that every later writer reads the same ones.
         """
-        if lane.words[layout.ADOPTED]:
+        if lane.control.adopted:
             return
         taken = {known.producer for known in self.lanes.values()}
         number = 0
         while lane.hello.producer_name(number) in taken:
             number += 1
-        lane.words[layout.NAME_NUMBER] = number
-        lane.words[layout.SEQ_BASE] = self._store.next_seq(lane.hello.producer_name(number))
+        lane.control.name_number = number
+        lane.control.seq_base = self._store.next_seq(lane.hello.producer_name(number))
         hit("adopt-before-mark")
-        lane.words[layout.ADOPTED] = 1
+        lane.control.adopted = True
 
     def retire(self, lane: LaneConsumer) -> None:
         """Forgets a worker's lane whose records are written; its counts are kept.
@@ -196,9 +195,9 @@ class RunFiles:
         """
         mine = self.lanes[lane.lane]
         self._note_drops(mine, lane.dropped_rows - mine.drops_said)
-        lane.words[layout.RETIRED_ROWS] = self._counts.retired_rows + lane.logged_rows
-        lane.words[layout.RETIRED_DROPS] = self._counts.retired_drops + lane.dropped_rows
-        lane.words[layout.RUN_ENDED] = 1
+        lane.control.retired_rows = self._counts.retired_rows + lane.logged_rows
+        lane.control.retired_drops = self._counts.retired_drops + lane.dropped_rows
+        lane.control.run_ended = True
         hit("retire-before-count")
         self._count_retired(lane)
         self._flushes.pop(lane.lane, None)
@@ -206,12 +205,12 @@ class RunFiles:
 
     def _count_retired(self, lane: LaneConsumer) -> None:
         counts = self._counts
-        counts.retired_rows = max(counts.retired_rows, lane.words[layout.RETIRED_ROWS])
-        counts.retired_drops = max(counts.retired_drops, lane.words[layout.RETIRED_DROPS])
+        counts.retired_rows = max(counts.retired_rows, lane.control.retired_rows)
+        counts.retired_drops = max(counts.retired_drops, lane.control.retired_drops)
         for known in self.lanes.values():
             if known.lane.hello.role == "owner":
-                known.lane.words[layout.RETIRED_ROWS] = counts.retired_rows
-                known.lane.words[layout.RETIRED_DROPS] = counts.retired_drops
+                known.lane.control.retired_rows = counts.retired_rows
+                known.lane.control.retired_drops = counts.retired_drops
 
     def take(self, lane: LaneConsumer, stretch: Stretch) -> None:
         """Takes records into memory; one that cannot be taken costs no other."""
@@ -321,7 +320,7 @@ class RunFiles:
                 self._params.update(record.params)
             case wire.Log():
                 self._lines.take(lane, record, number)
-            case wire.Artifact() if number >= lane.words[layout.ARTIFACTS_KEPT]:
+            case wire.Artifact() if number >= lane.control.artifacts_kept:
                 self.copier.take(lane.lane, number, record)
             case wire.Flush():
                 self._flushes[lane.lane] = _FlushMark(record.number, self.copier.mark)
@@ -447,19 +446,18 @@ class RunFiles:
     def _release(self, known: LaneFiles, sync: bool) -> None:
         lane = known.lane
         lane.release()
-        lane.words[layout.WRITTEN_ROWS] = lane.rows
+        lane.control.written_rows = lane.rows
         if sync:
             if known.last_step is not None:
-                lane.words[layout.DURABLE_STEP] = known.last_step % 2**64
-                lane.words[layout.HAS_STEP] = 1
-            lane.words[layout.DURABLE_ROWS] = lane.rows
+                lane.control.durable_step = known.last_step
+            lane.control.durable_rows = lane.rows
 
     def answer_flushes(self) -> None:
         """Answers the flushes whose artifacts are stored, too, or known to be missing."""
         self.copier.start()
         for number, mark in list(self._flushes.items()):
             if mark.synced and self.copier.has_settled(mark.artifacts):
-                self.lanes[number].lane.words[layout.FLUSHED] = mark.number
+                self.lanes[number].lane.control.flushed = mark.number
                 del self._flushes[number]
 
     @property
@@ -472,7 +470,7 @@ class RunFiles:
     def _keep_artifacts(self) -> None:
         for number, record in self.copier.keep().items():
             if number in self.lanes:
-                self.lanes[number].lane.words[layout.ARTIFACTS_KEPT] = record
+                self.lanes[number].lane.control.artifacts_kept = record
 
     def _settle_artifacts(self) -> None:
         """Says what became of artifacts: in run.log, in run.yaml and to who saved them."""
@@ -567,7 +565,7 @@ class RunFiles:
         meta.heartbeat_at = iso(time.time_ns())
         self._count()
         lanes = [known.lane for known in self.lanes.values()]
-        high_water = max((lane.words[layout.HIGH_WATER] for lane in lanes), default=0)
+        high_water = max((lane.control.high_water_bytes for lane in lanes), default=0)
         meta.buffer_high_water_bytes = max(meta.buffer_high_water_bytes, high_water)
         self._journal.note(meta, self._changed_scalars)
         self._changed_scalars = {}
@@ -652,7 +650,7 @@ class RunFiles:
         )
         for known in self.lanes.values():
             if known.lane.hello.role == "owner":
-                known.lane.words[layout.ROWS_MISSING] = min(self._meta.rows_missing, LARGEST_COUNT)
+                known.lane.control.rows_missing = min(self._meta.rows_missing, LARGEST_COUNT)
 
     def _finish_rows(self) -> bool:
         """Brings every row into vectors.parquet; what never succeeds is left to the tail.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 from expman.errors import ExpmanError
-from expman.transport import layout, segment
-from expman.transport.address import check_address, is_served_elsewhere, revive_address
+from expman.transport import segment
+from expman.transport.address import is_served_elsewhere, revive_address
+from expman.transport.address_control import AddressControl
 
 __all__ = ["AddressTakenError", "HeldAddress"]
 
-_MOST_STARTS = 2**32
 """A larger number is damage."""
 
 
@@ -28,7 +28,7 @@ class HeldAddress:
         address: the address.
 
     Attributes:
-        words: its words.
+        control: its words.
         follows: other writers have served it, or names were removed: lanes may be nameless.
 
     Raises:
@@ -41,20 +41,17 @@ class HeldAddress:
         self._base = self._attach()
         if segment.links(self._base) == 0:  # its writer ended between our two steps
             raise FileNotFoundError(address.segment())
-        self.words = memoryview(self._base.map()).cast("Q")
-        check_address(self.words, address.segment())
-        starts = self.words[layout.WRITER_STARTS]
-        self.follows = bool(starts or self.words[layout.REVIVED])
+        self.control = AddressControl.open(self._base)
+        self.follows = bool(self.control.writer_starts or self.control.revived)
         if self.follows and is_served_elsewhere(address):
             self._base.close()
             raise AddressTakenError(address)
-        self.words[layout.WRITER_PID] = os.getpid()
-        self.words[layout.WRITER_STARTS] = min(starts, _MOST_STARTS) + 1
+        self.control.note_writer(os.getpid())
         self._seen: list[int] | None = None
         # Those whose names were removed: a producer may be announcing a lane there, and what
         # waits for the end of this writer waits for their locks.
         self._former: list[segment.Segment] = []
-        self._former_words: list[memoryview] = []
+        self._former_controls: list[AddressControl] = []
 
     def _attach(self) -> segment.Segment:
         base = segment.attach(self.address.place, self.address.segment())
@@ -65,7 +62,7 @@ class HeldAddress:
 
     def has_news(self) -> bool:
         """Whether lanes may have been claimed since the last call."""
-        news = [words[layout.NEWS] for words in (self.words, *self._former_words)]
+        news = [control.news for control in (self.control, *self._former_controls)]
         changed = news != self._seen
         self._seen = news
         return changed
@@ -93,18 +90,16 @@ class HeldAddress:
         if not base.try_lock():
             base.close()
             return False
-        words = memoryview(base.map()).cast("Q")
-        for word in (layout.STOPPING, layout.SERVED, layout.WRITER_STARTS):
-            words[word] = max(words[word], self.words[word])
-        words[layout.WRITER_PID] = os.getpid()
+        control = AddressControl(base)
+        control.follow(self.control, os.getpid())
         self._former.append(self._base)
-        self._former_words.append(self.words)
-        self._base, self.words = base, words
+        self._former_controls.append(self.control)
+        self._base, self.control = base, control
         return True
 
     def remove(self) -> None:
         """Removes its name, so that no lane can be claimed under it any more."""
-        self.words[layout.STOPPING] = 1
+        self.control.stopping = True
         self._base.unlink()
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ import msgspec
 
 from expman.models import LogLevel
 from expman.storage.runlog import RunLog
-from expman.transport import layout
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
 
@@ -52,14 +51,15 @@ class Lines:
         Raises:
             StorageError: call it again.
         """
-        if lane.words[layout.LOG_INTENT] > lane.words[layout.LOG_DONE]:
-            self._log.truncate(lane.words[layout.LOG_SIZE])
+        control = lane.control
+        if control.log_intent > control.log_done:
+            self._log.truncate(control.log_size)
             # Once: another lane's lines may come before the ones that were cut off.
-            lane.words[layout.LOG_INTENT] = lane.words[layout.LOG_DONE]
+            control.log_intent = control.log_done
 
     def take(self, lane: LaneConsumer, record: wire.Log, number: int) -> None:
         """Takes a line of a lane, unless it is in run.log already."""
-        if number >= lane.words[layout.LOG_DONE]:
+        if number >= lane.control.log_done:
             self._waiting.append(
                 _Line(lane, number, record.level, record.logged_at_ns, record.message)
             )
@@ -77,11 +77,11 @@ class Lines:
         for lane, group in groupby(self._waiting[:], lambda line: line.lane):
             lines = list(group)
             if lane is not None:
-                lane.words[layout.LOG_SIZE] = self._log.size()
-                lane.words[layout.LOG_INTENT] = lines[-1].record + 1
+                lane.control.log_size = self._log.size()
+                lane.control.log_intent = lines[-1].record + 1
             self._log.append([line.entry for line in lines])
             if lane is not None:
-                lane.words[layout.LOG_DONE] = lines[-1].record + 1
+                lane.control.log_done = lines[-1].record + 1
             del self._waiting[: len(lines)]
 
     def leave_out(self, why: str) -> None:

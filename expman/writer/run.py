@@ -7,7 +7,7 @@ import time
 from expman.errors import StorageError
 from expman.failpoints import hit
 from expman.models import LogLevel, RunStatus
-from expman.transport import exit_record, layout
+from expman.transport import exit_record
 from expman.transport.consumer import LaneConsumer
 from expman.transport.hello import Hello
 from expman.writer.files import RunFiles
@@ -145,13 +145,13 @@ class Run:
         files.note_unreadable(self.unreadable)
         found = bool(self._new)
         # Those that a predecessor named come first: no other may take their names.
-        self._new.sort(key=lambda lane: not lane.words[layout.ADOPTED])
+        self._new.sort(key=lambda lane: not lane.control.adopted)
         while self._new:
             self._retire_workers(files)  # their names are free again
             lane = self._new[0]
             files.add_lane(lane)
             del self._new[0]
-            if lane.words[layout.RUN_ENDED]:
+            if lane.control.run_ended:
                 lane.remove()
             else:
                 self._lanes.append(lane)
@@ -259,8 +259,8 @@ class Run:
         hit("finish-before-ended")
         # The owner's lane goes last: a successor needs it to see how the run ended.
         for lane in sorted(self._lanes, key=lambda lane: lane is self._owner):
-            exit_record.release(lane.words)
-            lane.words[layout.RUN_ENDED] = 1
+            exit_record.release(lane.control)
+            lane.control.run_ended = True
             lane.remove()
         self.ended = True
         return True
@@ -281,9 +281,9 @@ class Run:
         owner, sentinel = self._owner, files.sentinel
         if owner is None or sentinel is None or sentinel.status is not RunStatus.RUNNING:
             return False
-        owner.words[layout.SETTLED] = 1
+        owner.control.settled = True
         lives = owner.producer_alive()  # before the look: what it stores last is seen then
-        return lives and exit_record.read(owner.words) is None and files.earlier is None
+        return lives and exit_record.read(owner.control) is None and files.earlier is None
 
     def _verdict(self, files: RunFiles) -> tuple[RunStatus, str | None]:
         if self._owner is None:
@@ -295,7 +295,7 @@ class Run:
             return files.earlier
         assert self._watch is not None
         if sentinel is not None:
-            return self._watch.judge_exit(exit_record.read(self._owner.words), sentinel.reason)
+            return self._watch.judge_exit(exit_record.read(self._owner.control), sentinel.reason)
         reason = self._watch.why_it_ended()
         if self.stop_reason:
             reason += f"; {self.stop_reason}"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from expman.failpoints import hit
 from expman.models import reason_of
-from expman.transport import layout, segment
+from expman.transport import segment
 from expman.transport.consumer import LaneConsumer
 from expman.transport.liveness import mark_of
 from expman.writer.arrivals import Arrivals
@@ -61,10 +61,10 @@ class Server:
         self._held = HeldAddress(address)
         self._arrivals = Arrivals(self._held, self._say)
         # A predecessor was removing the address: it may have removed the last lane before.
-        words = self._held.words
-        self._served = bool(words[layout.STOPPING] and words[layout.SERVED])
+        control = self._held.control
+        self._served = control.stopping and control.served
         if standing:
-            words[layout.STOPPING] = 0
+            control.stopping = False
         self._standing = standing
         self._on_run = on_run
         self._runs: dict[str, Run] = {}
@@ -80,7 +80,7 @@ class Server:
         """SIGTERM: takes no new runs, and ends with the present ones or at the deadline."""
         if self._deadline is None:
             self._deadline = time.monotonic() + DRAIN_S
-            self._held.words[layout.STOPPING] = 1
+            self._held.control.stopping = True
             self._signal = f"the writer got {signal.Signals(number).name} before"
             for run in self._runs.values():
                 run.stop_reason = self._signal
@@ -104,7 +104,7 @@ class Server:
 
     def _is_unwanted(self) -> bool:
         """Whether who started this writer has ended, or given up, before the first lane."""
-        given_up = bool(self._held.words[layout.GIVEN_UP])
+        given_up = self._held.control.given_up
         return not self._standing and (given_up or self._starter_is_gone())
 
     def _starter_is_gone(self) -> bool:
@@ -135,7 +135,7 @@ class Server:
         Returns:
             False: a lane was claimed just before; it is served first.
         """
-        self._held.words[layout.STOPPING] = 1
+        self._held.control.stopping = True
         hit("address-before-remove")
         self._held.remove()
         self._find_lanes(every=True)
@@ -155,7 +155,7 @@ class Server:
         if check:
             self._next_liveness = now + LIVENESS_SPACING_S
             self._held.check()  # that no successor is at work: it would touch nothing then
-            if self._held.lost_its_name() and not self._held.words[layout.GIVEN_UP]:
+            if self._held.lost_its_name() and not self._held.control.given_up:
                 self._go_on_without_names()
         busy = False
         for run_dir, run in list(self._runs.items()):
@@ -261,8 +261,8 @@ class Server:
     def _take_lane(self, lane: LaneConsumer) -> None:
         run_dir = lane.hello.run_dir
         self._served = True
-        self._held.words[layout.SERVED] = 1
-        if lane.words[layout.RUN_ENDED] and lane.hello.role == "owner":
+        self._held.control.served = True
+        if lane.control.run_ended and lane.hello.role == "owner":
             lane.remove()  # the last one of a run whose files are final
             return
         run = self._runs.get(run_dir)

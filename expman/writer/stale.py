@@ -13,8 +13,9 @@ from expman.models import Host, RunMetadata, RunStatus
 from expman.storage.journal import known_state
 from expman.storage.paths import RUN_JOURNAL, RUN_YAML, TEMP_PREFIX, open_regular
 from expman.storage.yamlfile import RunFile
-from expman.transport import identity, layout, nameless, segment
+from expman.transport import identity, nameless, segment
 from expman.transport.address import find_lanes, is_served_elsewhere
+from expman.transport.address_control import AddressControl
 from expman.transport.gate import RunGate
 
 __all__ = ["SILENT_S", "StaleAddress", "StaleRun", "served_runs", "stale_addresses", "stale_runs"]
@@ -112,8 +113,8 @@ def _is_left_over(address: segment.Address) -> bool:
     except OSError:
         return True
     try:
-        words = memoryview(found.map()).cast("Q")
-        was_ending = bool(words[layout.STOPPING] and words[layout.SERVED])
+        control = AddressControl(found)
+        was_ending = control.stopping and control.served
         return was_ending or time.time() - os.fstat(found.fd).st_ctime > YOUNG_S
     finally:
         found.close()

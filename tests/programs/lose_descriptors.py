@@ -15,7 +15,6 @@ import sys
 import time
 
 from expman import ExperimentConfig, LoggingEngine
-from expman.transport import layout
 
 base_dir, what = sys.argv[1:]
 FILES, ROWS, WORKERS = 20, 40_000, 20
@@ -85,9 +84,9 @@ def starve_writer() -> dict[str, object]:
     got = 0
     while got < WORKERS:
         got += len(os.read(ready, WORKERS))
-    written = engine._lane.words
+    control = engine._lane.control
     deadline = time.monotonic() + 1
-    while time.monotonic() < deadline and written[layout.TROUBLE_BYTES] == 0:
+    while time.monotonic() < deadline and not control.trouble:
         time.sleep(0.01)
     os.close(writing)
     for pid in pids:

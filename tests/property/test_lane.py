@@ -159,7 +159,7 @@ class LaneMachine(RuleBasedStateMachine):
 
         self.write(read_all(self.consumer))
         with self.patch.context() as patch, contextlib.suppress(Killed):
-            patch.setattr(consumer_module, "reach", reach)
+            patch.setattr(consumer_module, "hit", reach)
             self.consumer.release()
         self.replace_consumer()
 
@@ -196,8 +196,7 @@ def full_lane() -> Iterator[tuple[segment.Address, list[mmap.mmap]]]:
         lane = open_lane(address, max_bytes=1 << 20)
         for number in range(COUNT):
             lane.log_message(LogLevel.INFO, f"message {number:06}")
-        entries = lane.words[layout.TERM_TABLE :][:: layout.TERM_WORDS]
-        slots = entries[: lane.words[layout.OPENED_TERMS]].tolist()
+        slots = [lane.control.slot(serial) for serial in range(lane.control.opened_terms)]
         names = [address.segment(lane.lane, slot) for slot in (None, *slots)]
         assert len(names) >= 4
         yield address, [segment.attach(address.place, name).map() for name in names]

@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 from lanes import fresh_address, make_hello
 
 from expman.models import RunStatus
-from expman.transport import layout
 from expman.transport.consumer import LaneConsumer
 from expman.transport.gate import RunGate
 from expman.transport.producer import LaneProducer
@@ -30,8 +29,8 @@ def test_a_name_that_a_predecessor_gave_is_not_given_again(tmp_path: Path) -> No
             workers.append(worker)
         # The predecessor was killed after it had named the second worker's lane alone.
         named = LaneConsumer(address, workers[1].lane)
-        named.words[layout.NAME_NUMBER] = 0
-        named.words[layout.ADOPTED] = 1
+        named.control.name_number = 0
+        named.control.adopted = True
         named.close()
         owner.close(RunStatus.FINISHED, None, 1.0)
 

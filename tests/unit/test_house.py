@@ -125,6 +125,28 @@ def test_only_segment_touches_shared_memory() -> None:
     assert [] == users("multiprocessing")
 
 
+def raw_words(tree: ast.Module) -> Iterator[str]:
+    """Where a module looks at words of shared memory by number, and not by name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in {"words", "_words"}:
+            yield f"line {node.lineno}: .{node.attr}"
+        if isinstance(node, ast.Call) and ast.unparse(node).endswith(".cast('Q')"):
+            yield f"line {node.lineno}: .cast"
+
+
+def test_only_transport_knows_where_a_word_stands() -> None:
+    """Other rooms read and store words of shared memory through LaneControl and AddressControl."""
+    wrong = []
+    for module, tree in MODULES.items():
+        if room_of(module) == "transport":
+            continue
+        wrong += [f"{module}, {found}" for found in raw_words(tree)]
+        names = set(imports(tree))
+        wrong += [f"{module} imports layout" for name in names if "transport.layout" in name]
+    assert [] == wrong
+    assert list(raw_words(MODULES["transport.lane_control"]))
+
+
 def test_import_is_light_and_starts_nothing(program: StartProgram) -> None:
     """`import expman` brings neither pyarrow nor yaml, and starts no thread and no process."""
     found = json.loads(program("what_a_trainer_loads.py").succeed())
@@ -177,11 +199,15 @@ def test_everything_public_can_be_imported() -> None:
     assert [] == [name for name in expman.__all__ if not hasattr(expman, name)]
 
 
+def is_setter(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    return any(ast.unparse(found).endswith(".setter") for found in node.decorator_list)
+
+
 def undocumented(tree: ast.AST, where: str) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             continue
-        if node.name.startswith("_"):
+        if node.name.startswith("_") or is_setter(node):
             continue
         if not ast.get_docstring(node):
             yield f"{where}.{node.name}"

@@ -13,7 +13,7 @@ from conftest import StartProgram
 
 import expman
 from expman.reading.peek import lanes_of
-from expman.transport import layout, producer
+from expman.transport import producer
 from expman.transport.address import new_address
 from expman.transport.consumer import LaneConsumer
 from expman.transport.hello import Hello
@@ -104,7 +104,7 @@ def test_peek_while_the_writer_reuses_terms() -> None:
         while not stop.is_set():
             while consumer.poll().records:
                 pass
-            consumer.words[layout.WRITTEN_ROWS] = consumer.rows
+            consumer.control.written_rows = consumer.rows
             consumer.release()
             time.sleep(0.01)  # most looks are to find rows that are not written yet
 

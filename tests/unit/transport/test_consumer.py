@@ -569,7 +569,7 @@ def test_a_successor_of_one_killed_in_release(
         if name == point:
             raise Killed
 
-    monkeypatch.setattr(consumer_module, "reach", reach)
+    monkeypatch.setattr(consumer_module, "hit", reach)
     with pytest.raises(Killed):
         first.release()
 

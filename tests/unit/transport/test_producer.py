@@ -362,7 +362,7 @@ def test_a_decimal_is_a_number_wherever_it_comes(address: Address, small_terms: 
     logged = rows_of(read_all(LaneConsumer(address, lane.lane)).records)
 
     assert [(step, dict.fromkeys(names, 0.5)) for step in range(1_000)] == logged
-    assert 2 < lane.words[layout.OPENED_TERMS]
+    assert 2 < lane.control.opened_terms
 
 
 def test_scalars_after_floats_and_floats_after_scalars(address: Address) -> None:
@@ -409,7 +409,7 @@ def test_a_term_in_used_memory_needs_no_new_mapping(
     monkeypatch.setattr(values, "plain_row", lambda row: checks.append(row) or real(row))
     mappings = set()
     step = 0
-    while lane.words[layout.OPENED_TERMS] < 20:
+    while lane.control.opened_terms < 20:
         step += 1
         lane.log_vector({"a": 0.5}, step)
         mappings.add(lane._lane.ring.term.data)
@@ -418,7 +418,7 @@ def test_a_term_in_used_memory_needs_no_new_mapping(
             consumer.release()
 
     assert [] == checks
-    assert len(mappings) <= lane.words[layout.LANE_BYTES] // (16 * 1024)
+    assert len(mappings) <= lane.control.lane_bytes // (16 * 1024)
 
 
 # -- terms ------------------------------------------------------------
@@ -435,8 +435,8 @@ def test_rows_go_through_many_terms(address: Address, small_terms: None) -> None
 
     assert logged == rows_of(drain.records)
     assert [] == drain.problems
-    assert 5 < lane.words[layout.OPENED_TERMS]
-    assert lane.words[layout.LANE_BYTES] <= SMALL
+    assert 5 < lane.control.opened_terms
+    assert lane.control.lane_bytes <= SMALL
 
 
 @pytest.mark.parametrize("megabytes", [2, 64])
@@ -449,7 +449,7 @@ def test_all_of_the_limit_can_be_used(address: Address, megabytes: int) -> None:
     while not lane.dropped_rows:
         lane.log_vector(row)
 
-    assert 0.98 * limit < lane.words[layout.HIGH_WATER] <= limit
+    assert 0.98 * limit < lane.control.high_water_bytes <= limit
     sizes = [segment.attach(address.place, name).size for name in terms_of(address, lane)]
     assert max(sizes) <= limit // 2
 
@@ -462,14 +462,14 @@ def terms_of(address: Address, lane: producer.LaneProducer) -> list[str]:
 def test_a_lane_grows_by_terms_up_to_its_limit(address: Address) -> None:
     """It starts with two terms and never has more memory than it may."""
     lane = open_lane(address, max_bytes=1 << 20, overflow="drop")
-    assert 2 * ring.FIRST_TERM_BYTES == lane.words[layout.LANE_BYTES]
+    assert 2 * ring.FIRST_TERM_BYTES == lane.control.lane_bytes
 
     for step in range(40_000):
         lane.log_vector({"a": 0.5, "b": 1.5}, step)
 
     assert 0 < lane.dropped_rows
-    assert lane.words[layout.LANE_BYTES] <= 1 << 20
-    assert lane.words[layout.LANE_BYTES] == lane.words[layout.HIGH_WATER]
+    assert lane.control.lane_bytes <= 1 << 20
+    assert lane.control.lane_bytes == lane.control.high_water_bytes
 
 
 def test_a_record_larger_than_a_term(address: Address, small_terms: None) -> None:
@@ -558,7 +558,7 @@ def test_a_full_place_leaves_what_there_is(
         lane.close(RunStatus.FINISHED, None, DEADLINE_S)
 
     assert list(range(3_000)) == steps_of(drain.records)
-    assert 16 * 1024 == lane.words[layout.LANE_BYTES]
+    assert 16 * 1024 == lane.control.lane_bytes
 
 
 def test_no_memory_at_all(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -695,7 +695,7 @@ def test_no_writer_will_come(address: Address, small_terms: None) -> None:
     while lane.request_flush(DEADLINE_S) is not None:  # marks go into what room is left
         pass
     assert not lane.close(RunStatus.FINISHED, None, DEADLINE_S)
-    assert 0 == lane.words[layout.LANE_CLOSED]
+    assert 0 == lane.control.sealed
 
 
 # -- flush and close ------------------------------------------------------------

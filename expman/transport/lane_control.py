@@ -1,0 +1,207 @@
+"""The control of a lane: the words that its producer and the writer share, by name.
+
+The byte map is in `layout`. Nothing outside `transport` touches the words but through this class.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import TypeAlias
+
+from expman.errors import CorruptLaneError, LayoutVersionError
+from expman.transport import layout
+from expman.transport.hello import Hello, decode_hello
+from expman.transport.numbering import LARGEST_COUNT, Reach, term_start
+from expman.transport.words import Flag, Word
+
+__all__ = ["LaneControl"]
+
+_Memory: TypeAlias = mmap.mmap | bytearray | memoryview
+
+
+class LaneControl:
+    """The control of a lane, mapped.
+
+    Args:
+        memory: the control, and the hello behind it.
+
+    Attributes:
+        words: the raw words, for `transport` alone.
+    """
+
+    hello_bytes = Word(layout.HELLO_BYTES)
+    opened_terms = Word(layout.OPENED_TERMS)
+    sealed = Flag(layout.LANE_CLOSED)
+    dropped_rows = Word(layout.DROPPED_ROWS)
+    high_water_bytes = Word(layout.HIGH_WATER)
+    lane_bytes = Word(layout.LANE_BYTES)
+    settled = Flag(layout.SETTLED)
+    released_terms = Word(layout.RELEASED_TERMS)
+    drained_terms = Word(layout.DRAINED_TERMS)
+    flushed = Word(layout.FLUSHED)
+    durable_rows = Word(layout.DURABLE_ROWS)
+    run_ended = Flag(layout.RUN_ENDED)
+    written_rows = Word(layout.WRITTEN_ROWS)
+    artifacts_kept = Word(layout.ARTIFACTS_KEPT)
+    artifacts_missing = Word(layout.ARTIFACTS_MISSING)
+    log_intent = Word(layout.LOG_INTENT)
+    log_size = Word(layout.LOG_SIZE)
+    log_done = Word(layout.LOG_DONE)
+    trouble_bytes = Word(layout.TROUBLE_BYTES)
+    closing = Flag(layout.CLOSING)
+    final_entries = Word(layout.FINAL_ENTRIES)
+    final_terms = Word(layout.FINAL_TERMS)
+    final_bytes = Word(layout.FINAL_BYTES)
+    seq_base = Word(layout.SEQ_BASE)
+    name_number = Word(layout.NAME_NUMBER)
+    adopted = Flag(layout.ADOPTED)
+    retired_rows = Word(layout.RETIRED_ROWS)
+    retired_drops = Word(layout.RETIRED_DROPS)
+    slots_made = Word(layout.SLOTS_MADE)
+    writers = Word(layout.WRITERS)
+    rows_missing = Word(layout.ROWS_MISSING)
+
+    def __init__(self, memory: _Memory) -> None:
+        self._bytes = memoryview(memory)
+        self.words = self._bytes[: layout.CONTROL_BYTES].cast("Q")
+
+    # -- opening ------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, name: str, memory: _Memory) -> LaneControl:
+        """The control of a lane that its producer has published.
+
+        Another version's control may be of another size: nothing but magic, version and the
+        length of the hello stands in the same place in every version.
+
+        Raises:
+            FileNotFoundError: the hello is not there yet.
+            CorruptLaneError: it is not a lane.
+            LayoutVersionError: it is one of another version.
+        """
+        head = memoryview(memory)[: 8 * (layout.HELLO_BYTES + 1)].cast("Q")
+        if not head[layout.HELLO_BYTES]:
+            raise FileNotFoundError(name)
+        if head[layout.MAGIC] != layout.MAGIC_LANE:
+            raise CorruptLaneError(name, 0, "no magic number: this is no lane")
+        if head[layout.VERSION] != layout.LAYOUT_VERSION:
+            raise LayoutVersionError(name, head[layout.VERSION], layout.LAYOUT_VERSION)
+        if len(memory) < layout.CONTROL_BYTES:
+            raise CorruptLaneError(name, 0, f"it has {len(memory)} bytes only")
+        return cls(memory)
+
+    def stamp(self, hello: bytes) -> None:
+        """Writes what stands in a new lane's control, except what publishes it."""
+        self.words[layout.VERSION] = layout.LAYOUT_VERSION
+        self.words[layout.MAGIC] = layout.MAGIC_LANE
+        self._bytes[layout.CONTROL_BYTES :] = hello
+
+    def hello(self) -> Hello:
+        """Who logs into the lane.
+
+        Raises:
+            msgspec.DecodeError, ValueError, RecursionError: it cannot be read.
+        """
+        end = layout.CONTROL_BYTES + self.hello_bytes
+        return decode_hello(bytes(self._bytes[layout.CONTROL_BYTES : end]))
+
+    def let_go(self) -> None:
+        """Gives the memory back; the words keep their last values."""
+        self._bytes = memoryview(bytearray(self.words.cast("B")))
+        self.words = self._bytes.cast("Q")
+
+    def remains(self) -> LaneControl:
+        """A copy of the words, which needs no shared memory."""
+        return LaneControl(bytearray(self.words.cast("B")))
+
+    @classmethod
+    def empty(cls) -> LaneControl:
+        """What is left of a lane that was never claimed."""
+        return cls(bytearray(layout.CONTROL_BYTES))
+
+    # -- terms ----------------------------------------------------------------------
+
+    @staticmethod
+    def _entry(serial: int) -> int:
+        return layout.TERM_TABLE + layout.TERM_WORDS * (serial % layout.TERM_ENTRIES)
+
+    def slot(self, serial: int) -> int:
+        """Number of the slot that a term is in."""
+        return int(self.words[self._entry(serial)])
+
+    def sealed_word(self, serial: int) -> int:
+        """Bytes of a sealed term's data + 1; 0 for an open term."""
+        return int(self.words[self._entry(serial) + 1])
+
+    def term_start(self, serial: int) -> Reach | None:
+        """Where a term begins, as a consumer noted; None if none has come so far."""
+        return term_start(self.words, serial)
+
+    # -- what a reader asks ----------------------------------------------------------
+
+    @property
+    def durable_step(self) -> int | None:
+        """Step of the last durable row that has one."""
+        if not self.words[layout.HAS_STEP]:
+            return None
+        step = int(self.words[layout.DURABLE_STEP])
+        return step - 2**64 if step >= 2**63 else step
+
+    @durable_step.setter
+    def durable_step(self, step: int) -> None:
+        self.words[layout.DURABLE_STEP] = step % 2**64
+        self.words[layout.HAS_STEP] = 1
+
+    @property
+    def trouble(self) -> str:
+        """What the writer cannot do at present; "" if all is well."""
+        start = layout.TROUBLE_OFFSET
+        room = layout.MISSING_OFFSET - start
+        end = start + min(self.trouble_bytes, room)
+        return bytes(self._bytes[start:end]).decode(errors="replace")
+
+    @trouble.setter
+    def trouble(self, text: str) -> None:
+        encoded = text.encode(errors="replace")[: layout.MISSING_OFFSET - layout.TROUBLE_OFFSET]
+        start = layout.TROUBLE_OFFSET
+        self._bytes[start : start + len(encoded)] = encoded
+        self.trouble_bytes = len(encoded)
+
+    @property
+    def missing_artifacts(self) -> list[str]:
+        """A line for each artifact that could not be stored, as far as there is room for them."""
+        room = bytes(self._bytes[layout.MISSING_OFFSET : layout.CONTROL_BYTES])
+        return room.partition(b"\0")[0].decode(errors="replace").splitlines()
+
+    def add_missing_artifact(self, text: str) -> None:
+        """Adds a line for an artifact that could not be stored, then counts it."""
+        room = bytes(self._bytes[layout.MISSING_OFFSET : layout.CONTROL_BYTES])
+        used = room.find(b"\0")
+        line = " ".join(text.split()).encode(errors="replace") + b"\n"
+        if used >= 0 and used + len(line) < len(room):
+            start = layout.MISSING_OFFSET + used
+            self._bytes[start : start + len(line)] = line
+        self.artifacts_missing += 1
+
+    @property
+    def laneless_drops(self) -> int:
+        """Rows that workers without a lane of their own dropped."""
+        counts = self.words[layout.LANELESS : layout.LANELESS + layout.LANELESS_COUNTS]
+        return min(sum(counts), LARGEST_COUNT)
+
+    def count_laneless(self, pid: int, rows: int) -> None:
+        """Adds to the rows that a process without a lane dropped; `rows` may be negative."""
+        word = layout.LANELESS + pid % layout.LANELESS_COUNTS
+        self.words[word] = max(0, self.words[word] + rows)
+
+    @property
+    def final_gaps(self) -> list[int]:
+        """Entries below `final_entries` that were not taken."""
+        count = min(self.words[layout.FINAL_GAPS], layout.GAP_ENTRIES)
+        return self.words[layout.GAP_TABLE : layout.GAP_TABLE + count].tolist()
+
+    @final_gaps.setter
+    def final_gaps(self, ordinals: list[int]) -> None:
+        for number, ordinal in enumerate(ordinals[: layout.GAP_ENTRIES]):
+            self.words[layout.GAP_TABLE + number] = ordinal
+        self.words[layout.FINAL_GAPS] = min(len(ordinals), layout.GAP_ENTRIES)
