@@ -1,8 +1,8 @@
 # Sourced by the scripts here: makes the virtual environments under .cache/.
 #
 # PYTHON selects the interpreter (default: python3). An environment is used again as long as the
-# interpreter, the packages asked for and, if the project is one of them, pyproject.toml stay the
-# same.
+# interpreter, the packages asked for and, if the project is one of them, what pyproject.toml says
+# about the project stay the same. Settings of tools (ruff, mypy, pytest) do not count.
 
 # A clone that was started from a git hook, or with settings for another Python, stays itself.
 unset PYTHONHOME PIP_REQUIRE_VIRTUALENV
@@ -19,7 +19,7 @@ make_environment() {
 
     local wanted
     wanted="$("$PYTHON" - "$@" <<'CODE'
-import hashlib, pathlib, sys
+import hashlib, pathlib, sys, tomllib
 
 if sys.version_info < (3, 11):
     sys.exit(
@@ -28,7 +28,9 @@ if sys.version_info < (3, 11):
     )
 parts = [sys.version, sys.base_prefix]
 if any(argument.startswith(".") for argument in sys.argv[1:]):  # the project itself
-    parts.insert(0, pathlib.Path("pyproject.toml").read_text())
+    settings = tomllib.loads(pathlib.Path("pyproject.toml").read_text())
+    installed = [settings["build-system"], settings["project"], settings["tool"]["hatch"]]
+    parts.insert(0, repr(installed))
 print(hashlib.sha256("\0".join(parts + sys.argv[1:]).encode()).hexdigest())
 CODE
 )"

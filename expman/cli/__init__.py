@@ -22,7 +22,7 @@ def main() -> int:
             raise
         sys.stderr.write(
             f"expman: this command needs {missing}, which is not installed; "
-            "run: pip install 'expman[cli]'\n"
+            "run: pip install 'expman-sidecar[cli]'\n"
         )
         return 1
     return run()

@@ -82,7 +82,7 @@ def _versions() -> Iterator[_Finding]:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield _Finding("problem", name, "not installed", "pip install expman")
+            yield _Finding("problem", name, "not installed", "pip install expman-sidecar")
     python = f"Python {platform.python_version()} ({platform.machine()})"
     yield _Finding("ok", "versions", f"expman {VERSION}, {python}, {', '.join(found)}")
     if sys.platform != "linux":

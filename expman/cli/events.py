@@ -84,7 +84,7 @@ def read_events(paths: Sequence[str]) -> Events:
         from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
         from tensorboardX.proto.event_pb2 import Event
     except ModuleNotFoundError:
-        message = "event files need tensorboardX; run: pip install 'expman[tensorboard]'"
+        message = "event files need tensorboardX; run: pip install 'expman-sidecar[tensorboard]'"
         raise click.ClickException(message) from None
     events = Events()
     for path in paths:

@@ -74,7 +74,7 @@ def _tensorboard(run: Run, directory: str, columns: tuple[str, ...]) -> None:
         from tensorboardX import SummaryWriter
         from tensorboardX.proto.summary_pb2 import Summary
     except ModuleNotFoundError:
-        message = "TensorBoard files need tensorboardX; run: pip install 'expman[tensorboard]'"
+        message = "event files need tensorboardX; run: pip install 'expman-sidecar[tensorboard]'"
         raise click.ClickException(message) from None
     names = [name for name in columns or run.metrics if name not in ("step", "timestamp")]
     table = run.vectors(["step", "timestamp", *names])

@@ -34,7 +34,7 @@ __all__ = [
     "say",
 ]
 
-VERSION = version("expman")
+VERSION = version("expman-sidecar")
 _BARS = dict(zip("▁▂▃▄▅▆▇█", "_.-~=+*#", strict=True))
 _LINES = dict.fromkeys("┌┐└┘├┤┬┴┼", "+") | {"─": "-", "│": "|"}
 _SIGNS = {"–": "-", "…": "~", "→": ">", "⢕": "*"}

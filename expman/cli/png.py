@@ -30,7 +30,7 @@ def write_png(
         from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        message = "a picture needs matplotlib; run: pip install 'expman[cli]'"
+        message = "a picture needs matplotlib; run: pip install 'expman-sidecar[cli]'"
         raise click.ClickException(message) from None
     shown = dict(list(charts.items())[:MAX_CHARTS])
     if len(shown) < len(charts):

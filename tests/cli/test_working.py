@@ -230,7 +230,7 @@ def test_without_the_extra(program: StartProgram, part: str) -> None:
 
     assert 1 == command.wait()
     assert f"expman: this command needs {part}, " in command.stderr
-    assert "pip install 'expman[cli]'\n" in command.stderr
+    assert "pip install 'expman-sidecar[cli]'\n" in command.stderr
     assert 1 == command.stderr.count("\n")
 
 

@@ -33,7 +33,7 @@ def test_the_tutorial_from_top_to_bottom(tmp_path: Path) -> None:
             continue
         for command in re.findall(r"^\$ (.*)$", block["code"], re.MULTILINE):
             if command.startswith("pip install"):
-                assert re.search(r"expman\[(\w+)\]", command)[1] in extras  # type: ignore[index]
+                assert re.search(r"expman-sidecar\[(\w+)\]", command)[1] in extras  # type: ignore[index]
                 continue
             done = subprocess.run(
                 ["bash", "-c", command],

@@ -72,7 +72,7 @@ _TORCH = ("torch==2.13.0", "tensorboard")  # the exact version: others bring sev
 ALL = (
     Contestant(
         "expman", "ours", "ours", "expman",
-        imports="expman", fast=True, shares_fork=True, version_of="expman",
+        imports="expman", fast=True, shares_fork=True, version_of="expman-sidecar",
     ),
     Contestant("floor", "floors", "floor", "expman", fast=True, variant="floor"),
     Contestant("empty call", "floors", "floor", "expman", fast=True, variant="empty"),
