@@ -27,6 +27,7 @@ __all__ = [
     "SCALARS_JSON",
     "STAGING",
     "TEMP_PREFIX",
+    "UNKNOWN_RECORDS",
     "VECTORS_PARQUET",
     "IrregularFileError",
     "create_temp",
@@ -51,6 +52,7 @@ EXPERIMENT_YAML = "experiment.yaml"
 VECTORS_PARQUET = "vectors.parquet"
 SCALARS_JSON = "scalars.json"
 RUN_LOG = "run.log"
+UNKNOWN_RECORDS = "unknown_records.jsonl"
 ARTIFACTS = "artifacts"
 STAGING = ".artifacts-staging"
 TEMP_PREFIX = ".expman-tmp-"
@@ -58,7 +60,7 @@ TEMP_PREFIX = ".expman-tmp-"
 _OURS = frozenset(
     {
         *(RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, SCALARS_JSON),
-        *(RUN_LOG, ARTIFACTS, STAGING),
+        *(RUN_LOG, ARTIFACTS, STAGING, UNKNOWN_RECORDS),
     }
 )
 _SET_ASIDE = re.compile(r"\.corrupt(-\d+)?$")

@@ -19,7 +19,43 @@ SETTLE_S = 0.05
 SPARE_DESCRIPTORS = 16
 """Left for the files: without them no lane could be written, and none would ever be given back."""
 PATIENCE_S = 2.0
-"""So long a lane that cannot be opened for now is no news."""
+"""How long a lane may stay closed to us, for lack of descriptors say, before that is reported."""
+
+
+class _Wait:
+    """A lane that is there and cannot be opened at present.
+
+    Attributes:
+        why: what keeps it from being opened; None: nothing does.
+    """
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self.why: str | None = None
+        self._warn = warn
+        self._since: float | None = None
+        self._retry_at = 0.0
+        self._is_reported = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is time to try again."""
+        return self.why is not None and time.monotonic() >= self._retry_at
+
+    def blame(self, what: str, exc: OSError) -> None:
+        """Notes why a lane cannot be opened."""
+        self.why = f"{what}: {exc.strerror or exc}"
+
+    def note_look(self) -> None:
+        """Notes that all lanes were tried; reports a wait that lasts."""
+        now = time.monotonic()
+        self._retry_at = now + RETRY_S
+        if self.why is None:
+            self._since, self._is_reported = None, False
+            return
+        self._since = self._since or now
+        if not self._is_reported and now - self._since >= PATIENCE_S:
+            self._is_reported = True
+            self._warn(f"{self.why}; it is tried again, its rows wait in shared memory")
 
 
 class Arrivals:
@@ -27,24 +63,21 @@ class Arrivals:
 
     Args:
         held: where they are claimed.
-        say: passes a message on to the user.
+        warn: passes a message on to the user.
 
     Attributes:
         unreadable: names of lanes that are left alone: another version may read them.
         problems: why lanes could not be read.
     """
 
-    def __init__(self, held: HeldAddress, say: Callable[[str], None]) -> None:
+    def __init__(self, held: HeldAddress, warn: Callable[[str], None]) -> None:
         self._held = held
-        self._say = say
-        self._address = held.address
+        self._warn = warn
+        self._wait = _Wait(warn)
         self._served: WeakValueDictionary[int, LaneConsumer] = WeakValueDictionary()
-        self._retry_at = self._settled_at = 0.0
-        self._incomplete = False
-        self._again: list[LaneConsumer] = []
-        self._waits_since: float | None = None
-        self._why: str | None = None
-        self._told = False
+        self._to_reopen: list[LaneConsumer] = []
+        self._is_incomplete = False  # a lane had no hello yet
+        self._incomplete_until = 0.0
         self._seek_nameless = held.follows
         self.unreadable: set[str] = set()
         self.problems: list[str] = []
@@ -52,7 +85,7 @@ class Arrivals:
     @property
     def waits_for(self) -> str | None:
         """Why a lane that is there cannot be opened at present: no run may end without it."""
-        return self._why
+        return self._wait.why
 
     def look(self, *, every: bool = False, nameless: bool = False) -> list[LaneConsumer]:
         """The new lanes, those first that were claimed first.
@@ -64,31 +97,21 @@ class Arrivals:
         self._seek_nameless |= nameless
         now = time.monotonic()
         if self._held.has_news():
-            every, self._settled_at = True, now + SETTLE_S
-        due = self._why is not None and now >= self._retry_at
-        again = self._incomplete and now < self._settled_at
-        if not (every or due or again or self._seek_nameless):
+            every, self._incomplete_until = True, now + SETTLE_S
+        again = self._is_incomplete and now < self._incomplete_until
+        if not (every or again or self._wait.is_over or self._seek_nameless):
             return []
-        self._why, self._incomplete = None, False
+        self._wait.why, self._is_incomplete = None, False
         found: list[LaneConsumer] = []
-        reopened, self._again = self._again, []
-        for lane in reopened:
-            try:
-                found.append(lane.reopen())
-            except OSError as exc:
-                self._again.append(lane)
-                self._why = f"a lane cannot be opened: {exc.strerror or exc}"
-            except Exception as exc:  # noqa: BLE001 - no lane, however damaged, reaches another
-                self.leave_alone(lane.lane, exc)
-        known = {lane.lane for lane in reopened}.union(self._served)
+        known = self._reopen(found).union(self._served)
         try:
-            for number in lane_numbers(self._address) - known:
+            for number in lane_numbers(self._held.address) - known:
                 self._open(number, None, found)
             if self._seek_nameless:
                 self._open_nameless(found, known)
         except OSError as exc:
-            self._why = f"no lane can be looked for: {exc.strerror or exc}"
-        self._note_wait()
+            self._wait.blame("no lane can be looked for", exc)
+        self._wait.note_look()
         for lane in found:
             self._served[lane.lane] = lane
         return sorted(found, key=lambda lane: lane.hello.started_monotonic_ns)
@@ -96,17 +119,30 @@ class Arrivals:
     def reopen(self, lane: LaneConsumer) -> None:
         """Has `look` find a lane once more, whether it has a name or not."""
         self._served.pop(lane.lane, None)
-        self._again.append(lane)
+        self._to_reopen.append(lane)
 
     def leave_alone(self, number: int, exc: Exception | None = None) -> None:
         """Never looks at a lane again."""
-        self.unreadable.add(self._address.segment(number))
+        self.unreadable.add(self._held.address.segment(number))
         if exc is not None:
             self.problems.append(f"a lane cannot be read and was left alone: {exc}")
-            self._say(self.problems[-1])
+            self._warn(self.problems[-1])
+
+    def _reopen(self, found: list[LaneConsumer]) -> set[int]:
+        """Opens lanes that were served before; their numbers, open or not."""
+        lanes, self._to_reopen = self._to_reopen, []
+        for lane in lanes:
+            try:
+                found.append(lane.reopen())
+            except OSError as exc:
+                self._to_reopen.append(lane)
+                self._wait.blame("a lane cannot be opened", exc)
+            except Exception as exc:  # noqa: BLE001 - no lane, however damaged, reaches another
+                self.leave_alone(lane.lane, exc)
+        return {lane.lane for lane in lanes}
 
     def _open(self, number: int, path: str | None, found: list[LaneConsumer]) -> None:
-        address, name = self._address, self._address.segment(number)
+        address, name = self._held.address, self._held.address.segment(number)
         if name in self.unreadable:
             return
         try:
@@ -114,9 +150,9 @@ class Arrivals:
             control = segment.attach_nameless(address.place, name, path) if path else None
             lane = LaneConsumer(address, number, control)
         except (FileNotFoundError, PermissionError):
-            self._incomplete = True  # its producer announces it then, or has given it back
+            self._is_incomplete = True  # its producer announces it then, or has given it back
         except OSError as exc:
-            self._why = f"a lane cannot be opened: {exc.strerror or exc}"
+            self._wait.blame("a lane cannot be opened", exc)
         except Exception as exc:  # noqa: BLE001 - no lane, however damaged, reaches another
             self.leave_alone(number, exc)
         else:
@@ -127,7 +163,7 @@ class Arrivals:
 
     def _open_nameless(self, found: list[LaneConsumer], known: set[int]) -> None:
         """Opens lanes whose names were removed, by the descriptors of those who have them."""
-        start = self._address.segment() + "-"
+        start = self._held.address.segment() + "-"
         self._seek_nameless = False
         for name, paths in nameless.find(start).items():
             number = name.removeprefix(start)
@@ -136,15 +172,4 @@ class Arrivals:
                 for path in paths:
                     if len(found) == before:
                         self._open(int(number), path, found)
-        self._seek_nameless = self._why is not None
-
-    def _note_wait(self) -> None:
-        now = time.monotonic()
-        self._retry_at = now + RETRY_S
-        if self._why is None:
-            self._waits_since, self._told = None, False
-            return
-        self._waits_since = self._waits_since or now
-        if not self._told and now - self._waits_since >= PATIENCE_S:
-            self._told = True
-            self._say(f"{self._why}; it is tried again, its rows wait in shared memory")
+        self._seek_nameless = self._wait.why is not None

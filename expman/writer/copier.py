@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -22,7 +22,13 @@ __all__ = ["Copier", "Outcome", "missing_line", "store_artifacts"]
 RETRY_S = 0.25
 SOURCE_PATIENCE_S = 30.0
 """How long an I/O error of the source's own disk is given to heal."""
-JOIN_S = 5.0
+
+_stopping: dict[str, threading.Thread] = {}
+"""By run directory: a thread that was stopped and may not have ended yet.
+
+Of two threads in one run's directory each would store the same artifacts. Whoever serves the run
+next in this process waits for the first one, without holding up other runs.
+"""
 
 
 class Outcome(msgspec.Struct):
@@ -40,10 +46,10 @@ class Outcome(msgspec.Struct):
 
 
 class Copier:
-    """The artifacts of one run. Its thread lives as long as there is something to copy.
+    """The artifacts of one run, as the writer's thread sees them.
 
-    The writer's thread takes records, makes them durable as requests, and fetches outcomes; the
-    copier's thread stores. Deques pass them on: their ends are safe to use from two threads.
+    That thread takes records, makes them durable as requests, and fetches outcomes. A thread of
+    its own, which lives as long as there is something to copy, stores them.
 
     Args:
         run_dir: the run's directory.
@@ -51,49 +57,43 @@ class Copier:
 
     Attributes:
         missing: artifacts that could not be stored, those of earlier writers included.
-        trouble: what keeps it from storing at present; the copier's thread writes it.
     """
 
     def __init__(self, run_dir: str, is_in_place: Callable[[], bool] = lambda: True) -> None:
-        self._run_dir = run_dir
-        self._is_in_place = is_in_place
         self._requests = Requests(run_dir)
         self._taken: deque[Request] = deque()
-        self._open: deque[Request] = deque()
-        self._outcomes: deque[Outcome] = deque()
-        self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._lock = threading.Lock()  # for settling: of two threads one settles a request
-        self._kept = self._settled = 0
-        self._sign_of_life = time.monotonic()
-        self.trouble: str | None = None
         found = self._requests.read()
         self.missing = sum(request.problem is not None for request in found)
-        self._open.extend(request for request in found if request.problem is None)
-        self._kept = len(self._open)
+        is_open = [request for request in found if request.problem is None]
+        self._copying = _Copying(run_dir, is_in_place, self._requests, is_open)
+        self._kept, self._settled = len(is_open), 0
 
     def take(self, lane: int, record: int, artifact: wire.Artifact) -> None:
         """Takes a record; it is in memory only until `keep`."""
         staged = None if artifact.staged is None else os.path.basename(artifact.staged)
-        self._taken.append(
-            Request(
-                lane=lane,
-                record=record,
-                source=artifact.source,
-                staged=staged,
-                target=artifact.target,
-            )
+        request = Request(
+            lane=lane,
+            record=record,
+            source=artifact.source,
+            staged=staged,
+            target=artifact.target,
         )
+        self._taken.append(request)
+
+    @property
+    def write_error(self) -> str | None:
+        """What keeps artifacts from being stored at present."""
+        return self._copying.write_error
 
     @property
     def is_due(self) -> bool:
         """Whether there is something to keep, or to fetch."""
-        return bool(self._taken or self._outcomes)
+        return bool(self._taken or self._copying.outcomes)
 
     @property
     def is_busy(self) -> bool:
         """Whether something is not stored yet, nor given up."""
-        return bool(self._taken or self._open or self._outcomes)
+        return bool(self._taken or self._copying.open or self._copying.outcomes)
 
     @property
     def mark(self) -> int:
@@ -107,52 +107,37 @@ class Copier:
     @property
     def stalled_s(self) -> float:
         """For how long nothing has been copied."""
-        return time.monotonic() - self._sign_of_life if self._open else 0.0
+        return self._copying.stalled_s
 
-    def keep(self) -> dict[int, int]:
+    def keep(self) -> Iterator[Request]:
         """Makes what was taken durable as requests, and has it copied.
 
-        Returns:
-            For each lane the number of the record up to which it is.
+        Yields:
+            Each request as soon as it is durable.
 
         Raises:
-            StorageError: call it again.
+            StorageError: the rest is not; call it again.
         """
-        kept: dict[int, int] = {}
         while self._taken:
             request = self._taken[0]
             self._requests.keep(request)
-            kept[request.lane] = request.record + 1
-            self._open.append(request)
+            self._copying.open.append(request)
             self._kept += 1
             self._taken.popleft()
+            yield request
         self.start()
-        return kept
 
     def start(self) -> None:
         """Starts the thread if there is something for it to do."""
-        if not self._open or self._stop.is_set():
-            return
-        if self._thread is not None and self._thread.is_alive():
-            return
-        thread = threading.Thread(target=self._run, name="expman-artifacts", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as exc:  # no more threads for this user at present
-            self.trouble = f"{self._run_dir}: artifacts wait: {exc}"
-            return
-        self._thread = thread
-        self._sign_of_life = time.monotonic()
+        self._copying.start()
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> Iterator[Outcome]:
         """What became of requests since the last call."""
-        found = []
-        while self._outcomes:
-            outcome = self._outcomes.popleft()
+        while self._copying.outcomes:
+            outcome = self._copying.outcomes.popleft()
             self.missing += outcome.problem is not None
-            found.append(outcome)
-        self._settled += len(found)
-        return found
+            self._settled += 1
+            yield outcome
 
     def note_missing(self, outcome: Outcome) -> None:
         """Remembers durably that an artifact is missing, so that no successor tries again.
@@ -164,31 +149,104 @@ class Copier:
 
     def give_up(self, why: str) -> None:
         """Takes everything that is not stored for missing; the snapshots stay."""
-        with self._lock:
-            self._stop.set()
-            while self._open:
-                self._outcomes.append(Outcome(self._open.popleft(), [], why))
-        self.trouble = None
+        self._copying.give_up(why)
 
     def stop(self) -> None:
-        """Ends the thread, after the chunk that it is copying; a successor does the rest.
-
-        A thread that hangs in a system call is left behind: it ends with the process.
-        """
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(JOIN_S)
+        """Ends the thread, after the chunk that it is copying; a successor does the rest."""
+        self._copying.stop()
 
     def clean_up(self) -> None:
         """Removes what is left of requests at the run's end."""
         self._requests.clean_up()
 
-    # -- the thread -------------------------------------------------------------------------
+
+class _Copying:
+    """The thread that stores, and what it shares with the writer's.
+
+    Deques pass requests and outcomes on: their ends are safe to use from two threads.
+
+    Attributes:
+        open: requests to be stored.
+        outcomes: what became of requests.
+        write_error: what keeps it from storing at present; the copying thread sets it.
+    """
+
+    def __init__(
+        self,
+        run_dir: str,
+        is_in_place: Callable[[], bool],
+        requests: Requests,
+        found: list[Request],
+    ) -> None:
+        self.open = deque(found)
+        self.outcomes: deque[Outcome] = deque()
+        self.write_error: str | None = None
+        self._run_dir = run_dir
+        self._is_in_place = is_in_place
+        self._requests = requests
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._lock = threading.Lock()  # for settling: of two threads one settles a request
+        self._sign_of_life = time.monotonic()
+
+    # -- the writer's thread ------------------------------------------------------------
+
+    def start(self) -> None:
+        if not self.open or self._stop.is_set():
+            return
+        if self._thread is not None and self._thread.is_alive():
+            return
+        if not self._succeeds():
+            return
+        thread = threading.Thread(target=self._run, name="expman-artifacts", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:  # no more threads for this user at present
+            self.write_error = f"{self._run_dir}: artifacts wait: {exc}"
+            return
+        self._thread = thread
+        self._sign_of_life = time.monotonic()
+
+    def _succeeds(self) -> bool:
+        """Whether an earlier thread of this run has ended; what it has stored is not open then."""
+        earlier = _stopping.get(self._run_dir)
+        if earlier is None:
+            return True
+        if earlier.is_alive():
+            return False
+        try:
+            left = self._requests.read()
+        except StorageError as exc:
+            self.write_error = str(exc)
+            return False
+        for request in [request for request in self.open if request not in left]:
+            self.open.remove(request)
+            self.outcomes.append(Outcome(request, [], None))
+        del _stopping[self._run_dir]
+        return bool(self.open)
+
+    @property
+    def stalled_s(self) -> float:
+        return time.monotonic() - self._sign_of_life if self.open else 0.0
+
+    def give_up(self, why: str) -> None:
+        with self._lock:
+            self._stop.set()
+            while self.open:
+                self.outcomes.append(Outcome(self.open.popleft(), [], why))
+        self.write_error = None
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread is not None and self._thread.is_alive():
+            _stopping[self._run_dir] = self._thread
+
+    # -- the copying thread -------------------------------------------------------------
 
     def _run(self) -> None:
         failing_since: float | None = None
-        while self._open and not self._stop.is_set():
-            request = self._open[0]
+        while self.open and not self._stop.is_set():
+            request = self.open[0]
             try:
                 outcome = self._store(request)
             except Stopped:
@@ -198,17 +256,17 @@ class Copier:
                 failing_since = failing_since or now
                 is_disk = isinstance(exc, StorageError) and not isinstance(exc, SourceError)
                 if is_disk or now - failing_since < SOURCE_PATIENCE_S:
-                    self.trouble = f"artifact {request.target}: {exc}"
+                    self.write_error = f"artifact {request.target}: {exc}"
                     self._stop.wait(RETRY_S)
                     continue
                 outcome = Outcome(request, [], str(exc) or "out of memory")
             except Exception as exc:  # noqa: BLE001 - it costs this artifact, and is reported
                 outcome = Outcome(request, [], reason_of(exc))
-            failing_since = self.trouble = None
+            failing_since = self.write_error = None
             with self._lock:
                 if not self._stop.is_set():
-                    self._outcomes.append(outcome)
-                    self._open.popleft()
+                    self.outcomes.append(outcome)
+                    self.open.popleft()
                 self._sign_of_life = time.monotonic()
 
     def _store(self, request: Request) -> Outcome:
@@ -245,7 +303,7 @@ def store_artifacts(run_dir: str) -> list[str]:
     lines = []
     for request in requests.read():
         if request.problem is not None:
-            continue  # said, and counted
+            continue  # reported, and counted
         try:
             found = store(request.source, run_dir, request.target, staged=request.staged)
             problem = _problem(found, request)
@@ -261,7 +319,7 @@ def store_artifacts(run_dir: str) -> list[str]:
 
 
 def missing_line(request: Request, problem: str) -> str:
-    """What run.log says of an artifact that is missing."""
+    """The line of run.log about an artifact that is missing."""
     return f"artifact {request.source} could not be stored as {request.target}: {problem}"
 
 

@@ -1,67 +1,54 @@
-"""The counts of a run: what its lanes and its files say, in one place.
+"""The counts of a run, from what its lanes and its files say.
 
-Each count is at most the truth while the run lives, and true at its end:
+Each count is at most the truth while the run is live, and true at its end:
 rows_logged = rows_written + rows_dropped + rows_missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-from expman.models import RunMetadata, safe_text
-from expman.transport.consumer import LaneConsumer
+from expman.models import safe_text
+from expman.transport.numbering import LARGEST_COUNT
+from expman.writer.open_run import OpenRun
 
 __all__ = ["Counts"]
 
 
 class Counts:
-    """Counts rows over all lanes of a run, also those that are gone.
+    """Counts rows over all lanes of a run, those that were retired among them.
 
     Args:
-        meta: the run's metadata as an earlier writer left it.
-        ended: that writer had finished the run: its counts include lanes that are gone now.
+        run: the run, as an earlier writer left it.
 
     Attributes:
-        retired_rows: rows of workers that have gone.
-        retired_drops: rows that they dropped.
+        are_final: every lane was read to its end.
     """
 
-    def __init__(self, meta: RunMetadata, *, ended: bool) -> None:
-        self._meta = meta
-        self._known_missing = meta.rows_missing if ended else 0
-        self.retired_rows = self.retired_drops = 0
+    def __init__(self, run: OpenRun) -> None:
+        self.are_final = False
+        self._run = run
+        # If that writer had finished the run, its counts include lanes that are gone now.
+        self._known_missing = run.meta.rows_missing if run.earlier is not None else 0
 
-    def update(
-        self,
-        lanes: Iterable[tuple[str, int, LaneConsumer]],
-        reach: Mapping[str, int],
-        written: int,
-        waiting: int,
-        *,
-        final: bool,
-    ) -> None:
-        """Brings the run's metadata up to date.
-
-        Args:
-            lanes: the producer's name, the seq of its row 0 and the consumer of each lane.
-            reach: how far each producer's rows go in the files.
-            written: rows in the files.
-            waiting: rows on their way to them.
-            final: every lane was read to its end.
-        """
-        meta = self._meta
-        ends = dict(reach)
-        rows, drops = self.retired_rows, self.retired_drops
-        for producer, seq_base, lane in lanes:
+    def update(self) -> None:
+        """Brings the run's metadata up to date."""
+        meta, store, lanes = self._run.meta, self._run.store, self._run.lanes
+        written, waiting = store.rows_written, store.pending_rows
+        ends = dict(store.reach)
+        rows, drops = lanes.retired_rows, lanes.retired_drops
+        for state in lanes:
+            lane = state.consumer
             rows += lane.logged_rows + lane.laneless_drops
             drops += lane.dropped_rows + lane.laneless_drops
-            name = safe_text(producer)
-            ends[name] = max(ends.get(name, 0), seq_base + lane.logged_rows)
+            name = safe_text(state.producer)
+            ends[name] = max(ends.get(name, 0), state.seq_base + lane.logged_rows)
         meta.rows_written = written
         meta.rows_dropped = max(meta.rows_dropped, drops)
         there = written + waiting + meta.rows_dropped + self._known_missing
         meta.rows_logged = max(meta.rows_logged, rows, sum(ends.values()), there)
         # Before its end, what an earlier writer counted may still be in shared memory.
-        counted = meta.rows_logged if final else rows
+        counted = meta.rows_logged if self.are_final else rows
         missing = counted - written - waiting - meta.rows_dropped
         meta.rows_missing = max(missing, self._known_missing)
+        owner = lanes.owner
+        if owner is not None:
+            owner.consumer.control.rows_missing = min(meta.rows_missing, LARGEST_COUNT)

@@ -23,9 +23,10 @@ from expman.transport import segment
 from expman.transport.address import find_lanes, revive_address
 from expman.transport.gate import RunGate
 from expman.writer.copier import store_artifacts
-from expman.writer.files import RANK_COLUMN
 from expman.writer.held import AddressTakenError
-from expman.writer.server import Server, remove_leftovers
+from expman.writer.leftovers import remove_leftovers
+from expman.writer.open_run import RANK_COLUMN
+from expman.writer.server import Server
 from expman.writer.stale import (
     SILENT_S,
     StaleAddress,
@@ -193,7 +194,7 @@ def _from_memory(stale: StaleAddress) -> Iterator[Outcome]:
     while not (server.idle and server.remove_address()):
         busy = server.step()
         now = time.monotonic()
-        if set(server.unfinished) - set(server.troubles):  # one that fails holds up no other
+        if set(server.unfinished) - set(server.write_errors):  # one that fails holds up no other
             well_until = now + TROUBLE_S
         if now > min(well_until, deadline):
             break
@@ -201,7 +202,7 @@ def _from_memory(stale: StaleAddress) -> Iterator[Outcome]:
             time.sleep(0.005)
     for run in stale.runs:
         if run in server.unfinished:
-            why = server.troubles.get(run, "it takes too long")
+            why = server.write_errors.get(run, "it takes too long")
             yield Outcome(f"cannot recover {run}: {why}", ok=False)
         else:
             yield Outcome(f"recovered {run}: {_summary(run)}")

@@ -10,8 +10,9 @@ import time
 from collections.abc import Sequence
 
 from expman.transport import segment
-from expman.writer.owner import OwnerWatch
-from expman.writer.server import DRAIN_S, Server
+from expman.writer.lifetime import DRAIN_S
+from expman.writer.post_mortem import OwnerPostMortem
+from expman.writer.server import Server
 
 __all__ = ["run_command"]
 
@@ -36,7 +37,7 @@ def run_command(address: segment.Address, command: Sequence[str]) -> int:
         server.remove_address()
         return NOT_FOUND if isinstance(exc, FileNotFoundError) else NOT_EXECUTABLE
     forward.to(child)
-    OwnerWatch.ask_parent = staticmethod(_Asker(child))
+    OwnerPostMortem.ask_parent = staticmethod(_Asker(child))
     while child.poll() is None:
         if not server.step():
             time.sleep(PAUSE_S)
@@ -51,7 +52,7 @@ def run_command(address: segment.Address, command: Sequence[str]) -> int:
 
 
 class _Asker:
-    """Tells the exit status of the child, once it has ended."""
+    """Returns the exit status of the child, once it has ended."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child

@@ -8,7 +8,7 @@ import pytest
 from process.runs import run_yaml, wait_until
 
 from expman import ExperimentConfig, LoggingEngine
-from expman.writer.files import HEARTBEAT_S
+from expman.writer.sinks.metadata import HEARTBEAT_S
 
 VERSIONS = 3  # how often each reader must see the file grow
 

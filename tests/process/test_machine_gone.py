@@ -320,13 +320,14 @@ def test_a_live_run_renews_its_heartbeat(tmp_path: Path) -> None:
     """Without a new row, and without a new run.yaml where that takes long to write."""
     run_dir = tmp_path / "lanes" / "run"
     run_dir.mkdir(parents=True)
-    files = RunFiles(make_hello(base_dir=str(tmp_path)), str(run_dir), 0)
+    files = RunFiles(make_hello(base_dir=str(tmp_path)), 0)
     files.commit()
     assert not files.is_due()
     first = run_yaml(run_dir)["heartbeat_at"]
-    for next_metadata in (0.0, math.inf):
+    schedule = files.metadata._schedule
+    for next_write in (0.0, math.inf):
         age(run_dir)
-        files._next_heartbeat, files._next_metadata = 0.0, next_metadata
+        schedule.next_heartbeat, schedule.next_write = 0.0, next_write
         assert files.is_due()
         files.commit()
         assert not files.is_due()

@@ -22,7 +22,7 @@ from process.runs import (
 )
 
 from expman.transport.segment import Address
-from expman.writer import run
+from expman.writer import retry
 from expman.writer.server import Server
 
 END_DEADLINE_S = 10.0
@@ -154,7 +154,7 @@ def test_writer_gives_up_a_run_that_cannot_be_written(
     assert 1 == trainer.wait()
     away = run_base.with_name("away")
     run_base.rename(away)
-    monkeypatch.setattr(run, "ABANDON_S", 0.2)
+    monkeypatch.setattr(retry, "ABANDON_S", 0.2)
     server = Server(Address.parse(address))
 
     def step_until_idle() -> bool:

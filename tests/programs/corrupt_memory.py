@@ -30,7 +30,7 @@ from expman.transport.address import new_address
 from expman.transport.hello import Hello
 from expman.transport.identity import this_host
 from expman.transport.producer import LaneProducer
-from expman.writer import consolidation, run, server
+from expman.writer import consolidation, ending, retry, server
 
 MAX_BYTES = 128 * 1024
 ROUND_S = 20.0
@@ -38,7 +38,7 @@ os.fsync = lambda fd: None  # the machine stays up
 # Waits that are made for people and for threads held up by other work.
 open_term.SETTLE_S = 0.02
 consolidation.FIRST_REWRITE_S = 0.01
-run.PATIENCE_S = run.RETRY_S = server.LIVENESS_SPACING_S = 0.02
+ending.PATIENCE_S = retry.RETRY_S = server.LIVENESS_SPACING_S = 0.02
 
 base_dir, area, first_seed, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 
@@ -200,7 +200,7 @@ class Round:
                 serving.finished or (serving.idle and not self.child_runs())
             ) and serving.remove_address()
             if passed_s > ROUND_S:
-                raise TimeoutError(f"no end: {serving.troubles}")
+                raise TimeoutError(f"no end: {serving.write_errors}")
 
     def child_runs(self) -> bool:
         if self.runs:

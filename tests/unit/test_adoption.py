@@ -11,7 +11,7 @@ from expman.models import RunStatus
 from expman.transport.consumer import LaneConsumer
 from expman.transport.gate import RunGate
 from expman.transport.producer import LaneProducer
-from expman.writer.run import Run
+from expman.writer.run import RunWriter
 
 
 def test_a_name_that_a_predecessor_gave_is_not_given_again(tmp_path: Path) -> None:
@@ -34,12 +34,12 @@ def test_a_name_that_a_predecessor_gave_is_not_given_again(tmp_path: Path) -> No
         named.close()
         owner.close(RunStatus.FINISHED, None, 1.0)
 
-        run = Run(hello)
+        run = RunWriter(hello)
         for lane in (owner, *workers):
-            run.add_lane(LaneConsumer(address, lane.lane))
-        while not run.ended:
+            run.lanes.add(LaneConsumer(address, lane.lane))
+        while not run.has_ended:
             run.serve(check=True)
-            assert run.trouble is None
+            assert run.write_error is None
 
     table = pq.read_table(run_dir / "vectors.parquet")
     rows = sorted(zip(table["worker"].to_pylist(), table["n"].to_pylist(), strict=True))

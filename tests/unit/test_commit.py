@@ -12,7 +12,7 @@ from expman.models import RunStatus
 from expman.transport.consumer import LaneConsumer
 from expman.transport.producer import LaneProducer
 from expman.writer.files import RunFiles
-from expman.writer.run import Run
+from expman.writer.run import RunWriter
 
 ROWS = 5_000
 SETS = 1_200
@@ -28,7 +28,7 @@ def test_a_lane_that_fills_up_does_not_wait_for_the_interval(tmp_path: Path) -> 
         flush_interval_rows=10**9,
         flush_interval_ms=10**9,
     )
-    run = Run(hello)
+    run = RunWriter(hello)
     deadline = time.monotonic() + 10
 
     def serve() -> bool:
@@ -37,14 +37,14 @@ def test_a_lane_that_fills_up_does_not_wait_for_the_interval(tmp_path: Path) -> 
 
     with fresh_address() as address:
         lane = LaneProducer(address, hello, on_wait=serve)
-        run.add_lane(LaneConsumer(address, lane.lane))
+        run.lanes.add(LaneConsumer(address, lane.lane))
         for n in range(ROWS):
             lane.log_vector({"n": n, "half": n / 2}, n)
         assert 0 == lane.dropped_rows  # as it would drop where no writer gives memory back
         lane.close(RunStatus.FINISHED, None, 1.0)
-        while not run.ended:
+        while not run.has_ended:
             run.serve(check=True)
-            assert run.trouble is None
+            assert run.write_error is None
 
     assert list(range(ROWS)) == pq.read_table(run_dir / "vectors.parquet")["n"].to_pylist()
 
@@ -57,14 +57,14 @@ def test_names_are_forgotten(tmp_path: Path) -> None:
     with fresh_address() as address:
         lane = LaneProducer(address, hello, on_wait=lambda: False)
         consumer = LaneConsumer(address, lane.lane)
-        files = RunFiles(hello, hello.run_dir, 0)
+        files = RunFiles(hello, 0)
         files.add_lane(consumer)
         for n in range(2 * SETS):
             lane.log_vector({f"m{n % 50}": n, f"set{n % SETS}": "text"}, n)
             if n % 100 == 0:
                 files.take(consumer, consumer.poll())
                 files.commit()
-                most = max(most, len(files.lanes[consumer.lane].schemas))
+                most = max(most, len(files.run.lanes[consumer.lane].schemas))
         lane.close(RunStatus.FINISHED, None, 1.0)
         while not consumer.at_end():
             files.take(consumer, consumer.poll())

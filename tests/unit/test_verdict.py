@@ -16,7 +16,7 @@ from expman.transport.consumer import LaneConsumer
 from expman.transport.gate import RunGate
 from expman.transport.producer import LaneProducer
 from expman.transport.segment import Address, list_names
-from expman.writer.run import Run
+from expman.writer.polling import drain
 
 
 @pytest.fixture
@@ -175,5 +175,5 @@ def test_the_last_look_takes_all_even_where_stores_are_not_ordered(
     """There a poll takes what the one before it saw: one empty poll is not the end."""
     monkeypatch.setattr(consumers, "_ORDERED_STORES", False)
     files = Taken()
-    Run._drain(Run(worker._hello), files, LaneConsumer(address, worker.lane))  # type: ignore[arg-type]
+    drain(files, LaneConsumer(address, worker.lane))  # type: ignore[arg-type]
     assert [0] == files.rows

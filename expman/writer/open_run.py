@@ -1,0 +1,116 @@
+"""A run whose files are open: what its sinks share."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from expman.models import LogLevel, RunMetadata, RunStatus, reason_of
+from expman.storage.journal import known_state, set_aside_damage
+from expman.storage.times import iso
+from expman.storage.vectors import VectorStore
+from expman.transport.consumer import LaneConsumer
+from expman.transport.hello import Hello
+from expman.writer.copier import Copier
+from expman.writer.lanes import LaneState, RunLanes
+from expman.writer.whose import refuse_other_run
+
+__all__ = ["RANK_COLUMN", "Line", "OpenRun"]
+
+RANK_COLUMN = "_rank"
+
+
+class Line(msgspec.Struct):
+    """A line on its way to run.log.
+
+    Attributes:
+        lane: where it comes from; None: from the writer itself.
+        record: number of its record in the lane.
+        entry: level, nanoseconds since the epoch, message.
+    """
+
+    lane: LaneConsumer | None
+    record: int
+    entry: tuple[str, int, str]
+
+
+class OpenRun:
+    """What the sinks of one run share. None of them knows another one.
+
+    Args:
+        hello: the owner's, or that of a worker whose owner is gone.
+        restarts: how many writers have served the run before this one.
+
+    Attributes:
+        run_dir: the run's directory.
+        earlier: the status that an earlier writer gave the run, and its reason; None while it ran.
+        meta: what run.yaml will say.
+        meta_changed: something in it has changed that the journal does not have.
+        lanes: its lanes.
+        store: its rows.
+        copier: its artifacts.
+        lines: lines on their way to run.log.
+
+    Raises:
+        StorageError: its directory cannot be used at present, or has the files of another run.
+    """
+
+    def __init__(self, hello: Hello, restarts: int) -> None:
+        self.hello = hello
+        self.run_dir = hello.run_dir
+        refuse_other_run(self.run_dir, hello)
+        self.lanes = RunLanes()
+        self.store = VectorStore(self.run_dir)
+        self.lines: list[Line] = []
+        self.copier = Copier(self.run_dir, self.store.directory.is_in_place)
+        damage = set_aside_damage(self.run_dir)
+        self.meta = known_state(self.run_dir) or RunMetadata(
+            name=hello.run_name, experiment=hello.experiment
+        )
+        self.earlier = self._earlier_status()
+        self.meta_changed = False
+        self._begin(restarts)
+        if damage is not None:
+            self.note(LogLevel.ERROR, damage)
+
+    def _earlier_status(self) -> tuple[RunStatus, str | None] | None:
+        meta = self.meta
+        return None if meta.status is RunStatus.RUNNING else (meta.status, meta.reason)
+
+    def _begin(self, restarts: int) -> None:
+        meta, hello = self.meta, self.hello
+        meta.started_at = meta.started_at or iso(hello.started_at_ns)
+        meta.status, meta.finished_at = RunStatus.RUNNING, None
+        meta.description, meta.tags = hello.description, list(hello.tags) or None
+        meta.language, meta.env_path = hello.language, hello.env_path
+        meta.group, meta.rank, meta.host = hello.group, hello.rank, hello.host
+        meta.writer_restarts = max(meta.writer_restarts, restarts)
+
+    def note(self, level: LogLevel, message: str) -> None:
+        """Adds a line of the writer's own to run.log."""
+        self.lines.append(Line(None, 0, (level, time.time_ns(), message)))
+
+    def take_warnings(self) -> None:
+        """Moves the warnings of the store to run.log."""
+        for warning in self.store.take_warnings():
+            self.note(LogLevel.WARN, warning)
+
+    @contextlib.contextmanager
+    def sparing(self, lane: LaneState | None, what: str) -> Iterator[None]:
+        """Leaves out what cannot be taken, with a line in run.log; it costs nothing else."""
+        try:
+            yield
+        except MemoryError:
+            raise  # it may well be taken later: the run begins anew from shared memory
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it costs this record only
+            source = "the writer" if lane is None else lane.producer
+            why = reason_of(exc)
+            self.note(LogLevel.ERROR, f"{what} of {source} could not be read, left out: {why}")
+
+    def close(self) -> None:
+        """Gives up the open files without writing anything."""
+        self.copier.stop()
+        self.store.close()

@@ -1,0 +1,61 @@
+"""Why an owner ended, as far as that can be found out."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+from expman.models import RunStatus
+from expman.transport.hello import Hello
+from expman.writer.memory_kills import MemoryKills
+
+__all__ = ["OwnerPostMortem", "describe_status"]
+
+
+class OwnerPostMortem:
+    """Keeps what is needed to find out later why the owner ended.
+
+    Only the parent of a process learns its exit status. `ask_parent` returns it where the writer
+    is the parent (`expman-writer run`), negative for a signal.
+    """
+
+    ask_parent: Callable[[int], int | None] = staticmethod(lambda pid: None)
+
+    def __init__(self, hello: Hello) -> None:
+        self._pid = hello.pid
+        self._kills = MemoryKills(hello.pid)
+
+    def why_it_ended(self) -> str:
+        """The reason, in one line."""
+        text = f"the owner process (pid {self._pid}) ended without closing the run"
+        status = self.ask_parent(self._pid)
+        if status is not None:
+            text += f": {describe_status(status)}"
+        if self._kills.count() > 0:
+            text += "; its cgroup ran out of memory and the kernel killed a process (OOM)"
+        return text
+
+    def status_of_exit(self, stored: int | None, error: str | None) -> tuple[RunStatus, str | None]:
+        """The status of a run whose owner ended with it, and the reason.
+
+        Args:
+            stored: what the owner gave exit(), see `exit_record`.
+            error: an exception that the owner showed. It may have ended the program, or may be
+                an interactive user's mistake that was mended.
+        """
+        status = self.ask_parent(self._pid) if stored is None else stored
+        if status is None or (stored is None and status < 0):
+            return RunStatus.CRASHED, f"{self.why_it_ended()}, while its exit handlers ran"
+        if status == 0:
+            return RunStatus.FINISHED, None
+        return RunStatus.FAILED, error if status == 1 and error else f"sys.exit({status})"
+
+
+def describe_status(status: int) -> str:
+    """An exit status, negative for a signal, in words."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"

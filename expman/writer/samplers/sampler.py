@@ -1,0 +1,37 @@
+"""What every sampler can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from expman.transport.hello import Hello
+
+__all__ = ["Sampler"]
+
+
+class Sampler:
+    """Observes something about a run that no producer logs. Each run has an object of its own.
+
+    What it finds are records, which `sinks.table` gives to sinks like those of any producer: a
+    `records.Log` becomes a line of run.log; content of a new kind has a type and a sink of its own.
+
+    The object is made in the thread that takes its first sample.
+
+    Attributes:
+        name: for messages.
+        spacing_s: seconds between two samples; the first one is taken when the run begins.
+        deadline_s: after this many seconds a sample is reported as overdue. It goes on in its
+            thread, and holds up no lane and no other sampler.
+    """
+
+    name: ClassVar[str]
+    spacing_s: ClassVar[float]
+    deadline_s: ClassVar[float] = 10.0
+
+    def __init__(self, hello: Hello) -> None:
+        self.hello = hello
+
+    def sample(self) -> Iterable[Any]:
+        """Takes a sample, in a thread of its own. An exception costs this sample only."""
+        raise NotImplementedError

@@ -1,0 +1,10 @@
+"""Which samplers each run has: the one place that a new sampler needs a line in."""
+
+from __future__ import annotations
+
+from expman.writer.samplers.memory_kills import MemoryKillSampler
+from expman.writer.samplers.sampler import Sampler
+
+__all__ = ["SAMPLERS"]
+
+SAMPLERS: tuple[type[Sampler], ...] = (MemoryKillSampler,)

@@ -1,0 +1,57 @@
+"""When the files of a run are written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+from expman.writer.open_run import OpenRun
+from expman.writer.sinks.sink import Sink
+
+__all__ = ["CommitSchedule"]
+
+SHARE = 0.02
+"""Share of a core that commits may take, unless rows are many."""
+SYNC_SPACING_S = 5.0
+COMMIT_SPACING_S = 0.05
+MANY_ROWS = 64 * 1024
+"""A commit costs the same for one row as for some thousands: they are spaced unless many wait."""
+
+
+class CommitSchedule:
+    """Decides when the files of one run are written, and when what is written is made durable."""
+
+    def __init__(self, run: OpenRun) -> None:
+        self._run = run
+        self._cost_s = 0.0
+        self._last = self._last_sync = time.monotonic()
+
+    def is_due(self, sinks: Collection[Sink]) -> bool:
+        """Whether the sinks are to commit by now."""
+        if any(sink.is_urgent for sink in sinks):
+            return True
+        if any(lane.consumer.is_pressed() for lane in self._run.lanes):
+            return True
+        hello = self._run.hello
+        age_s = time.monotonic() - self._last
+        waiting = self._run.store.pending_rows
+        spacing_s = max(COMMIT_SPACING_S, self._cost_s / SHARE)
+        if waiting >= hello.flush_interval_rows and (age_s >= spacing_s or waiting >= MANY_ROWS):
+            return True
+        # A successor may take a whole lane of rows that are in the files already: they leave
+        # nothing to write, and their memory is to be given back all the same.
+        return age_s * 1000 >= hello.flush_interval_ms and (
+            any(sink.has_pending for sink in sinks)
+            or any(lane.consumer.has_read_terms for lane in self._run.lanes)
+        )
+
+    def wants_sync(self, now: float) -> bool:
+        """Whether a commit now should make durable what is written."""
+        return now - self._last_sync > SYNC_SPACING_S
+
+    def note_commit(self, started: float, *, synced: bool) -> None:
+        """Notes a commit that has succeeded."""
+        if synced:
+            self._last_sync = started
+        self._last = time.monotonic()
+        self._cost_s = self._last - started

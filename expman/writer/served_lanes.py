@@ -1,0 +1,89 @@
+"""The lanes of one run that this writer serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from expman.transport.consumer import LaneConsumer
+from expman.writer.files import RunFiles
+from expman.writer.polling import drain
+from expman.writer.post_mortem import OwnerPostMortem
+
+__all__ = ["ServedLanes"]
+
+
+class ServedLanes:
+    """The lanes of one run: those that its files know, and those that are to be shown to them.
+
+    Attributes:
+        new: found, and not known to the files.
+        known: known to the files.
+        owner: the owner's lane, which may be new.
+        post_mortem: finds out why the owner ended.
+        restarts: writers that have served the owner's lane before this one.
+    """
+
+    def __init__(self) -> None:
+        self.new: list[LaneConsumer] = []
+        self.known: list[LaneConsumer] = []
+        self.owner: LaneConsumer | None = None
+        self.post_mortem: OwnerPostMortem | None = None
+        self.restarts = 0
+
+    def __iter__(self) -> Iterator[LaneConsumer]:
+        return iter([*self.known, *self.new])
+
+    def add(self, lane: LaneConsumer) -> None:
+        """Takes a lane that was found."""
+        self.new.append(lane)
+        if lane.hello.role == "owner":
+            self.owner = lane
+            self.restarts = lane.count_writer() - 1
+            self.post_mortem = OwnerPostMortem(lane.hello)
+
+    @property
+    def has_producers(self) -> bool:
+        """Whether a process lives that logs into the run."""
+        return any(lane.producer_alive() for lane in self)
+
+    def show_new(self, files: RunFiles) -> bool:
+        """Makes the files know the new lanes; whether there were any.
+
+        Raises:
+            StorageError: call it again.
+        """
+        found = bool(self.new)
+        # Those that a predecessor named come first: no other may take their names.
+        self.new.sort(key=lambda lane: not lane.control.adopted)
+        while self.new:
+            self.retire_workers(files)  # their names are free again
+            lane = self.new[0]
+            files.add_lane(lane)
+            del self.new[0]
+            if lane.control.run_ended:
+                lane.remove()
+            else:
+                self.known.append(lane)
+        return found
+
+    def retire_workers(self, files: RunFiles) -> None:
+        """Drains and removes the lanes of workers that are gone.
+
+        Raises:
+            StorageError: call it again.
+        """
+        for lane in [lane for lane in self.known if lane is not self.owner]:
+            if lane.at_end() or not lane.producer_alive():
+                drain(files, lane)
+                files.commit()
+                files.retire(lane)
+                self.known.remove(lane)
+                lane.remove()
+
+    def remove_empty(self) -> bool:
+        """Removes new lanes whose producers are gone, if all of them are; none has a record."""
+        if not all(lane.closed or not lane.producer_alive() for lane in self.new):
+            return False
+        for lane in self.new:
+            lane.remove()
+        return True

@@ -1,0 +1,75 @@
+"""Artifacts: to artifacts/, by way of requests in the staging directory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from expman.models import LogLevel
+from expman.writer.copier import Outcome, missing_line
+from expman.writer.lanes import LaneState
+from expman.writer.open_run import OpenRun
+from expman.writer.sinks.sink import Sink
+
+__all__ = ["ArtifactSink"]
+
+
+class ArtifactSink(Sink):
+    """Requests to store artifacts, and what became of them.
+
+    Resumes by the word ARTIFACTS_KEPT of each lane: what is below it is in a request file, which
+    is removed once the artifact is stored.
+    """
+
+    name = "artifacts"
+    may_leave_out = False
+
+    def __init__(self, run: OpenRun) -> None:
+        super().__init__(run)
+        self._missing: list[Outcome] = []  # reported, and not noted in their requests yet
+
+    def take(self, record: Any, lane: LaneState | None, number: int) -> None:
+        """Takes a request, unless it is in a file already."""
+        assert lane is not None
+        if number >= lane.consumer.control.artifacts_kept:
+            self.run.copier.take(lane.number, number, record)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether requests are to be kept, or outcomes to be reported."""
+        return self.run.copier.is_due
+
+    def write(self, *, sync: bool) -> None:
+        """Makes requests durable, and reports what became of earlier ones."""
+        try:
+            for request in self.run.copier.keep():
+                lane = self.run.lanes.get(request.lane)
+                if lane is not None:
+                    lane.consumer.control.artifacts_kept = request.record + 1
+        finally:
+            self._report()
+
+    def _report(self) -> None:
+        """Reports what became of artifacts: in run.log, in run.yaml and to who saved them."""
+        for outcome in self.run.copier.outcomes():
+            for warning in outcome.warnings:
+                self.run.note(LogLevel.WARN, warning)
+            if outcome.problem is not None:
+                self._report_missing(outcome, outcome.problem)
+        while self._missing:
+            self.run.copier.note_missing(self._missing[0])
+            del self._missing[0]
+
+    def _report_missing(self, outcome: Outcome, problem: str) -> None:
+        request = outcome.request
+        self.run.note(LogLevel.ERROR, missing_line(request, problem))
+        self.run.meta_changed = True
+        lane = self.run.lanes.get(request.lane)
+        if lane is None or lane.consumer.closed:  # nobody there learns of it: the owner does
+            lane = self.run.lanes.owner
+        if lane is not None:
+            lane.consumer.control.add_missing_artifact(f"{request.target}: {problem}")
+        self._missing.append(outcome)
+
+    def finish(self) -> None:
+        """Removes what is left of the requests."""
+        self.run.copier.clean_up()

@@ -1,0 +1,217 @@
+"""Metadata and scalars: to the journal with each change, to run.yaml from time to time."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from expman.models import LogLevel, MetricValue, RunStatus
+from expman.storage import yamlfile
+from expman.storage.journal import Journal
+from expman.storage.times import iso, seconds_between
+from expman.transport.identity import this_host
+from expman.writer.counts import Counts
+from expman.writer.lanes import LaneState
+from expman.writer.open_run import RANK_COLUMN, OpenRun
+from expman.writer.sinks.sink import Sink
+
+__all__ = ["HEARTBEAT_S", "MetadataSink"]
+
+SHARE = 0.02
+"""Share of a core that writing run.yaml may take."""
+SPACING_S = 1.0
+HEARTBEAT_S = 30.0
+"""run.yaml is renewed this often at least. `stale` takes a run for dead only if it is not."""
+MANY_ENTRIES = 1000
+"""With more scalars and metrics, run.yaml is not written for each change: the journal has it."""
+
+
+class _Schedule:
+    """When run.yaml is written next."""
+
+    def __init__(self) -> None:
+        self.next_write = self.next_heartbeat = time.monotonic()
+
+    def note_written(self, started: float) -> None:
+        """Sets the next times, from what writing it has cost since `started`."""
+        cost_s = time.monotonic() - started
+        self.next_write = started + max(SPACING_S, cost_s / SHARE)
+        self.next_heartbeat = started + HEARTBEAT_S
+
+
+class MetadataSink(Sink):
+    """Scalars, counts, status and heartbeat of a run.
+
+    Resumes by the journal, which has the state after the last change.
+    """
+
+    name = "run.yaml"
+
+    def __init__(self, run: OpenRun) -> None:
+        super().__init__(run)
+        yamlfile.create_experiment(os.path.dirname(run.run_dir))
+        self._file = yamlfile.RunFile(run.run_dir)
+        self._journal = Journal(run.run_dir)
+        self._counts = Counts(run)
+        self._schedule = _Schedule()
+        self._changed_scalars: dict[str, MetricValue] = {}
+        self._is_behind = False  # run.yaml: the journal has what it has not
+        self._rows_shown = run.store.rows_written
+        self._unreadable_lanes = 0
+        self._warned: set[str] = set()
+
+    # -- taking -------------------------------------------------------------------------
+
+    def take(self, record: Any, lane: LaneState | None, number: int) -> None:
+        """Takes a scalar; taken once more, after a kill, it changes nothing."""
+        self.run.meta.scalars[record.key] = self._changed_scalars[record.key] = record.value
+        self.run.meta_changed = True
+
+    def report_unreadable(self, problems: Sequence[str]) -> None:
+        """Counts lanes that cannot be read, and has run.log say why."""
+        for problem in problems[self._unreadable_lanes :]:
+            text = f"{problem}; how many rows it had is not known"
+            self.run.note(LogLevel.ERROR, text)
+        self._unreadable_lanes = len(problems)
+        meta = self.run.meta
+        meta.lanes_unreadable = max(meta.lanes_unreadable, self._unreadable_lanes)
+
+    # -- writing ------------------------------------------------------------------------
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether the heartbeat is due."""
+        return time.monotonic() >= self._schedule.next_heartbeat
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether something has changed that can be written now."""
+        store = self.run.store
+        has_new_rows = store.rows_written + store.pending_rows != self._rows_shown
+        is_behind = self._is_behind or has_new_rows
+        is_due = time.monotonic() >= self._schedule.next_write
+        return self.run.meta_changed or (is_behind and is_due)
+
+    def write(self, *, sync: bool) -> None:
+        """Writes run.yaml, or the journal alone, or renews run.yaml's time."""
+        now, run = time.monotonic(), self.run
+        is_small = len(run.meta.scalars) + len(run.store.latest) <= MANY_ENTRIES
+        has_changed = run.meta_changed or self._is_behind
+        if now >= self._schedule.next_write or (has_changed and is_small):
+            self._write_run()
+        elif run.meta_changed:
+            self._write_journal()
+        elif now >= self._schedule.next_heartbeat:
+            self._beat()
+        if sync:
+            self._journal.sync()
+            self._counts.update()
+
+    def leave_out(self, why: str) -> None:
+        """Gives up what has changed since the last time."""
+        self.run.meta_changed = False
+        self._rows_shown = self.run.store.rows_written
+        self._changed_scalars = {}
+        self.run.note(LogLevel.ERROR, f"run.yaml could not be brought up to date: {why}")
+
+    def _write_run(self) -> None:
+        run, started = self.run, time.monotonic()
+        self._fit()
+        self._write_journal()
+        if run.meta.status is not RunStatus.RUNNING:
+            self._journal.sync()
+        self._file.write(run.meta)
+        self._is_behind, self._rows_shown = False, run.store.rows_written
+        self._schedule.note_written(started)
+
+    def _write_journal(self) -> None:
+        meta, run = self.run.meta, self.run
+        meta.artifacts_missing = max(meta.artifacts_missing, run.copier.missing)
+        meta.heartbeat_at = iso(time.time_ns())
+        self._counts.update()
+        most = max((state.consumer.control.high_water_bytes for state in run.lanes), default=0)
+        meta.buffer_high_water_bytes = max(meta.buffer_high_water_bytes, most)
+        self._journal.note(meta, self._changed_scalars)
+        self._changed_scalars = {}
+        run.meta_changed, self._is_behind = False, True
+
+    def _beat(self) -> None:
+        """Renews run.yaml's time alone; a run.yaml that takes long to write is not due yet."""
+        try:
+            os.utime(self._file.path, follow_symlinks=False)
+        except OSError:
+            self._write_run()
+        self._schedule.next_heartbeat = time.monotonic() + HEARTBEAT_S
+
+    def _fit(self) -> None:
+        """Leaves out what run.yaml has no room for; run.log says so once."""
+        meta = self.run.meta
+        meta.vectors = {k: v for k, v in self.run.store.latest.items() if k != RANK_COLUMN}
+        yamlfile.leave_out(meta)
+        for count, message in (
+            (meta.scalars_left_out, "run.yaml has no room for all scalars; scalars.json has more"),
+            (meta.vectors_left_out, "run.yaml has no room for the latest values of all metrics"),
+        ):
+            if count and message not in self._warned:
+                self._warned.add(message)
+                self.run.note(LogLevel.WARN, message)
+
+    # -- the end ------------------------------------------------------------------------
+
+    def settle(self) -> bool:
+        """Counts for good: every lane was read to its end."""
+        self._counts.are_final = True
+        self._counts.update()
+        return True
+
+    def conclude(self, status: RunStatus, reason: str | None) -> None:
+        """Sets the run's status, and adds the last lines to run.log. The next commit writes both.
+
+        An earlier writer's status, and its lines, are left as they are.
+        """
+        run, meta = self.run, self.run.meta
+        lacks = list(self._what_is_missing())
+        if run.earlier is None:
+            reason = "; ".join([*([reason] if reason else []), *lacks]) or None
+        if not meta.finished_at:
+            meta.finished_at = iso(time.time_ns())
+            meta.duration_secs = self._duration_s()
+            if run.earlier is None:
+                self._report_end(status, reason, bool(lacks))
+        meta.status, meta.reason = status, reason
+        self._fit()
+        self._schedule.next_write = 0.0
+
+    def _report_end(self, status: RunStatus, reason: str | None, lacks: bool) -> None:
+        run = self.run
+        if run.meta.rows_missing:
+            text = f"{run.meta.rows_missing} rows were logged and are not in the files"
+            run.note(LogLevel.ERROR, text)
+        if reason:
+            is_well = status is RunStatus.FINISHED and not lacks
+            level = LogLevel.INFO if is_well else LogLevel.ERROR
+            run.note(level, f"run {status}: {reason}")
+
+    def _what_is_missing(self) -> Iterator[str]:
+        meta = self.run.meta
+        if meta.rows_missing:
+            yield f"{meta.rows_missing:,} rows are missing"
+        if meta.lanes_unreadable:
+            yield f"{meta.lanes_unreadable} lanes could not be read, with all their rows"
+
+    def _duration_s(self) -> float | None:
+        """Seconds by the monotonic clock, if the machine has not been restarted since."""
+        hello, meta = self.run.hello, self.run.meta
+        if hello.started_monotonic_ns and hello.host.boot_id == this_host("").boot_id:
+            return round((time.monotonic_ns() - hello.started_monotonic_ns) / 1e9, 3)
+        return seconds_between(meta.started_at, meta.finished_at)
+
+    def finish(self) -> None:
+        """Removes the journal: run.yaml is final."""
+        self._journal.remove()
+
+    def close(self) -> None:
+        """Closes the journal."""
+        self._journal.close()

@@ -1,0 +1,195 @@
+"""Rows: to the live tail, and from there to vectors.parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from expman.errors import StorageError
+from expman.models import LogLevel, MetricValue
+from expman.storage.vectors import RowBlock
+from expman.transport import records as wire
+from expman.transport.bulk_decode import Rows
+from expman.writer.consolidation import Consolidation
+from expman.writer.lanes import LaneState
+from expman.writer.open_run import RANK_COLUMN, OpenRun
+from expman.writer.sinks.sink import TRIES, Position, Sink
+
+__all__ = ["RowSink"]
+
+MANY_SCHEMAS = 256
+_get_step, _get_time = attrgetter("step"), attrgetter("logged_at_ns")
+_get_values, _get_schema = attrgetter("values"), attrgetter("schema")
+
+
+class RowSink(Sink):
+    """Rows, the names of their metrics, and notices of dropped rows.
+
+    Resumes by the rows themselves: each has its producer and its seq, and the store takes none
+    twice.
+
+    Attributes:
+        consolidation: rewrites vectors.parquet so that it holds the tail's rows.
+        is_complete: every row is in its final place.
+    """
+
+    name = "rows"
+    may_leave_out = False
+
+    def __init__(self, run: OpenRun) -> None:
+        super().__init__(run)
+        self.consolidation = Consolidation(run.store)
+        self.is_complete = False
+        self._finishing: Iterator[None] | None = None
+        self._finish_failures = 0
+
+    # -- taking -------------------------------------------------------------------------
+
+    def begin_term(self, lane: LaneState, term: int) -> None:
+        """Forgets many names at a term's begin: each term defines those that it uses anew.
+
+        Few are kept: where the definition itself is damaged, an earlier one serves.
+        """
+        if term != lane.term and len(lane.schemas) > MANY_SCHEMAS:
+            lane.schemas = {}
+        lane.term = term
+
+    def take_all(self, records: Sequence[Any], lane: LaneState | None, start: Position) -> None:
+        """Takes rows; those of the same names that follow each other are taken at once."""
+        assert lane is not None, "rows of a sampler need a sink of their own"
+        if isinstance(records[0], Rows):
+            self._take_blocks(records, lane, start.row)
+        elif isinstance(records[0], wire.Vector):
+            self._take_vectors(records, lane, start.row)
+        else:
+            super().take_all(records, lane, start)
+
+    def take(self, record: Any, lane: LaneState | None, number: int) -> None:
+        """Takes the definition of names, or a notice of dropped rows."""
+        assert lane is not None
+        match record:
+            case wire.Schema():
+                lane.schemas[record.schema] = record.keys
+            case wire.Drop():
+                self._report_drops(lane, record.rows)
+            case _:
+                raise TypeError(type(record).__name__)
+
+    def _take_blocks(self, blocks: Sequence[Rows], lane: LaneState, row: int) -> None:
+        for block in blocks:
+            with self.run.sparing(lane, f"{block.count} rows"):
+                columns = (block.steps, block.logged_at_ns, block.columns)
+                self._take_columns(lane, block.schema, *columns, row)
+            row += block.count
+
+    def _take_vectors(self, rows: Sequence[wire.Vector], lane: LaneState, first: int) -> None:
+        for schema, group in groupby(rows, _get_schema):
+            same = list(group)
+            try:
+                self._take_same(lane, schema, same, first)
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001 - one of them; none is taken twice
+                for offset, row in enumerate(same):
+                    with self.run.sparing(lane, "a row"):
+                        self._take_same(lane, schema, [row], first + offset)
+            first += len(same)
+
+    def _take_same(self, lane: LaneState, schema: int, rows: list[wire.Vector], first: int) -> None:
+        steps, times = list(map(_get_step, rows)), list(map(_get_time, rows))
+        try:
+            columns = list(zip(*map(_get_values, rows), strict=True))
+        except ValueError:
+            columns = None
+        self._take_columns(lane, schema, steps, times, columns, first)
+
+    def _take_columns(
+        self,
+        lane: LaneState,
+        schema: int,
+        steps: Sequence[int | None],
+        times: Sequence[int],
+        columns: Sequence[Sequence[MetricValue]] | None,
+        first: int,
+    ) -> None:
+        keys, count = lane.schemas.get(schema), len(steps)
+        if keys is None or columns is None or len(keys) != len(columns):
+            why = "their metric names are unknown" if keys is None else "they are damaged"
+            text = f"{count} rows of {lane.producer} were left out: {why}"
+            self.run.note(LogLevel.ERROR, text)
+            return
+        rank = lane.consumer.hello.rank
+        if rank is not None:
+            keys, columns = (*keys, RANK_COLUMN), [*columns, [rank.rank] * count]
+        seq = lane.seq_base + first
+        self.run.store.append(RowBlock(lane.producer, seq, steps, times, keys, columns))
+        last = next((step for step in reversed(steps) if step is not None), None)
+        lane.last_step = lane.last_step if last is None else last
+
+    # -- dropped rows ---------------------------------------------------------------------
+
+    def report_last_drops(self, lane: LaneState) -> None:
+        """Reports rows that were dropped last, before a producer died or the run ended."""
+        self._report_drops(lane, lane.consumer.dropped_rows - lane.drops_reported)
+        laneless = lane.consumer.laneless_drops - lane.laneless_reported
+        if laneless > 0:
+            lane.laneless_reported += laneless
+            text = "rows of workers dropped: they had no descriptor or no memory for a lane"
+            self.run.note(LogLevel.WARN, f"{laneless} {text}")
+
+    def _report_drops(self, lane: LaneState, rows: int) -> None:
+        if rows > 0:
+            lane.drops_reported += rows
+            whose = "" if lane.is_owner else f" of {lane.producer}"
+            self.run.note(LogLevel.WARN, f"{rows} rows{whose} dropped: the buffer was full")
+
+    # -- writing --------------------------------------------------------------------------
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether rows wait in memory."""
+        return self.run.store.pending_rows > 0
+
+    def write(self, *, sync: bool) -> None:
+        """Appends the rows in memory to the tail."""
+        try:
+            self.run.store.flush(sync=sync)
+        finally:
+            self.run.take_warnings()
+
+    def acknowledge(self, *, synced: bool) -> None:
+        """Stores in each lane how many of its rows are written, and how many are durable."""
+        for lane in self.run.lanes:
+            control = lane.consumer.control
+            control.written_rows = lane.consumer.rows
+            if synced:
+                if lane.last_step is not None:
+                    control.durable_step = lane.last_step
+                control.durable_rows = lane.consumer.rows
+
+    # -- the end --------------------------------------------------------------------------
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether the last rewrite is under way."""
+        return self._finishing is not None
+
+    def settle(self) -> bool:
+        """Brings every row into vectors.parquet; what never succeeds is left to the tail."""
+        self._finishing = self._finishing or self.run.store.finishing()
+        try:
+            next(self._finishing)
+        except StopIteration:
+            self._finishing = None
+        except StorageError as exc:
+            self._finishing = None
+            self._finish_failures += 1
+            if isinstance(exc.__cause__, OSError) or self._finish_failures < TRIES:
+                raise
+            text = f"rows stay in the live tail, where they are durable: {exc}"
+            self.run.note(LogLevel.ERROR, text)
+        self.run.take_warnings()
+        self.is_complete = self._finishing is None
+        return self.is_complete

@@ -1,0 +1,26 @@
+"""Which sink takes which records: the one place that a new kind of record needs a line in."""
+
+from __future__ import annotations
+
+from expman.transport import records as wire
+from expman.transport.bulk_decode import Rows
+from expman.writer.sinks.artifacts import ArtifactSink
+from expman.writer.sinks.marks import MarkSink
+from expman.writer.sinks.messages import MessageSink
+from expman.writer.sinks.metadata import MetadataSink
+from expman.writer.sinks.params import ParamSink
+from expman.writer.sinks.rows import RowSink
+from expman.writer.sinks.sink import Sink
+
+__all__ = ["SINKS"]
+
+SINKS: dict[type[Sink], tuple[type, ...]] = {
+    RowSink: (wire.Vector, Rows, wire.Schema, wire.Drop),
+    ArtifactSink: (wire.Artifact,),
+    ParamSink: (wire.Params,),
+    # The ones before may add lines to run.log and change the metadata.
+    MessageSink: (wire.Log,),
+    MetadataSink: (wire.Scalar,),
+    MarkSink: (wire.Flush, wire.Sentinel),
+}
+"""Each sink with the types of records that it takes, in the order in which they are committed."""
