@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from expman.transport import encoding, segment
+from expman.transport import encoding, places, segment
 from expman.transport import records as wire
+from expman.transport.address_control import AddressControl
 from expman.transport.bulk_decode import Rows
 from expman.transport.consumer import LaneConsumer, Stretch
 from expman.transport.hello import Hello, encode_hello
@@ -40,15 +41,16 @@ def make_hello(**changes: Any) -> Hello:
 
 
 @contextmanager
-def fresh_address(place: str = segment.SHM) -> Iterator[segment.Address]:
+def fresh_address(place: str = places.SHM) -> Iterator[segment.Address]:
     """An address that lanes can be claimed under; everything below it is removed at the end."""
     address = segment.Address.fresh(place)
     base = segment.create(place, address.segment(), 4096)
     try:
+        AddressControl.create(base)
         yield address
     finally:
         base.close()
-        for name in segment.list_names(place):
+        for name in places.list_names(place):
             if name.startswith(address.segment()):
                 segment.remove(place, name)
 

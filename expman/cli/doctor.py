@@ -23,9 +23,10 @@ from expman.engine import LoggingEngine
 from expman.errors import ExpmanError
 from expman.models import ExperimentConfig, RunStatus
 from expman.reading import find
-from expman.reading.peek import all_lanes, lanes_of
+from expman.reading.peek import lanes_of
 from expman.reading.run import Run
-from expman.transport.segment import places
+from expman.transport.lane_view import all_lanes
+from expman.transport.places import all_places
 
 __all__ = ["command"]
 
@@ -90,7 +91,7 @@ def _versions() -> Iterator[_Finding]:
 
 
 def _shared_memory() -> Iterator[_Finding]:
-    fallback = places()[1]
+    fallback = all_places()[1]
     try:
         usage = shutil.disk_usage("/dev/shm")
     except OSError:
@@ -174,7 +175,7 @@ def _leftovers(base_dir: str) -> Iterator[_Finding]:
         else:
             dead.append(lane)
     if dead:
-        bases = sorted({lane.hello.base_dir for lane in dead})
+        bases = sorted({lane.control.hello.base_dir for lane in dead})
         runs = len({lane.run_dir for lane in dead})
         yield _Finding(
             "note",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
-from expman.transport import layout, nameless, segment
+from expman.transport import layout, nameless, places, segment
 from expman.transport.address_control import AddressControl
 
 __all__ = [
@@ -29,14 +29,14 @@ def new_address(room_bytes: int) -> tuple[segment.Address, segment.Segment]:
         SharedMemoryError: neither /dev/shm nor the temporary directory has room.
     """
     address, base = segment.create_anywhere(layout.ADDRESS_BYTES, room_bytes)
-    AddressControl(base).stamp()
+    AddressControl.create(base)
     return address, base
 
 
 def give_up_address(base: segment.Segment) -> None:
     """Removes an address before its first lane: a writer that serves it ends."""
     try:
-        AddressControl(base).given_up = True
+        AddressControl.open(base).given_up = True
     finally:
         base.unlink()
         base.close()
@@ -59,11 +59,9 @@ def revive_address(address: segment.Address) -> segment.Segment:
             if time.monotonic() > deadline:
                 raise
         new = segment.create(
-            address.place, f"{name}-new-{segment.fresh_number()}", layout.ADDRESS_BYTES
+            address.place, f"{name}-new-{places.fresh_number()}", layout.ADDRESS_BYTES
         )
-        control = AddressControl(new)
-        control.stamp()
-        control.revived = True
+        AddressControl.create(new).revived = True
         with contextlib.suppress(FileExistsError, FileNotFoundError):
             segment.link(new, name)
         new.unlink()
@@ -84,8 +82,8 @@ def is_served_elsewhere(address: segment.Address) -> bool:
 def find_lanes(place: str) -> dict[segment.Address, list[int]]:
     """The addresses of this user in a place, each with the numbers of its lanes, sorted."""
     found: dict[segment.Address, list[int]] = {}
-    for name in segment.list_names(place):
-        token, *numbers = name.removeprefix(segment.PREFIX).split("-")
+    for name in places.list_names(place):
+        token, *numbers = name.removeprefix(places.PREFIX).split("-")
         if len(token) != 32 or len(numbers) > 1:  # a term
             continue
         lanes = found.setdefault(segment.Address(place, token), [])
@@ -96,7 +94,7 @@ def find_lanes(place: str) -> dict[segment.Address, list[int]]:
 def lane_numbers(address: segment.Address) -> set[int]:
     """Numbers of the lanes of an address that have names."""
     start = address.segment() + "-"
-    ends = [name.removeprefix(start) for name in segment.list_names(address.place, start)]
+    ends = [name.removeprefix(start) for name in places.list_names(address.place, start)]
     return {int(end) for end in ends if end.isdecimal()}
 
 
@@ -107,6 +105,6 @@ def claim_lane(address: segment.Address, size: int) -> tuple[int, segment.Segmen
         OSError: no memory.
     """
     while True:
-        number = segment.fresh_number()
+        number = places.fresh_number()
         with contextlib.suppress(FileExistsError):
             return number, segment.create(address.place, address.segment(number), size)

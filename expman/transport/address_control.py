@@ -5,8 +5,10 @@ The byte map is in `layout`. Nothing outside `transport` touches the words but t
 
 from __future__ import annotations
 
-from expman.errors import CorruptLaneError, LayoutVersionError
-from expman.transport import layout, segment
+import mmap
+
+from expman.transport import layout, places, segment
+from expman.transport.header import check_header, stamp
 from expman.transport.words import Flag, Word
 
 __all__ = ["AddressControl"]
@@ -18,7 +20,7 @@ class AddressControl:
     """The segment of an address, mapped.
 
     Args:
-        base: the segment.
+        memory: the segment.
 
     Attributes:
         words: the raw words, for `transport` alone.
@@ -32,8 +34,8 @@ class AddressControl:
     revived = Flag(layout.REVIVED)
     served = Flag(layout.SERVED)
 
-    def __init__(self, base: segment.Segment) -> None:
-        self.words = memoryview(base.map()).cast("Q")
+    def __init__(self, memory: mmap.mmap) -> None:
+        self.words = memoryview(memory)[: layout.ADDRESS_BYTES].cast("Q")
 
     @classmethod
     def open(cls, base: segment.Segment) -> AddressControl:
@@ -43,20 +45,16 @@ class AddressControl:
             CorruptLaneError: it is not an address.
             LayoutVersionError: it is one of another version.
         """
-        if base.size < layout.ADDRESS_BYTES:
-            raise CorruptLaneError(base.name, 0, f"it has {base.size} bytes only")
-        control = cls(base)
-        words = control.words
-        if words[layout.MAGIC] != layout.MAGIC_ADDRESS:
-            raise CorruptLaneError(base.name, 0, "no magic number: this is no address")
-        if words[layout.VERSION] != layout.LAYOUT_VERSION:
-            raise LayoutVersionError(base.name, words[layout.VERSION], layout.LAYOUT_VERSION)
-        return control
+        mapping = base.map()
+        check_header(base.name, mapping, layout.MAGIC_ADDRESS, layout.ADDRESS_BYTES)
+        return cls(mapping)
 
-    def stamp(self) -> None:
+    @classmethod
+    def create(cls, base: segment.Segment) -> AddressControl:
         """Makes a new segment an address."""
-        self.words[layout.VERSION] = layout.LAYOUT_VERSION
-        self.words[layout.MAGIC] = layout.MAGIC_ADDRESS
+        control = cls(base.map())
+        stamp(control.words, layout.MAGIC_ADDRESS)
+        return control
 
     def announce_lane(self) -> None:
         """Has the writer look for new lanes, once one is complete.
@@ -64,7 +62,7 @@ class AddressControl:
         The writer remembers the number before it looks: a lane that it does not find yet changes
         it.
         """
-        self.news = segment.fresh_number()
+        self.news = places.fresh_number()
 
     def note_writer(self, pid: int) -> None:
         """Says that one more writer serves the address."""

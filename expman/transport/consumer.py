@@ -21,9 +21,11 @@ import msgspec
 
 from expman.errors import CorruptLaneError
 from expman.failpoints import hit
-from expman.transport import layout, segment
+from expman.transport import layout, places, segment
 from expman.transport import records as wire
 from expman.transport.bulk_decode import Rows, decode_stretch
+from expman.transport.encoding import UNREADABLE
+from expman.transport.hello import Hello
 from expman.transport.lane_control import LaneControl
 from expman.transport.lane_memory import LaneMemory
 from expman.transport.liveness import lives
@@ -31,7 +33,6 @@ from expman.transport.numbering import LARGEST_COUNT, Reach, note_start, term_en
 from expman.transport.open_term import (
     GLANCE_RECORDS,
     STRETCH_RECORDS,
-    UNREADABLE,
     OpenTerm,
     missed_entries,
 )
@@ -114,12 +115,17 @@ class LaneConsumer:
         self._read: list[tuple[int, OpenTerm]] = []  # terms to release
         self._last: int | None = None  # the term with the sentinel
 
+    @property
+    def hello(self) -> Hello:
+        """Who logs into the lane."""
+        return self.control.hello
+
     def reopen(self) -> LaneConsumer:
         """Another consumer in place of this one, which begins where the files end."""
         return LaneConsumer(self.address, self.lane, self._segment, self._memory)
 
     def _read_control(self) -> None:
-        control = self.control = LaneControl.open(self.name, self._segment.map_for_good())
+        self.control = control = LaneControl.open(self.name, self._segment.map_for_good())
         released, drained = control.released_terms, control.drained_terms
         opened = control.opened_terms
         if not released <= drained <= opened <= released + layout.TERM_ENTRIES:
@@ -128,10 +134,6 @@ class LaneConsumer:
         for word in _COUNTS:
             if (count := control.words[word.number]) > LARGEST_COUNT:
                 raise CorruptLaneError(self.name, 8 * word.number, f"a count of {count}")
-        try:
-            self.hello = control.hello()
-        except UNREADABLE as exc:
-            raise CorruptLaneError(self.name, layout.CONTROL_BYTES, f"hello: {exc}") from exc
 
     def _start_of(self, serial: int) -> Reach:
         """Where a term begins, as a predecessor or the producer noted."""
@@ -458,7 +460,7 @@ class LaneConsumer:
         names = set(self._memory.names())
         self.close()
         with contextlib.suppress(OSError):  # without a descriptor: those that are known
-            names.update(segment.list_names(self.address.place, f"{self.name}-"))
+            names.update(places.list_names(self.address.place, f"{self.name}-"))
         for name in names:
             segment.remove(self.address.place, name)
         hit("lane-half-removed")

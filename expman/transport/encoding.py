@@ -25,6 +25,7 @@ __all__ = [
     "SCALAR",
     "SCHEMA",
     "SENTINEL",
+    "UNREADABLE",
     "VECTOR",
     "encode",
     "encode_plain",
@@ -33,6 +34,10 @@ __all__ = [
 
 VECTOR, SCHEMA, SCALAR, PARAMS, LOG, ARTIFACT, FLUSH, DROP, SENTINEL = range(1, 10)
 DATE, DATETIME, BIG_INT = 1, 2, 3  # extensions of msgpack
+
+UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+"""What decoding raises over bytes that are not what they should be: UnicodeDecodeError is a
+ValueError."""
 
 encode = msgspec.msgpack.Encoder(enc_hook=scalar_hook, decimal_format="number").encode
 encode_plain = msgspec.msgpack.Encoder(decimal_format="number").encode

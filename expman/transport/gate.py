@@ -22,7 +22,6 @@ class RunGate:
     Args:
         owner: the owner's lane, not to be closed as long as the gate is used.
         control: its control.
-        hello: the owner's hello.
         address: where the writer looks for lanes.
     """
 
@@ -30,11 +29,9 @@ class RunGate:
         self,
         owner: segment.Segment,
         control: LaneControl,
-        hello: Hello,
         address: segment.Address,
     ) -> None:
         self.control = control
-        self.hello = hello
         self._owner = owner
         self._address = address
         self._alone_since: float | None = None
@@ -57,8 +54,12 @@ class RunGate:
             owner = segment.attach(address.place, name, holders=None)
         else:
             owner = segment.attach_nameless(address.place, name, path)
-        control = LaneControl.open(name, owner.map())
-        return cls(owner, control, control.hello(), address)
+        return cls(owner, LaneControl.open(name, owner.map()), address)
+
+    @property
+    def hello(self) -> Hello:
+        """The owner's hello."""
+        return self.control.hello
 
     @property
     def closing(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from expman.models import Host, Rank
-from expman.transport import segment
+from expman.transport import places
 from expman.transport.hello import Hello
 
 __all__ = ["find_group", "find_rank", "this_host", "worker_hello"]
@@ -41,7 +41,7 @@ def this_host(place: str) -> Host:
         hostname=os.uname().nodename,
         machine_id=_first_line("/etc/machine-id"),
         boot_id=_first_line("/proc/sys/kernel/random/boot_id"),
-        memory_id=segment.place_id(place),
+        memory_id=places.place_id(place),
         uid=os.geteuid(),
         pid=os.getpid(),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-from expman.transport import layout, ring, segment
+from expman.errors import ExpmanError
+from expman.transport import layout, places, ring, segment
 from expman.transport.address import claim_lane, revive_address
 from expman.transport.address_control import AddressControl
 from expman.transport.hello import Hello, encode_hello
@@ -56,20 +57,20 @@ class Lane:
         self._hello_bytes = len(encoded)
         base = _meet(address, revive)
         self._base = base
-        self._news = AddressControl(base)
-        self._claim(encoded, hello.max_buffer_bytes, slots)
+        self._news = AddressControl.open(base)
+        self._claim(hello, encoded, slots)
         if is_shown:
             self.show()
             self.settle()
 
-    def _claim(self, hello: bytes, max_bytes: int, slots: int) -> None:
-        self.number, self.segment = claim_lane(self._address, layout.CONTROL_BYTES + len(hello))
+    def _claim(self, hello: Hello, encoded: bytes, slots: int) -> None:
+        self.number, self.segment = claim_lane(self._address, layout.CONTROL_BYTES + len(encoded))
         try:
             # Before anybody can look: the lock is what says that this process lives.
             self.segment.try_lock()
-            self.control = LaneControl(self.segment.map())
-            self.control.stamp(hello)
-            self.ring = ring.Ring(self._address, self.number, self.control.words, max_bytes, slots)
+            self.control = LaneControl.create(self.segment.map(), hello, encoded)
+            words, most = self.control.words, hello.max_buffer_bytes
+            self.ring = ring.Ring(self._address, self.number, words, most, slots)
         except BaseException:
             self.segment.unlink()
             self.segment.close()
@@ -83,10 +84,10 @@ class Lane:
 
     def settle(self) -> None:
         """Once it is shown: looks once more where that was, and lets go of the address."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ExpmanError):
             # Removed before it was shown: its writer looks there no more.
             if self._revives and self._base is not None and not segment.links(self._base):
-                AddressControl(revive_address(self._address)).announce_lane()
+                AddressControl.open(revive_address(self._address)).announce_lane()
         self._base = self._news = None
 
     def remove(self) -> None:
@@ -107,15 +108,15 @@ class Lane:
         removed first and looked afterwards, there: one of the two sees the other.)
         """
         self.seal()
-        if not segment.exists(self._address.place, self._address.segment()):
+        if not places.exists(self._address.place, self._address.segment()):
             self.remove()
 
 
-def remains_of(lane: Lane | None) -> Lane:
+def remains_of(lane: Lane | None, hello: Hello) -> Lane:
     """What is left of a lane whose memory is given back: its number, its control's last words."""
     left = Lane.__new__(Lane)
     left.number = -1 if lane is None else lane.number
-    left.control = LaneControl.empty() if lane is None else lane.control.remains()
+    left.control = LaneControl.unclaimed(hello) if lane is None else lane.control.remains()
     return left
 
 

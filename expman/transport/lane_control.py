@@ -5,25 +5,26 @@ The byte map is in `layout`. Nothing outside `transport` touches the words but t
 
 from __future__ import annotations
 
+import errno
 import mmap
-from typing import TypeAlias
 
-from expman.errors import CorruptLaneError, LayoutVersionError
+from expman.errors import CorruptLaneError
 from expman.transport import layout
+from expman.transport.encoding import UNREADABLE
+from expman.transport.header import check_header, stamp
 from expman.transport.hello import Hello, decode_hello
 from expman.transport.numbering import LARGEST_COUNT, Reach, term_start
 from expman.transport.words import Flag, Word
 
 __all__ = ["LaneControl"]
 
-_Memory: TypeAlias = mmap.mmap | bytearray | memoryview
-
 
 class LaneControl:
     """The control of a lane, mapped.
 
     Args:
-        memory: the control, and the hello behind it.
+        memory: the control.
+        hello: who logs into the lane.
 
     Attributes:
         words: the raw words, for `transport` alone.
@@ -61,49 +62,50 @@ class LaneControl:
     writers = Word(layout.WRITERS)
     rows_missing = Word(layout.ROWS_MISSING)
 
-    def __init__(self, memory: _Memory) -> None:
-        self._bytes = memoryview(memory)
-        self.words = self._bytes[: layout.CONTROL_BYTES].cast("Q")
+    def __init__(self, memory: mmap.mmap | bytearray, hello: Hello) -> None:
+        self.hello = hello
+        self._bytes = memoryview(memory)[: layout.CONTROL_BYTES]
+        self.words = self._bytes.cast("Q")
 
     # -- opening ------------------------------------------------------------------
 
     @classmethod
-    def open(cls, name: str, memory: _Memory) -> LaneControl:
-        """The control of a lane that its producer has published.
+    def create(cls, memory: mmap.mmap, hello: Hello, encoded_hello: bytes) -> LaneControl:
+        """Writes what stands in a new lane's control, except HELLO_BYTES, which publishes it."""
+        memory[layout.CONTROL_BYTES :] = encoded_hello
+        control = cls(memory, hello)
+        stamp(control.words, layout.MAGIC_LANE)
+        return control
 
-        Another version's control may be of another size: nothing but magic, version and the
-        length of the hello stands in the same place in every version.
+    @classmethod
+    def open(cls, name: str, memory: mmap.mmap) -> LaneControl:
+        """Checks and reads the control of a lane that its producer has published.
+
+        Args:
+            name: the segment's name.
+            memory: the segment.
 
         Raises:
             FileNotFoundError: the hello is not there yet.
-            CorruptLaneError: it is not a lane.
+            CorruptLaneError: it is not a lane, or it is damaged.
             LayoutVersionError: it is one of another version.
         """
-        head = memoryview(memory)[: 8 * (layout.HELLO_BYTES + 1)].cast("Q")
-        if not head[layout.HELLO_BYTES]:
-            raise FileNotFoundError(name)
-        if head[layout.MAGIC] != layout.MAGIC_LANE:
-            raise CorruptLaneError(name, 0, "no magic number: this is no lane")
-        if head[layout.VERSION] != layout.LAYOUT_VERSION:
-            raise LayoutVersionError(name, head[layout.VERSION], layout.LAYOUT_VERSION)
-        if len(memory) < layout.CONTROL_BYTES:
-            raise CorruptLaneError(name, 0, f"it has {len(memory)} bytes only")
-        return cls(memory)
+        # Magic, version and the length of the hello stand in the same place in every version.
+        head = memoryview(memory)[: 8 * (layout.HELLO_BYTES + 1)]
+        length = 0 if len(head) % 8 else head.cast("Q")[-1]
+        if not length:
+            raise FileNotFoundError(errno.ENOENT, "its producer has not published it yet", name)
+        check_header(name, memory, layout.MAGIC_LANE, layout.CONTROL_BYTES)
+        try:
+            hello = decode_hello(memory[layout.CONTROL_BYTES : layout.CONTROL_BYTES + length])
+        except UNREADABLE as exc:
+            raise CorruptLaneError(name, layout.CONTROL_BYTES, f"hello: {exc}") from exc
+        return cls(memory, hello)
 
-    def stamp(self, hello: bytes) -> None:
-        """Writes what stands in a new lane's control, except what publishes it."""
-        self.words[layout.VERSION] = layout.LAYOUT_VERSION
-        self.words[layout.MAGIC] = layout.MAGIC_LANE
-        self._bytes[layout.CONTROL_BYTES :] = hello
-
-    def hello(self) -> Hello:
-        """Who logs into the lane.
-
-        Raises:
-            msgspec.DecodeError, ValueError, RecursionError: it cannot be read.
-        """
-        end = layout.CONTROL_BYTES + self.hello_bytes
-        return decode_hello(bytes(self._bytes[layout.CONTROL_BYTES : end]))
+    @classmethod
+    def unclaimed(cls, hello: Hello) -> LaneControl:
+        """The words of a lane that was never claimed: all zero."""
+        return cls(bytearray(layout.CONTROL_BYTES), hello)
 
     def let_go(self) -> None:
         """Gives the memory back; the words keep their last values."""
@@ -112,12 +114,7 @@ class LaneControl:
 
     def remains(self) -> LaneControl:
         """A copy of the words, which needs no shared memory."""
-        return LaneControl(bytearray(self.words.cast("B")))
-
-    @classmethod
-    def empty(cls) -> LaneControl:
-        """What is left of a lane that was never claimed."""
-        return cls(bytearray(layout.CONTROL_BYTES))
+        return LaneControl(bytearray(self.words.cast("B")), self.hello)
 
     # -- terms ----------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 
-from expman.transport import nameless, segment
+from expman.transport import nameless, places, segment
 from expman.transport.lane_control import LaneControl
 
 __all__ = ["LaneMemory"]
@@ -44,7 +44,7 @@ class LaneMemory:
         made = self._control.slots_made
         if made == self._made:
             return
-        names = set(segment.list_names(self._place, self._start))
+        names = set(places.list_names(self._place, self._start))
         if len(names | set(self.names())) < made:
             names.update(nameless.find(self._start, [self._pid]))
         for name in names:

@@ -6,17 +6,14 @@ import mmap
 import time
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from expman.failpoints import hit
 from expman.transport import encoding, layout
 from expman.transport import records as wire
+from expman.transport.encoding import UNREADABLE
 from expman.transport.msgpack_walk import value_end
 
-__all__ = ["UNREADABLE", "OpenTerm", "decode_at", "missed_entries", "published_records"]
+__all__ = ["OpenTerm", "decode_at", "missed_entries", "published_records"]
 
-UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
-"""What decoding raises over bytes that are no record: UnicodeDecodeError is a ValueError."""
 GLANCE_RECORDS = 64
 STRETCH_RECORDS = 8192
 """So many records are taken at once at the most."""

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from expman import notices
-from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
+from expman.errors import ExpmanError, RecordTooLargeError, RunClosedError
 from expman.models import LogLevel, MetricValue, RunStatus
 from expman.transport import encoding, exit_record, identity, layout, ring, segment, values
 from expman.transport.gate import RunGate
@@ -159,7 +159,7 @@ class LaneProducer:
             return None
         try:
             lane = Lane(self.address, identity.worker_hello(gate.hello), slots=1)
-        except (SharedMemoryError, OSError) as exc:
+        except (ExpmanError, OSError) as exc:
             if not self._reclaim_at:
                 notices.warn(f"expman: pid {os.getpid()} drops what it logs: {exc}")
             self._reclaim_at = time.monotonic() + RECLAIM_S
@@ -188,7 +188,7 @@ class LaneProducer:
             self._lock = threading.RLock()
             return
         if self.claimed and self.gate is None:
-            self.gate = RunGate(self._lane.segment, self.control, self._hello, self.address)
+            self.gate = RunGate(self._lane.segment, self.control, self.address)
         self._parents = self._own
         self._reset()
         self._set_fast(None, None)
@@ -518,7 +518,7 @@ class LaneProducer:
         if not self._closed:
             return
         remains: Once[Lane | None] = Once()
-        remains.settle(remains_of(lane))
+        remains.settle(remains_of(lane, self._hello))
         self._own = remains
         self._parents = None
         self.gate = None

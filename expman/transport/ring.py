@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from operator import length_hint
 
 from expman.errors import SharedMemoryError
-from expman.transport import layout, segment
+from expman.transport import layout, places, segment
 from expman.transport.numbering import Reach, note_end
 from expman.transport.once import Once
 
@@ -301,7 +301,7 @@ class Ring:
         size = size // mmap.PAGESIZE * mmap.PAGESIZE
         while True:
             try:
-                number = segment.fresh_number()
+                number = places.fresh_number()
                 name = self._address.segment(self._lane, number)
                 new = segment.create(self._address.place, name, size)
                 break

@@ -22,38 +22,37 @@ import mmap
 import os
 import stat
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
 from expman.errors import ConfigError, SharedMemoryError
 from expman.transport import nameless
 from expman.transport.owned import Descriptor, duplicate_of, keep_off_streams, map_shared
+from expman.transport.places import (
+    PREFIX,
+    SHM,
+    fresh_number,
+    path_of,
+    private_directory,
+    temporary_directory,
+)
 
 __all__ = [
-    "SHM",
     "Address",
     "Segment",
     "attach",
     "attach_nameless",
+    "attach_to_read",
     "check_spare",
     "create",
     "create_anywhere",
-    "exists",
-    "fresh_number",
-    "has_names_of",
     "is_locked_here",
     "link",
     "links",
-    "list_names",
-    "place_id",
-    "places",
     "remove",
 ]
 
-SHM = "shm"
-PREFIX = "expman-"
-_SHM_DIR = "/dev/shm"
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux: type, whence, start, len, pid
 
 
@@ -175,6 +174,15 @@ class Segment:
             self._descriptor = Descriptor(number, mapping)
         return mapping
 
+    def map_to_read(self) -> mmap.mmap:
+        """A mapping that cannot be stored to."""
+        return mmap.mmap(self.fd, self.size, prot=mmap.PROT_READ)
+
+    def copy(self) -> bytes:
+        """Its bytes."""
+        with open(self.fd, "rb", buffering=0, closefd=False) as file:
+            return file.read()
+
     def _open_again(self) -> None:
         again = Descriptor(_open(self.place, self.name, os.O_RDWR))
         if again.identity != self.identity:
@@ -217,17 +225,13 @@ class Segment:
         self._descriptor.close()
 
 
-def _path(place: str, name: str) -> str:
-    return os.path.join(_SHM_DIR if place == SHM else place, name)
-
-
 def _open(place: str, name: str, flags: int) -> int:
     keep_off_streams()
     if place == SHM:
         fd: int = _posixshmem.shm_open(f"/{name}", flags, mode=0o600)
         return fd
     flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    return os.open(_path(place, name), flags, 0o600)
+    return os.open(path_of(place, name), flags, 0o600)
 
 
 def create(place: str, name: str, size: int) -> Segment:
@@ -270,6 +274,15 @@ def attach(place: str, name: str, holders: Iterable[int] | None = ()) -> Segment
         raise
 
 
+def attach_to_read(place: str, name: str) -> Segment:
+    """Opens a segment for reading only.
+
+    Raises:
+        OSError: there is none, or it is another user's.
+    """
+    return Segment(place, name, _open(place, name, os.O_RDONLY), 0)
+
+
 def attach_nameless(place: str, name: str, path: str) -> Segment:
     """Opens a segment whose name was removed by a path that `nameless.find` gave.
 
@@ -292,18 +305,13 @@ def link(segment: Segment, name: str) -> None:
         FileExistsError: the name is taken.
         FileNotFoundError: its own was removed.
     """
-    os.link(_path(segment.place, segment.name), _path(segment.place, name))
-
-
-def fresh_number() -> int:
-    """A number that cannot be guessed: another user cannot take the name before us."""
-    return int.from_bytes(os.urandom(8), "little") >> 1
+    os.link(path_of(segment.place, segment.name), path_of(segment.place, name))
 
 
 def remove(place: str, name: str) -> None:
     """Removes a segment by name, if it is there."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(_path(place, name))
+        os.unlink(path_of(place, name))
 
 
 def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:
@@ -315,7 +323,7 @@ def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:
     tried: list[str] = []
     for place in (SHM, None):
         try:
-            address = Address.fresh(place or _private_directory())
+            address = Address.fresh(place or private_directory())
             segment = create(address.place, address.segment(), size)
             probe = address.segment(fresh_number(), fresh_number())
             try:
@@ -328,70 +336,13 @@ def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:
             room_segment.close()
             return address, segment
         except OSError as exc:
-            tried.append(f"{place or _temporary()}: {exc.strerror or exc}")
+            tried.append(f"{place or temporary_directory()}: {exc.strerror or exc}")
     raise SharedMemoryError(size + room, tried)
-
-
-def places() -> list[str]:
-    """Where this user's segments can be."""
-    usual = os.path.join(_temporary(), f"{PREFIX}{os.getuid()}")
-    if not os.path.lexists(usual) or _is_private(usual):
-        return [SHM, usual]
-    # Another user was there first: see `_private_directory`.
-    start = os.path.basename(usual) + "-"
-    names = [name for name in os.listdir(_temporary()) if name.startswith(start)]
-    others = [os.path.join(_temporary(), name) for name in sorted(names)]
-    return [SHM, *([place for place in others if _is_private(place)] or [usual])]
-
-
-def exists(place: str, name: str) -> bool:
-    """Whether there is a segment of this name."""
-    return os.path.lexists(_path(place, name))
 
 
 def links(segment: Segment) -> int:
     """How many names the segment has: 0 once it was removed."""
     return os.fstat(segment.fd).st_nlink
-
-
-def place_id(place: str) -> str:
-    """What tells one place's memory from another's on the same machine: device and inode."""
-    try:
-        info = os.stat(_path(place, ""))
-    except OSError:
-        return ""
-    return f"{info.st_dev}:{info.st_ino}"
-
-
-def list_names(place: str, start: str = PREFIX) -> list[str]:
-    """This user's segments in a place whose names start so, sorted; none if there is no such place.
-
-    Raises:
-        OSError: they cannot be listed at present.
-    """
-    return sorted(_names_of(os.getuid(), place, start))
-
-
-def has_names_of(uid: int) -> bool:
-    """Whether a user has segments in /dev/shm."""
-    return any(_names_of(uid, SHM))
-
-
-def _names_of(uid: int, place: str, start: str = PREFIX) -> Iterator[str]:
-    try:
-        entries = os.scandir(_path(place, ""))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return
-    with entries:
-        for entry in entries:
-            if not entry.name.startswith(start):
-                continue
-            try:
-                info = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if info.st_uid == uid and stat.S_ISREG(info.st_mode):
-                yield entry.name
 
 
 def check_spare(descriptors: int) -> None:
@@ -407,29 +358,3 @@ def check_spare(descriptors: int) -> None:
     finally:
         for fd in opened:
             os.close(fd)
-
-
-def _temporary() -> str:
-    import tempfile  # seldom needed, and slow to import
-
-    return tempfile.gettempdir()
-
-
-def _private_directory() -> str:
-    """A directory that stands in for /dev/shm: this user's alone."""
-    directory = places()[1]
-    if not os.path.lexists(directory):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(directory, 0o700)
-    if not _is_private(directory):
-        directory += f"-{fresh_number():x}"
-        os.mkdir(directory, 0o700)
-    return directory
-
-
-def _is_private(directory: str) -> bool:
-    try:
-        info = os.lstat(directory)
-    except OSError:
-        return False
-    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o077

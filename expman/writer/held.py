@@ -90,7 +90,7 @@ class HeldAddress:
         if not base.try_lock():
             base.close()
             return False
-        control = AddressControl(base)
+        control = AddressControl.open(base)
         control.follow(self.control, os.getpid())
         self._former.append(self._base)
         self._former_controls.append(self.control)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expman.transport import segment
+from expman.transport import places, segment
 
 __all__ = ["remove_leftovers"]
 
@@ -12,7 +12,7 @@ def remove_leftovers(address: segment.Address, unreadable: set[str]) -> None:
 
     Lanes that could not be read stay: another version of expman may read them.
     """
-    for name in segment.list_names(address.place, address.segment() + "-"):
+    for name in places.list_names(address.place, address.segment() + "-"):
         control = "-".join(name.split("-")[:3])
         if control in unreadable:
             continue

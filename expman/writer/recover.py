@@ -19,7 +19,7 @@ from expman.storage.runlog import RunLog
 from expman.storage.times import iso, seconds_between
 from expman.storage.vectors import VectorStore
 from expman.storage.yamlfile import RunFile
-from expman.transport import segment
+from expman.transport import places, segment
 from expman.transport.address import find_lanes, revive_address
 from expman.transport.gate import RunGate
 from expman.writer.copier import store_artifacts
@@ -232,7 +232,7 @@ def _discard(stale: StaleAddress, base_dir: str) -> Iterator[Outcome]:
         except (OSError, ValueError):
             continue
         if os.path.realpath(hello.base_dir) == base_dir:
-            for name in [*segment.list_names(address.place, f"{control}-"), control]:
+            for name in [*places.list_names(address.place, f"{control}-"), control]:
                 segment.remove(address.place, name)
     if not find_lanes(address.place).get(address):
         segment.remove(address.place, address.segment())
@@ -339,10 +339,10 @@ def _take_lock(base_dir: str) -> segment.Segment | None:
     """
     digest = hashlib.sha256(f"{os.getuid()}:{base_dir}".encode(errors="replace")).hexdigest()
     start = f"{_LOCK_PREFIX}{digest[:32]}-"
-    place = next(place for place in segment.places() if segment.place_id(place))
+    place = next(place for place in places.all_places() if places.place_id(place))
     deadline = time.monotonic() + _LOCK_S
     while True:
-        lock = segment.create(place, f"{start}{segment.fresh_number()}", 8)
+        lock = segment.create(place, f"{start}{places.fresh_number()}", 8)
         lock.try_lock()
         if not _others_at_work(place, start, lock.name):
             return lock
@@ -354,7 +354,7 @@ def _take_lock(base_dir: str) -> segment.Segment | None:
 
 
 def _others_at_work(place: str, start: str, own: str) -> bool:
-    for name in segment.list_names(place, start):
+    for name in places.list_names(place, start):
         if name == own:
             continue
         if segment.is_locked_here(place, name):

@@ -13,7 +13,7 @@ from expman.models import Host, RunMetadata, RunStatus
 from expman.storage.journal import known_state
 from expman.storage.paths import RUN_JOURNAL, RUN_YAML, TEMP_PREFIX, open_regular
 from expman.storage.yamlfile import RunFile
-from expman.transport import identity, nameless, segment
+from expman.transport import identity, nameless, places, segment
 from expman.transport.address import find_lanes, is_served_elsewhere
 from expman.transport.address_control import AddressControl
 from expman.transport.gate import RunGate
@@ -63,7 +63,7 @@ class StaleRun(NamedTuple):
 
 def stale_addresses() -> Iterator[StaleAddress]:
     """All such addresses of this user on this host."""
-    for place in segment.places():
+    for place in places.all_places():
         for address, numbers in find_lanes(place).items():
             found = _look(address, numbers)
             if found is not None:
@@ -112,9 +112,11 @@ def _is_left_over(address: segment.Address) -> bool:
         found = segment.attach(address.place, address.segment())
     except OSError:
         return True
+    was_ending = False
     try:
-        control = AddressControl(found)
-        was_ending = control.stopping and control.served
+        with contextlib.suppress(CorruptLaneError, LayoutVersionError):
+            control = AddressControl.open(found)
+            was_ending = control.stopping and control.served
         return was_ending or time.time() - os.fstat(found.fd).st_ctime > YOUNG_S
     finally:
         found.close()
@@ -138,8 +140,8 @@ def stale_runs(
     """
     nameless_runs: set[str] | None = None
     now = time.time() if dry_run else _file_system_now(base_dir)
-    here = identity.this_host(segment.SHM)
-    memories = {segment.place_id(place) for place in segment.places()}
+    here = identity.this_host(places.SHM)
+    memories = {places.place_id(place) for place in places.all_places()}
     for run_dir in _running(base_dir):
         if os.path.realpath(run_dir) in with_lanes:
             continue
@@ -183,7 +185,7 @@ def _judge(
     if host.memory_id not in memories:
         return StaleRun(run_dir, False, "its shared memory is in another container")
     owner = os.stat(run_dir).st_uid if host.uid is None else host.uid
-    if owner != os.geteuid() and (os.geteuid() != 0 or segment.has_names_of(owner)):
+    if owner != os.geteuid() and (os.geteuid() != 0 or places.has_names_of(owner)):
         return StaleRun(run_dir, False, f"it is the run of another user (uid {owner})")
     return StaleRun(run_dir, True, "its shared memory is gone")
 
@@ -246,7 +248,7 @@ def _directories(path: str) -> list[str]:
 def served_runs() -> set[str]:
     """Resolved directories of all runs that have a lane of this user on this host."""
     runs = set()
-    for place in segment.places():
+    for place in places.all_places():
         for address, numbers in find_lanes(place).items():
             runs |= _runs_of(address, numbers)
     return runs
@@ -255,10 +257,10 @@ def served_runs() -> set[str]:
 def _nameless_runs() -> set[str]:
     """The same for lanes whose names were removed: some process still has them."""
     runs = set()
-    for name, paths in nameless.find(segment.PREFIX).items():
-        token, _, number = name.removeprefix(segment.PREFIX).partition("-")
+    for name, paths in nameless.find(places.PREFIX).items():
+        token, _, number = name.removeprefix(places.PREFIX).partition("-")
         if number.isdecimal():
-            runs |= _runs_of(segment.Address(segment.SHM, token), [int(number)], paths[0])
+            runs |= _runs_of(segment.Address(places.SHM, token), [int(number)], paths[0])
     return runs
 
 

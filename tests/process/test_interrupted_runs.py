@@ -32,7 +32,7 @@ from expman import (
     engine,
 )
 from expman.launch.start import RunStart
-from expman.transport import segment
+from expman.transport import places, segment
 
 DEADLINE_S = 30.0
 # An exception within __del__ ends there, and Python speaks of it.
@@ -135,7 +135,7 @@ def children() -> set[str]:
 def memory() -> set[str]:
     """Names of the shared memory at addresses where this process has claimed lanes."""
     ours = {address.rpartition("-")[0] for _, _, address in segment._locked_here}
-    names = {name for place in segment.places() for name in segment.list_names(place)}
+    names = {name for place in places.all_places() for name in places.list_names(place)}
     return {name for name in names if "-".join(name.split("-")[:2]) in ours}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from process.runs import is_running, wait_until
 
-from expman.transport import layout, segment
+from expman.transport import layout, places
 from expman.transport.address import new_address
 from expman.transport.liveness import mark_of
 
@@ -38,7 +38,7 @@ def test_writer_without_a_starter_ends(program, when: str) -> None:
             starter.send_line()
         assert -signal.SIGKILL == starter.wait()
         wait_until(lambda: not is_running(writer_pid), "the end of the writer")
-        assert not segment.exists(address.place, address.segment())
+        assert not places.exists(address.place, address.segment())
     finally:
         base.unlink()
         base.close()

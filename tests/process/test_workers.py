@@ -25,6 +25,8 @@ from process.workers import check_producers, check_worker_rows, rows_by
 from programs.counters import Counters
 from run_files import log_lines, params
 
+from expman.transport.layout import LAYOUT_VERSION
+
 THREE = [0, 1, 2]
 
 
@@ -84,6 +86,33 @@ def test_no_run_comes_of_attaching(program, run_base: Path, tmp_path: Path) -> N
     program(["-c", code], f"shm:{'0' * 32}#0").succeed()
     assert not run_base.exists()
     assert [] == [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_a_worker_of_another_version_is_refused(program, run_base: Path) -> None:
+    """attach() names both versions; no call returns whose row would reach no file."""
+    code = """
+from expman.transport import layout
+layout.LAYOUT_VERSION += 1
+import expman, sys
+try:
+    expman.attach(sys.argv[1])
+except expman.LayoutVersionError as exc:
+    print(exc.found, exc.expected, exc)
+"""
+    owner = (
+        "import expman, sys; e = expman.LoggingEngine(expman.ExperimentConfig('e', sys.argv[1]))"
+    )
+    owner += "; print(e.address, flush=True); sys.stdin.readline(); e.close()"
+    trainer = program(["-c", owner, str(run_base)])
+    address = trainer.read_line()
+
+    found = program(["-c", code, address]).succeed()
+
+    assert f"{LAYOUT_VERSION} {LAYOUT_VERSION + 1} " in found
+    assert f"version {LAYOUT_VERSION}, this expman reads {LAYOUT_VERSION + 1}; use" in found
+    trainer.send_line()
+    trainer.succeed()
+    assert 0 == run_yaml(only_run(run_base))["rows_logged"]
 
 
 # -- how workers end -------------------------------------------------------------------------

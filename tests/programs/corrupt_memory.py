@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from expman.errors import CorruptLaneError, LayoutVersionError
 from expman.models import LogLevel, RunStatus
 from expman.storage import yamlfile
-from expman.transport import layout, open_term, records, segment
+from expman.transport import layout, open_term, places, records
 from expman.transport.address import new_address
 from expman.transport.hello import Hello
 from expman.transport.identity import this_host
@@ -88,7 +88,7 @@ class Round:
             language="python",
             env_path="",
             max_buffer_bytes=MAX_BYTES,
-            host=this_host(segment.SHM),
+            host=this_host(places.SHM),
         )
         lane = LaneProducer(self.address, hello)
         pause = self.rows // 20

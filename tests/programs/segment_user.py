@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from expman.transport import segment
+from expman.transport import places, segment
 
 
 def children() -> list[int]:
@@ -24,11 +24,11 @@ def main() -> None:
         command, *arguments = line.split()
         match command:
             case "lock":
-                memory = segment.attach(segment.SHM, arguments[0])
+                memory = segment.attach(places.SHM, arguments[0])
                 kept.append(memory)
                 print("locked" if memory.try_lock() else "refused")
             case "attach":
-                memory = segment.attach(segment.SHM, arguments[0])
+                memory = segment.attach(places.SHM, arguments[0])
                 memory.map()[0:4] = b"seen"
                 memory.close()
                 print("attached")

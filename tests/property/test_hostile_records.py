@@ -18,7 +18,7 @@ from lanes import DEADLINE_S, make_hello
 from run_files import run_yaml, table
 
 from expman.models import RunStatus
-from expman.transport import encoding, segment
+from expman.transport import encoding, places, segment
 from expman.transport.address import new_address
 from expman.transport.producer import LaneProducer
 from expman.writer.server import Server
@@ -72,7 +72,7 @@ def serving() -> Iterator[Server]:
     try:
         yield Server(address)
     finally:
-        for name in segment.list_names(address.place):
+        for name in places.list_names(address.place):
             if name.startswith(address.segment()):
                 segment.remove(address.place, name)
 

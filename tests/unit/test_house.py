@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,18 +112,67 @@ def test_what_the_trainer_imports_of_storage_is_light() -> None:
         assert {name.removeprefix("expman.").rpartition(".")[0] for name in ours} <= light
 
 
-def test_only_segment_touches_shared_memory() -> None:
-    """One module owns its rules, and multiprocessing is not there at all."""
+# Ways to reach shared memory, and who may use them.
+MAY_OPEN = {
+    "_posixshmem": {"transport.segment"},
+    "multiprocessing": set(),
+    # transport.exit_record calls libc's mmap() to cut a forked child off.
+    "mmap": {"transport.exit_record", "transport.owned", "transport.segment"},
+    "shm_open": {"transport.segment"},
+    # cli.doctor reports how large the file system is.
+    "/dev/shm": {"transport.places", "cli.doctor"},
+    "/proc/PID/fd": {"transport.nameless"},
+}
 
-    def users(package: str) -> list[str]:
-        return [
-            module
-            for module, tree in MODULES.items()
-            if any(name.partition(".")[0] == package for name in imports(tree))
-        ]
 
-    assert ["transport.segment"] == users("_posixshmem")
-    assert [] == users("multiprocessing")
+def docstrings(tree: ast.Module) -> Iterator[ast.expr]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.value
+
+
+def ways_to_shared_memory(tree: ast.Module) -> Iterator[str]:
+    """How a module opens or maps shared memory: by import, by call, by path."""
+    yield from ({"_posixshmem", "multiprocessing"} & set(map(room_of, imports(tree))))
+    documentation = set(docstrings(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield from {"mmap", "shm_open"} & {ast.unparse(node.func).rpartition(".")[2]}
+        if isinstance(node, ast.ClassDef):
+            yield from {"mmap"} & {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+        if isinstance(node, ast.Constant) and node not in documentation:
+            text = node.value if isinstance(node.value, str) else ""
+            if text.startswith("/dev/shm"):
+                yield "/dev/shm"
+            if re.match("/fd(/|$)", text):  # the end of an f-string
+                yield "/proc/PID/fd"
+
+
+def test_only_transport_touches_shared_memory() -> None:
+    """Whatever opens or maps it is in few modules, and multiprocessing is not there at all."""
+    found: dict[str, set[str]] = {way: set() for way in MAY_OPEN}
+    for module, tree in MODULES.items():
+        for way in ways_to_shared_memory(tree):
+            found[way].add(module)
+    assert MAY_OPEN == found
+
+
+@pytest.mark.parametrize(
+    ("code", "way"),
+    [
+        ("import _posixshmem", "_posixshmem"),
+        ("from multiprocessing.shared_memory import SharedMemory", "multiprocessing"),
+        ("import mmap; mmap.mmap(3, 0)", "mmap"),
+        ("from mmap import mmap; mmap(3, 0)", "mmap"),
+        ("class Mapping(mmap.mmap): ...", "mmap"),
+        ("open('/dev/shm/expman-1')", "/dev/shm"),
+        ("open(f'/dev/shm/{name}')", "/dev/shm"),
+        ("os.open(f'/proc/{pid}/fd/{fd}', 0)", "/proc/PID/fd"),
+    ],
+)
+def test_each_way_to_shared_memory_is_seen(code: str, way: str) -> None:
+    """The test before this one would find it in any module."""
+    assert {way} == set(ways_to_shared_memory(ast.parse(code)))
 
 
 def raw_words(tree: ast.Module) -> Iterator[str]:

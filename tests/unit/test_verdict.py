@@ -14,8 +14,9 @@ from expman.transport import records as wire
 from expman.transport.address import lane_numbers
 from expman.transport.consumer import LaneConsumer
 from expman.transport.gate import RunGate
+from expman.transport.places import list_names
 from expman.transport.producer import LaneProducer
-from expman.transport.segment import Address, list_names
+from expman.transport.segment import Address
 from expman.writer.polling import drain
 
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import StartProgram
 
 import expman
-from expman.reading.peek import lanes_of
+from expman.reading.peek import lanes_of, unwritten_rows
 from expman.transport import producer
 from expman.transport.address import new_address
 from expman.transport.consumer import LaneConsumer
@@ -38,7 +38,7 @@ engine.close()
 def memory_of(run_dir: Path) -> str:
     """A digest of the lane's shared memory."""
     (lane,) = lanes_of(str(run_dir))
-    name = lane._address.segment(lane._number)
+    name = lane.name
     paths = sorted(Path("/dev/shm").glob(f"{name}*"))
     assert len(paths) > 1
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
@@ -122,7 +122,7 @@ def test_peek_while_the_writer_reuses_terms() -> None:
         deadline = time.monotonic() + DEADLINE_S
         while (looks < 100 or not seen) and time.monotonic() < deadline:
             (view,) = lanes_of(f"/nowhere/{address.token}/r")
-            rows = view.rows()
+            rows = unwritten_rows(view)
             looks, seen = looks + 1, seen + len(rows)
             for row in rows:
                 assert ({"x": row.seq, "y": -row.seq}, row.seq) == (row.values, row.step)

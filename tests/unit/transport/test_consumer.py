@@ -489,7 +489,7 @@ def test_bad_magic(lane: HandLane) -> None:
     """What is no lane is not read."""
     lane.control[0:8] = b"expmanL2"
 
-    with pytest.raises(CorruptLaneError, match="this is no lane"):
+    with pytest.raises(CorruptLaneError, match="it is not a lane"):
         LaneConsumer(lane.address, 0)
 
 

@@ -17,8 +17,8 @@ from opcodes import interrupt, numbers
 
 from expman.errors import RunClosedError
 from expman.models import RunStatus
+from expman.transport import places, ring, segment
 from expman.transport import records as wire
-from expman.transport import ring, segment
 from expman.transport.address import lane_numbers
 from expman.transport.consumer import LaneConsumer
 from expman.transport.gate import RunGate
@@ -217,7 +217,7 @@ def try_all(address: Address, kind: str, action: Callable[[Lane], None], stride:
 
 
 def remove_lanes(address: Address) -> None:
-    for name in segment.list_names(address.place):
+    for name in places.list_names(address.place):
         if name.startswith(address.segment() + "-"):
             segment.remove(address.place, name)
 

@@ -20,7 +20,7 @@ from lanes import DEADLINE_S, make_hello, open_lane, read_all, rows_of, steps_of
 
 from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
 from expman.models import LogLevel, RunStatus
-from expman.transport import layout, producer, ring, segment, values
+from expman.transport import layout, places, producer, ring, segment, values
 from expman.transport import records as wire
 from expman.transport.address import lane_numbers
 from expman.transport.consumer import LaneConsumer
@@ -456,7 +456,7 @@ def test_all_of_the_limit_can_be_used(address: Address, megabytes: int) -> None:
 
 def terms_of(address: Address, lane: producer.LaneProducer) -> list[str]:
     start = address.segment(lane.lane) + "-"
-    return [name for name in segment.list_names(address.place) if name.startswith(start)]
+    return [name for name in places.list_names(address.place) if name.startswith(start)]
 
 
 def test_a_lane_grows_by_terms_up_to_its_limit(address: Address) -> None:
@@ -570,7 +570,7 @@ def test_no_memory_at_all(address: Address, monkeypatch: pytest.MonkeyPatch) -> 
 
     assert [] == [
         name
-        for name in segment.list_names(address.place)
+        for name in places.list_names(address.place)
         if name.startswith(address.segment() + "-")
     ]
 
@@ -795,7 +795,7 @@ def test_names_cannot_be_guessed(address: Address) -> None:
 def test_an_address_that_is_gone() -> None:
     """Nobody claims a lane that no writer will look for."""
     with pytest.raises(FileNotFoundError):
-        producer.LaneProducer(Address.fresh(segment.SHM), make_hello(), revive=False)
+        producer.LaneProducer(Address.fresh(places.SHM), make_hello(), revive=False)
 
 
 def test_a_forked_child_does_not_log_into_the_parents_lane(address: Address) -> None:

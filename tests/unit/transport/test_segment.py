@@ -16,8 +16,9 @@ from conftest import StartProgram
 from lanes import fresh_address
 
 from expman.errors import ConfigError
-from expman.transport import segment
-from expman.transport.segment import SHM, Address
+from expman.transport import places, segment
+from expman.transport.places import SHM
+from expman.transport.segment import Address
 
 SIZE = 16 * 1024
 TOKEN = "0123456789abcdef" * 2
@@ -190,10 +191,10 @@ def test_listing(place: str, name: str, tmp_path: Path) -> None:
         (tmp_path / "other").touch()
         (tmp_path / "expman-directory").mkdir()
         (tmp_path / "expman-link").symlink_to("other")
-        assert [name[: -len("-0")], name] == segment.list_names(place)
+        assert [name[: -len("-0")], name] == places.list_names(place)
 
-    assert name in segment.list_names(place)
-    assert [] == segment.list_names(str(tmp_path / "absent"))
+    assert name in places.list_names(place)
+    assert [] == places.list_names(str(tmp_path / "absent"))
 
 
 # -- room ------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ def full_shm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ours_in_shm(token: str) -> list[str]:
-    return [name for name in segment.list_names(SHM) if token in name]
+    return [name for name in places.list_names(SHM) if token in name]
 
 
 def test_shm_is_preferred() -> None:
@@ -254,15 +255,15 @@ def test_a_private_directory_takes_its_place(
     """Without room in /dev/shm the address is a file in a directory of mode 0700."""
     full_shm(monkeypatch)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    before = segment.list_names(SHM)
+    before = places.list_names(SHM)
 
     address, memory = segment.create_anywhere(4096, 1 << 16)
 
     directory = tmp_path / f"expman-{os.getuid()}"
-    assert str(directory) == address.place == segment.places()[1]
+    assert str(directory) == address.place == places.all_places()[1]
     assert 0o700 == stat.S_IMODE(directory.stat().st_mode)
     assert [address.segment()] == os.listdir(directory)
-    assert set(segment.list_names(SHM)) <= set(before)
+    assert set(places.list_names(SHM)) <= set(before)
     memory.close()
 
 
@@ -290,7 +291,7 @@ def test_a_directory_that_is_not_private_is_left_alone(
     assert address.place.startswith(f"{directory}-")
     assert 0o700 == stat.S_IMODE(os.stat(address.place).st_mode)
     assert [address.segment()] == os.listdir(address.place)
-    assert segment.places() == [SHM, address.place]
+    assert places.all_places() == [SHM, address.place]
 
 
 # -- who lives -----------------------------------------------------------------------------
@@ -370,7 +371,7 @@ def test_a_creator_that_exits_leaves_its_segment(program: StartProgram) -> None:
     with fresh_address() as address:
         name = address.segment(0)
         code = (
-            "import sys; from expman.transport import segment; "
+            "import sys; from expman.transport import places, segment; "
             f"segment.create('shm', {name!r}, 4096).map()[0:4] = b'left'; "
             "from multiprocessing import resource_tracker; "
             "print(resource_tracker._resource_tracker._pid)"
