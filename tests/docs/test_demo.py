@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,8 +17,9 @@ EPOCHS = 4
 BATCHES = 43  # 1,347 digits to train with, 32 at a time
 PNG = b"\x89PNG\r\n\x1a\n"
 
-pytest.importorskip("sklearn")
-pytest.importorskip("matplotlib")
+# Importing scikit-learn takes each process of the session a second.
+if not all(map(find_spec, ("sklearn", "matplotlib"))):
+    pytest.skip("needs the extra demo", allow_module_level=True)
 
 
 def test_demo_leaves_a_finished_run(tmp_path: Path, run_base: Path) -> None:
