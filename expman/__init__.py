@@ -55,8 +55,9 @@ from expman.models import (
 if typing.TYPE_CHECKING:
     from expman.reading.expman_rs import load_config, load_run, load_runs, read_metrics
     from expman.reading.find import RunList, runs
+    from expman.reading.logfile import LogEntry
     from expman.reading.multirun import vectors
-    from expman.reading.run import LogEntry, Run
+    from expman.reading.run import Run
 
 __version__ = "0.1.0"
 
@@ -107,7 +108,8 @@ __all__ = [
 ]
 
 _READING = {
-    **dict.fromkeys(("LogEntry", "Run"), "run"),
+    "LogEntry": "logfile",
+    "Run": "run",
     **dict.fromkeys(("RunList", "runs"), "find"),
     **dict.fromkeys(("load_config", "load_run", "load_runs", "read_metrics"), "expman_rs"),
     "vectors": "multirun",

@@ -11,7 +11,7 @@ import plotext
 
 from expman.cli.output import console, note
 from expman.reading.curves import Curve, scale_of
-from expman.reading.text import brief, visible
+from expman.reading.text import format_text, visible
 
 __all__ = ["print_chart"]
 
@@ -33,7 +33,7 @@ def print_chart(
     """
     if not any(_points(curve, log_scale) for curve in lines.values()):
         what = "number above 0" if log_scale else "finite number"
-        note(f"{brief(title, 60)} has no {what}: nothing to plot")
+        note(f"{format_text(title, 60)} has no {what}: nothing to plot")
         return
     plot: Any = plotext
     plot.clear_figure()
@@ -62,7 +62,7 @@ def print_chart(
     plot.xticks(ticks, [f"{tick:.0f}" if high - low > 20 else f"{tick:.4g}" for tick in ticks])
     remarks = ["log10"] * log_scale + [f"in {scale:g}"] * (scale != 1)
     remarks += sorted({c.remark for c in lines.values() if c.remark})
-    plot.title(brief(title, 60) + (f" ({', '.join(remarks)})" if remarks else ""))
+    plot.title(format_text(title, 60) + (f" ({', '.join(remarks)})" if remarks else ""))
     plot.xlabel(x_label)
     text = plot.build()
     console().file.write((text if colored else plot.uncolorize(text)) + "\n")

@@ -14,9 +14,11 @@ from expman.cli.png import write_png
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.curves import Curve, curves, spark
 from expman.reading.differences import ABSENT, differ, distinct
+from expman.reading.formats import format_duration
+from expman.reading.params import flat_params
 from expman.reading.rich_view import cell, status_text
-from expman.reading.run import Run, flat_config
-from expman.reading.text import short, span
+from expman.reading.run import Run
+from expman.reading.text import format_name
 
 __all__ = ["command"]
 
@@ -49,7 +51,7 @@ def command(
         raise click.UsageError("name at least two runs")
     found = [find_run(run, base_dir) for run in runs]
     names = _labels(found)
-    params = _rows([flat_config(run.config) for run in found])
+    params = _rows([flat_params(run.config) for run in found])
     if not all_params:
         params = {key: values for key, values in params.items() if differ(values)}
     latest = _rows([{**run.scalars, **run.latest} for run in found])
@@ -115,7 +117,7 @@ def _curves(
     drawn: dict[str, dict[str, Curve]] = {}
     for name, run in zip(names, runs, strict=True):
         chosen = [metric for metric in run.metrics if wanted is None or metric in wanted]
-        for metric, curve in curves(run, chosen, points=POINTS, last=None).items():
+        for metric, curve in curves(run.path, chosen, points=POINTS, last=None).items():
             drawn.setdefault(metric, {})[name] = curve
     return drawn
 
@@ -130,14 +132,14 @@ def _table(
     table.add_column("", overflow="fold")
     for name in names:
         table.add_column(cell(name), overflow="fold")
-    table.add_row("status", *(status_text(run) for run in runs))
-    table.add_row("took", *(span(run.duration) for run in runs))
+    table.add_row("status", *(status_text(run.status) for run in runs))
+    table.add_row("took", *(format_duration(run.duration) for run in runs))
     for title, rows in sections.items():
         if rows:
             table.add_section()
             table.add_row(Text(title, "italic"))
         for key, values in rows.items():
-            table.add_row(cell(f"  {short(key)}"), *map(cell, distinct(values)))
+            table.add_row(cell(f"  {format_name(key)}"), *map(cell, distinct(values)))
             if title == "latest values" and key in drawn:
                 lines = [drawn[key].get(name) for name in names]
                 table.add_row("", *(_line(line) if line else "" for line in lines))

@@ -13,7 +13,7 @@ import click
 from expman.cli.output import say
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.models import MetricValue
-from expman.reading.formats import write_table
+from expman.reading.export import write_table
 from expman.reading.rows import python_rows
 from expman.reading.run import Run
 

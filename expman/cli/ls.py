@@ -12,9 +12,9 @@ from expman.cli.runs import base_dir_option
 from expman.errors import ExpmanError
 from expman.models import RunStatus
 from expman.reading import find
+from expman.reading.formats import format_age
 from expman.reading.rich_view import cell, runs_view
 from expman.reading.run import Run
-from expman.reading.text import ago
 
 __all__ = ["command"]
 
@@ -65,7 +65,7 @@ def command(
     if not found:
         note(f"no runs{f' of {experiment}' if experiment else ''} in {base_dir}")
         return
-    console().print(runs_view(shown))
+    console().print(runs_view(shown.summaries()))
     if len(shown) < len(found):
         note(f"{len(found) - len(shown)} more; see --limit")
 
@@ -99,5 +99,6 @@ def _experiments(found: find.RunList, as_json: bool) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for name, number, counts, latest in lines:
         failed = counts["FAILED"] + counts["CRASHED"]
-        table.add_row(cell(name), str(number), str(counts["RUNNING"]), str(failed), ago(latest))
+        numbers = map(str, (number, counts["RUNNING"], failed))
+        table.add_row(cell(name), *numbers, format_age(latest))
     console().print(table)

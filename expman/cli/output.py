@@ -19,7 +19,7 @@ import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from expman.reading.formats import plain
+from expman.reading.export import json_value
 from expman.reading.run import Run
 from expman.reading.text import visible
 
@@ -111,7 +111,7 @@ def json_text(value: object, stream: IO[str] | None, indent: int | None = None) 
     """JSON with every text exact; what would drive a terminal, or cannot be encoded, as escapes."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     is_ascii = codecs.lookup(encoding).name != "utf-8"
-    text = json.dumps(plain(value), indent=indent, ensure_ascii=is_ascii, allow_nan=False)
+    text = json.dumps(json_value(value), indent=indent, ensure_ascii=is_ascii, allow_nan=False)
     # The ends of lines are our own: those of texts are escapes already.
     return visible(text, keep="\n", escape=lambda character: json.dumps(character)[1:-1])
 

@@ -12,7 +12,7 @@ from expman.cli.png import MAX_CHARTS, write_png
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.curves import Curve, curves
 from expman.reading.run import Run
-from expman.reading.text import listed
+from expman.reading.text import format_names
 
 __all__ = ["command"]
 
@@ -60,7 +60,7 @@ def command(
             print_chart(name, lines, log_scale=log_scale, height=height, x_label="step")
     left = [] if metrics else names[names.index(list(drawn)[-1]) + 1 :]
     if left:
-        note(f"not shown: {listed(left)}; name the metrics that you want")
+        note(f"not shown: {format_names(left)}; name the metrics that you want")
 
 
 def _first(run: Run, names: Sequence[str], count: int) -> dict[str, Curve]:
@@ -69,5 +69,5 @@ def _first(run: Run, names: Sequence[str], count: int) -> dict[str, Curve]:
     for start in range(0, len(names), _PIECE):
         if len(drawn) >= count:
             break
-        drawn |= curves(run, names[start : start + _PIECE], points=POINTS, last=None)
+        drawn |= curves(run.path, names[start : start + _PIECE], points=POINTS, last=None)
     return dict(list(drawn.items())[:count])

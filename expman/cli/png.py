@@ -10,7 +10,7 @@ import click
 
 from expman.cli.output import note
 from expman.reading.curves import Curve, scale_of
-from expman.reading.text import brief, listed
+from expman.reading.text import format_names, format_text
 
 __all__ = ["MAX_CHARTS", "write_png"]
 
@@ -34,7 +34,8 @@ def write_png(
         raise click.ClickException(message) from None
     shown = dict(list(charts.items())[:MAX_CHARTS])
     if len(shown) < len(charts):
-        note(f"not drawn: {listed(list(charts)[MAX_CHARTS:])}; name the metrics that you want")
+        left = format_names(list(charts)[MAX_CHARTS:])
+        note(f"not drawn: {left}; name the metrics that you want")
     columns = 1 if len(shown) < 3 else 2
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(7 * columns, 3.2 * rows), layout="constrained")
@@ -60,12 +61,13 @@ def _draw(axis: Any, metric: str, lines: Mapping[str, Curve], log_scale: bool) -
     ]
     remarks = [f"in {scale:g}"] * (scale != 1)
     remarks += sorted({curve.remark for curve in lines.values() if curve.remark})
-    title = brief(metric, 80) + (f" ({', '.join(remarks)})" if remarks else "")
+    title = format_text(metric, 80) + (f" ({', '.join(remarks)})" if remarks else "")
     axis.set_title(title, parse_math=False)
     axis.grid(alpha=0.3)
     if log_scale:
         axis.set_yscale("log")
     if len(lines) > 1:
-        labels = [f" {brief(label, 80)}" for label in lines]  # one that begins with _ is left out
+        # The blank: matplotlib leaves out labels that begin with an underscore.
+        labels = [f" {format_text(label, 80)}" for label in lines]
         for text in axis.legend(drawn, labels, fontsize="small").get_texts():
             text.set_parse_math(False)

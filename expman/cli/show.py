@@ -9,7 +9,7 @@ import click
 from expman.cli.output import console, note, print_json, run_facts
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.peek import lanes_of
-from expman.reading.rich_view import cell, run_view
+from expman.reading.rich_view import cell
 
 __all__ = ["command"]
 
@@ -37,7 +37,7 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
     if watch:
         found.watch()
         return
-    console().print(run_view(found))
+    console().print(found)
     for path in found.artifacts():
         console().print(cell(f"  {os.path.relpath(path, found.path)}"))
     if found.is_live and not lanes_of(found.path):

@@ -14,12 +14,14 @@ from rich.text import Text
 
 from expman.cli.output import console, json_text
 from expman.cli.runs import base_dir_option, find_run, run_argument
-from expman.errors import StorageError
 from expman.models import VectorRow
 from expman.reading.follow import Follower, to_rows
+from expman.reading.formats import format_number
+from expman.reading.logfile import LogEntry, parse_log
 from expman.reading.rich_view import cell
-from expman.reading.run import LogEntry, Run, parse_log
-from expman.reading.text import number, short, visible
+from expman.reading.run import Run
+from expman.reading.runyaml import has_ended
+from expman.reading.text import format_name, visible
 from expman.storage.paths import RUN_LOG, open_regular, storage_error
 
 __all__ = ["command"]
@@ -50,7 +52,7 @@ def command(
     """Shows the last rows and messages of RUN, in the order in which they were logged."""
     found = find_run(run, base_dir)
     source = _Source(found, set(metrics), rows=not no_rows, log=not no_log)
-    ended = _has_ended(found)
+    ended = has_ended(found.path)
     for item in source.last(lines):
         _say(item, as_json)
     while follow:
@@ -59,14 +61,7 @@ def command(
         if ended:
             return
         time.sleep(POLL_S)
-        ended = _has_ended(found)
-
-
-def _has_ended(run: Run) -> bool:
-    try:
-        return not run.is_live
-    except StorageError:
-        return False  # it has just begun: there is no run.yaml yet
+        ended = has_ended(found.path)
 
 
 class _Source:
@@ -144,7 +139,8 @@ def _say(item: VectorRow | LogEntry, as_json: bool) -> None:
         return
     clock = Text(f"{moment.astimezone():%H:%M:%S}", "dim")
     if isinstance(item, VectorRow):
-        values = "  ".join(f"{short(name)}={number(value)}" for name, value in item.values.items())
+        pairs = item.values.items()
+        values = "  ".join(f"{format_name(name)}={format_number(value)}" for name, value in pairs)
         step = "" if item.step is None else f"{item.step:>6}  "
         who = "" if item.producer == "main" else f"[{item.producer}] "
         line = Text.assemble(clock, " ", cell(f"{who}{step}{values}"))

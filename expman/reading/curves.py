@@ -10,12 +10,12 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expman.reading.run import Run
+from expman.reading.vectors import read_vectors
 
 __all__ = ["Curve", "curves", "scale_of", "spark", "svg", "thin"]
 
 MAX_ROWS = 200_000
-"""A small picture of a very long run shows its newest rows: it must not take seconds."""
+"""A small picture of a very long run shows only its newest rows, so that it takes no seconds."""
 _HUGE = 1e150
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -35,25 +35,31 @@ class Curve(NamedTuple):
 
     @property
     def remark(self) -> str:
-        """What the curve does not show; empty if it shows every value."""
+        """Says what the curve does not show; empty if it shows every value."""
         return f"{self.left_out:,} NaN or infinite" if self.left_out else ""
 
 
 def curves(
-    run: Run,
+    run_dir: str,
     metrics: Sequence[str] | None = None,
     *,
     points: int = 60,
     last: int | None = MAX_ROWS,
 ) -> dict[str, Curve]:
-    """The numeric metrics of a run with so many points at most; those without values are left out.
+    """Reads the numeric metrics of a run as curves; metrics without values are left out.
+
+    Args:
+        run_dir: the run's directory.
+        metrics: only these; all if None.
+        points: at most so many points for each curve.
+        last: only so many rows, the newest.
 
     Raises:
         ConfigError: the run has no such metric.
         StorageError: a file cannot be read.
     """
     columns = None if metrics is None else ["step", *metrics]
-    table = run.vectors(columns, last=last)
+    table = read_vectors(run_dir, columns, last=last)
     found = {}
     for name in table.column_names:
         column = table[name]
@@ -72,7 +78,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def thin(step: pa.ChunkedArray, column: pa.ChunkedArray, points: int) -> Curve:
-    """Means of equally many neighbours; rows without a number are left out, and counted."""
+    """Thins a curve to means of equally many neighbours; counts the values that it leaves out."""
     values = column.cast(pa.float64(), safe=False)
     steps = step.cast(pa.float64())
     if steps.null_count:
@@ -93,13 +99,13 @@ def thin(step: pa.ChunkedArray, column: pa.ChunkedArray, points: int) -> Curve:
 
 
 def scale_of(curves: Iterable[Curve]) -> float:
-    """What to divide huge values by in a chart: libraries fail where a difference is infinite."""
+    """Returns the divisor for huge values: chart libraries fail where a difference is infinite."""
     largest = max((abs(y) for curve in curves for y in curve.y), default=0.0)
     return 10.0 ** math.floor(math.log10(largest)) if largest > _HUGE else 1.0
 
 
 def spark(values: Sequence[float], width: int = 20) -> str:
-    """A line of block characters, as high as the values."""
+    """Draws a line of block characters, as high as the values."""
     if not values:
         return ""
     if len(values) > width:
@@ -119,7 +125,7 @@ def _heights(values: Sequence[float]) -> list[float]:
 
 
 def svg(curve: Curve, width: int = 160, height: int = 32) -> str:
-    """A small line as an SVG element; nothing if there is no number."""
+    """Draws a small line as an SVG element; empty if there is no number."""
     if not curve.x:
         return ""
     places = sorted(zip(_heights(curve.x), _heights(curve.y), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from expman.reading.text import number
+from expman.reading.formats import format_number
 
 __all__ = ["ABSENT", "differ", "distinct"]
 
@@ -53,7 +53,7 @@ def _alike(texts: Sequence[str]) -> list[list[int]]:
 
 
 def _short(value: object) -> str:
-    return "null" if value is None else repr(value) if value is ABSENT else number(value)
+    return "null" if value is None else repr(value) if value is ABSENT else format_number(value)
 
 
 def _exact(value: object) -> str:

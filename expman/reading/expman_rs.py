@@ -19,6 +19,7 @@ import pyarrow as pa
 from expman.errors import StorageError
 from expman.models import RunStatus
 from expman.reading.find import run_dirs
+from expman.reading.params import read_params
 from expman.reading.rows import python_rows
 from expman.reading.runyaml import RunYaml
 from expman.reading.tags import TagFilter
@@ -167,7 +168,7 @@ def load_config(run_dir: str | os.PathLike[str]) -> Record:
     Raises:
         StorageError: config.yaml is damaged.
     """
-    found = _read(os.path.join(os.fspath(run_dir), paths.CONFIG_YAML))
+    found = read_params(os.fspath(run_dir), dates=False)
     return {key: _plain(value) for key, value in found.items()}
 
 

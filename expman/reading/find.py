@@ -8,10 +8,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import SupportsIndex, overload
 
-from expman.errors import ConfigError, StorageError
+from expman.errors import ConfigError, ExpmanError, StorageError
 from expman.models import RunStatus
 from expman.reading.run import Run
 from expman.reading.runyaml import RunYaml
+from expman.reading.summary import RunSummary, UnreadableRun
 from expman.reading.tags import TagFilter
 from expman.storage import paths
 
@@ -42,15 +43,30 @@ class RunList(list[Run]):
         found = super().__getitem__(index)
         return found if isinstance(found, Run) else RunList(found)
 
-    def _repr_html_(self) -> str:
-        from expman.reading.html import runs_html
+    def summaries(self, limit: int | None = None) -> list[RunSummary | UnreadableRun]:
+        """What run.yaml says about each run, or why it cannot be read, as plain records.
 
-        return runs_html(self)
+        Args:
+            limit: only so many runs, the first ones.
+        """
+        found: list[RunSummary | UnreadableRun] = []
+        for run in self[:limit]:
+            try:
+                found.append(run.summary())
+            except ExpmanError as exc:
+                found.append(UnreadableRun(run.path, exc))
+        return found
+
+    def _repr_html_(self) -> str:
+        from expman.reading.html import MAX_RUNS, runs_html
+
+        lines = self.summaries(MAX_RUNS)
+        return runs_html(lines, count=len(self), unreadable=len(self.unreadable))
 
     def __rich__(self) -> object:
         from expman.reading.rich_view import runs_view
 
-        return runs_view(self)
+        return runs_view(self.summaries())
 
 
 def runs(

@@ -5,20 +5,17 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from expman.errors import StorageError
 from expman.models import MetricValue, VectorRow
+from expman.reading.columns import FIXED
 from expman.reading.parquetfile import VectorsParquet, keep_after
 from expman.reading.rows import python_rows
+from expman.reading.runyaml import has_ended
 from expman.reading.tailfiles import TailReader, tail_paths
-from expman.reading.vectors import FIXED, metric_names, read_vectors
+from expman.reading.vectors import metric_names, read_vectors
 from expman.storage.columns import RESERVED_COLUMNS, columns_metadata
-
-if TYPE_CHECKING:
-    from expman.reading.run import Run
 
 __all__ = ["Follower", "follow", "to_rows"]
 
@@ -27,22 +24,22 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 def follow(
-    run: Run, *, from_start: bool, poll_s: float, timeout_s: float | None
+    run_dir: str, *, from_start: bool, poll_s: float, timeout_s: float | None
 ) -> Iterator[VectorRow]:
     """See Run.follow."""
-    follower = Follower(run.path)
+    follower = Follower(run_dir)
     if not from_start:
         follower.skip(0)
-    return _follow(run, follower, poll_s, timeout_s)
+    return _follow(run_dir, follower, poll_s, timeout_s)
 
 
 def _follow(
-    run: Run, follower: Follower, poll_s: float, timeout_s: float | None
+    run_dir: str, follower: Follower, poll_s: float, timeout_s: float | None
 ) -> Iterator[VectorRow]:
     quiet_since = time.monotonic()
     try:
         while True:
-            ended = not _is_live(run)  # asked first: what is written after it will be seen
+            ended = has_ended(run_dir)  # before the rows: what is written later is seen next time
             found = False
             for table in follower.poll():
                 found = True
@@ -56,13 +53,6 @@ def _follow(
             time.sleep(poll_s)
     finally:
         follower.close()
-
-
-def _is_live(run: Run) -> bool:
-    try:
-        return run.is_live
-    except StorageError:
-        return True  # it has just begun: there is no run.yaml yet
 
 
 class Follower:

@@ -1,66 +1,115 @@
-"""Rows as CSV, JSON and Parquet; values as JSON can hold them."""
+"""Numbers, times, durations and sizes as people read them; the one place that formats them."""
 
 from __future__ import annotations
 
 import datetime
-import json
 import math
-from collections.abc import Mapping
-from typing import BinaryIO, Literal
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet as pq
+from expman.models import RunStatus
+from expman.reading.summary import RunDetails, RunSummary
+from expman.reading.text import format_text
 
-from expman.reading.rows import python_rows, without_zone
-from expman.storage.columns import RESERVED_COLUMNS
+__all__ = [
+    "format_age",
+    "format_duration",
+    "format_facts",
+    "format_missing",
+    "format_number",
+    "format_size",
+    "format_time",
+]
 
-__all__ = ["plain", "write_table"]
-
-
-def write_table(table: pa.Table, kind: Literal["csv", "json", "parquet"], file: BinaryIO) -> None:
-    """Writes a table, with every name and text exact.
-
-    csv: an empty cell was not logged, `nan` and `inf` were.
-    json: one object per line, with the metrics that were logged; NaN and infinities are null.
-    """
-    match kind:
-        case "csv":
-            pyarrow.csv.write_csv(_with_times_as_text(table), file)
-        case "parquet":
-            pq.write_table(table, file, compression="zstd")
-        case "json":
-            for row in map(_logged, python_rows(table)):
-                file.write(f"{json.dumps(plain(row), ensure_ascii=False)}\n".encode())
-    file.flush()
+NOTHING = "–"
 
 
-def _with_times_as_text(table: pa.Table) -> pa.Table:
-    table, names = without_zone(table)
-    for name in names:
-        text = pc.binary_join_element_wise(table[name].cast(pa.string()), "Z", "")
-        table = table.set_column(table.schema.get_field_index(name), name, text)
-    return table
-
-
-def _logged(row: dict[str, object]) -> dict[str, object]:
-    return {key: row[key] for key in row if row[key] is not None or key in RESERVED_COLUMNS}
-
-
-def plain(value: object) -> object:
-    """A value as JSON can hold it."""
+def format_number(value: object) -> str:
+    """Returns a value in few characters: four digits of a float, long texts cut."""
     match value:
-        case Mapping():
-            return {str(key): plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [plain(item) for item in value]
+        case None:
+            return NOTHING
         case float():
-            return value if math.isfinite(value) else None
-        case datetime.datetime() | datetime.date():
-            return value.isoformat()
-        case datetime.timedelta():
-            return value.total_seconds()
-        case None | bool() | int() | str():
-            return value
-    return str(value)
+            return f"{value:.4g}" if math.isfinite(value) else str(value)
+        case str():
+            return format_text(value)
+    return format_text(str(value))
+
+
+def format_duration(duration: datetime.timedelta | None) -> str:
+    """Returns a duration in two units at most: `12.3s`, `4m05s`, `2h03m`, `3d04h`."""
+    if duration is None:
+        return NOTHING
+    seconds = duration.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, seconds = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{seconds:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours}h{minutes:02d}m"
+    return f"{hours // 24}d{hours % 24:02d}h"
+
+
+def format_time(moment: datetime.datetime | None) -> str:
+    """Returns a local time to the second."""
+    return NOTHING if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def format_age(moment: datetime.datetime | None) -> str:
+    """Returns how long ago a moment was: `5s ago`, `3h ago`; the date after a month."""
+    if moment is None:
+        return NOTHING
+    seconds = int((datetime.datetime.now(datetime.UTC) - moment).total_seconds())
+    if seconds > 30 * 86_400:
+        return f"{moment.astimezone():%Y-%m-%d}"
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit} ago"
+    return f"{max(0, seconds)}s ago"
+
+
+def format_size(size_bytes: float) -> str:
+    """Returns a number of bytes in decimal units: `0 B`, `1.5 MB`, `20 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 999.5:
+            return f"{size_bytes:.{1 if size_bytes < 9.95 and unit != 'B' else 0}f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
+def format_missing(run: RunSummary) -> str:
+    """Returns what a run is known to lack, in a few words; "" if nothing."""
+    meta = run.metadata
+    counts = (
+        (meta.rows_missing, "rows"),
+        (meta.artifacts_missing, "artifacts"),
+        (meta.lanes_unreadable, "lanes"),
+    )
+    return ", ".join(f"{count:,} {what} missing" for count, what in counts if count)
+
+
+def format_facts(run: RunDetails) -> list[tuple[str, str]]:
+    """Returns what is worth showing about a run besides its status, as names and texts."""
+    summary = run.summary
+    meta = summary.metadata
+    rows = f"{meta.rows_written:,}" if meta.rows_written else ""
+    if meta.rows_dropped:
+        rows += f", {meta.rows_dropped:,} dropped"
+    if meta.rows_missing:
+        rows = f"{rows or '0'}, {meta.rows_missing:,} missing"
+    files = str(run.artifacts) if run.artifacts else ""
+    if meta.artifacts_missing:
+        files = f"{run.artifacts}, {meta.artifacts_missing} could not be stored (see run.log)"
+    is_live = summary.status is RunStatus.RUNNING
+    began, took = summary.started_at, summary.duration
+    facts = [
+        ("started", "" if began is None else format_time(began)),
+        ("running" if is_live else "took", "" if took is None else format_duration(took)),
+        ("reason", meta.reason or ""),
+        ("tags", ", ".join(meta.tags or [])),
+        ("group", meta.group or ""),
+        ("about", meta.description or ""),
+        ("rows", rows),
+        ("artifacts", files),
+    ]
+    return [(name, format_text(text)) for name, text in facts if text]

@@ -1,20 +1,23 @@
-"""Runs in a notebook. All text is escaped: names and values come from files."""
+"""HTML of runs, for notebooks. All text is escaped, because names and values come from files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from expman.errors import ExpmanError
-from expman.reading.curves import curves, svg
-from expman.reading.run import Run, flat_config
-from expman.reading.text import ago, brief, facts, lacks, number, span, visible
+from expman.reading.curves import svg
+from expman.reading.formats import (
+    format_age,
+    format_duration,
+    format_facts,
+    format_missing,
+    format_number,
+)
+from expman.reading.summary import RunDetails, RunSummary, UnreadableRun
+from expman.reading.text import format_text, visible
 
-if TYPE_CHECKING:
-    from expman.reading.find import RunList
-
-__all__ = ["run_html", "runs_html"]
+__all__ = ["error_html", "run_html", "runs_html"]
 
 MAX_METRICS = 24
 MAX_VALUES = 40
@@ -22,53 +25,60 @@ MAX_RUNS = 50
 _COLORS = {"RUNNING": "#1f6feb", "FINISHED": "#1a7f37", "FAILED": "#cf222e", "CRASHED": "#9a6700"}
 
 
-def run_html(run: Run) -> str:
-    """One run: status, facts, parameters, latest values with small curves."""
-    try:
-        status = str(run.status)
-        said = facts(run)
-        metrics = list(run.metrics)
-        drawn = curves(run, metrics[:MAX_METRICS])
-        latest, scalars = run.latest, run.scalars
-        params = flat_config(run.config)
-    except ExpmanError as exc:
-        return f"<div><b>{_safe(run.path)}</b>: {_safe(str(exc))}</div>"
-    head = f"<b>{_safe(run.experiment)} / {_safe(run.name)}</b> {_badge(status)}"
+def run_html(run: RunDetails) -> str:
+    """Returns one run: status, facts, parameters, latest values with small curves."""
+    summary, metrics, drawn = run.summary, run.metrics, run.curves
+    latest = summary.metadata.vectors
+    title = f"{_safe(summary.experiment)} / {_safe(summary.name)}"
+    head = f"<b>{title}</b> {_badge(str(summary.status))}"
     values = [
-        (name, number(latest.get(name)), svg(drawn[name]) if name in drawn else "", remark)
+        (name, format_number(latest.get(name)), svg(drawn[name]) if name in drawn else "", remark)
         for name in (*drawn, *(name for name in metrics[:MAX_METRICS] if name not in drawn))
         for remark in [drawn[name].remark if name in drawn else ""]
     ]
     parts = [
-        _rows([(name, text) for name, text in said]),
+        _rows([(name, text) for name, text in format_facts(run)]),
         _titled("Latest", _rows(values, raw=(2,), more=len(metrics) - MAX_METRICS)),
-        _titled("Scalars", _named(scalars)),
-        _titled("Parameters", _named(params)),
+        _titled("Scalars", _named(summary.metadata.scalars)),
+        _titled("Parameters", _named(run.params)),
     ]
     body = "".join(f'<div style="margin:0 2em 0 0">{part}</div>' for part in parts if part)
     return f'<div>{head}<div style="display:flex;flex-wrap:wrap;margin-top:.4em">{body}</div></div>'
 
 
-def runs_html(runs: RunList) -> str:
-    """A list of runs: one line each."""
-    lines = []
-    for run in runs[:MAX_RUNS]:
-        try:
-            latest = list(run.latest.items())
-            shown = ", ".join(f"{name} {number(value)}" for name, value in latest[:4])
-            more = " …" if len(latest) > 4 else ""
-            shown = brief(shown)
-            took, status, began = span(run.duration), _badge(str(run.status)), ago(run.started_at)
-            missing = lacks(run)
-            status += f", {_safe(missing)}" if missing else ""
-        except ExpmanError as exc:
-            shown, more, took, status, began = str(exc), "", "", "", ""
-        lines.append((run.experiment, run.name, status, began, took, shown + more))
+def error_html(run_dir: str, error: ExpmanError) -> str:
+    """Returns a run that cannot be read: its directory and the error."""
+    return f"<div><b>{_safe(run_dir)}</b>: {_safe(str(error))}</div>"
+
+
+def runs_html(runs: Sequence[RunSummary | UnreadableRun], *, count: int, unreadable: int) -> str:
+    """Returns a list of runs, one line each.
+
+    Args:
+        runs: the first runs.
+        count: how many runs the whole list has.
+        unreadable: how many runs could not be listed.
+    """
     head = ("experiment", "run", "status", "started", "took", "latest")
-    table = _rows(lines, raw=(2,), head=head, more=len(runs) - MAX_RUNS)
-    lost = len(runs.unreadable)
-    note = f"<div>{lost} runs cannot be read; see <code>.unreadable</code></div>" if lost else ""
+    lines = [_line(run) for run in runs[:MAX_RUNS]]
+    table = _rows(lines, raw=(2,), head=head, more=count - MAX_RUNS)
+    note = ""
+    if unreadable:
+        runs_cannot = "1 run cannot" if unreadable == 1 else f"{unreadable} runs cannot"
+        note = f"<div>{runs_cannot} be read; see <code>.unreadable</code></div>"
     return f"<div>{table or 'no runs'}{note}</div>"
+
+
+def _line(run: RunSummary | UnreadableRun) -> tuple[str, ...]:
+    if isinstance(run, UnreadableRun):
+        return run.experiment, run.name, "", "", "", str(run.error)
+    latest = list(run.metadata.vectors.items())
+    values = ", ".join(f"{name} {format_number(value)}" for name, value in latest[:4])
+    shown = format_text(values) + (" …" if len(latest) > 4 else "")
+    missing = format_missing(run)
+    status = _badge(str(run.status)) + (f", {_safe(missing)}" if missing else "")
+    took = format_duration(run.duration)
+    return run.experiment, run.name, status, format_age(run.started_at), took, shown
 
 
 def _badge(status: str) -> str:
@@ -77,7 +87,7 @@ def _badge(status: str) -> str:
 
 
 def _named(values: Mapping[str, object]) -> str:
-    lines = [(name, number(value)) for name, value in list(values.items())[:MAX_VALUES]]
+    lines = [(name, format_number(value)) for name, value in list(values.items())[:MAX_VALUES]]
     return _rows(lines, more=len(values) - MAX_VALUES)
 
 

@@ -9,13 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 
 from expman.errors import ConfigError
-from expman.reading.run import Run, flat_config, no_such_column
-from expman.reading.vectors import FIXED, Steps, read_vectors, stack, wider
+from expman.reading.columns import FIXED, no_such_column, stack, wider
+from expman.reading.params import flat_params
+from expman.reading.run import Run
+from expman.reading.vectors import Steps, read_vectors
 from expman.storage.columns import columns_metadata
 
 __all__ = ["RUN_COLUMNS", "vectors"]
 
 _READERS = 8
+_SEARCHED = 20
+"""Runs whose metrics are named where a column is missing; reading all might take long."""
 _FACTS: dict[str, Callable[[Run], object]] = {
     "experiment": lambda run: run.experiment,
     "run": lambda run: run.name,
@@ -78,7 +82,7 @@ def vectors(
         tables = list(pool.map(read, several))
     types, tables = _common(tables)
     if columns is not None:
-        types = _chosen(types, columns, len(several))
+        types = _chosen(types, columns, several)
     taken = [label for label in labels.values() if label in types]
     if taken:
         example = {taken[0]: f"which_{taken[0]}"}
@@ -125,7 +129,7 @@ def _common(tables: list[pa.Table]) -> tuple[dict[str, pa.DataType], list[pa.Tab
 
 
 def _chosen(
-    types: dict[str, pa.DataType], columns: Sequence[str], runs: int
+    types: dict[str, pa.DataType], columns: Sequence[str], runs: Sequence[Run]
 ) -> dict[str, pa.DataType]:
     chosen: dict[str, pa.DataType] = {}
     missing = []
@@ -137,7 +141,10 @@ def _chosen(
             missing.append(name)
         chosen.update((key, types.get(key, FIXED.get(key))) for key in found)
     if missing and runs:
-        raise no_such_column(f"none of {runs} runs", missing, [])
+        known = list(dict.fromkeys(name for run in runs[:_SEARCHED] for name in run.metrics))
+        several = f"none of {len(runs)} runs has a column"
+        fails = several if len(runs) > 1 else "the run has no column"
+        raise no_such_column(fails, missing, known)
     return chosen
 
 
@@ -161,7 +168,7 @@ def _with_facts(
 
 def _fact(run: Run, fact: str) -> object:
     if fact.startswith("params."):
-        return flat_config(run.config).get(fact.removeprefix("params."))
+        return flat_params(run.config).get(fact.removeprefix("params."))
     try:
         return _FACTS[fact](run)
     except KeyError:

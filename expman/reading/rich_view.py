@@ -1,22 +1,26 @@
-"""Runs in a terminal, for rich: `rich.print(run)`, and the `expman` command."""
+"""Views of runs for rich: `rich.print(run)`, and the `expman` command."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from expman.errors import ExpmanError
-from expman.reading.curves import Curve, curves, spark
-from expman.reading.run import Run, flat_config
-from expman.reading.text import ago, brief, facts, lacks, number, short, span, visible
-
-if TYPE_CHECKING:
-    from expman.reading.find import RunList
+from expman.models import RunStatus
+from expman.reading.curves import Curve, spark
+from expman.reading.formats import (
+    format_age,
+    format_duration,
+    format_facts,
+    format_missing,
+    format_number,
+)
+from expman.reading.summary import RunDetails, RunSummary, UnreadableRun
+from expman.reading.text import format_name, format_text, visible
 
 __all__ = ["cell", "pairs", "run_view", "runs_view", "status_text"]
 
@@ -27,57 +31,55 @@ STYLES = {"RUNNING": "bold blue", "FINISHED": "green", "FAILED": "bold red", "CR
 
 
 def cell(text: str, style: str = "") -> Text:
-    """A text as it is: without markup or emoji codes, harmless for the terminal."""
+    """Shows a text as it is, without markup or emoji codes, and harmless for the terminal."""
     return Text(visible(text), style)
 
 
-def run_view(run: Run) -> RenderableType:
-    """One run: status, facts, latest values with small curves, parameters."""
-    try:
-        whole_name = cell(f"{run.experiment}/{run.name}", "bold")
-        head = Text.assemble(whole_name, "  ", status_text(run))
-        names = run.metrics
-        drawn = curves(run, names[:MAX_METRICS])
-        parts: list[RenderableType] = [head, pairs(facts(run))]
-        if names:
-            parts += [Text("latest", "italic"), _metrics(run, names, drawn)]
-        for title, values in (("scalars", run.scalars), ("parameters", flat_config(run.config))):
-            if values:
-                shown = ((name, number(value)) for name, value in values.items())
-                parts += [Text(title, "italic"), pairs(shown)]
-        return Group(*parts)
-    except ExpmanError as exc:
-        return cell(f"{run.path}: {exc}")
+def run_view(run: RunDetails) -> RenderableType:
+    """Shows one run: status, facts, latest values with small curves, parameters."""
+    summary = run.summary
+    whole_name = cell(f"{summary.experiment}/{summary.name}", "bold")
+    head = Text.assemble(whole_name, "  ", status_text(summary.status))
+    parts: list[RenderableType] = [head, pairs(format_facts(run))]
+    if run.metrics:
+        parts += [Text("latest", "italic"), _metrics(run)]
+    for title, values in (("scalars", summary.metadata.scalars), ("parameters", run.params)):
+        if values:
+            shown = ((name, format_number(value)) for name, value in values.items())
+            parts += [Text(title, "italic"), pairs(shown)]
+    return Group(*parts)
 
 
-def _metrics(run: Run, names: list[str], drawn: Mapping[str, Curve]) -> RenderableType:
-    latest = run.latest
+def _metrics(run: RunDetails) -> RenderableType:
+    latest = run.summary.metadata.vectors
     table = _grid()
-    for name in names[:MAX_METRICS]:
-        curve = drawn.get(name, _NO_CURVE)
+    for name in run.metrics[:MAX_METRICS]:
+        curve = run.curves.get(name, _NO_CURVE)
         line = f"{spark(curve.y)} {curve.remark}".strip()
-        table.add_row(_name(name), cell(number(latest.get(name))), Text(line, no_wrap=True))
-    if len(names) > MAX_METRICS:
-        table.add_row(f"  … and {len(names) - MAX_METRICS} more", "", "")
+        value = cell(format_number(latest.get(name)))
+        table.add_row(_name(name), value, Text(line, no_wrap=True))
+    if len(run.metrics) > MAX_METRICS:
+        table.add_row(f"  … and {len(run.metrics) - MAX_METRICS} more", "", "")
     return table
 
 
-def runs_view(runs: RunList) -> RenderableType:
-    """A list of runs: one line each, with as much as the width has room for."""
-    return _RunsView([_run_line(run) for run in runs])
+def runs_view(runs: Sequence[RunSummary | UnreadableRun]) -> RenderableType:
+    """Shows a list of runs, one line each, with as many columns as the width has room for."""
+    return _RunsView([_line(run) for run in runs])
 
 
-def _run_line(run: Run) -> list[Text]:
-    try:
-        values = itertools.islice(run.latest.items(), _LATEST)
-        latest = "  ".join(f"{short(name)} {number(value)}" for name, value in values)
-        status, began, took = status_text(run), ago(run.started_at), span(run.duration)
-        missing = lacks(run)
-        if missing:
-            status = Text.assemble(status, (f", {missing}", "bold red"))
-    except ExpmanError as exc:
-        status, began, took, latest = Text("unreadable", "red"), "", "", str(exc)
-    return [cell(run.experiment), cell(run.name), status, *map(cell, (began, took, brief(latest)))]
+def _line(run: RunSummary | UnreadableRun) -> list[Text]:
+    names = [cell(run.experiment), cell(run.name)]
+    if isinstance(run, UnreadableRun):
+        error = cell(format_text(str(run.error)))
+        return [*names, Text("unreadable", "red"), Text(), Text(), error]
+    values = itertools.islice(run.metadata.vectors.items(), _LATEST)
+    latest = "  ".join(f"{format_name(name)} {format_number(value)}" for name, value in values)
+    status, missing = status_text(run.status), format_missing(run)
+    if missing:
+        status = Text.assemble(status, (f", {missing}", "bold red"))
+    texts = (format_age(run.started_at), format_duration(run.duration), format_text(latest))
+    return [*names, status, *map(cell, texts)]
 
 
 class _RunsView:
@@ -124,14 +126,13 @@ def _taken(widths: Mapping[str, int]) -> int:
     return sum(widths.values()) + 2 * (len(widths) - 1)
 
 
-def status_text(run: Run) -> Text:
-    """The status in its color."""
-    status = str(run.status)
-    return Text(status, STYLES.get(status, ""))
+def status_text(status: RunStatus) -> Text:
+    """Shows a status in its color."""
+    return Text(str(status), STYLES.get(str(status), ""))
 
 
 def pairs(lines: Iterable[tuple[str, str]]) -> Table:
-    """Names and values in two columns."""
+    """Shows names and values in two columns."""
     table = _grid()
     for name, text in lines:
         table.add_row(_name(name), cell(text))
@@ -139,7 +140,7 @@ def pairs(lines: Iterable[tuple[str, str]]) -> Table:
 
 
 def _name(name: str) -> Text:
-    return cell(f"  {short(name)}")
+    return cell(f"  {format_name(name)}")
 
 
 def _grid() -> Table:

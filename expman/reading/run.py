@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import datetime
 import os
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from expman.errors import ConfigError, StorageError
-from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus, VectorRow
+from expman.errors import ExpmanError, StorageError
+from expman.models import MetricValue, RunMetadata, RunStatus, VectorRow
+from expman.reading.artifactfiles import artifact_paths
+from expman.reading.logfile import LogEntry, read_log
+from expman.reading.params import flat_params, read_params
 from expman.reading.runyaml import RunYaml
-from expman.storage import paths, yamlfile
-from expman.storage.times import parse_time
+from expman.reading.summary import RunDetails, RunSummary, experiment_of, name_of
+from expman.storage import yamlfile
+from expman.storage.paths import RUN_YAML
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,24 +23,7 @@ if TYPE_CHECKING:
     import polars
     import pyarrow as pa
 
-__all__ = ["LogEntry", "Run", "flat_config", "no_such_column", "parse_log"]
-
-_NAMED = 30
-_ENTRY = re.compile(r"\[([^\]]*)\] \[([A-Z]+)\] (.*)")
-
-
-class LogEntry(msgspec.Struct, frozen=True):
-    """One message of run.log.
-
-    Attributes:
-        time: when it was logged; None if the line's time cannot be read.
-        level: its severity.
-        message: the text, which may have several lines.
-    """
-
-    time: datetime.datetime | None
-    level: LogLevel
-    message: str
+__all__ = ["Run"]
 
 
 class Run:
@@ -71,7 +55,7 @@ class Run:
                 self._yaml = RunYaml(self.path)
             except FileNotFoundError as exc:
                 detail = "is not there: the run has just begun, or this is no run"
-                raise StorageError(os.path.join(self.path, paths.RUN_YAML), detail) from exc
+                raise StorageError(os.path.join(self.path, RUN_YAML), detail) from exc
         return self._yaml
 
     # -- what run.yaml says ---------------------------------------------------------------
@@ -79,12 +63,12 @@ class Run:
     @property
     def name(self) -> str:
         """Name of the run: its directory."""
-        return os.path.basename(os.path.abspath(self.path))
+        return name_of(self.path)
 
     @property
     def experiment(self) -> str:
         """Name of the experiment: the directory above."""
-        return os.path.basename(os.path.dirname(os.path.abspath(self.path)))
+        return experiment_of(self.path)
 
     @property
     def metadata(self) -> RunMetadata:
@@ -122,18 +106,12 @@ class Run:
     @property
     def finished_at(self) -> datetime.datetime | None:
         """When it ended, UTC; None while it lives."""
-        return parse_time(self.metadata.finished_at)
+        return self.summary().finished_at
 
     @property
     def duration(self) -> datetime.timedelta | None:
         """How long it took, or has been going on."""
-        meta = self.metadata
-        if meta.duration_secs is not None:
-            return datetime.timedelta(seconds=meta.duration_secs)
-        start, end = parse_time(meta.started_at), parse_time(meta.finished_at)
-        if start is None or (end is None and meta.status is not RunStatus.RUNNING):
-            return None
-        return max((end or datetime.datetime.now(datetime.UTC)) - start, datetime.timedelta(0))
+        return self.summary().duration
 
     @property
     def tags(self) -> list[str]:
@@ -173,15 +151,11 @@ class Run:
         Raises:
             StorageError: config.yaml is damaged.
         """
-        path = os.path.join(self.path, paths.CONFIG_YAML)
-        if not os.path.exists(path):
-            return {}
         try:
             ours = "rows_logged" in self._file.whole
         except StorageError:
             ours = True
-        # expman-rs keeps no dates: what looks like one was logged as text.
-        return yamlfile.read_yaml(path, dates=ours, follow=True)
+        return read_params(self.path, dates=ours)
 
     def log(self) -> list[LogEntry]:
         """The messages of run.log.
@@ -189,22 +163,14 @@ class Run:
         Raises:
             StorageError: it cannot be read.
         """
-        path = os.path.join(self.path, paths.RUN_LOG)
-        try:
-            fd = paths.open_regular(path, follow=True)
-            with open(fd, encoding="utf-8", errors="replace", newline="\n") as file:
-                return list(parse_log(file.read()))
-        except FileNotFoundError:
-            return []
-        except OSError as exc:
-            raise paths.storage_error(path, exc) from exc
+        return read_log(self.path)
 
     def artifacts(self) -> list[str]:
         """Paths of the saved files, sorted.
 
         Links to directories are not followed: a run has what is below its own directory.
         """
-        return sorted(_files_below(os.path.join(self.path, paths.ARTIFACTS)))
+        return artifact_paths(self.path)
 
     # -- rows -------------------------------------------------------------------------------
 
@@ -295,7 +261,7 @@ class Run:
         """
         from expman.reading.follow import follow
 
-        return follow(self, from_start=from_start, poll_s=poll_s, timeout_s=timeout_s)
+        return follow(self.path, from_start=from_start, poll_s=poll_s, timeout_s=timeout_s)
 
     def peek(self) -> list[VectorRow]:
         """Rows that are still only in shared memory: those of this user, on this machine.
@@ -328,72 +294,43 @@ class Run:
     def __fspath__(self) -> str:
         return self.path
 
-    def _repr_html_(self) -> str:
-        from expman.reading.html import run_html
+    def summary(self) -> RunSummary:
+        """What run.yaml says, read once, as a plain record.
 
-        return run_html(self)
+        Raises:
+            StorageError: it is absent or damaged.
+        """
+        return RunSummary(self.path, self.metadata)
+
+    def details(self, *, max_curves: int) -> RunDetails:
+        """What a view of the run shows, as a plain record; curves of so many metrics at most.
+
+        Raises:
+            StorageError: a file cannot be read.
+        """
+        from expman.reading.curves import curves
+
+        metrics = self.metrics
+        return RunDetails(
+            self.summary(),
+            metrics,
+            curves(self.path, metrics[:max_curves]),
+            flat_params(self.config),
+            len(self.artifacts()),
+        )
+
+    def _repr_html_(self) -> str:
+        from expman.reading.html import MAX_METRICS, error_html, run_html
+
+        try:
+            return run_html(self.details(max_curves=MAX_METRICS))
+        except ExpmanError as exc:
+            return error_html(self.path, exc)
 
     def __rich__(self) -> object:
-        from expman.reading.rich_view import run_view
+        from expman.reading.rich_view import MAX_METRICS, cell, run_view
 
-        return run_view(self)
-
-
-def _files_below(directory: str) -> Iterator[str]:
-    if os.path.islink(directory):
-        return
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = os.path.join(folder, name)
-            if not name.startswith(paths.TEMP_PREFIX) and os.path.isfile(path):
-                yield path
-
-
-def parse_log(text: str) -> Iterator[LogEntry]:
-    """Reads the entries of a run.log; a last line without its end is left out if it is torn.
-
-    Lines that begin no entry belong to the entry before.
-    """
-    entry: LogEntry | None = None
-    for line in text.split("\n"):
-        match = _ENTRY.fullmatch(line)
-        if match is not None:
-            if entry is not None:
-                yield entry
-            level = LogLevel(match[2]) if match[2] in LogLevel.__members__ else LogLevel.INFO
-            entry = LogEntry(parse_time(match[1]), level, match[3])
-        elif entry is not None and line:
-            entry = msgspec.structs.replace(
-                entry, message=f"{entry.message}\n{line.removeprefix('    ')}"
-            )
-    if entry is not None:
-        yield entry
-
-
-def no_such_column(path: str, missing: Sequence[str], known: Sequence[str]) -> ConfigError:
-    """The error about columns that a run does not have."""
-    names = ", ".join(known[:_NAMED]) or "none yet"
-    if len(known) > _NAMED:
-        names += f" and {len(known) - _NAMED} more"
-    return ConfigError("columns", list(missing), f"{path} has no such column; it has {names}")
-
-
-def flat_config(config: Mapping[str, object]) -> dict[str, object]:
-    """Parameters with dotted names, as tables show them: `model.layers`."""
-    flat: dict[str, object] = {}
-    for keys, value in _leaves(config, ()):
-        name = ".".join(map(str, keys))
-        if name in flat:  # `{"a": {"b": 1}, "a.b": 2}`, or the keys 1 and "1"
-            name = ".".join(map(repr, keys))
-        flat[name] = value
-    return flat
-
-
-def _leaves(
-    config: Mapping[Any, object], above: tuple[object, ...]
-) -> Iterator[tuple[tuple[object, ...], object]]:
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, (*above, key))
-        else:
-            yield (*above, key), value
+        try:
+            return run_view(self.details(max_curves=MAX_METRICS))
+        except ExpmanError as exc:
+            return cell(f"{self.path}: {exc}")

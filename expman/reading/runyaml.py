@@ -18,7 +18,7 @@ from expman.storage.paths import RUN_YAML, open_regular, storage_error
 from expman.storage.times import parse_time
 from expman.storage.yamlfile import MAX_YAML_BYTES, parse_yaml
 
-__all__ = ["RunYaml"]
+__all__ = ["RunYaml", "has_ended"]
 
 _KEYS = re.compile(
     rb"^(status|started_at|finished_at|heartbeat_at|group): *([^\s#&*!|>\[\]{}%@`]*)$", re.M
@@ -130,6 +130,14 @@ class RunYaml:
                 return [tag.decode() for tag in plain]
         found = self.whole.get("tags")
         return [str(tag) for tag in found] if isinstance(found, list) else []
+
+
+def has_ended(run_dir: str) -> bool:
+    """Returns whether a run has ended; a run without a run.yaml has just begun."""
+    try:
+        return RunYaml(run_dir).status is not RunStatus.RUNNING
+    except (FileNotFoundError, StorageError):
+        return False
 
 
 def _read(path: str) -> tuple[bytes, os.stat_result]:

@@ -8,22 +8,21 @@ which says how far each producer's rows are in the file.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from expman.errors import ConfigError
+from expman.reading.columns import FIXED, no_such_column, stack, wider
 from expman.reading.parquetfile import VectorsParquet, keep_after
 from expman.reading.rows import python_rows
-from expman.reading.run import no_such_column
 from expman.reading.tailfiles import read_whole, tail_paths
-from expman.storage.columns import COLUMNS_KEY, FIXED_FIELDS, Kind, columns_metadata
+from expman.storage.columns import COLUMNS_KEY, columns_metadata
 
-__all__ = ["FIXED", "Steps", "metric_names", "read_parts", "read_vectors", "stack", "wider"]
+__all__ = ["Steps", "metric_names", "read_parts", "read_vectors"]
 
 Steps = range | slice | int | Collection[int]
-FIXED = {field.name: field.type for field in FIXED_FIELDS}
 _ROW_ID = ("_producer", "_seq")
 
 
@@ -96,7 +95,7 @@ def read_vectors(
     else:
         missing = [name for name in columns if name not in parts.types and name not in FIXED]
         if missing and not lenient:
-            raise no_such_column(run_dir, missing, parts.metrics)
+            raise no_such_column(f"run {run_dir} has no column", missing, parts.metrics)
         columns = [name for name in columns if name not in missing]
     types = {
         name: parts.types.get(name, FIXED.get(name))
@@ -154,39 +153,6 @@ def _new_rows(tails: list[pa.Table], parquet: VectorsParquet) -> list[pa.Table]:
         keep = [(row["step"], row["timestamp"]) not in seen for row in rows]
         fresh.append(table.filter(pa.array(keep, pa.bool_())))
     return fresh
-
-
-def wider(known: pa.DataType | None, other: pa.DataType) -> pa.DataType:
-    """The type that holds the values of both: bool, int64, float64; of others the later one."""
-    first = None if known is None else Kind.of_type(known)
-    second = Kind.of_type(other)
-    if first is None or second is None or Kind.TEXT in (first, second):
-        return other
-    return max(first, second).arrow
-
-
-def stack(tables: Iterable[pa.Table], types: Mapping[str, pa.DataType]) -> pa.Table:
-    """Tables one below the other, with exactly these columns; null where one has none."""
-    schema = pa.schema(list(types.items()))
-    pieces = []
-    for table in tables:
-        arrays = []
-        for name, wanted in types.items():
-            index = table.schema.get_field_index(name)
-            if index < 0:
-                arrays.append(pa.nulls(table.num_rows, wanted))
-            else:
-                arrays.append(_cast(table.column(index), wanted))
-        if arrays:
-            pieces.append(pa.Table.from_arrays(arrays, schema=schema))
-    return pa.concat_tables(pieces) if pieces else schema.empty_table()
-
-
-def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    if column.type == wanted:
-        return column
-    # Integers beyond 2**53 lose digits where their column became float64, as in the files.
-    return column.cast(wanted, safe=False)
 
 
 def _merge(table: pa.Table) -> pa.Table:

@@ -1,4 +1,4 @@
-"""A view of a run that stays fresh while the run goes on."""
+"""Shows a run again and again while it goes on."""
 
 from __future__ import annotations
 
@@ -6,37 +6,36 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from expman.errors import StorageError
+from expman.reading.runyaml import has_ended
 
-if TYPE_CHECKING:
-    from expman.reading.run import Run
-
-__all__ = ["watch"]
+__all__ = ["View", "watch"]
 
 
-def watch(run: Run, *, every_s: float, timeout_s: float | None) -> None:
+class View(Protocol):
+    """A run that notebooks and rich can show."""
+
+    path: str
+
+    def _repr_html_(self) -> str: ...
+    def __rich__(self) -> object: ...
+
+
+def watch(run: View, *, every_s: float, timeout_s: float | None) -> None:
     """See Run.watch. An interrupt (the notebook's stop button, Ctrl-C) ends the view."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     with contextlib.suppress(KeyboardInterrupt), _view() as show:
         while True:
-            ended = not _is_live(run)
+            ended = has_ended(run.path)
             show(run)
             if ended or (deadline is not None and time.monotonic() >= deadline):
                 return
             time.sleep(every_s)
 
 
-def _is_live(run: Run) -> bool:
-    try:
-        return run.is_live
-    except StorageError:
-        return True  # it has just begun: there is no run.yaml yet
-
-
 @contextlib.contextmanager
-def _view() -> Iterator[Callable[[Run], None]]:
+def _view() -> Iterator[Callable[[View], None]]:
     ipython: Any = sys.modules.get("IPython")
     if ipython is not None and ipython.get_ipython() is not None:
         from IPython.display import HTML, display

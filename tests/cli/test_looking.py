@@ -77,7 +77,7 @@ def test_ls_reports_what_it_cannot_read(expman_command: Expman, run_base: Path) 
         (["ls", "--tags", "NOT a"], "no NOT"),
         (["show", "absent"], "no run in"),
         (["show", "a"], "not unique: digits/ab-second, digits/aa-first"),
-        (["plot", "aa", "lsos"], "it has train/loss"),
+        (["plot", "aa", "lsos"], "has no column 'lsos'; did you mean 'train/loss'?"),
         (["plot", "aa", "phase"], "no numbers to plot"),
         (["compare", "aa"], "at least two"),
         (["tail"], "Missing argument"),

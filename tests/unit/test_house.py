@@ -91,6 +91,59 @@ def test_imports_go_one_way() -> None:
     assert [] == wrong
 
 
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def runtime_imports(tree: ast.AST) -> Iterator[str]:
+    """Full names of what a module imports when it runs, inside functions, too."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imports(ast.Module([node], []))
+        elif is_type_checking(node):
+            assert isinstance(node, ast.If)
+            yield from runtime_imports(ast.Module(node.orelse, []))
+        else:
+            yield from runtime_imports(node)
+
+
+def file_of(name: str) -> str | None:
+    """The module of the package that an imported name is, or is in; None if it is another's."""
+    if room_of(name) != "expman":
+        return None
+    below_package = name.removeprefix("expman").lstrip(".")
+    return below_package if below_package in MODULES else below_package.rpartition(".")[0]
+
+
+def circle(arrows: dict[str, set[str]]) -> list[str]:
+    """A circle of arrows, its first name at both ends; empty if there is none."""
+    done: set[str] = set()
+
+    def walk(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done:
+            return []
+        found = next(filter(None, (walk(one, [*way, name]) for one in sorted(arrows[name]))), [])
+        done.add(name)
+        return found
+
+    return next(filter(None, (walk(name, []) for name in sorted(arrows))), [])
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """An import inside a function hides no circle; one for type checkers alone makes none."""
+    arrows: dict[str, set[str]] = {
+        module: {file for name in runtime_imports(tree) if (file := file_of(name)) is not None}
+        for module, tree in MODULES.items()
+    }
+    assert arrows["reading.run"] >= {"reading.summary", "reading.html"}
+    assert [] == circle(arrows)
+    assert ["reading.run", "reading.html", "reading.run"] == circle(
+        arrows | {"reading.html": {"reading.run"}}
+    )
+
+
 def test_only_storage_and_reading_import_pyarrow_and_yaml() -> None:
     """What the trainer runs stays light."""
     users = {

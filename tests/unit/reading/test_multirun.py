@@ -69,10 +69,14 @@ def test_a_metric_called_run(tmp_path: Path) -> None:
 
 def test_a_column_that_no_run_has(tmp_path: Path) -> None:
     """A metric that is in none of the runs is a mistake and not a column of nulls."""
-    runs = [make_run(tmp_path, "a", block(0, {"loss": [1.0]}))]
+    runs = [make_run(tmp_path, name, block(0, {"loss": [1.0]})) for name in ("a", "b")]
 
-    with pytest.raises(ConfigError, match="'acc'"):
+    with pytest.raises(ConfigError) as raised:
         expman.vectors(runs, ["acc"])
+    assert "none of 2 runs has a column 'acc'; metrics: loss" == raised.value.rule
+    with pytest.raises(ConfigError) as raised:
+        expman.vectors(runs[:1], ["lss"])
+    assert "the run has no column 'lss'; did you mean 'loss'? Metrics: loss" == raised.value.rule
 
 
 def test_no_runs() -> None:

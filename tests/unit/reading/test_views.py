@@ -15,8 +15,8 @@ from unit.reading.run_files import block, make_run
 import expman
 from expman.models import RunStatus
 from expman.reading.curves import curves, spark, thin
+from expman.reading.formats import format_duration, format_number
 from expman.reading.rich_view import runs_view
-from expman.reading.text import number, span
 from expman.storage.yamlfile import RunFile
 
 HOSTILE = "<script>alert('x')</script>"
@@ -69,7 +69,7 @@ def test_html_of_runs(tmp_path: Path) -> None:
     assert all(name in runs._repr_html_() for name in ("good", "bad", "FINISHED"))
     (bad / "run.yaml").write_text("[")
 
-    assert "1 runs cannot be read" in expman.runs(tmp_path)._repr_html_()
+    assert "1 run cannot be read" in expman.runs(tmp_path)._repr_html_()
     assert "is no valid YAML" in expman.Run(bad)._repr_html_()
     assert "no runs" in expman.RunList()._repr_html_()
 
@@ -106,12 +106,12 @@ def test_curves_keep_the_ends_and_leave_nan_out(tmp_path: Path) -> None:
     values[10] = math.nan
     run = expman.Run(make_run(tmp_path, "r", block(0, {"x": values, "t": ["a"] * 1000})))
 
-    found = curves(run, points=100)
+    found = curves(run.path, points=100)
 
     assert ["x"] == list(found)
     assert 100 == len(found["x"].y)
     assert found["x"].y == sorted(found["x"].y)
-    assert 999 == len(curves(run, points=10_000)["x"].y)
+    assert 999 == len(curves(run.path, points=10_000)["x"].y)
 
 
 def test_rows_without_a_step_are_counted() -> None:
@@ -137,13 +137,13 @@ def test_durations(seconds: float, expected: str) -> None:
     """Two units at most."""
     import datetime
 
-    assert expected == span(datetime.timedelta(seconds=seconds))
+    assert expected == format_duration(datetime.timedelta(seconds=seconds))
 
 
 def test_numbers() -> None:
     """Four digits, one line."""
     assert ["0.3333", "nan", "–", "a b", "True", "12345678"] == [
-        number(value) for value in (1 / 3, math.nan, None, "a\n b", True, 12345678)
+        format_number(value) for value in (1 / 3, math.nan, None, "a\n b", True, 12345678)
     ]
 
 
@@ -158,7 +158,7 @@ def test_lists_show_what_a_run_lacks(tmp_path: Path) -> None:
     said = "FINISHED, 1,234 rows missing, 5 artifacts missing, 6 lanes missing"
 
     console = Console(width=200, file=io.StringIO())
-    console.print(runs_view(expman.runs(tmp_path)))
+    console.print(runs_view(expman.runs(tmp_path).summaries()))
 
     assert 1 == console.file.getvalue().count(said)
     html = re.sub("<[^>]*>", "", expman.runs(tmp_path)._repr_html_())
