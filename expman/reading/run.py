@@ -14,7 +14,6 @@ from expman.reading.logfile import LogEntry, read_log
 from expman.reading.params import flat_params, read_params
 from expman.reading.runyaml import RunYaml
 from expman.reading.summary import RunDetails, RunSummary, experiment_of, name_of
-from expman.storage import yamlfile
 from expman.storage.paths import RUN_YAML
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Run:
         Raises:
             StorageError: it is absent or damaged.
         """
-        return yamlfile.to_metadata(self._file.path, dict(self._file.whole))
+        return self._file.metadata()
 
     @property
     def status(self) -> RunStatus:

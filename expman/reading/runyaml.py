@@ -13,10 +13,10 @@ import re
 import time
 
 from expman.errors import StorageError
-from expman.models import RunStatus
+from expman.models import RunMetadata, RunStatus
 from expman.storage.paths import RUN_YAML, open_regular, storage_error
 from expman.storage.times import parse_time
-from expman.storage.yamlfile import MAX_YAML_BYTES, parse_yaml
+from expman.storage.yamlfile import MAX_YAML_BYTES, parse_yaml, to_metadata
 
 __all__ = ["RunYaml", "has_ended"]
 
@@ -71,6 +71,15 @@ class RunYaml:
         if self._whole is None:
             self._whole = parse_yaml(self.path, self.data)
         return self._whole
+
+    def metadata(self) -> RunMetadata:
+        """What the file means.
+
+        Raises:
+            StorageError: a value is not what its key asks for.
+        """
+        self.status  # noqa: B018 - raises an error that lists the statuses
+        return to_metadata(self.path, dict(self.whole))
 
     def text(self, key: str) -> str | None:
         """The text of a plain value of the top level; None if it is null or absent."""
