@@ -15,7 +15,7 @@ from expman.transport import encoding, places, segment
 from expman.transport import records as wire
 from expman.transport.address_control import AddressControl
 from expman.transport.bulk_decode import Rows
-from expman.transport.consumer import LaneConsumer, Stretch
+from expman.transport.consumer import Batch, LaneConsumer
 from expman.transport.hello import Hello, encode_hello
 from expman.transport.producer import LaneProducer, WaitHook
 
@@ -84,27 +84,27 @@ def singly(records: Iterable[wire.Record | Rows]) -> list[wire.Record]:
     return found
 
 
-def poll(consumer: LaneConsumer, producer: Literal["alive", "dead"] = "alive") -> Stretch:
+def poll(consumer: LaneConsumer, producer: Literal["alive", "dead"] = "alive") -> Batch:
     """One poll of a consumer, its records one by one."""
-    stretch = consumer.poll(producer)
-    records = singly(stretch.records)
-    assert stretch.count == len(records)
-    return msgspec.structs.replace(stretch, records=records)
+    batch = consumer.poll(producer)
+    records = singly(batch.records)
+    assert batch.count == len(records)
+    return msgspec.structs.replace(batch, records=records)
 
 
-def read_all(consumer: LaneConsumer, *, dead: bool = False) -> Stretch:
-    """Polls until there is nothing new, and gives it as one stretch."""
+def read_all(consumer: LaneConsumer, *, dead: bool = False) -> Batch:
+    """Polls until there is nothing new, and gives it as one batch."""
     first_row, first_record = consumer.rows, consumer.records
     records: list[wire.Record] = []
     problems = []
     deadline = time.monotonic() + DEADLINE_S
     while True:
-        stretch = poll(consumer, "dead" if dead else "alive")
-        records += stretch.records
-        problems += stretch.problems
-        if not stretch.records and not stretch.problems:
+        batch = poll(consumer, "dead" if dead else "alive")
+        records += batch.records
+        problems += batch.problems
+        if not batch.records and not batch.problems:
             return msgspec.structs.replace(
-                stretch,
+                batch,
                 records=records,
                 count=len(records),
                 first_row=first_row,

@@ -18,7 +18,7 @@ import msgspec
 from expman.transport.encoding import VECTOR
 from expman.transport.records import Record, decode_many
 
-__all__ = ["Rows", "decode_rows", "decode_stretch"]
+__all__ = ["Rows", "decode_batch", "decode_rows"]
 
 LEAST_ROWS, LEAST_WIDE_ROWS, WIDE_BYTES = 64, 16, 1024
 """With fewer rows, the single steps cost more than they spare."""
@@ -46,7 +46,7 @@ class Rows(msgspec.Struct, frozen=True):
     columns: list[Numbers]
 
 
-def decode_stretch(data: bytes, lengths: list[int]) -> list[Record | Rows]:
+def decode_batch(data: bytes, lengths: list[int]) -> list[Record | Rows]:
     """Decodes records that lie back to back.
 
     Raises:

@@ -1,6 +1,6 @@
 """The consuming end of a lane.
 
-A stretch of published records is decoded in one call. Whatever does not add up (threads
+A batch of published records is decoded in one call. Whatever does not add up (threads
 that interleaved, a call that was interrupted, a producer that died in the middle) is read
 record by record instead, see `salvage`.
 
@@ -23,22 +23,22 @@ from expman.errors import CorruptLaneError
 from expman.failpoints import hit
 from expman.transport import layout, places, segment
 from expman.transport import records as wire
-from expman.transport.bulk_decode import Rows, decode_stretch
+from expman.transport.bulk_decode import Rows, decode_batch
 from expman.transport.encoding import UNREADABLE
 from expman.transport.hello import Hello
-from expman.transport.lane_control import LaneControl
+from expman.transport.lane_control import Cutoff, LaneControl
 from expman.transport.lane_memory import LaneMemory
 from expman.transport.liveness import lives
 from expman.transport.numbering import LARGEST_COUNT, Reach, note_start, term_end, term_start
 from expman.transport.open_term import (
+    BATCH_RECORDS,
     GLANCE_RECORDS,
-    STRETCH_RECORDS,
     OpenTerm,
     missed_entries,
 )
 from expman.transport.salvage import take_singly
 
-__all__ = ["LaneConsumer", "Stretch"]
+__all__ = ["Batch", "LaneConsumer"]
 
 _COUNTS = (
     *(LaneControl.seq_base, LaneControl.name_number, LaneControl.log_done),
@@ -47,7 +47,7 @@ _COUNTS = (
 _ORDERED_STORES = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
 
 
-class Stretch(msgspec.Struct, frozen=True):
+class Batch(msgspec.Struct, frozen=True):
     """Records in the order of the lane.
 
     Attributes:
@@ -150,8 +150,8 @@ class LaneConsumer:
         return lives(self._segment, self.hello.pid)
 
     @property
-    def closed(self) -> bool:
-        """Whether the producer closed the lane."""
+    def sealed(self) -> bool:
+        """Whether the producer has sealed the lane: no record comes any more."""
         return self.control.sealed
 
     @property
@@ -173,17 +173,18 @@ class LaneConsumer:
         return self.rows + max(0, self.dropped_rows - self.drops)
 
     def at_end(self) -> bool:
-        """Whether every record of a closed lane was taken."""
-        return self.closed and self.serial >= self._opened_terms()
+        """Whether every record of a sealed lane was taken."""
+        return self.sealed and self.serial >= self._opened_terms()
 
     def _opened_terms(self) -> int:
-        """Terms to be taken: those opened so far, or those of the verdict.
+        """Terms to be taken: those opened so far, or those up to the cutoff.
 
         No more than there can be, whatever the words say.
         """
         most = self.control.released_terms + layout.TERM_ENTRIES
-        final = self.control.final_terms or most
-        return min(self.control.opened_terms, most, final)
+        cutoff = self.control.cutoff
+        last = most if cutoff is None else cutoff.serial + 1
+        return min(self.control.opened_terms, most, last)
 
     # -- what the writer says ------------------------------------------------------
 
@@ -203,23 +204,23 @@ class LaneConsumer:
         self.control.writers = min(self.control.writers, LARGEST_COUNT) + 1
         return self.control.writers
 
-    def close_door(self) -> None:
-        """Says that the run ends. What is published some milliseconds later may be too late."""
+    def set_closing(self) -> None:
+        """Stores that the run is closing. What is published some milliseconds later is too late."""
         self.control.closing = True
 
-    def give_verdict(self) -> None:
-        """Says what was taken, see `LaneProducer.await_verdict`. Nothing more is taken from now on.
+    def set_cutoff(self) -> None:
+        """Stores up to where records were taken. Nothing more is taken from now on.
 
-        Nor by a successor: it stops at the byte at which this writer stopped, so that a call
-        that raised RunClosedError has logged nothing (`test_late_rows`).
+        A successor stops at the same byte, so that a call that raised RunClosedError has logged
+        nothing (`test_late_rows`).
         """
         term = self._term
-        self.control.final_gaps = missed_entries(term) if term is not None else []
-        self.control.final_entries = term.slot if term is not None else 0
-        self.control.final_bytes = term.position if term is not None else 0
-        self.control.final_terms = self.serial + 1
-        if term is not None:
-            term.data = term.data[: term.position]
+        if term is None:
+            self.control.cutoff = Cutoff(self.serial, 0, 0, ())
+            return
+        missed = tuple(missed_entries(term))
+        self.control.cutoff = Cutoff(self.serial, term.slot, term.position, missed)
+        term.data = term.data[: term.position]
 
     def is_empty(self) -> bool:
         """Whether nothing was published in it so far."""
@@ -230,8 +231,8 @@ class LaneConsumer:
 
     # -- taking records -------------------------------------------------------------
 
-    def poll(self, producer: Literal["alive", "dead"] = "alive") -> Stretch:
-        """Takes what is published, up to a limit; an empty stretch if there is nothing new.
+    def poll(self, producer: Literal["alive", "dead"] = "alive") -> Batch:
+        """Takes what is published, up to a limit; an empty batch if there is nothing new.
 
         Args:
             producer: "dead" once the producing process is known to be gone; then nothing
@@ -259,8 +260,8 @@ class LaneConsumer:
                 self._end_term()
             if taken or problems or not finished:
                 count = self.records - first_record
-                return Stretch(taken, count, first_row, first_record, serial, problems)
-        return Stretch([], 0, self.rows, self.records, self.serial, problems)
+                return Batch(taken, count, first_row, first_record, serial, problems)
+        return Batch([], 0, self.rows, self.records, self.serial, problems)
 
     def _open(self, problems: list[CorruptLaneError]) -> OpenTerm | None:
         if self._term is None:
@@ -268,14 +269,19 @@ class LaneConsumer:
             name = self.address.segment(self.lane, slot)
             try:
                 self._term = OpenTerm(name, self._memory.slot(slot))
-                if self.serial + 1 == self.control.final_terms:
-                    self._term.data = self._term.data[: self.control.final_bytes]
+                if self._cuts_off() is not None:
+                    self._term.data = self._term.data[: self._cuts_off()]
             except (FileNotFoundError, PermissionError):
                 problems.append(CorruptLaneError(name, 0, self._what_is_gone()))
             else:
                 if self._term.damaged:
                     problems.append(CorruptLaneError(name, 0, "no magic number or version"))
         return self._term
+
+    def _cuts_off(self) -> int | None:
+        """Bytes of this term after which nothing is taken any more."""
+        cutoff = self.control.cutoff
+        return cutoff.bytes if cutoff is not None and cutoff.serial == self.serial else None
 
     def _sealed(self) -> int:
         return self.control.sealed_word(self.serial)
@@ -292,7 +298,7 @@ class LaneConsumer:
             return None
         lengths = term.index[term.slot : term.slot + GLANCE_RECORDS].tolist()
         if lengths and 0 not in lengths:
-            lengths = term.index[term.slot : term.slot + STRETCH_RECORDS].tolist()
+            lengths = term.index[term.slot : term.slot + BATCH_RECORDS].tolist()
         count = lengths.index(0) if 0 in lengths else len(lengths)
         if not count:
             return None if any(lengths) or term.appended() else []
@@ -309,7 +315,7 @@ class LaneConsumer:
         if end > len(term.data):
             return None
         try:
-            taken = decode_stretch(bytes(term.data[term.position : end]), lengths)
+            taken = decode_batch(bytes(term.data[term.position : end]), lengths)
         except UNREADABLE:
             return None
         term.position, term.slot = end, term.slot + count
@@ -320,7 +326,7 @@ class LaneConsumer:
         self, term: OpenTerm, dead: bool, problems: list[CorruptLaneError]
     ) -> list[wire.Record | Rows]:
         sealed, entries = self._sealed_bytes(), self._entries(term, dead)
-        found = take_singly(term, entries, sealed, dead=dead, closed=self.closed)
+        found = take_singly(term, entries, sealed, dead=dead, closed=self.sealed)
         self.rows += found.lost_rows
         self.records += found.lost_records
         problems += found.problems
@@ -338,7 +344,7 @@ class LaneConsumer:
         sealed = self._sealed_bytes()
         if sealed is None or term.position < sealed or term.appended():
             return False
-        return dead or self.closed or self._settled(term)
+        return dead or self.sealed or self._settled(term)
 
     def _settled(self, term: OpenTerm) -> bool:
         """Whether the entries of interrupted calls had their time to land."""
@@ -381,8 +387,8 @@ class LaneConsumer:
         noted = self._believed(term_start(self.control.words, self.serial + 1))
         if noted is not None:
             return noted
-        final = self.serial + 1 == self.control.final_terms  # not all of it is to be taken
-        said = None if final else self._believed(term_end(self.control.words, self.serial))
+        is_cut = self._cuts_off() is not None  # not all of it is to be taken
+        said = None if is_cut else self._believed(term_end(self.control.words, self.serial))
         said = said or Reach(rows=self._written_rows if self._term is None else 0)
         return Reach(
             max(counted.rows, said.rows),

@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import mmap
 
+import msgspec
+
 from expman.errors import CorruptLaneError
 from expman.transport import layout
 from expman.transport.encoding import UNREADABLE
@@ -16,7 +18,29 @@ from expman.transport.hello import Hello, decode_hello
 from expman.transport.numbering import LARGEST_COUNT, Reach, term_start
 from expman.transport.words import Flag, Word
 
-__all__ = ["LaneControl"]
+__all__ = ["Cutoff", "LaneControl"]
+
+
+class Cutoff(msgspec.Struct, frozen=True):
+    """Up to where a writer took the records of a lane. No later record is ever taken.
+
+    Attributes:
+        serial: the last term that it looked at.
+        entries: index entries of that term that it took.
+        bytes: bytes of that term's data that it took.
+        gaps: entries among them that it passed over: their records came too late.
+    """
+
+    serial: int
+    entries: int
+    bytes: int
+    gaps: tuple[int, ...]
+
+    def includes(self, serial: int, ordinal: int) -> bool:
+        """Whether a record was taken."""
+        if serial != self.serial:
+            return serial < self.serial
+        return ordinal < self.entries and ordinal not in self.gaps
 
 
 class LaneControl:
@@ -32,7 +56,7 @@ class LaneControl:
 
     hello_bytes = Word(layout.HELLO_BYTES)
     opened_terms = Word(layout.OPENED_TERMS)
-    sealed = Flag(layout.LANE_CLOSED)
+    sealed = Flag(layout.LANE_SEALED)
     dropped_rows = Word(layout.DROPPED_ROWS)
     high_water_bytes = Word(layout.HIGH_WATER)
     lane_bytes = Word(layout.LANE_BYTES)
@@ -50,9 +74,6 @@ class LaneControl:
     log_done = Word(layout.LOG_DONE)
     trouble_bytes = Word(layout.TROUBLE_BYTES)
     closing = Flag(layout.CLOSING)
-    final_entries = Word(layout.FINAL_ENTRIES)
-    final_terms = Word(layout.FINAL_TERMS)
-    final_bytes = Word(layout.FINAL_BYTES)
     seq_base = Word(layout.SEQ_BASE)
     name_number = Word(layout.NAME_NUMBER)
     adopted = Flag(layout.ADOPTED)
@@ -192,13 +213,25 @@ class LaneControl:
         self.words[word] = max(0, self.words[word] + rows)
 
     @property
-    def final_gaps(self) -> list[int]:
-        """Entries below `final_entries` that were not taken."""
-        count = min(self.words[layout.FINAL_GAPS], layout.GAP_ENTRIES)
-        return self.words[layout.GAP_TABLE : layout.GAP_TABLE + count].tolist()
+    def cutoff(self) -> Cutoff | None:
+        """Up to where the writer took the lane's records for good; None while it takes more."""
+        words = self.words
+        if not words[layout.CUTOFF_TERMS]:
+            return None
+        count = min(words[layout.CUTOFF_GAPS], layout.GAP_ENTRIES)
+        return Cutoff(
+            words[layout.CUTOFF_TERMS] - 1,
+            words[layout.CUTOFF_ENTRIES],
+            words[layout.CUTOFF_BYTES],
+            tuple(words[layout.GAP_TABLE : layout.GAP_TABLE + count]),
+        )
 
-    @final_gaps.setter
-    def final_gaps(self, ordinals: list[int]) -> None:
-        for number, ordinal in enumerate(ordinals[: layout.GAP_ENTRIES]):
-            self.words[layout.GAP_TABLE + number] = ordinal
-        self.words[layout.FINAL_GAPS] = min(len(ordinals), layout.GAP_ENTRIES)
+    @cutoff.setter
+    def cutoff(self, cutoff: Cutoff) -> None:
+        words, gaps = self.words, cutoff.gaps[: layout.GAP_ENTRIES]
+        for number, ordinal in enumerate(gaps):
+            words[layout.GAP_TABLE + number] = ordinal
+        words[layout.CUTOFF_GAPS] = len(gaps)
+        words[layout.CUTOFF_ENTRIES] = cutoff.entries
+        words[layout.CUTOFF_BYTES] = cutoff.bytes
+        words[layout.CUTOFF_TERMS] = cutoff.serial + 1

@@ -23,7 +23,7 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
      24  EXIT_RECORD    producer 24 bytes by libc: what it ended with, see exit_record
      48  EXIT_LONG_PAUSE both    16 bytes, a struct timespec: see exit_record
      64  OPENED_TERMS   producer terms opened so far; the current one has serial OPENED-1
-     72  LANE_CLOSED    producer 1: the last term is sealed, no more will come
+     72  LANE_SEALED    producer 1: the last term is sealed, no more will come
      80  DROPPED_ROWS   producer rows dropped by the overflow policy
      88  HIGH_WATER     producer most bytes of terms in use at once
      96  LANE_BYTES     producer bytes of all terms that exist
@@ -42,9 +42,9 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
     208  LOG_DONE       writer   records of the lane whose lines are in run.log
     216  TROUBLE_BYTES  writer   length of the text at 1536; 0: all is well
     224  CLOSING        writer   1: the run ends; a record published from now on may not be taken
-    232  FINAL_ENTRIES  writer   index entries of the last term that were taken
-    240  FINAL_TERMS    writer   serial of that term + 1; stored last, it says what was taken
-    248  FINAL_BYTES    writer   bytes of that term's data that were taken
+    232  CUTOFF_ENTRIES writer   index entries of the last term that were taken
+    240  CUTOFF_TERMS   writer   serial of that term + 1; stored last, it says what was taken
+    248  CUTOFF_BYTES   writer   bytes of that term's data that were taken
     256  TERM_TABLE     producer 64 entries by serial % 64: slot, sealed bytes + 1 (0: open), and of
                                  a sealed term where it ends: rows, records, dropped rows so far
    2816  START_TABLE    writer   64 entries by serial % 64: serial + 1, and where the term begins:
@@ -57,7 +57,7 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
    4904  RETIRED_ROWS   writer   owner's lane: rows of workers that have gone; a worker's lane:
                                  what the owner's is once this one counts as gone (RUN_ENDED)
    4912  RETIRED_DROPS  writer   the same for the rows that they dropped
-   4920  FINAL_GAPS     writer   so many entries below FINAL_ENTRIES were not taken, and which:
+   4920  CUTOFF_GAPS    writer   so many entries below CUTOFF_ENTRIES were not taken, and which:
    4928  GAP_TABLE      writer   16 ordinals
    5056  SLOTS_MADE     producer slots made so far; some may be gone again
    5064  WRITERS        writer   owner's lane: how many writers have taken it
@@ -124,7 +124,7 @@ EXIT_RECORD = 3
 EXIT_RECORD_WORDS = 3
 EXIT_LONG_PAUSE = 6
 OPENED_TERMS = 8
-LANE_CLOSED = 9
+LANE_SEALED = 9
 DROPPED_ROWS = 10
 HIGH_WATER = 11
 LANE_BYTES = 12
@@ -143,9 +143,9 @@ LOG_SIZE = 25
 LOG_DONE = 26
 TROUBLE_BYTES = 27
 CLOSING = 28
-FINAL_ENTRIES = 29
-FINAL_TERMS = 30
-FINAL_BYTES = 31
+CUTOFF_ENTRIES = 29
+CUTOFF_TERMS = 30
+CUTOFF_BYTES = 31
 TERM_TABLE = 32
 TERM_ENTRIES = 64
 TERM_WORDS = 5
@@ -158,7 +158,7 @@ DURABLE_STEP = 611
 HAS_STEP = 612
 RETIRED_ROWS = 613
 RETIRED_DROPS = 614
-FINAL_GAPS = 615
+CUTOFF_GAPS = 615
 GAP_TABLE = 616
 GAP_ENTRIES = 16
 SLOTS_MADE = 632

@@ -15,7 +15,7 @@ from expman.transport.msgpack_walk import value_end
 __all__ = ["OpenTerm", "decode_at", "missed_entries", "published_records"]
 
 GLANCE_RECORDS = 64
-STRETCH_RECORDS = 8192
+BATCH_RECORDS = 8192
 """So many records are taken at once at the most."""
 SETTLE_S = 1.0
 """How long an index gap of a sealed term is waited for before the data alone is believed.

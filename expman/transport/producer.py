@@ -39,7 +39,7 @@ __all__ = ["LaneProducer", "WaitHook"]
 SCHEMA_CACHE = 1024
 RECLAIM_S = 1.0
 """Spacing of a worker's tries to get a lane, where there is no memory for one."""
-_VERDICT_S = 5.0
+_CUTOFF_S = 5.0
 _NO_ORDINAL = 2**64 - 1
 _DROP_BYTES = 40
 _UNTIL_THERE_IS_ROOM = math.inf
@@ -69,7 +69,7 @@ class _WatchedIndex:
     def __setitem__(self, ordinal: int, length: int) -> None:
         self._index[ordinal] = length
         if self._words[layout.CLOSING]:
-            self._lane.await_verdict(self._serial, ordinal)
+            self._lane.await_cutoff(self._serial, ordinal)
 
 
 class LaneProducer:
@@ -223,24 +223,20 @@ class LaneProducer:
             raise RunClosedError(self.run_dir)
         return gate.may_wait()
 
-    def await_verdict(self, serial: int, ordinal: int) -> None:
-        """The run ends: waits until the writer says whether it took this record.
+    def await_cutoff(self, serial: int, ordinal: int) -> None:
+        """The run is closing: waits until the writer stores whether it took this record.
 
         Raises:
             RunClosedError: it did not.
         """
         self._closed = True
         self._set_fast(None, None)
-        deadline = time.monotonic() + _VERDICT_S
-        control = self.control
-        while not control.final_terms:
+        deadline = time.monotonic() + _CUTOFF_S
+        while (cutoff := self.control.cutoff) is None:
             if time.monotonic() > deadline:
                 return  # no writer is at work; its successor takes what is published
             time.sleep(0.001)
-        last = control.final_terms - 1
-        if serial > last or (
-            serial == last and (ordinal >= control.final_entries or ordinal in control.final_gaps)
-        ):
+        if not cutoff.includes(serial, ordinal):
             raise RunClosedError(self.run_dir)
 
     # -- publishing (under the lock) ----------------------------------------------

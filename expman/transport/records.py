@@ -155,10 +155,10 @@ def _text_of_fields(value: object) -> object:
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
-def decode_many(stretch: bytes | memoryview, count: int) -> list[Record]:
+def decode_many(batch: bytes | memoryview, count: int) -> list[Record]:
     """Decodes records that lie back to back: an array header before them makes one array.
 
     Raises:
         msgspec.DecodeError: if the bytes are not exactly that many records.
     """
-    return _decode_list(b"".join((b"\xdd", count.to_bytes(4, "big"), stretch)))
+    return _decode_list(b"".join((b"\xdd", count.to_bytes(4, "big"), batch)))

@@ -118,7 +118,7 @@ class Term:
         if not self.released:
             self.index[ordinal] = layout.VOID
 
-    def close_door(self) -> None:
+    def seal(self) -> None:
         """Fills the rest, so that no append can succeed any more. Twice is fine."""
         while not self._fillers:
             rest = bytes(len(self.data) - self.data.tell())
@@ -136,7 +136,7 @@ class Term:
 
     @property
     def end(self) -> Reach:
-        """How far it goes, once its door is closed; the same for every call."""
+        """How far it goes, once it is sealed; the same for every call."""
         found = self._end.get(None)
         if found is None:
             rows, records = self._count()
@@ -252,7 +252,7 @@ class Ring:
 
     def seal(self, term: Term) -> None:
         """Ends a term: nothing can be appended to it any more. Twice is fine."""
-        term.close_door()
+        term.seal()
         entry = layout.TERM_TABLE + layout.TERM_WORDS * (term.serial % layout.TERM_ENTRIES)
         note_end(self._words, term.serial, term.end)
         self._words[entry + 1] = term.sealed_word

@@ -1,4 +1,4 @@
-"""Reading a term record by record, where a stretch of it does not add up as a whole.
+"""Reading a term record by record, where a batch of it does not add up as a whole.
 
 Each record tells its own ordinal, so the index says for each whether it was published. Bytes
 that make no record are left out, once nothing can make a record of them any more.
@@ -13,7 +13,7 @@ import msgspec
 from expman.errors import CorruptLaneError
 from expman.transport import layout
 from expman.transport import records as wire
-from expman.transport.open_term import STRETCH_RECORDS, OpenTerm, decode_at
+from expman.transport.open_term import BATCH_RECORDS, OpenTerm, decode_at
 
 __all__ = ["Salvage", "take_singly"]
 
@@ -91,7 +91,7 @@ def _walk(
     ends: list[int] = []
     published = 0
     position = start = term.position
-    while position < limit and len(taken) < STRETCH_RECORDS:
+    while position < limit and len(taken) < BATCH_RECORDS:
         record = decode_at(term, position, limit)
         if record is None:
             # Damage may show only behind a record, where its length was hit.

@@ -57,7 +57,7 @@ class RunEnd:
 
     def _close_lanes(self) -> None:
         for lane in self._lanes.known:
-            lane.close_door()
+            lane.set_closing()
         self._closed_at = time.monotonic()
 
     def go_on(self, files: RunFiles, *, has_new: bool) -> bool:
@@ -98,7 +98,7 @@ class RunEnd:
         for lane in self._lanes.known:
             drain(files, lane)
             if lane is not self._lanes.owner:
-                lane.give_verdict()
+                lane.set_cutoff()
 
     def _remove_lanes(self) -> None:
         # The owner's lane goes last: a successor needs it to see how the run ended.

@@ -14,7 +14,7 @@ from expman.models import LogLevel, RunStatus
 from expman.storage.paths import remove_stale_temps
 from expman.transport import records as wire
 from expman.transport.bulk_decode import Rows
-from expman.transport.consumer import LaneConsumer, Stretch
+from expman.transport.consumer import Batch, LaneConsumer
 from expman.transport.hello import Hello
 from expman.writer.copier import Copier
 from expman.writer.lanes import LaneState
@@ -77,13 +77,13 @@ class RunFiles:
         self.run.lanes.retire(state)
         self.marks.forget(state)
 
-    def take(self, lane: LaneConsumer, stretch: Stretch) -> None:
+    def take(self, lane: LaneConsumer, batch: Batch) -> None:
         """Takes records into memory; one that cannot be taken costs no other."""
         state = self.run.lanes[lane.lane]
-        self.rows.begin_term(state, stretch.term)
-        for problem in stretch.problems:
+        self.rows.begin_term(state, batch.term)
+        for problem in batch.problems:
             self.note(LogLevel.ERROR, f"unreadable shared memory: {problem}")
-        self._take(stretch.records, state, Position(stretch.first_row, stretch.first_record))
+        self._take(batch.records, state, Position(batch.first_row, batch.first_record))
 
     def take_samples(self, records: Iterable[wire.Record]) -> None:
         """Takes what a sampler has observed."""

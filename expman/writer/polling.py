@@ -16,11 +16,11 @@ def poll(files: RunFiles, lane: LaneConsumer, *, dead: bool = False) -> int:
         StorageError: there is no descriptor, or no memory, at present.
     """
     try:
-        stretch = lane.poll("dead" if dead else "alive")
+        batch = lane.poll("dead" if dead else "alive")
     except OSError as exc:
         raise StorageError(lane.name, exc.strerror or str(exc)) from exc
-    files.take(lane, stretch)
-    return stretch.count + len(stretch.problems)
+    files.take(lane, batch)
+    return batch.count + len(batch.problems)
 
 
 def drain(files: RunFiles, lane: LaneConsumer) -> None:
@@ -29,7 +29,7 @@ def drain(files: RunFiles, lane: LaneConsumer) -> None:
     Raises:
         StorageError: call it again.
     """
-    dead = not lane.producer_alive() or lane.closed
+    dead = not lane.producer_alive() or lane.sealed
     empty = 0
     while empty < 2:  # where stores are not ordered, a poll takes what the one before saw
         taken = poll(files, lane, dead=dead)

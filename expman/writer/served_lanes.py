@@ -82,7 +82,7 @@ class ServedLanes:
 
     def remove_empty(self) -> bool:
         """Removes new lanes whose producers are gone, if all of them are; none has a record."""
-        if not all(lane.closed or not lane.producer_alive() for lane in self.new):
+        if not all(lane.sealed or not lane.producer_alive() for lane in self.new):
             return False
         for lane in self.new:
             lane.remove()

@@ -33,9 +33,9 @@ def test_rows_of_many_threads(program: StartProgram, interval_s: float) -> None:
             except (FileNotFoundError, KeyError):
                 time.sleep(0.001)
         while not consumer.at_end():
-            stretch = poll(consumer)
-            assert [] == stretch.problems
-            records += stretch.records
+            batch = poll(consumer)
+            assert [] == batch.problems
+            records += batch.records
             consumer.release()
             assert time.monotonic() < deadline, trainer.stderr
         trainer.expect_line("closed")

@@ -20,7 +20,7 @@ from expman.transport import consumer as consumer_module
 from expman.transport import layout, open_term, ring, segment
 from expman.transport import records as wire
 from expman.transport.address import lane_numbers
-from expman.transport.consumer import LaneConsumer, Stretch
+from expman.transport.consumer import Batch, LaneConsumer
 
 MAX_BYTES = 64 * 1024
 TERM_BYTES = 16 * 1024
@@ -106,10 +106,10 @@ class LaneMachine(RuleBasedStateMachine):
 
     # -- the consumer ---------------------------------------------------------------
 
-    def write(self, stretch: Stretch) -> None:
-        assert [] == stretch.problems
-        row = stretch.first_row
-        for number, record in enumerate(stretch.records, stretch.first_record):
+    def write(self, batch: Batch) -> None:
+        assert [] == batch.problems
+        row = batch.first_row
+        for number, record in enumerate(batch.records, batch.first_record):
             new = number >= self.next_record
             match record:
                 case wire.Schema():
@@ -127,7 +127,7 @@ class LaneMachine(RuleBasedStateMachine):
                     self.files += [record.value] if new else []
                 case wire.Flush():
                     self.files += [record.number] if new else []
-        self.next_record = max(self.next_record, stretch.first_record + len(stretch.records))
+        self.next_record = max(self.next_record, batch.first_record + len(batch.records))
 
     @rule()
     def poll(self) -> None:
@@ -210,10 +210,10 @@ def read_damaged(address: segment.Address, *, dead: bool) -> list[str] | None:
     except (CorruptLaneError, LayoutVersionError, FileNotFoundError):
         return None
     began = time.monotonic()
-    stretch = read_all(consumer, dead=dead)
+    batch = read_all(consumer, dead=dead)
     consumer.release()
     assert time.monotonic() - began < DEADLINE_S
-    return [record.message for record in stretch.records if isinstance(record, wire.Log)]
+    return [record.message for record in batch.records if isinstance(record, wire.Log)]
 
 
 FLIPS = st.lists(

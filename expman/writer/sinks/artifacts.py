@@ -64,7 +64,7 @@ class ArtifactSink(Sink):
         self.run.note(LogLevel.ERROR, missing_line(request, problem))
         self.run.meta_changed = True
         lane = self.run.lanes.get(request.lane)
-        if lane is None or lane.consumer.closed:  # nobody there learns of it: the owner does
+        if lane is None or lane.consumer.sealed:  # nobody there learns of it: the owner does
             lane = self.run.lanes.owner
         if lane is not None:
             lane.consumer.control.add_missing_artifact(f"{request.target}: {problem}")

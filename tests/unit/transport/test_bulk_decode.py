@@ -17,8 +17,8 @@ from expman.transport.bulk_decode import (
     LEAST_ROWS,
     LEAST_WIDE_ROWS,
     Rows,
+    decode_batch,
     decode_rows,
-    decode_stretch,
 )
 
 NOW = 1_769_860_800_123_456_789
@@ -52,7 +52,7 @@ def plain(records: list[wire.Record | Rows]) -> list[Any]:
 
 def check(encoded: list[bytes]) -> list[wire.Record | Rows]:
     """Both ways lead to the same rows."""
-    found = decode_stretch(b"".join(encoded), [*map(len, encoded)])
+    found = decode_batch(b"".join(encoded), [*map(len, encoded)])
     expected = wire.decode_many(b"".join(encoded), len(encoded))
     assert plain(expected) == plain(found)
     return found
@@ -149,7 +149,7 @@ def test_other_records_in_between() -> None:
 )
 @settings(max_examples=200, deadline=None)
 def test_any_mixture(data: list[tuple[list[Any], Any, int, int]]) -> None:
-    """Stretches of any rows, ordinals across all widths."""
+    """Batches of any rows, ordinals across all widths."""
     encoded = []
     for values, step, times, first in data:
         encoded += encode_rows([tuple(values)] * times, [step] * times, first)

@@ -50,9 +50,9 @@ def messages(records: list[wire.Record]) -> list[str]:
 
 def read(consumer: LaneConsumer, *, dead: bool = False) -> list[str]:
     """Messages that can be had now; nothing of it may be unreadable."""
-    stretch = read_all(consumer, dead=dead)
-    assert [] == stretch.problems
-    return messages(stretch.records)
+    batch = read_all(consumer, dead=dead)
+    assert [] == batch.problems
+    return messages(batch.records)
 
 
 def put(term: mmap.mmap, position: int, ordinal: int, text: str) -> int:
@@ -301,11 +301,11 @@ def test_damage_costs_the_record_alone(
     starts = damaged_lane(term)
     term[DATA_OFFSET + starts[at]] = 0xC1
 
-    stretch = read_all(consumer, dead=dead)
+    batch = read_all(consumer, dead=dead)
 
     expected = [f"{n:03}" for n in range(20) if n != at]
-    assert expected == messages(stretch.records)
-    (problem,) = stretch.problems
+    assert expected == messages(batch.records)
+    (problem,) = batch.problems
     assert DATA_OFFSET + starts[at] == problem.offset
     assert f"{starts[at + 1] - starts[at]} bytes unreadable" == problem.detail
 
@@ -317,10 +317,10 @@ def test_damage_to_the_last_record_of_a_dead_producer(
     starts = damaged_lane(term)
     term[DATA_OFFSET + starts[19]] = 0xC1
 
-    stretch = read_all(consumer, dead=True)
+    batch = read_all(consumer, dead=True)
 
-    assert 19 == len(stretch.records)
-    assert 1 == len(stretch.problems)
+    assert 19 == len(batch.records)
+    assert 1 == len(batch.problems)
 
 
 @pytest.mark.parametrize("text_byte", [0xFF, 0xC0, 0x80])
@@ -331,10 +331,10 @@ def test_text_that_is_no_utf8(
     starts = damaged_lane(term)
     term[DATA_OFFSET + starts[6] - 1] = text_byte  # the last letter of 005
 
-    stretch = read_all(consumer)
+    batch = read_all(consumer)
 
-    assert [f"{n:03}" for n in range(20) if n != 5] == messages(stretch.records)
-    assert 1 == len(stretch.problems)
+    assert [f"{n:03}" for n in range(20) if n != 5] == messages(batch.records)
+    assert 1 == len(batch.problems)
 
 
 def test_a_damaged_entry_costs_nothing(consumer: LaneConsumer, term: mmap.mmap) -> None:
@@ -372,8 +372,8 @@ def test_lost_rows_keep_their_numbers(
 
     numbers: dict[int, Any] = {}
     for _ in range(20):
-        stretch = consumer.poll()
-        for number, record in enumerate(stretch.records, stretch.first_row):
+        batch = consumer.poll()
+        for number, record in enumerate(batch.records, batch.first_row):
             numbers[number] = record.step  # type: ignore[union-attr]
 
     assert {n: n for n in range(10) if n != 4} == numbers
@@ -392,10 +392,10 @@ def test_deep_nesting_is_no_exception(
     publish(term, 0, len(payload))
     put(term, lay(term, 0, payload), 1, "a")
 
-    stretch = read_all(consumer)
+    batch = read_all(consumer)
 
-    assert ["a"] == messages(stretch.records)
-    assert 1 == len(stretch.problems)
+    assert ["a"] == messages(batch.records)
+    assert 1 == len(batch.problems)
 
 
 @pytest.mark.parametrize("offset", [0, 8])
@@ -406,11 +406,11 @@ def test_a_damaged_term_header(lane: HandLane, term: mmap.mmap, offset: int) -> 
     term[offset] ^= 0x55
     consumer = LaneConsumer(lane.address, 0)
 
-    stretch = read_all(consumer)
+    batch = read_all(consumer)
     consumer.release()
 
-    assert ["a"] == messages(stretch.records)
-    assert 1 == len(stretch.problems)
+    assert ["a"] == messages(batch.records)
+    assert 1 == len(batch.problems)
     assert not any(term[64:])
 
 
@@ -423,10 +423,10 @@ def test_a_term_that_is_gone(lane: HandLane, term: mmap.mmap) -> None:
     lane.word(256, 1)  # no such slot
     consumer = LaneConsumer(lane.address, 0)
 
-    stretch = read_all(consumer)
+    batch = read_all(consumer)
 
-    assert ["b"] == messages(stretch.records)
-    assert ["term 0 is gone: 7 rows were in it"] == [one.detail for one in stretch.problems]
+    assert ["b"] == messages(batch.records)
+    assert ["term 0 is gone: 7 rows were in it"] == [one.detail for one in batch.problems]
     assert (7, 9) == (consumer.rows, consumer.records)
 
 
@@ -437,10 +437,10 @@ def test_a_number_of_terms_that_cannot_be(lane: HandLane, term: mmap.mmap) -> No
     lane.word(64, 2**60)
     lane.control[256 + 40 : 2816] = b"\xff" * (2816 - 296)
 
-    stretch = read_all(consumer)
+    batch = read_all(consumer)
 
-    assert ["a"] == messages(stretch.records)
-    assert 63 == len(stretch.problems)
+    assert ["a"] == messages(batch.records)
+    assert 63 == len(batch.problems)
 
 
 @pytest.mark.parametrize(
@@ -523,10 +523,10 @@ def two_terms(lane: HandLane, term: mmap.mmap) -> None:
 
 
 def steps_from(consumer: LaneConsumer) -> tuple[int, int, list[int]]:
-    stretch = read_all(consumer)
-    assert [] == stretch.problems
-    steps = [record.step for record in stretch.records if isinstance(record, wire.Vector)]
-    return stretch.first_row, stretch.first_record, [step for step in steps if step is not None]
+    batch = read_all(consumer)
+    assert [] == batch.problems
+    steps = [record.step for record in batch.records if isinstance(record, wire.Vector)]
+    return batch.first_row, batch.first_record, [step for step in steps if step is not None]
 
 
 def test_nothing_is_given_back_by_reading(lane: HandLane, term: mmap.mmap) -> None:
@@ -641,9 +641,9 @@ def test_removing_a_lane_removes_its_segments_only(lane: HandLane, term: mmap.mm
     assert [0, 1, 2, 3, 4] == steps_from(LaneConsumer(lane.address, 0))[2]
 
 
-def test_more_than_a_stretch(lane: HandLane, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_a_batch(lane: HandLane, monkeypatch: pytest.MonkeyPatch) -> None:
     """A poll is bounded; the next one goes on."""
-    monkeypatch.setattr(consumer_module, "STRETCH_RECORDS", 100)
+    monkeypatch.setattr(consumer_module, "BATCH_RECORDS", 100)
     term = lane.start()
     position = 0
     for ordinal in range(250):

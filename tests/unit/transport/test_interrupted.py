@@ -64,9 +64,9 @@ class Lane:
     def drain(self) -> bool:
         """Takes what is there, as a writer does."""
         for consumer in self.consumers:
-            stretch = read_all(consumer)
-            assert [] == stretch.problems
-            self.records.setdefault(consumer, []).extend(stretch.records)
+            batch = read_all(consumer)
+            assert [] == batch.problems
+            self.records.setdefault(consumer, []).extend(batch.records)
             consumer.release()
         return True
 

@@ -95,11 +95,11 @@ def test_a_lane_laid_by_hand_is_read(address: Address) -> None:
     lane.word(80, 7)
 
     consumer = LaneConsumer(address, 0)
-    stretch = read_all(consumer)
+    batch = read_all(consumer)
 
     assert make_hello() == consumer.hello
-    assert ["one", "two"] == [record.message for record in stretch.records]
-    assert (0, 0, []) == (stretch.first_row, stretch.first_record, stretch.problems)
+    assert ["one", "two"] == [record.message for record in batch.records]
+    assert (0, 0, []) == (batch.first_row, batch.first_record, batch.problems)
     assert 7 == consumer.dropped_rows
     assert consumer.at_end()
 

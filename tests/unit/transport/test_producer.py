@@ -53,9 +53,9 @@ class Drain:
         self._take()
 
     def _take(self) -> None:
-        stretch = read_all(self._consumer)
-        self.records += stretch.records
-        self.problems += stretch.problems
+        batch = read_all(self._consumer)
+        self.records += batch.records
+        self.problems += batch.problems
         self._consumer.release()
 
     def __enter__(self) -> Drain:
@@ -135,10 +135,10 @@ def test_a_refused_row_costs_no_other(address: Address, value: Any, step: Any) -
             lane.log_vector({"a": 0.5, "b": value}, step)
         lane.log_vector({"a": 0.5, "b": 1.5}, good)
 
-    stretch = read_all(LaneConsumer(address, lane.lane))
+    batch = read_all(LaneConsumer(address, lane.lane))
 
-    assert [0, 1, 2] == steps_of(stretch.records)
-    assert [] == stretch.problems
+    assert [0, 1, 2] == steps_of(batch.records)
+    assert [] == batch.problems
 
 
 @dataclasses.dataclass
@@ -256,10 +256,10 @@ def test_failed_calls_use_up_no_row(address: Address, small_terms: None) -> None
     lane.log_vector({"a": 0.5}, 2)
     lane.close(RunStatus.FINISHED, None, 1)
 
-    stretch = read_all(LaneConsumer(address, lane.lane))
+    batch = read_all(LaneConsumer(address, lane.lane))
 
-    assert [0, 1, 2] == steps_of(stretch.records)
-    assert [] == stretch.problems
+    assert [0, 1, 2] == steps_of(batch.records)
+    assert [] == batch.problems
 
 
 def test_a_failed_call_that_was_held_up_harms_no_later_term(
@@ -620,10 +620,10 @@ def test_a_row_that_still_fits_comes_behind_the_dropped_ones(
 
 
 def numbered_rows(consumer: LaneConsumer) -> list[tuple[int, int]]:
-    stretch = read_all(consumer)
+    batch = read_all(consumer)
     consumer.release()
-    number, found = stretch.first_row, []
-    for record in stretch.records:
+    number, found = batch.first_row, []
+    for record in batch.records:
         if isinstance(record, wire.Vector):
             found.append((number, record.step or 0))
             number += 1
@@ -954,7 +954,7 @@ def test_a_finalizer_that_logs_while_a_term_opens(
     wrap(lane._lane.ring, "seal", before=False)
     wrap(lane._lane.ring, "_show", before=True)
     wrap(lane._lane.ring, "_unreleased", before=False)
-    wrap(ring.Term, "close_door", before=True)
+    wrap(ring.Term, "seal", before=True)
     with Drain(LaneConsumer(address, lane.lane)) as drain:
         while logged < 10_000:
             lane.log_vector({"a": 0.5}, logged)

@@ -68,16 +68,16 @@ def test_every_kind_has_a_sample() -> None:
 
 def test_many_records_in_one_call() -> None:
     """Records back to back decode as one array; a wrong count or length does not."""
-    stretch = b"".join(encoding.encode(plain) for plain, _ in SAMPLES)
+    batch = b"".join(encoding.encode(plain) for plain, _ in SAMPLES)
     count = len(SAMPLES)
 
-    assert [record for _, record in SAMPLES] == wire.decode_many(stretch, count)
+    assert [record for _, record in SAMPLES] == wire.decode_many(batch, count)
     assert [] == wire.decode_many(b"", 0)
     for data, number in (
-        (stretch, count - 1),
-        (stretch, count + 1),
-        (stretch[:-1], count),
-        (stretch + b"\0", count),
+        (batch, count - 1),
+        (batch, count + 1),
+        (batch[:-1], count),
+        (batch + b"\0", count),
     ):
         with pytest.raises(msgspec.DecodeError):
             wire.decode_many(data, number)

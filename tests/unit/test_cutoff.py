@@ -52,13 +52,13 @@ def values(lane: LaneConsumer) -> list[object]:
 
 def end(lane: LaneConsumer) -> list[object]:
     """Ends the run as the writer does; the values that it took."""
-    lane.close_door()
+    lane.set_closing()
     taken = values(lane)
-    lane.give_verdict()
+    lane.set_cutoff()
     return taken
 
 
-def test_a_row_before_the_verdict_is_taken(address: Address, worker: LaneProducer) -> None:
+def test_a_row_before_the_cutoff_is_taken(address: Address, worker: LaneProducer) -> None:
     """A call that was in time returns, the next one raises."""
     lane = LaneConsumer(address, worker.lane)
     worker.log_vector({"n": 1})
@@ -107,10 +107,10 @@ def test_a_thread_that_was_overtaken(
         term.data.write(payload)
     term.index[slow] = len(payload)
     if appended:
-        worker.await_verdict(term.serial, slow)
+        worker.await_cutoff(term.serial, slow)
     else:
         with pytest.raises(RunClosedError):
-            worker.await_verdict(term.serial, slow)
+            worker.await_cutoff(term.serial, slow)
     assert [] == values(lane)
     successor = LaneConsumer(address, worker.lane)
     assert ([0, 7, 1] if appended else [0, 1]) == values(successor)
@@ -119,9 +119,9 @@ def test_a_thread_that_was_overtaken(
 def test_the_first_record_comes_too_late(
     address: Address, owner: LaneProducer, worker: LaneProducer
 ) -> None:
-    """A worker without a lane claims none once the doors are closed."""
+    """A worker without a lane claims none once the run is closing."""
     late = LaneProducer(address, owner._hello, gate=RunGate.attach(address, owner.lane))
-    LaneConsumer(address, owner.lane).close_door()
+    LaneConsumer(address, owner.lane).set_closing()
     before = list_names(address.place)
     with pytest.raises(RunClosedError):
         late.log_vector({"n": 1})
@@ -130,13 +130,13 @@ def test_the_first_record_comes_too_late(
     ]
 
 
-def test_doors_close_while_a_lane_is_claimed(
+def test_the_run_begins_to_close_while_a_lane_is_claimed(
     address: Address, owner: LaneProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lane is given back empty and closed: a writer finds nothing in it."""
 
     class ClosingGate:
-        """Sees the doors close between its first and its second look."""
+        """Sees the run begin to close between its first and its second look."""
 
         hello = owner._hello
         looks = 0
@@ -151,7 +151,7 @@ def test_doors_close_while_a_lane_is_claimed(
         late.log_vector({"n": 1})
     (number,) = lane_numbers(address) - {owner.lane}
     lane = LaneConsumer(address, number)
-    assert (True, True) == (lane.is_empty(), lane.closed)
+    assert (True, True) == (lane.is_empty(), lane.sealed)
     assert [] == values(lane)
     assert lane.at_end()
 
@@ -162,8 +162,8 @@ class Taken:
     def __init__(self) -> None:
         self.rows: list[object] = []
 
-    def take(self, lane: LaneConsumer, stretch: consumers.Stretch) -> None:
-        self.rows += [one.values[0] for one in stretch.records if isinstance(one, wire.Vector)]
+    def take(self, lane: LaneConsumer, batch: consumers.Batch) -> None:
+        self.rows += [one.values[0] for one in batch.records if isinstance(one, wire.Vector)]
 
     def is_due(self) -> bool:
         """There is never anything to write."""
