@@ -43,7 +43,7 @@ class Experiment:
         overflow: "block" or "drop", see ExperimentConfig.
 
     Raises:
-        As LoggingEngine and ExperimentConfig do.
+        ExpmanError: as LoggingEngine and ExperimentConfig do.
     """
 
     def __init__(

@@ -23,10 +23,10 @@ _ROUNDS = {"full": 3, "quick": 2, "tiny": 1}
 
 
 def main() -> None:
-    """Measures, or makes the page from results that are there."""
+    """Measures, or makes a report of results that are there."""
     options = parse_arguments(sys.argv[1:])
-    if options.report:
-        write_page([load(path) for path in options.report], options.docs)
+    if options.results_from:
+        make_report([load(path) for path in options.results_from], options.report)
         return
     contestants, measurements = choose(options.only, peers=not options.quick and not options.tiny)
     adopt_orphans()
@@ -44,6 +44,8 @@ def main() -> None:
     print()
     print(as_text(results))
     print(f"\nraw results: {path}")
+    if options.report:
+        make_report([results], options.report)
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -73,16 +75,20 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--scratch", help="where runs are written (the temporary directory)")
     parser.add_argument(
-        "--report",
+        "--report", type=Path, metavar="DIR", help="also write tables and plots into DIR"
+    )
+    parser.add_argument(
+        "--from",
+        dest="results_from",
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="measure nothing: put these results into the page, those of one interpreter together",
-    )
-    parser.add_argument(
-        "--docs", type=Path, default=ROOT / "docs", help="where --report finds performance.md"
+        help="with --report: measure nothing, but take these results; "
+        "those of one interpreter count together",
     )
     options = parser.parse_args(arguments)
+    if options.results_from and not options.report:
+        parser.error("--from needs --report DIR")
     kind = "tiny" if options.tiny else "quick" if options.quick else "full"
     options.rounds = options.rounds or _ROUNDS[kind]
     unknown = [name for name in options.only if name not in MEASUREMENTS and name not in BY_NAME]
@@ -123,12 +129,11 @@ def load(path: Path) -> dict[str, Any]:
     return results
 
 
-def write_page(results: list[dict[str, Any]], docs: Path) -> None:
-    """Refreshes docs/performance.md, its plots, and the summary in README.md."""
-    from benchmark.page import by_interpreter, refresh
+def make_report(results: list[dict[str, Any]], directory: Path) -> None:
+    """Writes the tables and the plots of results into a directory."""
     from benchmark.plots import draw
+    from benchmark.report import by_interpreter, write_report
 
-    draw(by_interpreter(results)[0], docs)
-    readme = docs.parent / "README.md"
-    refresh(docs / "performance.md", readme, results)
-    print(f"refreshed {docs / 'performance.md'}, its plots, and {readme}")
+    paths = write_report(results, directory)
+    paths += draw(by_interpreter(results)[0], directory)
+    print("\n".join(f"wrote {path}" for path in paths))

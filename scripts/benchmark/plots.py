@@ -1,4 +1,4 @@
-"""Plots of results, as SVG, for docs/performance.md."""
+"""Plots of results, as SVG."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-from benchmark.page import PICTURES
+from benchmark.report import PICTURES
 from benchmark.tables import Merged, cpu_per_row_ns
 
 mpl.use("Agg")
@@ -18,7 +18,7 @@ from matplotlib import pyplot as plt  # noqa: E402
 _OURS, _FLOOR = "tab:blue", "0.6"
 
 
-def draw(results: dict[str, Any], docs: Path) -> list[Path]:
+def draw(results: dict[str, Any], directory: Path) -> list[Path]:
     """Draws all plots for which there are results."""
     merged = Merged(results)
     drawn = []
@@ -27,7 +27,7 @@ def draw(results: dict[str, Any], docs: Path) -> list[Path]:
             continue
         figure = plot(merged)
         if figure is not None:
-            path = docs / PICTURES[measurement][0]
+            path = directory / PICTURES[measurement][0]
             figure.savefig(path, metadata={"Date": None})
             plt.close(figure)
             drawn.append(path)

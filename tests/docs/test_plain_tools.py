@@ -1,4 +1,4 @@
-"""docs/reading.md: its recipes for other tools give the right answers over thousands of runs."""
+"""The recipes of docs/how-to/reading.md for other tools, over thousands of runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conftest import StartProgram
 
 from expman import ExperimentConfig, LoggingEngine
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "reading.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "reading.md"
 ROWS = 20
 COPIES = 500
 KINDS: dict[str, list[dict[str, Any]]] = {

@@ -1,4 +1,4 @@
-"""docs/tutorial.md as a fresh user would follow it, and docs/cli.md against `--help`."""
+"""docs/learn/tutorial.md as a fresh user would follow it, and the pages of the command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BLOCK = re.compile(r"^```(?P<info>python|console)\n(?P<code>.*?)^```$", re.MULT
 @pytest.mark.timeout(300)
 def test_the_tutorial_from_top_to_bottom(tmp_path: Path) -> None:
     """Each block works in its turn, and at the end there is a picture of both runs."""
-    page = (ROOT / "docs" / "tutorial.md").read_text()
+    page = (ROOT / "docs" / "learn" / "tutorial.md").read_text()
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     env |= {"MPLCONFIGDIR": str(tmp_path / ".matplotlib"), "COLUMNS": "80"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -58,10 +58,10 @@ def test_the_tutorial_from_top_to_bottom(tmp_path: Path) -> None:
 
 
 def test_the_command_page_has_every_help_text() -> None:
-    """docs/cli.md has a section for each subcommand, with the text of its --help."""
+    """docs/reference/command.md has a section for each subcommand, with the text of its --help."""
     from expman.cli.commands import cli
 
-    page = (ROOT / "docs" / "cli.md").read_text()
+    page = (ROOT / "docs" / "reference" / "command.md").read_text()
     block = re.compile(r"^## (\S+)\n\n```text\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
     sections = dict(block.findall(page))
 
@@ -74,10 +74,10 @@ def test_the_command_page_has_every_help_text() -> None:
 
 
 def test_the_screens_show_commands_that_exist() -> None:
-    """Each command of docs/screens.md is one."""
+    """Each command of docs/learn/screens.md is one."""
     from expman.cli.commands import cli
 
-    page = (ROOT / "docs" / "screens.md").read_text()
+    page = (ROOT / "docs" / "learn" / "screens.md").read_text()
     shown = re.findall(r"^\$ expman (\w+)", page, re.MULTILINE)
 
     assert {"ls", "show", "tail", "plot", "compare", "doctor"} <= set(shown)

@@ -131,7 +131,7 @@ def test_help(program, command: list[str]) -> None:
     """Each command explains itself, and the page names each of its options."""
     text = program(["-m", "expman.writer", *command, "--help"]).succeed()
     assert text.startswith("usage: expman-writer")
-    page = (DOCS / "multiprocess.md").read_text()
+    page = (DOCS / "how-to" / "multiprocess.md").read_text()
     options = set(re.findall(r"--[a-z][a-z-]+", text)) - {"--help"}
     assert [] == [option for option in sorted(options) if option not in page]
     if not command:

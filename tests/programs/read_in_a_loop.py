@@ -5,7 +5,7 @@ times, and at the end the number of rows in the file. An error, fewer rows than 
 that are not the first ones in order, end it with a traceback.
 
 HOW is `file`: each reading opens the path once; or `path`: the reader gets the path, and may open
-it a second time for the data, when the next file is there (docs/format.md).
+it a second time for the data, when the next file is there (docs/reference/files.md).
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def start(run_base: Path) -> Start:
 
 
 def test_a_run_from_start_to_end(start: Start, run_base: Path) -> None:
-    """The files of a run are those of docs/format.md, with what was logged."""
+    """The files of a run are those of docs/reference/files.md, with what was logged."""
     with start(tags=("a", "b"), description="first try") as engine:
         assert str(run_base / "exp" / "run") == engine.run_dir
         assert "RUNNING" == run_yaml(engine.run_dir)["status"]

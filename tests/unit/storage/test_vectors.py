@@ -21,7 +21,7 @@ def column(table: pa.Table, name: str) -> list[object]:
 
 
 def test_schema_is_fixed_columns_then_metrics_by_first_appearance(tmp_path: Path) -> None:
-    """The schema is that of docs/format.md, whatever order later rows have."""
+    """The schema is that of docs/reference/files.md, whatever order later rows have."""
     table = finished(tmp_path, block(0, {"b": [1.0]}), block(1, {"a": [1], "b": [2.0]}))
     expected = pa.schema(
         [

@@ -1,4 +1,4 @@
-"""docs/performance.md and README.md: what stands between their marks is made from results."""
+"""The report: all tables of some results, and the summary that README.md shows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Any
 from benchmark.goals import goals
 from benchmark.plan import TITLES
 from benchmark.tables import Merged, Table, size_text, tables, time_text
-
-BEGIN = "<!-- begin: {} (made by scripts/bench --report) -->"
-END = "<!-- end: {} -->"
 
 _NOTES = {
     "imports": "In a new interpreter; the files are in the page cache. The fastest of a round is "
@@ -48,36 +45,23 @@ _NOTES = {
 }
 
 
-def refresh(page: Path, readme: Path, results: list[dict[str, Any]]) -> None:
-    """Replaces the made parts of the pages.
+def write_report(results: list[dict[str, Any]], directory: Path) -> list[Path]:
+    """Writes `report.md` with all tables and `summary.md` with the comparison.
 
     Args:
-        page: the page on performance; it must have the marks.
-        readme: the page with the summary; it must have marks, too.
         results: raw results; those of one interpreter count together. The tables of the
             interpreter that comes first stand first.
+        directory: is made if it does not exist.
     """
-    page.write_text(replace(page.read_text(), "results", made_part(results)))
-    table = summary(Merged(by_interpreter(results)[0]))
-    readme.write_text(replace(readme.read_text(), "summary", table.markdown()))
+    directory.mkdir(parents=True, exist_ok=True)
+    report, short = directory / "report.md", directory / "summary.md"
+    report.write_text(f"# Report\n\n{report_text(results)}\n")
+    short.write_text(summary(Merged(by_interpreter(results)[0])).markdown() + "\n")
+    return [report, short]
 
 
-def replace(text: str, name: str, content: str) -> str:
-    """Replaces what stands between two marks.
-
-    Raises:
-        ValueError: if the text does not have them, in this order.
-    """
-    begin, end = BEGIN.format(name), END.format(name)
-    before, found, rest = text.partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not found or not found_end:
-        raise ValueError(f"the page has no {begin} … {end}")
-    return f"{before}{begin}\n\n{content.strip()}\n\n{end}{after}"
-
-
-def made_part(results: list[dict[str, Any]]) -> str:
-    """Writes everything that comes from results."""
+def report_text(results: list[dict[str, Any]]) -> str:
+    """Sources, goals, and the tables of all measurements."""
     about = _about(results)
     results = by_interpreter(results)
     parts = [about, _goals(results)]
