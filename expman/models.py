@@ -20,7 +20,9 @@ __all__ = [
     "ExperimentMetadata",
     "Host",
     "LogLevel",
+    "MetricBest",
     "MetricValue",
+    "Number",
     "Rank",
     "RunMetadata",
     "RunStatus",
@@ -32,6 +34,9 @@ __all__ = [
 
 MetricValue: TypeAlias = float | int | bool | str
 """What a metric may be: a float64, an integer, a boolean or text."""
+
+Number: TypeAlias = float | int | bool
+"""What has a least and a greatest value."""
 
 MAX_NAME_BYTES = 255
 MAX_TAGS = 1000
@@ -222,6 +227,26 @@ class Rank(msgspec.Struct, frozen=True, kw_only=True):
     world_size: int | None = None
 
 
+class MetricBest(msgspec.Struct, frozen=True):
+    """The least, the greatest and the last number of a metric, each with the user's step.
+
+    Attributes:
+        min: the least value; NaN does not count. None if all are NaN.
+        min_step: the first step with it; None if that row has no step.
+        max: the greatest value; NaN does not count.
+        max_step: the first step with it.
+        last: the last value, which may be NaN.
+        last_step: its step.
+    """
+
+    min: Number | None = None
+    min_step: int | None = None
+    max: Number | None = None
+    max_step: int | None = None
+    last: Number | None = None
+    last_step: int | None = None
+
+
 class RunMetadata(msgspec.Struct, kw_only=True):
     """What run.yaml says. Times are UTC in ISO 8601, durations in seconds."""
 
@@ -237,6 +262,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     tags: list[str] | None = None
     scalars: dict[str, MetricValue] = {}
     vectors: dict[str, MetricValue] = {}
+    best: dict[str, MetricBest] = {}
     language: str | None = None
     env_path: str | None = None
     rows_logged: int = 0
@@ -247,6 +273,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     lanes_unreadable: int = 0
     scalars_left_out: int = 0
     vectors_left_out: int = 0
+    best_left_out: int = 0
     writer_restarts: int = 0
     buffer_high_water_bytes: int = 0
     group: str | None = None

@@ -189,18 +189,19 @@ def _write(events: Events, run_dir: str, times: tuple[int, int]) -> RunMetadata:
     if events.params:
         merge_params(run_dir, events.params)
     first, last = times
-    return RunMetadata(
+    meta = RunMetadata(
         name="",
         experiment="",
         status=RunStatus.FINISHED,
         started_at=iso(first),
         finished_at=iso(last),
         duration_secs=(last - first) / 1e9,
-        vectors=dict(store.latest),
         language=_LANGUAGE,
         rows_logged=rows,
         rows_written=rows,
     )
+    store.summarize(meta)
+    return meta
 
 
 def _rows(points: list[Point]) -> Iterator[Row]:

@@ -20,6 +20,7 @@ __all__ = [
     "COLUMNS_KEY",
     "EXACT_INT",
     "FIXED_FIELDS",
+    "RANK_COLUMN",
     "RESERVED_COLUMNS",
     "Columns",
     "Kind",
@@ -37,6 +38,7 @@ FIXED_FIELDS: tuple[pa.Field, ...] = (
     pa.field("_producer", pa.string()),
     pa.field("_seq", pa.int64()),
 )
+RANK_COLUMN = "_rank"
 RESERVED_COLUMNS = frozenset(field.name for field in FIXED_FIELDS)
 
 Warn = Callable[[str, str], None]

@@ -1,11 +1,11 @@
 """The journal of a run that lives: what run.yaml says, so that damage to run.yaml costs nothing.
 
 `.run.journal` has a line for each change: the CRC-32 of the rest, and JSON with all keys of
-run.yaml but `scalars` and `vectors`, and with the scalars that have changed. The first line has
-all scalars. A line counts only if all lines before it do: the last whole one is the run's latest
-state, whenever a writer is killed. The file is written anew, at once, by each writer that opens
-the run and when it has grown, and removed when run.yaml is final. (The latest values of the metrics
-need no journal: they follow from the rows.)
+run.yaml but `scalars`, `vectors` and `best`, and with the scalars that have changed. The first
+line has all scalars. A line counts only if all lines before it do: the last whole one is the run's
+latest state, whenever a writer is killed. The file is written anew, at once, by each writer that
+opens the run and when it has grown, and removed when run.yaml is final. (The latest and the best
+values of the metrics need no journal: they follow from the rows.)
 """
 
 from __future__ import annotations
@@ -171,8 +171,10 @@ def _cut_off(run_dir: str, path: str, found: dict[str, object]) -> str | None:
         to_metadata(path, dict(found))
     except StorageError as exc:
         return _set_aside(run_dir, path, exc)
-    lacking = [key for key in RunMetadata.__struct_fields__ if key not in {*found, "rank"}]
-    if not lacking or Journal(run_dir).read() is None:
+    keys = RunMetadata.__struct_fields__
+    lacking = [key for key in keys if key not in {*found, "rank"}]
+    is_whole = keys[-1] in found  # what else is lacking, earlier versions did not write
+    if is_whole or not lacking or Journal(run_dir).read() is None:
         return None
     return f"{path} was cut off: it lacked {', '.join(lacking)}; the rest comes from its journal"
 
@@ -194,7 +196,7 @@ def _is_odd(exc: OSError) -> bool:
 
 def _encode(meta: RunMetadata, scalars: Mapping[str, MetricValue]) -> bytes:
     run = msgspec.to_builtins(meta)
-    del run["scalars"], run["vectors"]
+    del run["scalars"], run["vectors"], run["best"]
     changed = {key: packed(value) for key, value in scalars.items()}
     text = json.dumps({"run": run, "scalars": changed}).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)

@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import pyarrow as pa
@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 
 from expman.models import MetricValue
 from expman.storage.arrowfile import open_arrow
+from expman.storage.best import BestValues, last_valid
 from expman.storage.bounds import shortened
-from expman.storage.columns import FIXED_FIELDS, RESERVED_COLUMNS, Columns, Warn
+from expman.storage.columns import FIXED_FIELDS, RANK_COLUMN, RESERVED_COLUMNS, Columns, Warn
 from expman.storage.paths import (
     VECTORS_PARQUET,
     create_temp,
@@ -49,6 +50,7 @@ class Resumed(msgspec.Struct):
         next_number: number for the next tail file.
         lanes: per producer the first seq that is in no file.
         latest: latest value per metric.
+        best: least, greatest and last number per metric.
     """
 
     has_parquet: bool = False
@@ -58,6 +60,7 @@ class Resumed(msgspec.Struct):
     next_number: int = 1
     lanes: dict[str, int] = {}
     latest: dict[str, MetricValue] = {}
+    best: BestValues = msgspec.field(default_factory=BestValues)
 
 
 def resume(run_dir: str, columns: Columns, warn: Warn) -> Resumed:
@@ -100,8 +103,13 @@ def _resume_parquet(path: str, state: Resumed, columns: Columns, warn: Warn) -> 
             if not _has_fixed(schema) or not columns.adopt(schema):
                 _set_aside(path, "was not written by expman", warn)
                 return
-            if not _from_footer(schema.metadata or {}, state):
+            metadata = schema.metadata or {}
+            best = BestValues.from_footer(metadata)
+            state.best = best or BestValues()
+            if not _from_footer(metadata, state):
                 _from_rows(file, state, columns)
+            elif best is None:  # an earlier version wrote it
+                _best_from_rows(file, state.best, columns)
             state.has_parquet = True
             state.parquet_rows = file.metadata.num_rows
             state.parquet_groups = file.metadata.num_row_groups
@@ -135,6 +143,19 @@ def _from_rows(file: pq.ParquetFile, state: Resumed, columns: Columns) -> None:
     for batch in file.iter_batches(use_threads=False):
         _fresh_rows(batch, state.lanes)
         _note_latest(batch, columns, state.latest)
+    state.best = BestValues()
+    _best_from_rows(file, state.best, columns)
+
+
+def _best_from_rows(file: pq.ParquetFile, best: BestValues, columns: Columns) -> None:
+    for batch in file.iter_batches(use_threads=False):
+        best.note(batch.column("step"), _metrics_of(batch, columns))
+
+
+def _metrics_of(batch: pa.RecordBatch, columns: Columns) -> Iterator[tuple[str, pa.Array]]:
+    for name, array in zip(batch.schema.names, batch.columns, strict=True):
+        if name not in RESERVED_COLUMNS and name != RANK_COLUMN:
+            yield columns.metric_of[name], array
 
 
 def _resume_tail(path: str, state: Resumed, columns: Columns, warn: Warn) -> TailFile | None:
@@ -158,7 +179,9 @@ def _resume_tail(path: str, state: Resumed, columns: Columns, warn: Warn) -> Tai
                 fresh = _fresh_rows(batch, state.lanes)
                 kept.append(fresh)
                 if fresh is not False:
-                    _note_latest(batch, columns, state.latest)
+                    left = batch if fresh is True else batch.filter(fresh)
+                    _note_latest(left, columns, state.latest)
+                    state.best.note(left.column("step"), _metrics_of(left, columns))
                     tail.rows += batch.num_rows if fresh is True else fresh.true_count
             if tail is not None:
                 tail.good_bytes = offset
@@ -281,10 +304,7 @@ def _note_latest(batch: pa.RecordBatch, columns: Columns, latest: dict[str, Metr
     for name, array in zip(batch.schema.names, batch.columns, strict=True):
         if name in RESERVED_COLUMNS or array.null_count == rows:
             continue
-        row = rows - 1
-        if array.null_count:
-            while not array[row].is_valid:
-                row -= 1
+        row = last_valid(array)
         metric = columns.metric_of[name]
         # A metric of two columns, numbers and text: the later row counts.
         if row >= found.get(metric, 0):

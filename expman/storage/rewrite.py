@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from expman.failpoints import hit
 from expman.models import MetricValue
 from expman.storage.arrowfile import open_arrow
+from expman.storage.best import BEST_KEY, BestValues
 from expman.storage.bounds import fitting
 from expman.storage.columns import COLUMNS_KEY, EXACT_INT
 from expman.storage.paths import IrregularFileError, create_temp
@@ -71,6 +72,7 @@ class Rewrite:
         schema: pa.Schema,
         lanes: Mapping[str, int],
         latest: Mapping[str, MetricValue],
+        best: BestValues,
         *,
         compact: bool,
         sparse: bool = False,
@@ -90,6 +92,7 @@ class Rewrite:
         self._schema = schema
         self._lanes = dict(lanes)
         self._latest = dict(latest)
+        self._best = best.copy()
         self._compact = compact
         self._sparse = sparse
         self._group_rows = group_rows(len(schema))
@@ -170,6 +173,7 @@ class Rewrite:
             footer = {
                 LANES_KEY: json.dumps(self._lanes),
                 LATEST_KEY: json.dumps(fitting(self._latest)),
+                BEST_KEY: self._best.footer(),
                 ROWS_KEY: str(self.rows),
             }
             # Without an Arrow schema in the file, pyarrow leaves the schema's metadata out.

@@ -17,9 +17,9 @@ import pyarrow as pa
 from msgspec.structs import replace
 
 from expman.failpoints import hit
-from expman.models import MetricValue, reason_of, safe_text
+from expman.models import MetricValue, RunMetadata, reason_of, safe_text
 from expman.storage.bounds import shortened
-from expman.storage.columns import FIXED_FIELDS, RESERVED_COLUMNS, Columns
+from expman.storage.columns import FIXED_FIELDS, RANK_COLUMN, RESERVED_COLUMNS, Columns, Kind
 from expman.storage.directory import RunDirectory
 from expman.storage.paths import (
     VECTORS_PARQUET,
@@ -92,6 +92,7 @@ class VectorStore:
         self._next_number = state.next_number
         self._file_seqs = state.lanes
         self._file_latest = state.latest
+        self._best = state.best
         self._seen_seqs = dict(state.lanes)
         self.latest.update(state.latest)
 
@@ -124,6 +125,17 @@ class VectorStore:
         """Messages for run.log since the last call; each subject is reported once."""
         warnings, self._warnings = self._warnings, []
         return warnings
+
+    def summarize(self, meta: RunMetadata) -> None:
+        """Puts the latest and the best value of each metric into what run.yaml will say."""
+        meta.vectors = {key: value for key, value in self.latest.items() if key != RANK_COLUMN}
+        meta.best = dict(self._best.metrics)
+        numbers = {
+            self._columns.metric_of[name]
+            for name, kind in self._columns.kinds.items()
+            if kind is not Kind.TEXT and name != RANK_COLUMN
+        }
+        meta.best_left_out = len(numbers - meta.best.keys()) if self._best.is_full else 0
 
     def append(self, block: RowBlock) -> None:
         """Takes rows into memory. Rows whose seq was taken before are left out: none twice.
@@ -311,6 +323,9 @@ class VectorStore:
         del self._pending[: len(blocks)]
         self._pending_rows -= rows
         self._written_cells += sum(len(block.steps) * len(block.keys) for block in blocks)
+        metric_of = self._columns.metric_of
+        named = ((metric_of[key], arrays[key]) for key in arrays if key != RANK_COLUMN)
+        self._best.note(fixed[0], named)
         for block in blocks:
             self._file_seqs[safe_text(block.producer)] = block.first_seq + len(block.steps)
             _note_latest(self._file_latest, block)
@@ -443,6 +458,7 @@ class VectorStore:
                 self._columns.schema(),
                 self._file_seqs,
                 self._file_latest,
+                self._best,
                 compact=compact,
                 sparse=self._is_sparse,
             )

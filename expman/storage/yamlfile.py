@@ -46,6 +46,7 @@ __all__ = [
 
 MAX_YAML_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 100
+MAX_LINE = 1 << 20
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 _NESTING = (b"[", b"{", b"-", b"?")
 RUN_KEYS = (
@@ -102,6 +103,10 @@ _DateReader.yaml_implicit_resolvers = {
 }
 
 
+class _OneLine(dict[str, object]):
+    """A mapping that is written on one line."""
+
+
 class _Plain(_Dumper):  # type: ignore[misc]
     """Emits values of the safe types, without aliases."""
 
@@ -129,7 +134,14 @@ def _text(dumper: Any, value: str) -> yaml.ScalarNode:
     return yaml.ScalarNode("tag:yaml.org,2002:str", value, style=style)
 
 
+def _one_line(dumper: Any, value: _OneLine) -> yaml.MappingNode:
+    node: yaml.MappingNode = dumper.represent_mapping("tag:yaml.org,2002:map", value.items())
+    node.flow_style = True
+    return node
+
+
 _Plain.add_representer(float, _float)
+_Plain.add_representer(_OneLine, _one_line)
 _Plain.add_representer(str, _text)
 _Plain.add_multi_representer(str, _text)
 
@@ -157,7 +169,12 @@ def write_yaml(path: str, data: Mapping[str, object], *, check: bool = False) ->
 def _dump(path: str, data: Mapping[str, object]) -> bytes:
     try:
         text: str = yaml.dump(
-            data, Dumper=_Plain, sort_keys=False, allow_unicode=True, default_flow_style=False
+            data,
+            Dumper=_Plain,
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=False,
+            width=MAX_LINE,
         )
         return text.encode()
     except Exception as exc:
@@ -250,6 +267,7 @@ class RunFile:
             write_rest(run_dir, rest)
         fields = msgspec.to_builtins(meta) | {"scalars": scalars, "vectors": vectors}
         fields["tags"] = meta.tags or None
+        fields["best"] = {name: _OneLine(best) for name, best in fields["best"].items()}
         if meta.rank is not None:  # a number, as in expman-rs, which cannot read a mapping there
             fields |= fields.pop("rank")
         ordered = {key: fields.pop(key) for key in RUN_KEYS}
@@ -295,7 +313,7 @@ def to_metadata(path: str, found: dict[str, object]) -> RunMetadata:
     run_dir = os.path.dirname(os.path.abspath(path))
     found.setdefault("name", os.path.basename(run_dir))
     found.setdefault("experiment", os.path.basename(os.path.dirname(run_dir)))
-    for key in ("scalars", "vectors"):
+    for key in ("scalars", "vectors", "best"):
         if found.get(key) is None:
             found.pop(key, None)
     add_rest(path, found)

@@ -18,9 +18,7 @@ from expman.writer.copier import Copier
 from expman.writer.lanes import LaneState, RunLanes
 from expman.writer.whose import refuse_other_run
 
-__all__ = ["RANK_COLUMN", "Line", "OpenRun"]
-
-RANK_COLUMN = "_rank"
+__all__ = ["Line", "OpenRun"]
 
 
 class Line(msgspec.Struct):

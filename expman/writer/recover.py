@@ -25,7 +25,6 @@ from expman.transport.gate import RunGate
 from expman.writer.copier import store_artifacts
 from expman.writer.held import AddressTakenError
 from expman.writer.leftovers import remove_leftovers
-from expman.writer.open_run import RANK_COLUMN
 from expman.writer.server import Server
 from expman.writer.stale import (
     SILENT_S,
@@ -284,7 +283,7 @@ def _finish(
         _mark_crashed(meta, reason, ended_at)
     _count(meta, store, said)
     meta.artifacts_missing += len(missing)
-    meta.vectors = {k: v for k, v in store.latest.items() if k != RANK_COLUMN}
+    store.summarize(meta)
     RunFile(run.run_dir).write(meta)
     Journal(run.run_dir).remove()
 

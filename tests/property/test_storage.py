@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from unit.storage.storage_model import metric_of, same, tables
 
+from expman.models import RunMetadata
 from expman.storage import vectors
 from expman.storage.columns import columns_metadata
 from expman.storage.vectors import RESERVED_COLUMNS, RowBlock, VectorStore
@@ -196,6 +197,31 @@ class Storage(RuleBasedStateMachine):
             assert logged.keys() == there.keys()
             for key, value in logged.items():
                 assert stands_for(there[key], value), (key, value, there[key])
+        if hasattr(self, "store"):
+            self.check_best([(step, cells) for _, _, step, cells in found])
+
+    def check_best(self, rows: list[tuple[int | None, dict[str, Any]]]) -> None:
+        """The best values are those that a loop over all rows of the files finds."""
+        meta = RunMetadata(name="r", experiment="e")
+        self.store.summarize(meta)
+        cells: dict[str, list[tuple[float, int | None]]] = {}
+        for step, row in rows:
+            for key, value in row.items():
+                if not isinstance(value, str):
+                    cells.setdefault(key, []).append((float(value), step))
+        assert cells.keys() == meta.best.keys()
+        for key, several in cells.items():
+            best = meta.best[key]
+            numbers = [value for value, _ in several if not math.isnan(value)]
+            ends = (min(numbers), max(numbers)) if numbers else (None, None)
+            found = tuple(None if end is None else float(end) for end in (best.min, best.max))
+            assert ends == found, key
+            for value, step in ((best.min, best.min_step), (best.max, best.max_step)):
+                assert value is None or (float(value), step) in several, key
+            last, step = several[-1]
+            assert best.last is not None
+            assert same(last, float(best.last)), key
+            assert step == best.last_step, key
 
 
 def stands_for(found: Any, logged: Value) -> bool:

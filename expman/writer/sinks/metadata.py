@@ -14,7 +14,7 @@ from expman.storage.times import iso, seconds_between
 from expman.transport.identity import this_host
 from expman.writer.counts import Counts
 from expman.writer.lanes import LaneState
-from expman.writer.open_run import RANK_COLUMN, OpenRun
+from expman.writer.open_run import OpenRun
 from expman.writer.sinks.sink import Sink
 
 __all__ = ["HEARTBEAT_S", "MetadataSink"]
@@ -148,11 +148,12 @@ class MetadataSink(Sink):
     def _fit(self) -> None:
         """Leaves out what run.yaml has no room for; run.log says so once."""
         meta = self.run.meta
-        meta.vectors = {k: v for k, v in self.run.store.latest.items() if k != RANK_COLUMN}
+        self.run.store.summarize(meta)
         yamlfile.leave_out(meta)
         for count, message in (
             (meta.scalars_left_out, "run.yaml has no room for all scalars; scalars.json has more"),
             (meta.vectors_left_out, "run.yaml has no room for the latest values of all metrics"),
+            (meta.best_left_out, "run.yaml has no room for the best values of all metrics"),
         ):
             if count and message not in self._warned:
                 self._warned.add(message)

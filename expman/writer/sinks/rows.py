@@ -9,12 +9,13 @@ from typing import Any
 
 from expman.errors import StorageError
 from expman.models import LogLevel, MetricValue
+from expman.storage.columns import RANK_COLUMN
 from expman.storage.vectors import RowBlock
 from expman.transport import records as wire
 from expman.transport.bulk_decode import Rows
 from expman.writer.consolidation import Consolidation
 from expman.writer.lanes import LaneState
-from expman.writer.open_run import RANK_COLUMN, OpenRun
+from expman.writer.open_run import OpenRun
 from expman.writer.sinks.sink import TRIES, Position, Sink
 
 __all__ = ["RowSink"]

@@ -1,0 +1,167 @@
+"""The least, the greatest and the last number of each metric, with their steps.
+
+They follow from the rows in the files, batch by batch: what one batch costs does not depend on
+how many rows there are. The footer of vectors.parquet has them as of its last row, so that a
+writer that opens the run again goes on from there with the rows of the tail.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expman.models import MetricBest, Number
+
+__all__ = ["BEST_KEY", "BestValues", "last_valid"]
+
+BEST_KEY = "expman.best"
+MAX_METRICS = 2000
+"""Of more metrics the first ones are kept: run.yaml is read whole, and an entry is a mapping."""
+MAX_NAMES = 512 * 1024
+"""Characters of their names."""
+SHORT_ROWS = 64
+_POSITIVE_INF = 0x7FF << 52
+_NEGATIVE_INF = 0xFFF << 52
+_NEGATIVE = 1 << 63
+_min_max = pc.get_function("min_max")
+
+
+_Number: TypeAlias = Number | None
+_Step: TypeAlias = int | None
+_Footer: TypeAlias = tuple[bool, dict[str, tuple[_Number, _Step, _Number, _Step, _Number, _Step]]]
+
+
+class BestValues:
+    """The best values of one run's metrics, as far as its rows are in the files.
+
+    NaN is never the least or the greatest, but may be the last. Of equal values the first counts.
+    Text is left out.
+
+    Attributes:
+        metrics: by metric, in order of first appearance.
+        is_full: metrics that are not in `metrics` are never added.
+    """
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, MetricBest] = {}
+        self.is_full = False
+        self._room = MAX_NAMES
+
+    def note(self, steps: pa.Array, columns: Iterable[tuple[str, pa.Array]]) -> None:
+        """Takes the rows of one batch.
+
+        Args:
+            steps: the user's step of each row.
+            columns: metric and values, of any type.
+        """
+        for metric, array in columns:
+            if pa.types.is_string(array.type) or array.null_count == len(array):
+                continue
+            known = self.metrics.get(metric)
+            if known is not None or self._has_room(metric):
+                self.metrics[metric] = _joined(known or MetricBest(), steps, array)
+
+    def _has_room(self, metric: str) -> bool:
+        self._room -= len(metric)
+        self.is_full = self.is_full or self._room < 0 or len(self.metrics) >= MAX_METRICS
+        return not self.is_full
+
+    def footer(self) -> str:
+        """The values for the footer of vectors.parquet."""
+        entries = {name: msgspec.structs.astuple(best) for name, best in self.metrics.items()}
+        return json.dumps([self.is_full, entries])  # unlike msgspec's, it has NaN
+
+    def copy(self) -> BestValues:
+        """The values as they are now."""
+        other = BestValues()
+        other.metrics, other.is_full, other._room = dict(self.metrics), self.is_full, self._room
+        return other
+
+    @classmethod
+    def from_footer(cls, metadata: Mapping[bytes, bytes]) -> BestValues | None:
+        """The values that a footer has; None if it has none, as in files of earlier versions."""
+        try:
+            found = msgspec.convert(json.loads(metadata[BEST_KEY.encode()]), _Footer)
+        except (KeyError, ValueError):  # msgspec's errors are ValueErrors
+            return None
+        best = cls()
+        best.is_full, metrics = found
+        best.metrics = {name: MetricBest(*values) for name, values in metrics.items()}
+        best._room -= sum(map(len, metrics))
+        return best
+
+
+def last_valid(array: pa.Array) -> int:
+    """The last row that has a value; the array has one at least."""
+    low, high = 0, len(array)  # the row is in array[low:high]
+    if not array.null_count or array[high - 1].is_valid:
+        return high - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        upper = array.slice(middle, high - middle)
+        if upper.null_count < len(upper):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _joined(known: MetricBest, steps: pa.Array, array: pa.Array) -> MetricBest:
+    """The best of what was known and of one batch."""
+    last = last_valid(array)
+    low, high = _ends(array)
+    least, least_step = known.min, known.min_step
+    if low is not None and (least is None or low < least):
+        least, least_step = low, _step_of(low, steps, array)
+    greatest, greatest_step = known.max, known.max_step
+    if high is not None and (greatest is None or high > greatest):
+        greatest, greatest_step = high, _step_of(high, steps, array)
+    return MetricBest(
+        least, least_step, greatest, greatest_step, array[last].as_py(), steps[last].as_py()
+    )
+
+
+def _step_of(value: Number, steps: pa.Array, array: pa.Array) -> int | None:
+    step: int | None = steps[pc.index(array, pa.scalar(value, array.type)).as_py()].as_py()
+    return step
+
+
+def _ends(array: pa.Array) -> tuple[Number | None, Number | None]:
+    """The least and the greatest value that is not NaN; None if there is none."""
+    if len(array) <= SHORT_ROWS:  # a call of Arrow costs as much as 100 values
+        values = [value for value in array.to_pylist() if value is not None and value == value]
+        return (min(values), max(values)) if values else (None, None)
+    if pa.types.is_float64(array.type):
+        ends = _ends_by_bits(array)
+        if ends is not None:
+            return ends
+    found = _min_max.call([array]).as_py()
+    low, high = found["min"], found["max"]
+    return (low, high) if low == low else (None, None)
+
+
+def _ends_by_bits(array: pa.Array) -> tuple[float, float] | None:
+    """The ends of an array without NaN, at a tenth of the cost; None if it has one.
+
+    Arrow finds the ends of integers with SIMD, those of floats one by one. Non-negative floats
+    sort as their bits do, negative ones the other way round, and NaN is beyond the infinity of
+    its sign (IEEE 754, binary64).
+    """
+    signed = _min_max.call([array.view(pa.int64())]).as_py()
+    unsigned = _min_max.call([array.view(pa.uint64())]).as_py()
+    if signed["max"] > _POSITIVE_INF or unsigned["max"] > _NEGATIVE_INF:
+        return None
+    low = unsigned["max"] if unsigned["max"] >= _NEGATIVE else unsigned["min"]
+    high = signed["max"] if signed["max"] >= 0 else unsigned["min"]
+    return _float_of(low), _float_of(high)
+
+
+def _float_of(bits: int) -> float:
+    value: float = struct.unpack("<d", struct.pack("<Q", bits))[0]
+    return value
