@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from expman.failpoints import hit
-from expman.transport import encoding, layout
+from expman.transport import layout
 from expman.transport import records as wire
 from expman.transport.encoding import UNREADABLE
 from expman.transport.msgpack_walk import value_end
@@ -103,18 +103,24 @@ def missed_entries(term: OpenTerm) -> list[int]:
 
 
 def decode_at(term: OpenTerm, position: int, limit: int) -> tuple[wire.Record, int] | None:
-    """The record that begins at a position of the data, and its end; None if there is none."""
+    """The record that begins at a position of the data, and its end; None if there is none.
+
+    A record of an unknown kind counts only if the index confirms it, as one that is no row: bytes
+    that are damaged must not change the numbers of rows.
+    """
     # An array of up to 15 items, the first of them a tag: what else there is need not be walked.
     head = bytes(term.data[position : position + 2])
-    if len(head) < 2 or not (
-        0x90 <= head[0] <= 0x9F and encoding.VECTOR <= head[1] <= encoding.SENTINEL
-    ):
+    if len(head) < 2 or not (0x90 <= head[0] <= 0x9F and 0 < head[1] < 0x80):
         return None
     try:
         end = value_end(term.data[:limit], position)
-        return wire.decode_one(term.data[position:end]), end
+        if head[1] in wire.KNOWN_TAGS:
+            return wire.decode_one(term.data[position:end]), end
+        record = wire.decode_unknown(term.data[position:end])
     except UNREADABLE:
         return None
+    is_confirmed = term.published(record.ordinal, end - position)
+    return (record, end) if is_confirmed and term.index[record.ordinal] >= layout.OTHER else None
 
 
 def published_records(term: OpenTerm) -> list[wire.Record]:
@@ -123,7 +129,7 @@ def published_records(term: OpenTerm) -> list[wire.Record]:
     count = next((n for n, length in enumerate(index) if not length), term.entries)
     try:
         lengths = list(map(layout.record_bytes, index[:count]))
-        return wire.decode_many(term.data[: sum(lengths)], sum(map(bool, lengths)))
+        return [*wire.decode_many(term.data[: sum(lengths)], sum(map(bool, lengths)))]
     except UNREADABLE:
         return list(_confirmed(term))
 

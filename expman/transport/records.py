@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, get_args
 
 import msgspec
 
@@ -24,18 +24,22 @@ from expman.transport.encoding import (
 )
 
 __all__ = [
+    "KNOWN_TAGS",
     "Artifact",
     "Drop",
     "Flush",
+    "KnownRecord",
     "Log",
     "Params",
     "Record",
     "Scalar",
     "Schema",
     "Sentinel",
+    "Unknown",
     "Vector",
     "decode_many",
     "decode_one",
+    "decode_unknown",
 ]
 
 # What no producer exceeds; sums of such numbers fit into a word of shared memory.
@@ -110,7 +114,23 @@ class Sentinel(_Record, tag=SENTINEL, frozen=True, gc=False):
     reason: str | None
 
 
-Record: TypeAlias = Vector | Schema | Scalar | Params | Log | Artifact | Flush | Drop | Sentinel
+KnownRecord: TypeAlias = (
+    Vector | Schema | Scalar | Params | Log | Artifact | Flush | Drop | Sentinel
+)
+
+
+class Unknown(msgspec.Struct, frozen=True, gc=False):
+    """A record of a kind that this version does not have: a newer client has logged it."""
+
+    ordinal: int
+    logged_at_ns: int
+    tag: int
+    encoded: bytes
+
+
+Record: TypeAlias = KnownRecord | Unknown
+
+KNOWN_TAGS = frozenset(kind.__struct_config__.tag for kind in get_args(KnownRecord))
 
 
 def _read_extension(code: int, data: memoryview) -> object:
@@ -124,8 +144,8 @@ def _read_extension(code: int, data: memoryview) -> object:
     raise ValueError(f"unknown extension {code}")
 
 
-_decode_list = msgspec.msgpack.Decoder(list[Record], ext_hook=_read_extension).decode
-_decode_one = msgspec.msgpack.Decoder(Record, ext_hook=_read_extension).decode
+_decode_list = msgspec.msgpack.Decoder(list[KnownRecord], ext_hook=_read_extension).decode
+_decode_one = msgspec.msgpack.Decoder(KnownRecord, ext_hook=_read_extension).decode
 
 
 def decode_one(data: bytes | memoryview) -> Record:
@@ -151,11 +171,25 @@ def decode_one(data: bytes | memoryview) -> Record:
         return row
 
 
+def decode_unknown(data: bytes | memoryview) -> Unknown:
+    """Reads of a record of an unknown kind what all records have in common.
+
+    Raises:
+        ValueError, msgspec.DecodeError: the bytes are not exactly one record.
+    """
+    items = msgspec.msgpack.decode(data)
+    head = items[:3] if isinstance(items, list) else []
+    if len(head) < 3 or set(map(type, head)) != {int} or head[0] in KNOWN_TAGS:
+        raise ValueError("no record of an unknown kind")
+    tag, ordinal, logged_at_ns = head
+    return Unknown(ordinal, logged_at_ns, tag, bytes(data))
+
+
 def _text_of_fields(value: object) -> object:
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
-def decode_many(batch: bytes | memoryview, count: int) -> list[Record]:
+def decode_many(batch: bytes | memoryview, count: int) -> list[KnownRecord]:
     """Decodes records that lie back to back: an array header before them makes one array.
 
     Raises:

@@ -11,6 +11,7 @@ from expman.writer.sinks.metadata import MetadataSink
 from expman.writer.sinks.params import ParamSink
 from expman.writer.sinks.rows import RowSink
 from expman.writer.sinks.sink import Sink
+from expman.writer.sinks.unknown import UnknownSink
 
 __all__ = ["SINKS"]
 
@@ -18,6 +19,7 @@ SINKS: dict[type[Sink], tuple[type, ...]] = {
     RowSink: (wire.Vector, Rows, wire.Schema, wire.Drop),
     ArtifactSink: (wire.Artifact,),
     ParamSink: (wire.Params,),
+    UnknownSink: (wire.Unknown,),
     # The ones before may add lines to run.log and change the metadata.
     MessageSink: (wire.Log,),
     MetadataSink: (wire.Scalar,),
