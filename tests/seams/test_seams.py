@@ -179,7 +179,7 @@ def test_a_new_sampler_through_a_kill_and_recovery(
     first = writer_of(trainer.pid)
     wait_until(lambda: "tick of run" in log_text(run_dir), "a sample")
     os.kill(first.pid, signal.SIGKILL)
-    wait_until(lambda: run_yaml(run_dir)["writer_restarts"] == 1, "a successor")
+    wait_until(lambda: run_yaml(run_dir).get("writer_restarts") == 1, "a successor")
     ticks = log_text(run_dir).count("tick of run")
     wait_until(lambda: log_text(run_dir).count("tick of run") > ticks, "its samples")
     successor = writer_of(trainer.pid)
