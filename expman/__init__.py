@@ -10,8 +10,8 @@ Importing it starts nothing and imports neither pyarrow nor yaml.
 
 from __future__ import annotations
 
-import importlib
 import typing
+from importlib import import_module as _import_module
 
 from expman.engine import LoggingEngine, attach
 from expman.errors import (
@@ -36,6 +36,7 @@ from expman.experiment import (
     fail,
     info,
     init,
+    log,
     log_params,
     log_scalar,
     log_vector,
@@ -97,6 +98,7 @@ __all__ = [
     "load_config",
     "load_run",
     "load_runs",
+    "log",
     "log_params",
     "log_scalar",
     "log_vector",
@@ -117,12 +119,17 @@ _READING = {
 
 
 def __getattr__(name: str) -> object:
-    if name in _READING:  # brings pyarrow and yaml, so only if it is asked for
-        found: object = getattr(importlib.import_module(f"expman.reading.{_READING[name]}"), name)
-        globals()[name] = found
-        return found
-    if name == "SummaryWriter":
-        raise NotImplementedError(
+    if name == "SummaryWriter":  # users of expman-rs look for it
+        raise AttributeError(
             "expman.SummaryWriter is not available in this release; use expman.Experiment"
         )
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _READING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Brings pyarrow and yaml, so only if it is asked for.
+    found: object = getattr(_import_module(f"expman.reading.{_READING[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -8,6 +8,7 @@ import functools
 import os
 import time
 import weakref
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
@@ -53,13 +54,6 @@ class LoggingEngine:
 
     Args:
         config: what to record, and where. `engine.config` has the run name that was taken.
-
-    Attributes:
-        log_vector: `log_vector(values, step=None)` logs a row of metrics that belong
-            together. Values are float, int, bool, str or Decimal, or 0-d values of numpy, torch,
-            jax and others on the CPU; step is a whole number or None, but not a bool. Raises
-            TypeError or ValueError naming the key, RunClosedError after close().
-            Durability: published when it returns: it survives the death of this process.
 
     Raises:
         RunExistsError: the run_name that was asked for exists.
@@ -108,7 +102,7 @@ class LoggingEngine:
 
         self.run_dir = lane.run_dir
         self.address = f"{lane.address}#{owner_lane}"
-        self.log_vector = lane.log_vector
+        self.log_vector = self.log = lane.log_vector  # type: ignore[method-assign]
         self._lane = lane
         self._is_owner = owner
         self._final: Once[tuple[RunStatus, str | None]] = Once()
@@ -161,7 +155,7 @@ class LoggingEngine:
         self = cls.__new__(cls)
         self.config, self.run_dir, self.address = config, run_dir, address
         self._lane = cast("LaneProducer", NoLane(error))
-        self.log_vector = self._lane.log_vector
+        self.log_vector = self.log = self._lane.log_vector  # type: ignore[method-assign]
         self._sidecar = None
         self._is_owner, self._ended = False, True
         _engines.add(self)
@@ -169,6 +163,30 @@ class LoggingEngine:
 
     def __repr__(self) -> str:
         return f"LoggingEngine({self.run_dir!r})"
+
+    # Each engine has the lane's own function under this name: it saves a call.
+    def log_vector(self, values: Mapping[str, object], step: int | None = None) -> None:
+        """Logs a row of metrics that belong together.
+
+        Args:
+            values: name to value: float, int, bool, str or Decimal, or a 0-d value of numpy,
+                torch, jax and others on the CPU.
+            step: a whole number, not a bool; None if the row has none.
+
+        Durability: published when it returns; it survives the death of this process.
+
+        Raises:
+            TypeError, ValueError: naming the key; nothing was logged.
+            RunClosedError: after close().
+        """
+        self._lane.log_vector(values, step)
+
+    def log(self, values: Mapping[str, object], step: int | None = None) -> None:
+        """Logs a row of metrics: another name of `log_vector`.
+
+        Durability: published when it returns.
+        """
+        self.log_vector(values, step)
 
     def log_scalar(self, key: str, value: object) -> None:
         """Sets a single value of the run; the latest one counts.
@@ -295,6 +313,11 @@ class LoggingEngine:
             if time.monotonic() > deadline or self._is_hopeless():
                 raise self._flush_error(limit_s)
             time.sleep(0.001)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this process owns the run and has not ended it."""
+        return self._is_owner and not self._ended
 
     @property
     def durable_seq(self) -> int | None:

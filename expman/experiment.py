@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Literal
 
-from expman import current_run
+from expman import current_run, notices, settings
 from expman.engine import DEFAULT_TIMEOUT_S, RUN_VARIABLE, LoggingEngine, attach
-from expman.errors import NoActiveRunError
+from expman.errors import ExpmanError, NoActiveRunError
 from expman.models import ExperimentConfig, LogLevel, RunStatus
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "fail",
     "info",
     "init",
+    "log",
     "log_params",
     "log_scalar",
     "log_vector",
@@ -30,6 +31,8 @@ __all__ = [
 class Experiment:
     """One run, with the names and defaults that expman-rs users know.
 
+    What is left out comes from its environment variable (`EXPMAN_…`), else from its default.
+
     Args:
         name: the experiment's name.
         run_name: the run's name; a time stamp if left out.
@@ -37,55 +40,109 @@ class Experiment:
         flush_interval_rows: rows after which the writer writes to disk.
         flush_interval_ms: milliseconds after which it writes whatever there is.
         redirect_console: not available in this release; True raises NotImplementedError.
+        project: recorded in run.yaml.
         tags: recorded in run.yaml; one text is one tag.
         description: recorded in run.yaml.
+        heartbeat_interval_secs: not available in this release; heartbeats come every 30 s.
+        group: what the runs of one job have in common; the launcher's job if left out.
+        rank: number of this process in its job; the launcher's if left out.
+        system_metrics_interval_secs: not available in this release.
+        capture_provenance: not available in this release.
+        capture_diff: not available in this release.
+        suffix_if_taken: see ExperimentConfig, as for all that follow.
+        language: recorded in run.yaml.
+        env_path: recorded in run.yaml.
         max_buffer_bytes: limit of shared memory.
-        overflow: "block" or "drop", see ExperimentConfig.
+        overflow: "block" or "drop".
+        writer: address of a running `expman-writer`.
+        python: interpreter that runs the writer.
+        quiet: print nothing at the run's start and end.
+        config: parameters, logged as by `log_params`.
 
     Raises:
-        ExpmanError: as LoggingEngine and ExperimentConfig do.
+        ConfigError: a setting, or its variable, cannot be used.
+        NotImplementedError: a setting asks for what is not available in this release.
+        TypeError, ValueError: `config` cannot be logged; the run ends as FAILED.
+        ExpmanError: as LoggingEngine does.
     """
 
     def __init__(
         self,
-        name: str,
+        name: str = settings.NAME,
         run_name: str | None = None,
-        base_dir: str | os.PathLike[str] = "experiments",
-        flush_interval_rows: int = 50,
-        flush_interval_ms: int = 500,
+        base_dir: str | os.PathLike[str] = settings.BASE_DIR,
+        flush_interval_rows: int = settings.FLUSH_INTERVAL_ROWS,
+        flush_interval_ms: int = settings.FLUSH_INTERVAL_MS,
         redirect_console: bool | None = None,
-        *,
-        tags: Sequence[str] = (),
+        project: str | None = None,
+        tags: Sequence[str] | None = settings.TAGS,
         description: str | None = None,
-        max_buffer_bytes: int = 64 * 1024 * 1024,
-        overflow: Literal["block", "drop"] = "block",
+        heartbeat_interval_secs: int | None = None,
+        group: str | None = None,
+        rank: int | None = None,
+        system_metrics_interval_secs: int | None = None,
+        capture_provenance: bool | None = None,
+        capture_diff: bool | None = None,
+        *,
+        suffix_if_taken: bool | None = None,
+        language: str = settings.LANGUAGE,
+        env_path: str = settings.ENV_PATH,
+        max_buffer_bytes: int = settings.MAX_BUFFER_BYTES,
+        overflow: Literal["block", "drop"] = settings.OVERFLOW,
+        writer: str | None = None,
+        python: str | None = None,
+        quiet: bool | None = None,
+        config: object = None,
     ) -> None:
-        if redirect_console:
-            raise NotImplementedError(
-                "redirect_console=True is not available in this release; leave it out, "
-                "the console's output then goes where it always went"
-            )
-        self.engine = LoggingEngine(
-            ExperimentConfig(
-                name,
-                base_dir,  # type: ignore[arg-type] # made text by it
-                run_name=run_name,
-                flush_interval_rows=flush_interval_rows,
-                flush_interval_ms=flush_interval_ms,
-                tags=tags,
-                description=description,
-                max_buffer_bytes=max_buffer_bytes,
-                overflow=overflow,
-            )
-        )
+        given = dict(locals())
+        for name_of, setting in settings.SETTINGS.items():
+            if setting.only is not None and given[name_of] not in (None, *setting.only):
+                raise NotImplementedError(
+                    f"{name_of}={given[name_of]!r} is not available in this release; "
+                    f"leave it out, or pass {setting.only[0]}"
+                )
+        taken = {setting: given[setting] for setting in ExperimentConfig.__struct_fields__}
+        self.engine = LoggingEngine(ExperimentConfig(**taken))
         self._bind()
+        if config is not None:
+            try:
+                self.log_params(config)
+            except (TypeError, ValueError, ExpmanError) as exc:
+                self.fail(f"{type(exc).__name__}: {exc}")
+                raise
 
     def _bind(self) -> None:
-        self.log_vector = self.engine.log_vector
-        self.log_scalar = self.engine.log_scalar
-        self.log_params = self.engine.log_params
-        self.save_artifact = self.engine.save_artifact
-        self.flush = self.engine.flush
+        # Shadows the methods below: saves a call for each row.
+        self.log_vector = self.log = self.engine.log_vector  # type: ignore[method-assign]
+
+    def log(self, values: Mapping[str, object], step: int | None = None) -> None:
+        """Logs a row of metrics that belong together; the same as `log_vector`."""
+        self.engine.log_vector(values, step)
+
+    def log_vector(self, values: Mapping[str, object], step: int | None = None) -> None:
+        """Logs a row of metrics that belong together. See LoggingEngine.
+
+        Durability: published when it returns.
+        """
+        self.engine.log_vector(values, step)
+
+    def log_scalar(self, key: str, value: object) -> None:
+        """Sets a single value of the run; the latest one counts. See LoggingEngine."""
+        self.engine.log_scalar(key, value)
+
+    def log_params(self, params: object) -> None:
+        """Records parameters; later calls merge at the top level. See LoggingEngine."""
+        self.engine.log_params(params)
+
+    def save_artifact(
+        self, path: str | os.PathLike[str], name: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Keeps a file or a directory in `artifacts/`. See LoggingEngine."""
+        self.engine.save_artifact(path, name)
+
+    def flush(self, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> None:
+        """Waits until everything this process logged before is durable. See LoggingEngine."""
+        self.engine.flush(timeout_s)
 
     @classmethod
     def _attached(cls, address: str) -> Experiment:
@@ -153,35 +210,51 @@ class Experiment:
 
 
 def init(
-    name: str,
+    name: str = settings.NAME,
     run_name: str | None = None,
-    base_dir: str | os.PathLike[str] = "experiments",
-    flush_interval_rows: int = 50,
-    flush_interval_ms: int = 500,
+    base_dir: str | os.PathLike[str] = settings.BASE_DIR,
+    flush_interval_rows: int = settings.FLUSH_INTERVAL_ROWS,
+    flush_interval_ms: int = settings.FLUSH_INTERVAL_MS,
     redirect_console: bool | None = None,
-    *,
-    tags: Sequence[str] = (),
+    project: str | None = None,
+    tags: Sequence[str] | None = settings.TAGS,
     description: str | None = None,
+    heartbeat_interval_secs: int | None = None,
+    group: str | None = None,
+    rank: int | None = None,
+    system_metrics_interval_secs: int | None = None,
+    capture_provenance: bool | None = None,
+    capture_diff: bool | None = None,
+    *,
+    suffix_if_taken: bool | None = None,
+    language: str = settings.LANGUAGE,
+    env_path: str = settings.ENV_PATH,
+    max_buffer_bytes: int = settings.MAX_BUFFER_BYTES,
+    overflow: Literal["block", "drop"] = settings.OVERFLOW,
+    writer: str | None = None,
+    python: str | None = None,
+    quiet: bool | None = None,
+    config: object = None,
 ) -> Experiment:
     """Starts a run and makes it the current one of this thread, or of this asyncio task.
 
-    The run that the same thread or task made current before is closed first. Threads and tasks
-    that call no `init()` have the run of the one that started them, or the process's.
+    Takes what Experiment takes. The run that the same thread or task made current before is ended
+    first, with a warning. Threads and tasks that call no `init()` have the run of the one that
+    started them, or the process's. `with expman.init(…) as run:` ends the run with the block.
     """
+    given = dict(locals())
     before = current_run.end_own()
+    was_open = before is not None and before.engine.is_open
     if before is not None:
         before.close()
-    run = Experiment(
-        name,
-        run_name,
-        base_dir,
-        flush_interval_rows,
-        flush_interval_ms,
-        redirect_console,
-        tags=tags,
-        description=description,
-    )
+    run = Experiment(**given)
     current_run.set_current(run)
+    if before is not None and was_open:
+        notices.warn(
+            f"expman: init() ended run {before.run_dir}, because run {run.run_dir} begins in the "
+            "same thread or task; call expman.close() before init(), or use Experiment for several "
+            "runs at a time"
+        )
     return run
 
 
@@ -195,6 +268,11 @@ def _active(function: str) -> Experiment:
         run = Experiment._attached(address)
         current_run.set_for_process(run)
     return run
+
+
+def log(values: Mapping[str, object], step: int | None = None) -> None:
+    """Logs a row of metrics to the current run; the same as `log_vector`."""
+    _active("log").log_vector(values, step)
 
 
 def log_vector(values: Mapping[str, object], step: int | None = None) -> None:

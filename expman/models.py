@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Sequence
 from enum import StrEnum
-from itertools import islice
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from expman.errors import ConfigError
+from expman import settings
 from expman.shown import shown
 
 __all__ = [
@@ -27,7 +25,6 @@ __all__ = [
     "RunMetadata",
     "RunStatus",
     "VectorRow",
-    "check_name",
     "reason_of",
     "safe_text",
 ]
@@ -37,14 +34,6 @@ MetricValue: TypeAlias = float | int | bool | str
 
 Number: TypeAlias = float | int | bool
 """What has a least and a greatest value."""
-
-MAX_NAME_BYTES = 255
-MAX_TAGS = 1000
-MIN_BUFFER_BYTES = 64 * 1024
-_MAY_BE_NONE = ("description", "writer", "python", "group")
-# None or '' where Python is embedded; a path may have bytes that are not UTF-8.
-_INTERPRETER = (sys.executable or "").encode("utf-8", "backslashreplace").decode()
-
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -111,12 +100,15 @@ class VectorRow(msgspec.Struct, frozen=True):
 
 
 class _Named(msgspec.Struct, frozen=True):
-    name: str
-    base_dir: str = "experiments"
+    name: str = settings.NAME
+    base_dir: str = settings.BASE_DIR
 
 
 class ExperimentConfig(_Named, frozen=True, kw_only=True):
     """How a run is recorded. Immutable; checked when it is made.
+
+    What is left out comes from its environment variable (`EXPMAN_…`), else from its default. See
+    the reference of settings for the variables.
 
     Attributes:
         name: the experiment's name, one directory name.
@@ -130,56 +122,52 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
         flush_interval_ms: milliseconds after which it writes whatever there is.
         language: recorded in run.yaml.
         env_path: recorded in run.yaml; the interpreter's path.
+        project: recorded in run.yaml.
         tags: recorded in run.yaml; one text is one tag.
         description: recorded in run.yaml.
         max_buffer_bytes: limit of shared memory per producer.
         overflow: what a log call does once that much is waiting to be written: "block"
             waits for the writer, "drop" drops the row and counts it.
         writer: address of a running `expman-writer`, or path of its ready file, instead of
-            a writer of the run's own. Defaults to the variable EXPMAN_WRITER, if it is set.
+            a writer of the run's own.
         python: path of the interpreter that runs the writer, where `sys.executable` is not one
-            (a frozen application, a program that embeds Python). Defaults to the variable
-            EXPMAN_PYTHON, if it is set.
+            (a frozen application, a program that embeds Python).
         group: what runs of one job have in common; found out from the launcher
             (torchrun, SLURM, MPI, …) if left out.
+        rank: number of this process in its job, from 0; found out from the launcher if left out.
+        quiet: print nothing at the run's start and end. None: an Experiment prints, a
+            LoggingEngine does not.
 
     Raises:
-        ConfigError: naming the setting, the value and the rule.
+        ConfigError: naming the setting or the variable, the value and the rule.
     """
 
     run_name: str | None = None
     suffix_if_taken: bool | None = None
-    flush_interval_rows: int = 50
-    flush_interval_ms: int = 500
-    language: str = "python"
-    env_path: str = _INTERPRETER
-    tags: Sequence[str] = ()
+    flush_interval_rows: int = settings.FLUSH_INTERVAL_ROWS
+    flush_interval_ms: int = settings.FLUSH_INTERVAL_MS
+    language: str = settings.LANGUAGE
+    env_path: str = settings.ENV_PATH
+    project: str | None = None
+    tags: Sequence[str] = settings.TAGS
     description: str | None = None
-    max_buffer_bytes: int = 64 * 1024 * 1024
-    overflow: Literal["block", "drop"] = "block"
+    max_buffer_bytes: int = settings.MAX_BUFFER_BYTES
+    overflow: Literal["block", "drop"] = settings.OVERFLOW
     writer: str | None = None
     python: str | None = None
     group: str | None = None
+    rank: int | None = None
+    quiet: bool | None = None
 
     def __post_init__(self) -> None:
-        force = msgspec.structs.force_setattr
-        force(self, "base_dir", _directory(self.base_dir))
-        if self.suffix_if_taken is None:
-            force(self, "suffix_if_taken", self.run_name is None)
+        has_own_name = self.run_name is not None
+        for name in self.__struct_fields__:
+            value = settings.resolve(name, getattr(self, name))
+            msgspec.structs.force_setattr(self, name, value)
         if self.run_name is None:
-            force(self, "run_name", time.strftime("%Y%m%d_%H%M%S"))
-        for setting in ("name", "run_name"):
-            force(self, setting, check_name(setting, getattr(self, setting)))
-        force(self, "tags", _tags(self.tags))
-        _check_count("flush_interval_rows", self.flush_interval_rows, 1)
-        _check_count("flush_interval_ms", self.flush_interval_ms, 1)
-        _check_count("max_buffer_bytes", self.max_buffer_bytes, MIN_BUFFER_BYTES)
-        for setting in ("language", "env_path", "description", "writer", "python", "group"):
-            value = getattr(self, setting)
-            if setting not in _MAY_BE_NONE or value is not None:
-                force(self, setting, _check_text(setting, value))
-        if self.overflow not in ("block", "drop"):
-            raise ConfigError("overflow", self.overflow, 'must be "block" or "drop"')
+            msgspec.structs.force_setattr(self, "run_name", time.strftime("%Y%m%d_%H%M%S"))
+        if self.suffix_if_taken is None:
+            msgspec.structs.force_setattr(self, "suffix_if_taken", not has_own_name)
 
     @property
     def experiment_dir(self) -> str:
@@ -277,6 +265,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     writer_restarts: int = 0
     buffer_high_water_bytes: int = 0
     group: str | None = None
+    project: str | None = None
     rank: Rank | None = None
     host: Host = Host()
 
@@ -287,77 +276,6 @@ class ExperimentMetadata(msgspec.Struct, kw_only=True):
     display_name: str | None = None
     description: str | None = None
     tags: list[str] = []
-
-
-def check_name(setting: str, name: object) -> str:
-    """Checks that a name is one plain directory name; returns it as plain text.
-
-    Raises:
-        ConfigError: naming the rule that is broken.
-    """
-    name = _check_text(setting, name)
-    if not name:
-        raise ConfigError(setting, name, "must not be empty")
-    if name in (".", ".."):
-        raise ConfigError(setting, name, "must not be . or ..")
-    if "/" in name or os.sep in name or (os.altsep and os.altsep in name):
-        raise ConfigError(setting, name, "must not contain a path separator")
-    if any(ord(char) < 32 or ord(char) == 127 for char in name):
-        raise ConfigError(setting, name, "must not contain NUL or other control characters")
-    length = len(os.fsencode(name))
-    if length > MAX_NAME_BYTES:
-        raise ConfigError(
-            setting, name, f"must not be longer than {MAX_NAME_BYTES} bytes, is {length}"
-        )
-    return name
-
-
-def _check_text(setting: str, value: object) -> str:
-    """The text itself, of the plain type: a subclass may have ideas of its own."""
-    if not isinstance(value, str):
-        raise ConfigError(setting, value, "must be text")
-    text = str.__str__(value)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # lone surrogates: neither a record nor a file can hold them
-        raise ConfigError(
-            setting, value, "must be valid text: a path's bytes must be UTF-8, and the locale, too"
-        ) from None
-    return text
-
-
-def _directory(value: object) -> str:
-    try:
-        text = os.fspath(value)  # type: ignore[call-overload]
-    except TypeError:
-        raise ConfigError("base_dir", value, "must be a path") from None
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise ConfigError("base_dir", value, "must be a non-empty text path without NUL")
-    return _check_text("base_dir", text)
-
-
-def _tags(value: object) -> tuple[str, ...]:
-    """One text is one tag; sets are sorted, since they have no order."""
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        return (_check_text("tags", value),)
-    rule = "must be a text or some texts"
-    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
-        raise ConfigError("tags", value, rule)
-    try:
-        given = list(islice(value, MAX_TAGS + 1))
-    except Exception as exc:  # a foreign object may raise anything
-        raise ConfigError("tags", value, rule) from exc
-    if len(given) > MAX_TAGS:
-        raise ConfigError("tags", given[:3], f"must not be more than {MAX_TAGS}")
-    tags = [_check_text("tags", tag) for tag in given]
-    return tuple(sorted(tags) if isinstance(value, Set) else tags)
-
-
-def _check_count(setting: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(setting, value, f"must be a whole number of at least {least}")
 
 
 def reason_of(exc: BaseException) -> str:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import click
 
+from expman.checks import check_name
 from expman.cli.events import Events, Point, read_events
 from expman.cli.output import note, say
 from expman.cli.runs import base_dir_option
@@ -26,7 +27,6 @@ from expman.models import (
     MetricValue,
     RunMetadata,
     RunStatus,
-    check_name,
     safe_text,
 )
 from expman.reading.text import visible

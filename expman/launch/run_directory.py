@@ -100,6 +100,7 @@ def write_first_metadata(
         "language": config.language,
         "env_path": config.env_path,
         "group": group,
+        "project": config.project,
         "rank": None if rank is None else rank.rank,
         "local_rank": None if rank is None else rank.local_rank,
         "world_size": None if rank is None else rank.world_size,

@@ -7,6 +7,8 @@ import sys
 import threading
 from types import FrameType
 
+import msgspec
+
 from expman import notices
 from expman.errors import ExpmanError
 from expman.interpreter import find_python
@@ -143,7 +145,7 @@ class RunStart:
         if shared is None:
             find_python(self.config.python)  # nothing is left behind if there is none
         check_base_dir(self.config)
-        rank = identity.find_rank()
+        rank = _rank_of(self.config)
         self.config = create_run(self.config, rank)
         self._made_things.callback(remove_run, self.config)
         if shared is None or not self._join(shared, rank):
@@ -176,6 +178,14 @@ class RunStart:
         )
         self._made_things.callback(lane.take_back)
         self.sidecar, self.lane, watch.lane = sidecar, lane, lane
+
+
+def _rank_of(config: ExperimentConfig) -> Rank | None:
+    """The rank that the settings name, else the launcher's."""
+    rank = identity.find_rank()
+    if config.rank is None:
+        return rank
+    return msgspec.structs.replace(rank or Rank(rank=config.rank), rank=config.rank)
 
 
 def _runs(constructor: tuple[int, FrameType] | None) -> bool:

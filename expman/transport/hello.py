@@ -6,8 +6,9 @@ import os
 
 import msgspec
 
+from expman.checks import check_name
 from expman.errors import ConfigError
-from expman.models import Host, Rank, check_name
+from expman.models import Host, Rank
 
 __all__ = ["Hello", "decode_hello", "encode_hello"]
 
@@ -41,6 +42,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     host: Host = Host()
     rank: Rank | None = None
     group: str | None = None
+    project: str | None = None
 
     def __post_init__(self) -> None:
         # Memory can be damaged: no name leads out of the base directory (msgspec makes a

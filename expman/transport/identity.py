@@ -15,9 +15,10 @@ from expman.transport.hello import Hello
 
 __all__ = ["find_group", "find_rank", "this_host", "worker_hello"]
 
-# (rank, local rank, number of ranks), by launcher: torchrun, SLURM's srun, Open MPI, PMIx,
-# MPICH and Intel MPI, MVAPICH2.
+# (rank, local rank, number of ranks), by launcher: what the user says, torchrun, SLURM's srun,
+# Open MPI, PMIx, MPICH and Intel MPI, MVAPICH2.
 _LAUNCHERS = (
+    ("EXPMAN_RANK", "LOCAL_RANK", "WORLD_SIZE"),
     ("RANK", "LOCAL_RANK", "WORLD_SIZE"),
     ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"),
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE"),

@@ -19,6 +19,7 @@ _SAME = (
     "flush_interval_ms",
     "max_buffer_bytes",
     "overflow",
+    "project",
 )
 """What has the same name and type in both."""
 
@@ -50,5 +51,6 @@ def config_of(hello: Hello) -> ExperimentConfig:
         hello.base_dir,
         run_name=hello.run_name,
         group=hello.group,
+        rank=None if hello.rank is None else hello.rank.rank,
         **{name: getattr(hello, name) for name in _SAME},
     )

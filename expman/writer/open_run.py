@@ -85,6 +85,7 @@ class OpenRun:
         meta.description, meta.tags = hello.description, list(hello.tags) or None
         meta.language, meta.env_path = hello.language, hello.env_path
         meta.group, meta.rank, meta.host = hello.group, hello.rank, hello.host
+        meta.project = hello.project
         meta.writer_restarts = max(meta.writer_restarts, restarts)
 
     def note(self, level: LogLevel, message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import pickle
+import pydoc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ def base(run_base: Path) -> str:
     return str(run_base)
 
 
-# The public surface of the Python package of expman-rs 0.5.3: names in order, with defaults.
+# The public surface of the Python package of expman-rs 1.3.0: names in order, with defaults.
 NEEDED = inspect.Parameter.empty
 OF_A_RUN = {
     "name": NEEDED,
@@ -41,6 +42,25 @@ OF_A_RUN = {
     "flush_interval_rows": 50,
     "flush_interval_ms": 500,
     "redirect_console": True,
+    "project": None,
+    "tags": None,
+    "description": None,
+    "heartbeat_interval_secs": 30,
+    "group": None,
+    "rank": None,
+    "system_metrics_interval_secs": 15,
+    "capture_provenance": True,
+    "capture_diff": False,
+}
+# The name may come from EXPMAN_EXPERIMENT; what is not available yet has None, which does nothing.
+OTHER_DEFAULTS = {
+    "name": "",
+    "tags": (),
+    "redirect_console": None,
+    "heartbeat_interval_secs": None,
+    "system_metrics_interval_secs": None,
+    "capture_provenance": None,
+    "capture_diff": None,
 }
 METHODS: dict[str, dict[str, Any]] = {
     "log_params": {"params": NEEDED},
@@ -49,27 +69,31 @@ METHODS: dict[str, dict[str, Any]] = {
     "save_artifact": {"path": NEEDED},
     "info": {"message": NEEDED},
     "warn": {"message": NEEDED},
-    "close": {"status": "FINISHED"},
+    "close": {"status": "FINISHED", "reason": None},
+    "fail": {"reason": None},
 }
-FUNCTIONS: dict[str, dict[str, Any]] = {**METHODS, "close": {}, "init": OF_A_RUN}
+FUNCTIONS: dict[str, dict[str, Any]] = {**METHODS, "init": OF_A_RUN}
 
 
-def check_signature(function: Any, expected: dict[str, Any], *, but: str = "") -> None:
+def check_signature(function: Any, expected: dict[str, Any]) -> None:
     """The parameters come first, can be given by position and name, and have their defaults."""
     actual = list(inspect.signature(function).parameters.values())
     assert list(expected) == [p.name for p in actual[: len(expected)]]
     for parameter in actual[: len(expected)]:
         assert inspect.Parameter.POSITIONAL_OR_KEYWORD == parameter.kind
-        if parameter.name != but:
+        if expected is OF_A_RUN:
+            default = OTHER_DEFAULTS.get(parameter.name, expected[parameter.name])
+            assert default == parameter.default
+        else:
             assert expected[parameter.name] == parameter.default
     assert all(parameter.default is not NEEDED for parameter in actual[len(expected) :])
 
 
 def test_signatures_are_those_of_expman_rs(base: str) -> None:
-    """Code written for it runs unchanged, but for redirect_console, whose default does nothing."""
-    check_signature(Experiment, OF_A_RUN, but="redirect_console")
+    """Code written for it runs unchanged; what is not available yet is off by default."""
+    check_signature(Experiment, OF_A_RUN)
     for name, expected in FUNCTIONS.items():
-        check_signature(getattr(expman, name), expected, but="redirect_console")
+        check_signature(getattr(expman, name), expected)
     with Experiment("exp", base_dir=base) as run:
         for name, expected in METHODS.items():
             check_signature(getattr(run, name), expected)
@@ -122,6 +146,61 @@ def test_settings_reach_the_engine(base: str) -> None:
             config.max_buffer_bytes,
             config.overflow,
         )
+
+
+def test_expman_rs_settings_by_position(base: str) -> None:
+    """All fifteen have their place; what this release cannot do is taken if it asks for nothing."""
+    run = Experiment("exp", "r", base, 7, 8, False, "p", ["t"], "d", 30, "g", 1, 0, False, False)
+    run.close()
+    found = run_yaml(run.run_dir)
+    expected = {"project": "p", "tags": ["t"], "description": "d", "group": "g", "rank": 1}
+    assert expected == {key: found[key] for key in expected}
+    assert "r-rank1" == run.run_name
+
+
+def test_parameters_at_the_start(base: str) -> None:
+    """`config` is logged as parameters; what cannot be logged raises, and the run is FAILED."""
+    with expman.init("exp", base_dir=base, config={"lr": 0.1}) as run:
+        assert isinstance(run, Experiment)
+    assert {"lr": 0.1} == params(run.run_dir)
+    with pytest.raises(TypeError):
+        expman.init("exp", "bad", base, config=3)
+    assert "FAILED" == run_yaml(Path(base, "exp", "bad"))["status"]
+
+
+def test_log_is_log_vector(base: str) -> None:
+    """The name that one types first: on the engine, on the run and in the module."""
+    with expman.init("exp", base_dir=base) as run:
+        run.log({"a": 1}, step=0)
+        run.engine.log({"a": 2}, 1)
+        expman.log({"a": 3}, step=2)
+        expman.log({"a": 4})
+    assert [(0, {"a": 1}), (1, {"a": 2}), (2, {"a": 3}), (None, {"a": 4})] == rows(run.run_dir)
+
+
+@pytest.mark.parametrize("kind", [Experiment, expman.LoggingEngine])
+def test_help_lists_what_logs(kind: type) -> None:
+    """help() of the class has every method with its signature and a text."""
+    text = pydoc.plain(pydoc.render_doc(kind))
+    for name in ("log", "log_vector", "log_params", "log_scalar", "save_artifact", "flush"):
+        assert f" {name}(self, " in text
+        assert inspect.getdoc(getattr(kind, name))
+    assert ["self", "values", "step"] == list(inspect.signature(kind.log_vector).parameters)
+    assert "Durability: published" in pydoc.plain(pydoc.render_doc(kind.log_vector))
+
+
+def test_a_second_init_warns(base: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It ends the first run, and the warning names both; after close() there is none."""
+    first = expman.init("exp", "1", base)
+    second = expman.init("exp", "2", base)
+    assert "FINISHED" == run_yaml(first.run_dir)["status"]
+    [said] = caplog.messages
+    assert f"init() ended run {first.run_dir}, because run {second.run_dir} begins" in said
+    second.close()
+    expman.init("exp", "3", base)
+    expman.close()
+    expman.init("exp", "4", base)
+    assert 1 == len(caplog.messages)
 
 
 @pytest.mark.parametrize("status", ["FAILED", "crashed", RunStatus.FINISHED])
@@ -254,8 +333,11 @@ def test_what_is_not_there_yet_says_so(base: str) -> None:
         Experiment("exp", base_dir=base, redirect_console=True)
     with pytest.raises(NotImplementedError, match="redirect_console=True is not available"):
         expman.init("exp", base_dir=base, redirect_console=True)
-    with pytest.raises(NotImplementedError, match=r"SummaryWriter is not available"):
+    with pytest.raises(AttributeError, match=r"SummaryWriter is not available"):
         _ = expman.SummaryWriter
+    assert not hasattr(expman, "SummaryWriter")
+    with pytest.raises(NotImplementedError, match=r"secs=5 is not available .* or pass 30"):
+        Experiment("exp", base_dir=base, heartbeat_interval_secs=5)
     assert not Path(base).exists()
     with Experiment("exp", base_dir=base, redirect_console=False):
         pass

@@ -40,6 +40,9 @@ def test_defaults() -> None:
         "overflow": "block",
         "writer": None,
         "group": None,
+        "project": None,
+        "rank": None,
+        "quiet": None,
     }
     actual = msgspec.structs.asdict(config)
     del actual["run_name"]

@@ -1,0 +1,353 @@
+"""The table of settings: everything that a run can be started with, declared once.
+
+`ExperimentConfig`, `Experiment` and `init` repeat the names, so that editors know them;
+`tests/unit/test_settings.py` proves that they agree with the table, and the reference page is made
+from it. An argument counts before the environment variable, and that
+before the default.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from expman import checks
+from expman.errors import ConfigError
+
+__all__ = ["SETTINGS", "IntDefault", "Setting", "TextDefault", "TupleDefault", "resolve"]
+
+MIN_BUFFER_BYTES = 64 * 1024
+# None or '' where Python is embedded; a path may have bytes that are not UTF-8.
+_INTERPRETER = (sys.executable or "").encode("utf-8", "backslashreplace").decode()
+
+
+class IntDefault(int):
+    """A default that can be told from the same number given by the user."""
+
+
+class TextDefault(str):
+    """A default that can be told from the same text given by the user."""
+
+    __slots__ = ()
+
+
+class TupleDefault(tuple[str, ...]):
+    """A default that can be told from an empty tuple given by the user."""
+
+    __slots__ = ()
+
+
+NAME = TextDefault("")
+BASE_DIR = TextDefault("experiments")
+FLUSH_INTERVAL_ROWS = IntDefault(50)
+FLUSH_INTERVAL_MS = IntDefault(500)
+TAGS = TupleDefault()
+LANGUAGE = TextDefault("python")
+ENV_PATH = TextDefault(_INTERPRETER)
+MAX_BUFFER_BYTES = IntDefault(64 * 1024 * 1024)
+OVERFLOW: Any = TextDefault("block")
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting.
+
+    Attributes:
+        name: of the argument.
+        type: as the reference shows it.
+        default: what counts if neither argument nor variable is there; None: see `meaning`.
+        check: takes a label and a value; returns the plain value or raises ConfigError.
+        read: makes a value of the variable's text.
+        variable: the environment variable, if there is one.
+        meaning: one or two sentences for the reference.
+        recorded: where a run's files keep it; "" if they do not.
+        place: position among the arguments of `Experiment` and `init`, from 0, as in expman-rs;
+            None if it can be given by name only.
+        only: the values that this release can serve, if these are not all.
+        late: the variable is read when a writer is started, and not when the settings are made.
+    """
+
+    name: str
+    type: str
+    default: Any = None
+    check: Callable[[str, object], Any] = checks.check_text
+    read: Callable[[str], object] = str
+    variable: str | None = None
+    meaning: str
+    recorded: str = ""
+    place: int | None = None
+    only: tuple[object, ...] | None = None
+    late: bool = False
+
+
+def _number(text: str) -> object:
+    """The whole number that a variable holds, or its text for the error."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _flag(text: str) -> object:
+    """The boolean that a variable holds, or its text for the error."""
+    word = text.strip().lower()
+    return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(
+        word, text
+    )
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(tag.strip() for tag in text.split(",") if tag.strip())
+
+
+_TABLE = (
+    Setting(
+        name="name",
+        type="str",
+        default=NAME,
+        check=checks.check_name,
+        variable="EXPMAN_EXPERIMENT",
+        meaning="The experiment's name, one directory name. Required, here or in the variable.",
+        recorded="run.yaml: experiment; directory",
+        place=0,
+    ),
+    Setting(
+        name="run_name",
+        type="str",
+        check=checks.check_name,
+        variable="EXPMAN_RUN_NAME",
+        meaning="The run's directory name; by default the local time as YYYYmmdd_HHMMSS. Ranks "
+        "above 0 add -rankN.",
+        recorded="run.yaml: name; directory",
+        place=1,
+    ),
+    Setting(
+        name="base_dir",
+        type="str | os.PathLike[str]",
+        default=BASE_DIR,
+        check=checks.check_directory,
+        variable="EXPMAN_BASE_DIR",
+        meaning="Directory that holds all experiments.",
+        recorded="directory",
+        place=2,
+    ),
+    Setting(
+        name="flush_interval_rows",
+        type="int",
+        default=FLUSH_INTERVAL_ROWS,
+        check=checks.check_count,
+        read=_number,
+        variable="EXPMAN_FLUSH_INTERVAL_ROWS",
+        meaning="Rows after which the writer writes to disk; not sooner than 50 ms after the last "
+        "time, nor so often that it takes 2 % of a core, unless many wait.",
+        place=3,
+    ),
+    Setting(
+        name="flush_interval_ms",
+        type="int",
+        default=FLUSH_INTERVAL_MS,
+        check=checks.check_count,
+        read=_number,
+        variable="EXPMAN_FLUSH_INTERVAL_MS",
+        meaning="Milliseconds after which the writer writes whatever there is.",
+        place=4,
+    ),
+    Setting(
+        name="redirect_console",
+        type="bool",
+        check=checks.check_flag,
+        meaning="Record what the program prints.",
+        place=5,
+        only=(False,),
+    ),
+    Setting(
+        name="project",
+        type="str",
+        variable="EXPMAN_PROJECT",
+        meaning="The project that the run belongs to.",
+        recorded="run.yaml: project",
+        place=6,
+    ),
+    Setting(
+        name="tags",
+        type="Sequence[str]",
+        default=TAGS,
+        check=checks.check_tags,
+        read=_list,
+        variable="EXPMAN_TAGS",
+        meaning="Tags of the run; a single text is one tag. The variable holds tags with commas "
+        "between them: they are put before those of the argument, and replace none.",
+        recorded="run.yaml: tags",
+        place=7,
+    ),
+    Setting(
+        name="description",
+        type="str",
+        variable="EXPMAN_DESCRIPTION",
+        meaning="Free text.",
+        recorded="run.yaml: description",
+        place=8,
+    ),
+    Setting(
+        name="heartbeat_interval_secs",
+        type="int",
+        check=checks.check_rank,
+        meaning="Seconds between heartbeats. In this release they come every 30 s.",
+        place=9,
+        only=(30,),
+    ),
+    Setting(
+        name="group",
+        type="str",
+        variable="EXPMAN_GROUP",
+        meaning="What the runs of one job have in common; by default the job that the launcher "
+        "names (torchrun, SLURM, MPI, …).",
+        recorded="run.yaml: group",
+        place=10,
+    ),
+    Setting(
+        name="rank",
+        type="int",
+        check=checks.check_rank,
+        read=_number,
+        variable="EXPMAN_RANK",
+        meaning="The process's number in its job, from 0; by default the one that the launcher "
+        "gave it.",
+        recorded="run.yaml: rank",
+        place=11,
+    ),
+    Setting(
+        name="system_metrics_interval_secs",
+        type="int",
+        check=checks.check_rank,
+        meaning="Seconds between samples of the machine.",
+        place=12,
+        only=(0,),
+    ),
+    Setting(
+        name="capture_provenance",
+        type="bool",
+        check=checks.check_flag,
+        meaning="Record the code and the environment of the run.",
+        place=13,
+        only=(False,),
+    ),
+    Setting(
+        name="capture_diff",
+        type="bool",
+        check=checks.check_flag,
+        meaning="Record the uncommitted changes, too.",
+        place=14,
+        only=(False,),
+    ),
+    Setting(
+        name="suffix_if_taken",
+        type="bool",
+        check=checks.check_flag,
+        read=_flag,
+        variable="EXPMAN_SUFFIX_IF_TAKEN",
+        meaning="Whether a run whose directory exists already gets a suffix (-1, -2, …) instead "
+        "of RunExistsError; by default exactly if no run_name was passed.",
+    ),
+    Setting(
+        name="language",
+        type="str",
+        default=LANGUAGE,
+        meaning="The language of the program.",
+        recorded="run.yaml: language",
+    ),
+    Setting(
+        name="env_path",
+        type="str",
+        default=ENV_PATH,
+        meaning="The interpreter's path; by default that of this one.",
+        recorded="run.yaml: env_path",
+    ),
+    Setting(
+        name="max_buffer_bytes",
+        type="int",
+        default=MAX_BUFFER_BYTES,
+        check=functools.partial(checks.check_count, least=MIN_BUFFER_BYTES),
+        read=_number,
+        variable="EXPMAN_MAX_BUFFER_BYTES",
+        meaning="Limit of shared memory per producer, in bytes.",
+    ),
+    Setting(
+        name="overflow",
+        type='Literal["block", "drop"]',
+        default=OVERFLOW,
+        check=lambda label, value: checks.check_choice(label, value, "block", "drop"),
+        variable="EXPMAN_OVERFLOW",
+        meaning='What a log call does once that much waits to be written: "block" waits for the '
+        'writer, "drop" drops the row and counts it.',
+        recorded="run.yaml: rows_dropped counts the rows",
+    ),
+    Setting(
+        name="writer",
+        type="str",
+        variable="EXPMAN_WRITER",
+        late=True,
+        meaning="Address of a running expman-writer, or path of its ready file, instead of a "
+        "writer of the run's own. Where the variable's writer cannot be used, the run warns and "
+        "starts its own.",
+    ),
+    Setting(
+        name="python",
+        type="str",
+        variable="EXPMAN_PYTHON",
+        late=True,
+        meaning="Path of the interpreter that runs the writer, where sys.executable is not one (a "
+        "frozen application, a program that embeds Python).",
+    ),
+    Setting(
+        name="quiet",
+        type="bool",
+        check=checks.check_flag,
+        read=_flag,
+        variable="EXPMAN_QUIET",
+        meaning="Whether the run prints nothing. By default Experiment and init print one line to "
+        "stderr at the start and one at the end, and a LoggingEngine prints none; workers and "
+        "ranks above 0 never do.",
+    ),
+)
+
+SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _TABLE}
+"""The table, by name: first in the order of positional arguments, then the others."""
+
+
+def resolve(name: str, given: object) -> Any:
+    """The value of a setting: the argument's, else its variable's, else the default.
+
+    Args:
+        name: of the setting.
+        given: the argument; None, or an object of a …Default class, if it was left out.
+
+    Raises:
+        ConfigError: naming the setting or the variable, its value and the rule.
+    """
+    setting = SETTINGS[name]
+    is_left_out = (
+        given is None
+        if setting.default is None
+        else isinstance(given, IntDefault | TextDefault | TupleDefault)
+    )
+    text = os.environ.get(setting.variable or "") if not setting.late else None
+    if name == "tags":  # those of a sweep and those of the script belong together
+        own = setting.check(name, given)
+        swept = setting.check(setting.variable or "", setting.read(text)) if text else ()
+        return tuple(dict.fromkeys((*swept, *own))) if swept else own
+    if not is_left_out:
+        return setting.check(name, given)
+    if text:
+        return setting.check(setting.variable or "", setting.read(text))
+    if setting.default is None:
+        return None
+    if name == "name":
+        raise ConfigError(
+            "name", "", f"pass the experiment's name, or set {setting.variable} to it"
+        )
+    return setting.check(name, setting.default)
