@@ -38,6 +38,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         source: what the caller named.
         staged: name of its snapshot in the staging directory, if there is one.
         target: where in artifacts/ it goes.
+        logged_at_ns: when the call was made.
         problem: why it could not be stored; None while that is open.
     """
 
@@ -46,11 +47,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     staged: str | None
     target: str
+    logged_at_ns: int = 0
     problem: str | None = None
 
 
 class Requests:
-    """The requests of one run, in the order of their records."""
+    """The requests of one run."""
 
     def __init__(self, run_dir: str) -> None:
         self._run_dir = run_dir
@@ -61,7 +63,9 @@ class Requests:
         return os.path.join(self._staging, f"{request.lane:06d}-{request.record:012d}{_ENDING}")
 
     def read(self) -> list[Request]:
-        """All that are open or failed; a file that is no request is left alone.
+        """All that are open or failed, in the order of their calls.
+
+        A file that is not a request is left alone.
 
         Raises:
             StorageError: they cannot be read.
@@ -77,7 +81,7 @@ class Requests:
             return []
         except OSError as exc:
             raise storage_error(self._staging, exc) from exc
-        return [request for request in found if request is not None]
+        return _in_order([request for request in found if request is not None])
 
     def _read(self, name: str) -> Request | None:
         try:
@@ -145,3 +149,16 @@ class Requests:
                     self.forget(request)
             remove_stale_temps(self._staging)  # left where the directory was away for a while
             os.rmdir(self._staging)
+
+
+def _in_order(requests: list[Request]) -> list[Request]:
+    """Sorts by time; those of one lane keep their order, whatever its clock did."""
+    latest: dict[int, int] = {}
+    times = {}
+    for request in sorted(requests, key=lambda request: (request.lane, request.record)):
+        latest[request.lane] = max(latest.get(request.lane, 0), request.logged_at_ns)
+        times[request.lane, request.record] = latest[request.lane]
+    return sorted(
+        requests,
+        key=lambda request: (times[request.lane, request.record], request.lane, request.record),
+    )

@@ -4,7 +4,7 @@ A client may be newer than the writer that it uses. What the writer cannot place
 file, so that a later version of expman, or a person, can read it. It has a line of JSON for each
 record, in the order in which the records were taken:
 
-    {"producer": "main", "lane": 7, "number": 12, "record": "lE0AzxvB…"}
+    {"producer": "main", "lane": 7, "number": 12, "record": "lCgHzxgg…"}
 
 `producer` is the name that the producer's rows carry. `lane` and `number` identify the record: no
 two lines have both in common. `record` has the bytes as they were logged, in base64: a msgpack

@@ -17,7 +17,7 @@ from expman.storage.artifact_store import SourceError, Stored, store
 from expman.storage.copying import Stopped
 from expman.transport import records as wire
 
-__all__ = ["Copier", "Outcome", "missing_line", "store_artifacts"]
+__all__ = ["Copier", "CopyOutcome", "missing_line", "store_artifacts"]
 
 RETRY_S = 0.25
 SOURCE_PATIENCE_S = 30.0
@@ -31,7 +31,7 @@ next in this process waits for the first one, without holding up other runs.
 """
 
 
-class Outcome(msgspec.Struct):
+class CopyOutcome(msgspec.Struct):
     """What became of a request.
 
     Attributes:
@@ -77,6 +77,7 @@ class Copier:
             source=artifact.source,
             staged=staged,
             target=artifact.target,
+            logged_at_ns=artifact.logged_at_ns,
         )
         self._taken.append(request)
 
@@ -131,7 +132,7 @@ class Copier:
         """Starts the thread if there is something for it to do."""
         self._copying.start()
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Iterator[CopyOutcome]:
         """What became of requests since the last call."""
         while self._copying.outcomes:
             outcome = self._copying.outcomes.popleft()
@@ -139,7 +140,7 @@ class Copier:
             self._settled += 1
             yield outcome
 
-    def note_missing(self, outcome: Outcome) -> None:
+    def note_missing(self, outcome: CopyOutcome) -> None:
         """Remembers durably that an artifact is missing, so that no successor tries again.
 
         Raises:
@@ -179,7 +180,7 @@ class _Copying:
         found: list[Request],
     ) -> None:
         self.open = deque(found)
-        self.outcomes: deque[Outcome] = deque()
+        self.outcomes: deque[CopyOutcome] = deque()
         self.write_error: str | None = None
         self._run_dir = run_dir
         self._is_in_place = is_in_place
@@ -221,7 +222,7 @@ class _Copying:
             return False
         for request in [request for request in self.open if request not in left]:
             self.open.remove(request)
-            self.outcomes.append(Outcome(request, [], None))
+            self.outcomes.append(CopyOutcome(request, [], None))
         del _stopping[self._run_dir]
         return bool(self.open)
 
@@ -233,7 +234,7 @@ class _Copying:
         with self._lock:
             self._stop.set()
             while self.open:
-                self.outcomes.append(Outcome(self.open.popleft(), [], why))
+                self.outcomes.append(CopyOutcome(self.open.popleft(), [], why))
         self.write_error = None
 
     def stop(self) -> None:
@@ -259,9 +260,9 @@ class _Copying:
                     self.write_error = f"artifact {request.target}: {exc}"
                     self._stop.wait(RETRY_S)
                     continue
-                outcome = Outcome(request, [], str(exc) or "out of memory")
+                outcome = CopyOutcome(request, [], str(exc) or "out of memory")
             except Exception as exc:  # noqa: BLE001 - it costs this artifact, and is reported
-                outcome = Outcome(request, [], reason_of(exc))
+                outcome = CopyOutcome(request, [], reason_of(exc))
             failing_since = self.write_error = None
             with self._lock:
                 if not self._stop.is_set():
@@ -269,7 +270,7 @@ class _Copying:
                     self.open.popleft()
                 self._sign_of_life = time.monotonic()
 
-    def _store(self, request: Request) -> Outcome:
+    def _store(self, request: Request) -> CopyOutcome:
         self._check_place()
         found: Stored = store(
             request.source,
@@ -282,7 +283,7 @@ class _Copying:
             self._check_place()  # what is not found here may lie in the directory that was moved
         else:
             self._requests.forget(request)
-        return Outcome(request, found.warnings, _problem(found, request))
+        return CopyOutcome(request, found.warnings, _problem(found, request))
 
     def _check_place(self) -> None:
         if not self._is_in_place():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from expman.models import LogLevel
-from expman.writer.copier import Outcome, missing_line
+from expman.writer.copier import CopyOutcome, missing_line
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
 from expman.writer.sinks.sink import Sink
@@ -25,7 +25,7 @@ class ArtifactSink(Sink):
 
     def __init__(self, run: OpenRun) -> None:
         super().__init__(run)
-        self._missing: list[Outcome] = []  # reported, and not noted in their requests yet
+        self._missing: list[CopyOutcome] = []  # reported, and not noted in their requests yet
 
     def take(self, record: Any, lane: LaneState | None, number: int) -> None:
         """Takes a request, unless it is in a file already."""
@@ -59,7 +59,7 @@ class ArtifactSink(Sink):
             self.run.copier.note_missing(self._missing[0])
             del self._missing[0]
 
-    def _report_missing(self, outcome: Outcome, problem: str) -> None:
+    def _report_missing(self, outcome: CopyOutcome, problem: str) -> None:
         request = outcome.request
         self.run.note(LogLevel.ERROR, missing_line(request, problem))
         self.run.meta_changed = True

@@ -1,0 +1,112 @@
+"""The copier: what is kept counts, and one thread at a time stores a run's artifacts."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from process.runs import wait_until
+
+from expman.errors import StorageError
+from expman.storage.artifact_requests import Request, Requests
+from expman.transport import records as wire
+from expman.writer import copier as copiers
+from expman.writer.copier import Copier
+
+
+def artifact(number: int, source: Path) -> wire.Artifact:
+    return wire.Artifact(0, number, str(source), None, f"a{number}")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A file to be stored."""
+    path = tmp_path / "source"
+    path.write_text("content")
+    return path
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """The directory of a run."""
+    path = tmp_path / "run"
+    path.mkdir()
+    return path
+
+
+def test_what_is_kept_counts_though_the_next_fails(
+    run_dir: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request is known to be durable as soon as it is; the rest is kept by the next call."""
+    copier = Copier(str(run_dir))
+    for number in range(3):
+        copier.take(7, number, artifact(number, source))
+    keep, tries = Requests.keep, iter((True, False, True, True))
+
+    def keep_sometimes(requests: Requests, request: Request) -> None:
+        if not next(tries):
+            raise StorageError("disk", "full")
+        keep(requests, request)
+
+    monkeypatch.setattr(Requests, "keep", keep_sometimes)
+    keeping = copier.keep()
+    assert 0 == next(keeping).record
+    with pytest.raises(StorageError):
+        next(keeping)
+    assert [1, 2] == [request.record for request in copier.keep()]
+    wait_until(lambda: (run_dir / "artifacts" / "a2").exists(), "the copies")
+    copier.stop()
+
+
+def test_a_successor_waits_for_the_thread_of_its_predecessor(
+    run_dir: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copier that was stopped may be storing: the next one starts later, none is stored twice."""
+    stored, go_on, begun = [], threading.Event(), threading.Event()
+    store = copiers.store
+
+    def store_slowly(*args, **options):  # type: ignore[no-untyped-def]
+        stored.append(args[2])
+        begun.set()
+        assert go_on.wait(30)
+        options["stopped"] = lambda: False  # it is past its last look
+        return store(*args, **options)
+
+    monkeypatch.setattr(copiers, "store", store_slowly)
+    first = Copier(str(run_dir))
+    for number in range(2):
+        first.take(7, number, artifact(number, source))
+    list(first.keep())
+    assert begun.wait(30)
+    first.stop()
+    second = Copier(str(run_dir))
+    second.start()
+    assert ["a0"] == stored
+    go_on.set()
+
+    def is_settled() -> bool:
+        second.start()
+        for outcome in second.outcomes():
+            assert outcome.problem is None
+        return second.has_settled(2)
+
+    wait_until(is_settled, "both artifacts")
+    assert ["a0", "a1"] == stored
+    assert not second.is_busy
+    second.stop()
+
+
+def test_requests_come_in_the_order_of_their_calls(run_dir: Path) -> None:
+    """Over all lanes by time; within a lane by number, even if its clock was set back."""
+    requests = Requests(str(run_dir))
+
+    def request(lane: int, record: int, at: int) -> Request:
+        return Request(
+            lane=lane, record=record, source="s", staged=None, target="t", logged_at_ns=at
+        )
+
+    ordered = [request(9, 0, 10), request(5, 3, 20), request(9, 1, 30), request(9, 2, 5)]
+    for one in [ordered[3], *ordered[:3]]:
+        requests.keep(one)
+    assert ordered == requests.read()
