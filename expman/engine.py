@@ -531,11 +531,11 @@ class LoggingEngine:
 
     def _flush_error(self, timeout_s: float) -> FlushError:
         """Says why not everything is durable, where it is, and what to do."""
-        trouble = self._lane.control.trouble
+        write_error = self._lane.control.write_error
         if self._sidecar is not None and self._sidecar.failing:
             why = f"no writer can be kept running ({self._sidecar.reason()})"
-        elif trouble:
-            why = trouble
+        elif write_error:
+            why = write_error
         else:
             why = f"the writer did not finish within {timeout_s:g} s"
         return FlushError(

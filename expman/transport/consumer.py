@@ -188,10 +188,6 @@ class LaneConsumer:
 
     # -- what the writer says ------------------------------------------------------
 
-    def set_trouble(self, trouble: str | None) -> None:
-        """Says, where flush() and close() find it, what cannot be done at present."""
-        self.control.trouble = trouble or ""
-
     def add_missing(self, text: str) -> None:
         """Says, where flush() and close() find it, that an artifact could not be stored.
 

@@ -72,7 +72,7 @@ class LaneControl:
     log_intent = Word(layout.LOG_INTENT)
     log_size = Word(layout.LOG_SIZE)
     log_done = Word(layout.LOG_DONE)
-    trouble_bytes = Word(layout.TROUBLE_BYTES)
+    write_error_bytes = Word(layout.WRITE_ERROR_BYTES)
     closing = Flag(layout.CLOSING)
     seq_base = Word(layout.SEQ_BASE)
     name_number = Word(layout.NAME_NUMBER)
@@ -171,19 +171,19 @@ class LaneControl:
         self.words[layout.HAS_STEP] = 1
 
     @property
-    def trouble(self) -> str:
+    def write_error(self) -> str:
         """What the writer cannot do at present; "" if all is well."""
-        start = layout.TROUBLE_OFFSET
+        start = layout.WRITE_ERROR_OFFSET
         room = layout.MISSING_OFFSET - start
-        end = start + min(self.trouble_bytes, room)
+        end = start + min(self.write_error_bytes, room)
         return bytes(self._bytes[start:end]).decode(errors="replace")
 
-    @trouble.setter
-    def trouble(self, text: str) -> None:
-        encoded = text.encode(errors="replace")[: layout.MISSING_OFFSET - layout.TROUBLE_OFFSET]
-        start = layout.TROUBLE_OFFSET
+    @write_error.setter
+    def write_error(self, text: str) -> None:
+        encoded = text.encode(errors="replace")[: layout.MISSING_OFFSET - layout.WRITE_ERROR_OFFSET]
+        start = layout.WRITE_ERROR_OFFSET
         self._bytes[start : start + len(encoded)] = encoded
-        self.trouble_bytes = len(encoded)
+        self.write_error_bytes = len(encoded)
 
     @property
     def missing_artifacts(self) -> list[str]:

@@ -40,7 +40,7 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
     192  LOG_INTENT     writer   journal of run.log: records of the lane once the append is done
     200  LOG_SIZE       writer   size of run.log before that append
     208  LOG_DONE       writer   records of the lane whose lines are in run.log
-    216  TROUBLE_BYTES  writer   length of the text at 1536; 0: all is well
+    216  WRITE_ERROR_BYTES  writer   length of the text at 1536; 0: all is well
     224  CLOSING        writer   1: the run ends; a record published from now on may not be taken
     232  CUTOFF_ENTRIES writer   index entries of the last term that were taken
     240  CUTOFF_TERMS   writer   serial of that term + 1; stored last, it says what was taken
@@ -64,7 +64,7 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
    5072  LANELESS       workers  owner's lane: 64 counts by pid % 64, rows dropped by workers that
                                  have no lane of their own
    5584  ROWS_MISSING   writer   owner's lane: rows of the run that are known to be in no file
-   5592  TROUBLE        writer   what the writer cannot do at present, UTF-8
+   5592  WRITE_ERROR    writer   what the writer cannot do at present, UTF-8
    6624  MISSING        writer   a line for each artifact that could not be stored, UTF-8; then 0
    8192  hello          producer msgpack, see records.Hello
 
@@ -141,7 +141,7 @@ ARTIFACTS_MISSING = 23
 LOG_INTENT = 24
 LOG_SIZE = 25
 LOG_DONE = 26
-TROUBLE_BYTES = 27
+WRITE_ERROR_BYTES = 27
 CLOSING = 28
 CUTOFF_ENTRIES = 29
 CUTOFF_TERMS = 30
@@ -166,7 +166,7 @@ WRITERS = 633
 LANELESS = 634
 LANELESS_COUNTS = 64
 ROWS_MISSING = 698
-TROUBLE_OFFSET = 5592
+WRITE_ERROR_OFFSET = 5592
 MISSING_OFFSET = 6624
 
 INDEX_ENTRIES = 2

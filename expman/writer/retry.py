@@ -1,10 +1,9 @@
-"""A run that cannot be written at present: when it is tried again, and who is told."""
+"""A run that cannot be written at present: when it is tried again, and who learns of it."""
 
 from __future__ import annotations
 
 import time
 
-from expman.transport.consumer import LaneConsumer
 from expman.writer.served_lanes import ServedLanes
 
 __all__ = ["Retry", "describe"]
@@ -56,17 +55,13 @@ class Retry:
         if error == self.write_error:
             return
         for lane in self._lanes:
-            _show(lane, error)
+            lane.control.write_error = error or ""
         if error is None:
             self._since = None
         elif self.write_error is None:
             self._since = time.monotonic()
             self.unreported.append(describe(error))
         self.write_error = error
-
-
-def _show(lane: LaneConsumer, error: str | None) -> None:
-    lane.control.trouble = error or ""
 
 
 def describe(error: str) -> str:

@@ -86,7 +86,7 @@ def starve_writer() -> dict[str, object]:
         got += len(os.read(ready, WORKERS))
     control = engine._lane.control
     deadline = time.monotonic() + 1
-    while time.monotonic() < deadline and not control.trouble:
+    while time.monotonic() < deadline and not control.write_error:
         time.sleep(0.01)
     os.close(writing)
     for pid in pids:

@@ -51,8 +51,8 @@ def test_words_do_not_overlap() -> None:
     assert ends <= layout.START_TABLE
     ends = layout.START_TABLE + layout.START_WORDS * layout.TERM_ENTRIES
     assert ends <= layout.SEQ_BASE
-    assert 8 * (layout.GAP_TABLE + layout.GAP_ENTRIES) <= layout.TROUBLE_OFFSET
-    assert layout.TROUBLE_OFFSET + 2048 <= layout.CONTROL_BYTES
+    assert 8 * (layout.GAP_TABLE + layout.GAP_ENTRIES) <= layout.WRITE_ERROR_OFFSET
+    assert layout.WRITE_ERROR_OFFSET + 2048 <= layout.CONTROL_BYTES
 
 
 @pytest.mark.parametrize("size", [8192, 16384, 65536, 262144, 8 << 20, 12_288 + 4096 * 7])
