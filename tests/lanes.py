@@ -18,6 +18,7 @@ from expman.transport.bulk_decode import Rows
 from expman.transport.consumer import Batch, LaneConsumer
 from expman.transport.hello import Hello, encode_hello
 from expman.transport.producer import LaneProducer, WaitHook
+from expman.transport.ring import Ring
 
 DEADLINE_S = 30.0
 TERM_BYTES = 16 * 1024
@@ -65,6 +66,11 @@ def open_lane(
     """Claims a lane."""
     hello = make_hello(max_buffer_bytes=max_bytes, overflow=overflow)
     return LaneProducer(address, hello, on_wait=on_wait)
+
+
+def ring_of(lane: LaneProducer) -> Ring:
+    """The terms of a producer's lane."""
+    return lane._own.claimed.ring
 
 
 def singly(records: Iterable[wire.Record | Rows]) -> list[wire.Record]:

@@ -8,6 +8,7 @@ from expman.errors import ExpmanError
 from expman.transport import layout, places, ring, segment
 from expman.transport.address import claim_lane, revive_address
 from expman.transport.address_control import AddressControl
+from expman.transport.cutoff import CutoffWatch
 from expman.transport.hello import Hello, encode_hello
 from expman.transport.lane_control import LaneControl
 
@@ -32,6 +33,7 @@ class Lane:
         segment: its control's memory; the lock on it says that this process lives.
         control: its control.
         ring: its terms.
+        cutoff: how far the writer took its records at the run's end; None for an owner's lane.
 
     Raises:
         FileNotFoundError: the address is gone.
@@ -41,6 +43,7 @@ class Lane:
     _base: segment.Segment | None = None
     _news: AddressControl | None = None
     _hello_bytes = 0
+    cutoff: CutoffWatch | None = None
 
     def __init__(
         self,
@@ -53,24 +56,32 @@ class Lane:
     ) -> None:
         self._address = address
         self._revives = revive
-        encoded = encode_hello(hello)
-        self._hello_bytes = len(encoded)
         base = _meet(address, revive)
         self._base = base
         self._news = AddressControl.open(base)
-        self._claim(hello, encoded, slots)
+        self._claim(hello, slots)
         if is_shown:
             self.show()
             self.settle()
 
-    def _claim(self, hello: Hello, encoded: bytes, slots: int) -> None:
+    def _claim(self, hello: Hello, slots: int) -> None:
+        encoded = encode_hello(hello)
+        self._hello_bytes = len(encoded)
         self.number, self.segment = claim_lane(self._address, layout.CONTROL_BYTES + len(encoded))
         try:
             # Before anybody can look: the lock is what says that this process lives.
             self.segment.try_lock()
             self.control = LaneControl.create(self.segment.map(), hello, encoded)
-            words, most = self.control.words, hello.max_buffer_bytes
-            self.ring = ring.Ring(self._address, self.number, words, most, slots)
+            if hello.role == "worker":
+                self.cutoff = CutoffWatch(self.control, hello.run_dir)
+            self.ring = ring.Ring(
+                self._address,
+                self.number,
+                self.control,
+                hello.max_buffer_bytes,
+                slots,
+                self.cutoff,
+            )
         except BaseException:
             self.segment.unlink()
             self.segment.close()

@@ -1,190 +1,42 @@
-"""The terms of a lane, as its producer sees them: opened one after the other, used again."""
+"""The terms of a lane, as its producer has them, and the memory that they use in turn."""
 
 from __future__ import annotations
 
 import contextlib
 import mmap
-import sys
-import weakref
-from collections.abc import Iterator
-from operator import length_hint
 
 from expman.errors import SharedMemoryError
 from expman.transport import layout, places, segment
-from expman.transport.numbering import Reach, note_end
-from expman.transport.once import Once
+from expman.transport.cutoff import CutoffWatch
+from expman.transport.lane_control import LaneControl
+from expman.transport.numbering import note_end
+from expman.transport.term import Slot, Term
 
-__all__ = ["Ring", "Term"]
+__all__ = ["Ring"]
 
 FIRST_TERM_BYTES = 256 * 1024
 LARGEST_TERM_BYTES = 1024 * 1024
 """Making a term stalls one call, and the time grows with its size. See `_largest_term`."""
 _DOUBLINGS = 16
 """Later terms are at most 2**16 times as large as the first one: 16 GiB."""
-_LOW, _HIGH = (0, 3) if sys.byteorder == "little" else (3, 0)  # bytes of an index entry
-
-
-class _Slot:
-    """Memory for one term after the other.
-
-    Attributes:
-        number: its part of the segment's name.
-        segment: the memory.
-        spare: mappings of it that have served no term yet.
-        used: mappings of it, each with the last term that it served.
-    """
-
-    def __init__(self, number: int, memory: segment.Segment) -> None:
-        self.number = number
-        self.segment = memory
-        self.spare: list[mmap.mmap] = []
-        self.used: list[tuple[weakref.ref[Term], mmap.mmap]] = []
-
-    def map(self) -> mmap.mmap:
-        """A mapping that nobody else has; an idle one saves the making, and its page faults."""
-        return self.idle() or self.segment.map()
-
-    def idle(self) -> mmap.mmap | None:
-        """Takes out a mapping whose term nobody has in hand any more.
-
-        A weak reference without a callback answers that, not a `__del__` of the term: Python code
-        that runs there would swallow what a signal handler raises in it.
-        """
-        with contextlib.suppress(IndexError):
-            return self.spare.pop()
-        for entry in self.used.copy():
-            if entry[0]() is None:
-                with contextlib.suppress(ValueError):  # a call in between took it
-                    self.used.remove(entry)
-                    return entry[1]
-        return None
-
-    @property
-    def is_claimed(self) -> bool:
-        """Whether a call has made a term in it that does not follow another one yet."""
-        terms = (last() for last, _ in self.used.copy())
-        return any(term is not None and not term.placed for term in terms)
-
-
-class Term:
-    """A term. As long as anybody has it in hand, its mapping's position only advances.
-
-    A thread that was held up with an old term in hand finds its position at the end and
-    gets ValueError, even if the slot's memory serves a later term by then: that one has
-    another mapping. Only when nobody has the old term any more may its mapping begin anew.
-
-    Attributes:
-        after: the term that follows, or None if it is the lane's last.
-        placed: it follows another term, or another one was faster.
-    """
-
-    def __init__(self, serial: int, slot: _Slot, data: mmap.mmap) -> None:
-        self.slot = slot
-        self.data = data
-        self.placed = False
-        slot.used.append((weakref.ref(self), data))
-        self.serial = serial
-        self.after: Once[Term | None] = Once()
-        self.start = Reach()
-        """How far the terms before it go."""
-        self.drops: list[int] = []
-        """Dropped rows that records in it speak of."""
-        size = slot.segment.size
-        words = memoryview(self.data)[: layout.INDEX_OFFSET].cast("Q")
-        words[layout.VERSION] = layout.LAYOUT_VERSION
-        words[layout.INDEX_ENTRIES] = layout.index_entries(size)
-        words[layout.DATA_OFFSET] = layout.data_offset(size)
-        words[layout.MAGIC] = layout.MAGIC_TERM
-        start = layout.INDEX_OFFSET
-        self.index = memoryview(self.data)[start : start + 4 * layout.index_entries(size)].cast("I")
-        self.data_offset = layout.data_offset(size)
-        self.data.seek(self.data_offset)
-        # It ends with the index: calls that fail use up ordinals and no data, and a record
-        # that is in the data must have an entry.
-        self.ordinal: Iterator[int] = iter(range(layout.index_entries(size)))
-        self.defined: set[int] = set()
-        """Numbers of the schemas that are defined in this term."""
-        self.released = False
-        """Whether its memory may serve a later term."""
-        self._fillers: list[int] = []
-        self._end: Once[Reach] = Once()
-
-    def void(self, ordinal: int) -> None:
-        """Marks an ordinal that no record will have.
-
-        A held-up call may come here after the term's release, when the entry is another term's.
-        No thread switch can happen between the look and the store.
-        """
-        if not self.released:
-            self.index[ordinal] = layout.VOID
-
-    def seal(self) -> None:
-        """Fills the rest, so that no append can succeed any more. Twice is fine."""
-        while not self._fillers:
-            rest = bytes(len(self.data) - self.data.tell())
-            try:  # written and noted in one step: of several calls the first one counts
-                self._fillers.extend(map(self.data.write, (rest,)))
-            except ValueError:  # another call appended in between
-                continue
-
-    @property
-    def sealed_word(self) -> int:
-        """The bytes of its records + 1; 0 while it is open."""
-        if not self._fillers:
-            return 0
-        return len(self.data) - self._fillers[0] - self.data_offset + 1
-
-    @property
-    def end(self) -> Reach:
-        """How far it goes, once it is sealed; the same for every call."""
-        found = self._end.get(None)
-        if found is None:
-            rows, records = self._count()
-            drops, start = sum(self.drops), self.start
-            found = self._end.settle(
-                Reach(start.rows + rows + drops, start.records + records, start.drops + drops)
-            )
-        return found
-
-    def _count(self) -> tuple[int, int]:
-        """Rows and records in its data, by its index, at 3 ns per row.
-
-        An entry that was taken and is still empty belongs to a call that was interrupted, or to a
-        thread between its append and its store. The bytes show whether there are any of the latter;
-        where there are some of both, all count.
-        """
-        taken = len(self.index) - length_hint(self.ordinal)
-        entries = self.index[:taken]
-        raw = bytes(entries)
-        high = raw[_HIGH::4]
-        marked = high.count(layout.OTHER >> 24) + high.count(0xFF)
-        if marked + high.count(0) == taken and not raw[_LOW::4].count(0):
-            records = taken - high.count(0xFF)
-            return taken - marked, records
-        lengths = entries.tolist()
-        void = lengths.count(layout.VOID)
-        other = sum(layout.OTHER <= length < layout.VOID for length in lengths)
-        empty = lengths.count(0)
-        if sum(map(layout.record_bytes, lengths)) == self.sealed_word - 1:
-            taken -= empty
-        return taken - void - other, taken - void
 
 
 class Ring:
     """Opens, seals and reuses the terms of one lane. Not thread-safe; the producer locks.
 
-    A signal handler or a finalizer that logs may run in the middle of each call, in the same
-    thread, all the same. So which term follows another one is settled in one step
-    (`Term.after`). All else is worked out from that, by whoever comes by: `_last` and `_oldest`
-    may lag, and the control's words are stored until they are right. Who comes second finds
-    its slot still free.
+    A signal handler or a finalizer that logs may still run in the middle of each call, in the same
+    thread. So which term follows another one is settled in one step (`Term.after`). All else is
+    worked out from that, by whichever call comes by: `_last` and `_oldest` may lag, and the
+    control's words are stored until they are right. The call that comes second finds its slot still
+    free. `test_interrupted` and `test_a_finalizer_that_logs_while_a_term_opens` show it.
 
     Args:
         address: whose lane it is.
         lane: the lane's number.
-        words: the lane's control.
+        control: the lane's control.
         max_bytes: limit of all terms together.
         slots: how many to make at once; two spare the first change of terms the making.
+        cutoff: a worker's.
 
     Raises:
         SharedMemoryError: if no memory can be had for the first term.
@@ -194,26 +46,28 @@ class Ring:
         self,
         address: segment.Address,
         lane: int,
-        words: memoryview,
+        control: LaneControl,
         max_bytes: int,
         slots: int,
+        cutoff: CutoffWatch | None = None,
     ) -> None:
         self._address = address
         self._lane = lane
-        self._words = words
+        self._words = control.words
+        self._cutoff = cutoff
         self._max_bytes = max_bytes
         self._largest = _largest_term(max_bytes)
-        self._slots: dict[int, _Slot] = {}
+        self._slots: dict[int, Slot] = {}
         self._slots_made = 0
         try:
             first = self._new_slot(0)
-            self._last = self._oldest = Term(0, first, first.map())
+            self._last = self._oldest = Term(0, first, first.map(), self._cutoff)
         except BaseException:
             self.remove()
             raise
         self._last.placed = True
         self._show(self._last)
-        self._note_use()
+        self._note_use([self._last])
         while self._slots_made < slots and self._unused_bytes() >= 4 * mmap.PAGESIZE:
             try:
                 slot = self._new_slot(0)
@@ -251,11 +105,14 @@ class Ring:
         self.seal(last)
 
     def seal(self, term: Term) -> None:
-        """Ends a term: nothing can be appended to it any more. Twice is fine."""
-        term.seal()
-        entry = layout.TERM_TABLE + layout.TERM_WORDS * (term.serial % layout.TERM_ENTRIES)
+        """Ends a term: nothing can be appended to it any more. May be called again.
+
+        Where it ends is stored before the word that says that it is sealed, see `numbering`.
+        """
+        term.data.fill()
+        entry = _entry(term.serial)
         note_end(self._words, term.serial, term.end)
-        self._words[entry + 1] = term.sealed_word
+        self._words[entry + 1] = term.data.sealed_word
 
     def advance(self, full: Term, record_bytes: int) -> bool:
         """Seals the open term, which is `full`, and opens one that a record fits into.
@@ -266,20 +123,21 @@ class Ring:
         """
         if full.after.get(self) is not self:
             return True
-        found = self._find_slot(self._need(record_bytes))
+        busy = self._unreleased()
+        found = self._find_slot(busy, self._need(record_bytes))
         if found is None:
-            if self._unreleased() == [full]:
+            if busy == [full]:
                 self.seal(full)
             return False
         slot, mapping = found
-        term = Term(full.serial + 1, slot, mapping)
+        term = Term(full.serial + 1, slot, mapping, self._cutoff)
         if slot.number not in self._slots:
             return True  # discarded by a call in between
         self.seal(full)
         term.start = full.end
-        full.after.settle(term)
+        if full.after.settle(term) is term:
+            self._note_use([*busy, term])
         term.placed = True
-        self._note_use()
         return True
 
     def can_ever_hold(self, record_bytes: int) -> bool:
@@ -290,7 +148,7 @@ class Ring:
         need = record_bytes + layout.INDEX_OFFSET + 64
         return need + need // (layout.MIN_RECORD_BYTES // 4) + mmap.PAGESIZE
 
-    def _new_slot(self, need: int) -> _Slot:
+    def _new_slot(self, need: int) -> Slot:
         """Creates the next slot.
 
         Raises:
@@ -313,7 +171,7 @@ class Ring:
                 if size // 2 < max(need, 4 * mmap.PAGESIZE):
                     raise SharedMemoryError(size, [f"{self._address.place}: {exc}"]) from exc
                 size //= 2
-        slot = self._slots[number] = _Slot(number, new)
+        slot = self._slots[number] = Slot(number, new)
         self._slots_made += 1
         self._words[layout.LANE_BYTES] = self._max_bytes - self._unused_bytes()
         self._words[layout.SLOTS_MADE] = self._slots_made
@@ -324,7 +182,7 @@ class Ring:
 
         A call in between may have opened later ones: what it stored is stored again.
         """
-        entry = layout.TERM_TABLE + layout.TERM_WORDS * (term.serial % layout.TERM_ENTRIES)
+        entry = _entry(term.serial)
         words = self._words
         while True:
             last = term
@@ -332,16 +190,18 @@ class Ring:
                 last = after
             if last.serial - term.serial >= layout.TERM_ENTRIES:
                 return
-            wanted = term.slot.number, term.sealed_word, last.serial + 1
+            wanted = term.slot.number, term.data.sealed_word, last.serial + 1
             if wanted == (words[entry], words[entry + 1], words[layout.OPENED_TERMS]):
                 return
-            if term.sealed_word:
+            if term.data.sealed_word:
                 note_end(words, term.serial, term.end)
             words[entry], words[entry + 1] = wanted[:2]
             words[layout.OPENED_TERMS] = wanted[2]
 
-    def _note_use(self) -> None:
-        in_use = sum(term.slot.segment.size for term in self._unreleased())
+    def _note_use(self, busy: list[Term]) -> None:
+        in_use = 0
+        for term in busy:
+            in_use += term.slot.segment.size
         if in_use > self._words[layout.HIGH_WATER]:
             self._words[layout.HIGH_WATER] = in_use
 
@@ -360,20 +220,19 @@ class Ring:
             term = after
         return busy
 
-    def _find_slot(self, need: int) -> tuple[_Slot, mmap.mmap] | None:
-        """Memory for the next term: a released slot, else a new one within the limit."""
-        terms = self._unreleased()
-        if len(terms) >= layout.TERM_ENTRIES:
+    def _find_slot(self, busy: list[Term], need: int) -> tuple[Slot, mmap.mmap] | None:
+        """Memory for the next term: a slot of no busy term, else a new one within the limit."""
+        if len(busy) >= layout.TERM_ENTRIES:
             return None
-        busy = {term.slot.number for term in terms}
-        idle = [slot for slot in list(self._slots.values()) if slot.number not in busy]
+        numbers = {term.slot.number for term in busy}
+        idle = [slot for slot in list(self._slots.values()) if slot.number not in numbers]
         fitting = [slot for slot in idle if slot.segment.size >= need]
-        for slot in sorted(fitting, key=lambda slot: -slot.segment.size):
+        for slot in sorted(fitting, key=_size, reverse=True):
             if (mapping := _try_to_map(slot)) is not None:
                 return slot, mapping
         return self._make_room([] if fitting else idle, need)
 
-    def _make_room(self, idle: list[_Slot], need: int) -> tuple[_Slot, mmap.mmap] | None:
+    def _make_room(self, idle: list[Slot], need: int) -> tuple[Slot, mmap.mmap] | None:
         wanted = max(need, 4 * mmap.PAGESIZE)
         for slot in idle:  # all are too small for a large record
             if self._unused_bytes() >= wanted:
@@ -391,7 +250,7 @@ class Ring:
         mapping = _try_to_map(slot)
         return None if mapping is None else (slot, mapping)
 
-    def _discard(self, slot: _Slot) -> None:
+    def _discard(self, slot: Slot) -> None:
         """Gives an idle slot's memory back, unless an interrupted call has made a term in it."""
         if self._slots.pop(slot.number, None) is None:
             return
@@ -412,7 +271,15 @@ class Ring:
         return self._max_bytes - sum(slot.segment.size for slot in list(self._slots.values()))
 
 
-def _try_to_map(slot: _Slot) -> mmap.mmap | None:
+def _entry(serial: int) -> int:
+    return layout.TERM_TABLE + layout.TERM_WORDS * (serial % layout.TERM_ENTRIES)
+
+
+def _size(slot: Slot) -> int:
+    return slot.segment.size
+
+
+def _try_to_map(slot: Slot) -> mmap.mmap | None:
     """A mapping; None if no descriptor or memory can be had for one at present."""
     try:
         return slot.map()

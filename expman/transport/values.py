@@ -21,7 +21,6 @@ from expman.shown import shown, type_name
 __all__ = [
     "RESERVED_COLUMNS",
     "PlainValue",
-    "are_numbers",
     "check_key",
     "check_types",
     "learn_types",
@@ -34,6 +33,7 @@ __all__ = [
 ]
 
 RESERVED_COLUMNS = frozenset({"step", "timestamp", "_producer", "_seq", "_rank"})
+_REFUSED_NAMES = RESERVED_COLUMNS | {""}
 
 PlainValue: TypeAlias = (
     "None | bool | int | float | str | datetime.date | datetime.datetime"
@@ -152,11 +152,6 @@ def plain_metric(key: str, value: object) -> MetricValue:
 _known_types: set[type] = {float, int, bool}
 
 
-def are_numbers(values: Mapping[str, object]) -> bool:
-    """Whether all values are plain floats, ints and bools."""
-    return {float, int, bool}.issuperset(map(type, values.values()))
-
-
 def learn_types(values: Iterable[object], plain: Iterable[object], encode: Encode) -> bool:
     """Whether `encode` takes all these values as what they plainly are, others of their type too.
 
@@ -192,12 +187,18 @@ def plain_row(values: Mapping[str, object]) -> dict[str, MetricValue]:
         raise TypeError(
             f"log_vector takes a mapping of metric names to values, not {type_name(values)}"
         )
-    row = {}
+    row: dict[str, MetricValue] = {}
     for key, value in values.items():
-        name = check_key(key)
+        # The usual names and values need no second look.
+        usual = type(key) is str and key.isascii() and key not in _REFUSED_NAMES
+        name = key if usual else check_key(key)
         if name in row:  # two texts that UTF-8 cannot hold, or a mapping that is not one
             raise ValueError(f"metric name {name!r} is there twice")
-        row[name] = plain_metric(name, value)
+        kind = type(value)
+        if kind is float or kind is bool or (kind is str and value.isascii()):  # type: ignore[attr-defined]
+            row[name] = value  # type: ignore[assignment]
+        else:
+            row[name] = plain_metric(name, value)
     return row
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from lanes import fresh_address, make_hello
+from lanes import fresh_address, make_hello, ring_of
 
 from expman.errors import RunClosedError
 from expman.transport import consumer as consumers
@@ -36,7 +36,7 @@ def owner(address: Address) -> LaneProducer:
 @pytest.fixture
 def worker(address: Address, owner: LaneProducer) -> LaneProducer:
     """A worker of that run, with a lane that has one row."""
-    found = LaneProducer(address, owner._hello, gate=RunGate.attach(address, owner.lane))
+    found = LaneProducer(address, owner._own.hello, gate=RunGate.attach(address, owner.lane))
     found.log_vector({"n": 0})
     return found
 
@@ -96,8 +96,10 @@ def test_a_thread_that_was_overtaken(
 ) -> None:
     """Its call returns if its record lay before a taken one, and raises if it came after it."""
     lane = LaneConsumer(address, worker.lane)
-    term = worker._lane.ring.term
-    slow = next(term.ordinal)
+    term = ring_of(worker).term
+    cutoff = worker._own.claimed.cutoff
+    assert cutoff is not None
+    slow = next(term.index.ordinals)
     payload = encoding.encode((encoding.VECTOR, slow, 3, None, 0, (7,)))
     if appended:
         term.data.write(payload)
@@ -105,12 +107,12 @@ def test_a_thread_that_was_overtaken(
     assert ([0, 7, 1] if appended else [0, 1]) == end(lane)
     if not appended:
         term.data.write(payload)
-    term.index[slow] = len(payload)
+    term.index.lengths[slow] = len(payload)
     if appended:
-        worker.await_cutoff(term.serial, slow)
+        cutoff.wait(term.serial, slow)
     else:
         with pytest.raises(RunClosedError):
-            worker.await_cutoff(term.serial, slow)
+            cutoff.wait(term.serial, slow)
     assert [] == values(lane)
     successor = LaneConsumer(address, worker.lane)
     assert ([0, 7, 1] if appended else [0, 1]) == values(successor)
@@ -120,7 +122,7 @@ def test_the_first_record_comes_too_late(
     address: Address, owner: LaneProducer, worker: LaneProducer
 ) -> None:
     """A worker without a lane claims none once the run is closing."""
-    late = LaneProducer(address, owner._hello, gate=RunGate.attach(address, owner.lane))
+    late = LaneProducer(address, owner._own.hello, gate=RunGate.attach(address, owner.lane))
     LaneConsumer(address, owner.lane).set_closing()
     before = list_names(address.place)
     with pytest.raises(RunClosedError):
@@ -138,7 +140,7 @@ def test_the_run_begins_to_close_while_a_lane_is_claimed(
     class ClosingGate:
         """Sees the run begin to close between its first and its second look."""
 
-        hello = owner._hello
+        hello = owner._own.hello
         looks = 0
 
         @property
@@ -146,7 +148,7 @@ def test_the_run_begins_to_close_while_a_lane_is_claimed(
             self.looks += 1
             return self.looks > 1
 
-    late = LaneProducer(address, owner._hello, gate=ClosingGate())  # type: ignore[arg-type]
+    late = LaneProducer(address, owner._own.hello, gate=ClosingGate())  # type: ignore[arg-type]
     with pytest.raises(RunClosedError):
         late.log_vector({"n": 1})
     (number,) = lane_numbers(address) - {owner.lane}

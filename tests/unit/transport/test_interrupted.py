@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from lanes import DEADLINE_S, make_hello, read_all, rows_of
+from lanes import DEADLINE_S, make_hello, read_all, ring_of, rows_of
 from opcodes import interrupt, numbers
 
 from expman.errors import RunClosedError
@@ -122,8 +122,8 @@ def at_names(lane: Lane) -> Callable[[], None]:
 
 
 def at_term(lane: Lane) -> Callable[[], None]:
-    data = lane.producer._lane.ring.term.data
-    while len(data) - data.tell() >= 30:
+    data = ring_of(lane.producer).term.data
+    while data.room >= 30:
         lane.log({"a": 1.5}, len(lane.wanted))
     return lambda: lane.log(ROW, CALL)
 

@@ -12,19 +12,21 @@ import signal
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import pytest
-from lanes import DEADLINE_S, make_hello, open_lane, read_all, rows_of, steps_of
+from lanes import DEADLINE_S, make_hello, open_lane, read_all, ring_of, rows_of, steps_of
 
 from expman.errors import RecordTooLargeError, RunClosedError, SharedMemoryError
 from expman.models import LogLevel, RunStatus
-from expman.transport import layout, places, producer, ring, segment, values
+from expman.transport import layout, places, producer, ring, schemas, segment, values
 from expman.transport import records as wire
 from expman.transport.address import lane_numbers
 from expman.transport.consumer import LaneConsumer
 from expman.transport.segment import Address
+from expman.transport.term import TermData
 
 SMALL = 64 * 1024  # the least that a configuration can ask for: two terms of 32 KiB
 
@@ -91,8 +93,8 @@ def test_the_fast_path_publishes_what_the_slow_one_does(
     """The first call of a set of names is slow, the second may be fast: equal records."""
     lane = open_lane(address)
     number = dict.fromkeys(row, 1.0)
-    lane.log_vector_slowly(row, step)
-    lane.log_vector_slowly(number, 0)  # makes the fast path ready for these names
+    lane._rows._log(row, step)
+    lane._rows._log(number, 0)  # makes the fast path ready for these names
     lane.log_vector(row, step)
 
     first, _, second = rows_of(read_all(LaneConsumer(address, lane.lane)).records)
@@ -201,10 +203,8 @@ def test_sets_of_names_that_alternate_stay_fast(
 ) -> None:
     """Each set of names is checked once; its later rows are fast, whatever comes in between."""
     checked = []
-    plain_row = producer.values.plain_row
-    monkeypatch.setattr(
-        producer.values, "plain_row", lambda row: checked.append(row) or plain_row(row)
-    )
+    plain_row = values.plain_row
+    monkeypatch.setattr(values, "plain_row", lambda row: checked.append(row) or plain_row(row))
     lane = open_lane(address)
     sets = [{"loss": 0.5}, {"lr": 0.1}, {"loss": 0.5, "acc": 1.0}, {"acc": 1.0, "loss": 0.5}]
     for step in range(100):
@@ -228,7 +228,7 @@ def test_mappings_that_are_no_dict(address: Address) -> None:
 
 def test_more_shapes_than_are_remembered(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forgotten sets of names are defined anew, under numbers that were never used."""
-    monkeypatch.setattr(producer, "SCHEMA_CACHE", 4)
+    monkeypatch.setattr(schemas, "MOST_SCHEMAS", 4)
     lane = open_lane(address)
     logged = [(step, {f"k{step % 7}": 1.0}) for step in range(50)]
     for step, row in logged:
@@ -277,26 +277,26 @@ def test_a_failed_call_that_was_held_up_harms_no_later_term(
 
         def __float__(self) -> float:
             nonlocal logged
-            old = lane._lane.ring.term
-            while lane._lane.ring.term is old:  # few rows: its next ordinal stays small
+            old = ring_of(lane).term
+            while ring_of(lane).term is old:  # few rows: its next ordinal stays small
                 lane.log_vector({"b": "x" * 200}, logged)
                 logged += 1
-            while lane._lane.ring.term.slot is not old.slot or steps_in_term() < 200:
+            while ring_of(lane).term.slot is not old.slot or steps_in_term() < 200:
                 lane.log_vector({"a": 0.5}, logged)
                 logged += 1
-                if lane._lane.ring.term.slot is not old.slot:
+                if ring_of(lane).term.slot is not old.slot:
                     taken.extend(read_all(consumer).records)
                     consumer.release()
             raise TypeError
 
     def steps_in_term() -> int:
-        return sum(1 for length in lane._lane.ring.term.index if length)
+        return sum(1 for length in ring_of(lane).term.index.lengths if length)
 
     lane.log_vector({"a": 0.5}, logged)
     logged += 1
     with pytest.raises(TypeError):
         lane.log_vector({"a": Slow()})
-    assert layout.VOID not in lane._lane.ring.term.index
+    assert layout.VOID not in ring_of(lane).term.index.lengths
     lane.close(RunStatus.FINISHED, None, 1)
     last = read_all(consumer)
 
@@ -327,14 +327,13 @@ def test_a_row_that_was_held_up_comes_once(
             if logged > 1:
                 return other  # the check for the next term
             # The term itself is held by the call alone.
-            serial, slot, data = (
-                getattr(lane._lane.ring.term, a) for a in ("serial", "slot", "data")
-            )
-            while lane._lane.ring.term.serial == serial:  # few rows: its next ordinal stays small
+            of_term = attrgetter("serial", "slot", "data.mapping")
+            serial, slot, mapping = of_term(ring_of(lane).term)
+            while ring_of(lane).term.serial == serial:  # few rows: its next ordinal stays small
                 log({"b": "x" * 200})
-            while lane._lane.ring.term.slot is not slot:
+            while ring_of(lane).term.slot is not slot:
                 log({"a": 0.5})
-            assert lane._lane.ring.term.data is not data
+            assert ring_of(lane).term.data.mapping is not mapping
             for _ in range(200):
                 log({"a": 0.5})
             return other
@@ -412,7 +411,7 @@ def test_a_term_in_used_memory_needs_no_new_mapping(
     while lane.control.opened_terms < 20:
         step += 1
         lane.log_vector({"a": 0.5}, step)
-        mappings.add(lane._lane.ring.term.data)
+        mappings.add(ring_of(lane).term.data.mapping)
         if step % 50 == 0:
             read_all(consumer)
             consumer.release()
@@ -802,7 +801,7 @@ def test_a_forked_child_does_not_log_into_the_parents_lane(address: Address) -> 
     """Its first record claims a lane of its own, whoever held the parent's lock at the fork."""
     lane = open_lane(address)
     lane.log_vector({"a": 0.5}, 0)
-    with lane._lock:
+    with lane._own.lock:
         child = os.fork()
         if not child:
             status = 1
@@ -948,13 +947,13 @@ def test_a_finalizer_that_logs_while_a_term_opens(
 
         monkeypatch.setattr(owner, name, wrapper)
 
-    wrap(lane._lane.ring, "_find_slot", before=True)
-    wrap(lane._lane.ring, "_find_slot", before=False)
-    wrap(lane._lane.ring, "seal", before=True)
-    wrap(lane._lane.ring, "seal", before=False)
-    wrap(lane._lane.ring, "_show", before=True)
-    wrap(lane._lane.ring, "_unreleased", before=False)
-    wrap(ring.Term, "seal", before=True)
+    wrap(ring_of(lane), "_find_slot", before=True)
+    wrap(ring_of(lane), "_find_slot", before=False)
+    wrap(ring_of(lane), "seal", before=True)
+    wrap(ring_of(lane), "seal", before=False)
+    wrap(ring_of(lane), "_show", before=True)
+    wrap(ring_of(lane), "_unreleased", before=False)
+    wrap(TermData, "fill", before=True)
     with Drain(LaneConsumer(address, lane.lane)) as drain:
         while logged < 10_000:
             lane.log_vector({"a": 0.5}, logged)

@@ -1,0 +1,202 @@
+"""Appends records to the lane of this process, and opens its next term when one is full."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from expman import notices
+from expman.errors import RecordTooLargeError, RunClosedError
+from expman.transport import encoding, layout
+from expman.transport.lane import Lane
+from expman.transport.own_lane import OwnLane
+from expman.transport.schemas import Schema
+from expman.transport.term import Term
+
+__all__ = ["Publisher"]
+
+_NO_LIMIT, _AT_ONCE = math.inf, -math.inf
+_NO_ORDINAL = 2**64 - 1
+_DROP_BYTES = 40
+_RETRY_S = 0.01
+
+
+class _Full(NamedTuple):
+    """A row found no room. Rows like it find none while nothing has changed.
+
+    Attributes:
+        schema: the row's names.
+        row_bytes: its record's size.
+        serial: the open term.
+        released: how many terms the writer had released.
+        until: when to try again, by the monotonic clock: other programs may have freed memory.
+    """
+
+    schema: Schema
+    row_bytes: int
+    serial: int
+    released: int
+    until: float
+
+
+class Publisher:
+    """Publishes records in the lane of this process. The caller has its lock, except in `publish`.
+
+    Args:
+        own: the lane.
+        max_bytes: limit of the lane's memory.
+        drops_rows: a row that finds no room is dropped; otherwise its call waits.
+        on_full: called before the next term is opened; then nobody should hold the full one.
+    """
+
+    def __init__(
+        self, own: OwnLane, max_bytes: int, on_full: Callable[[], None], *, drops_rows: bool
+    ) -> None:
+        self._own = own
+        self._max_bytes = max_bytes
+        self._drops_rows = drops_rows
+        self._on_full = on_full
+        self.forget()
+
+    def forget(self) -> None:
+        """In a forked child: as if nothing had been published."""
+        self._full: _Full | None = None
+        self._warned = False
+
+    # -- any record ---------------------------------------------------------------
+
+    def publish(self, tag: int, *fields: object, give_up_at: float = _NO_LIMIT) -> bool:
+        """Publishes one record, except a row; False: it was dropped.
+
+        Raises:
+            RunClosedError: after close().
+            RecordTooLargeError: if it does not fit into the whole buffer.
+        """
+        with self._own.lock:
+            while (lane := self._own.enter()) is not None:
+                term = lane.ring.term
+                size = _append(term, tag, *fields)
+                if not size:
+                    return True
+                if not self._next_term(lane, term, size, give_up_at):
+                    self._warn_of_drops()
+                    return False
+            return False
+
+    def _next_term(
+        self, lane: Lane, full: Term, record_bytes: int, give_up_at: float = _NO_LIMIT
+    ) -> bool:
+        """Opens the term after `full`; False: the record is to be dropped."""
+        if not lane.ring.can_ever_hold(record_bytes):
+            raise RecordTooLargeError(record_bytes, self._max_bytes)
+        self._on_full()
+        pause_s = 50e-6
+        while not lane.ring.advance(full, record_bytes):
+            if time.monotonic() > give_up_at or not self._own.may_wait():
+                return False
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, 5e-3)
+        if lane.ring.ended:  # by a handler in the middle of this call
+            raise RunClosedError(self._own.run_dir)
+        return True
+
+    def _warn_of_drops(self) -> None:
+        if not self._warned:
+            self._warned = True
+            notices.warn(
+                f"expman: messages, scalars and the like of {self._own.run_dir} are dropped: the "
+                "buffer is full and no writer takes from it"
+            )
+
+    # -- rows ---------------------------------------------------------------------
+
+    def publish_row(
+        self, lane: Lane | None, schema: Schema, row: tuple[object, ...], step: int | None
+    ) -> None:
+        """Publishes a row and its names in the lane, or drops it.
+
+        Raises:
+            RunClosedError: after close().
+            RecordTooLargeError: if it does not fit into the whole buffer.
+        """
+        while lane is not None:
+            term = lane.ring.term
+            full = self._full
+            if (
+                full is not None
+                and full.schema is schema
+                and full.serial == term.serial
+                and self._is_still(full, lane, row, step)
+            ):
+                break
+            if self._append_row(term, schema, row, step):
+                return
+            # Every term defines the schemas that it uses: the next one needs room for both.
+            row_bytes = _row_bytes(schema, row, step)
+            names = (encoding.SCHEMA, _NO_ORDINAL, _NO_ORDINAL, schema.number, schema.keys)
+            size = row_bytes + len(encoding.encode(names)) + _DROP_BYTES
+            give_up_at = _AT_ONCE if self._drops_rows else _NO_LIMIT
+            released = lane.control.released_terms
+            if not self._next_term(lane, term, size, give_up_at):
+                until = time.monotonic() + _RETRY_S
+                self._full = _Full(schema, row_bytes, term.serial, released, until)
+                break
+            lane = self._own.enter()
+        self._own.count_drop()
+
+    def _is_still(self, full: _Full, lane: Lane, row: tuple[object, ...], step: int | None) -> bool:
+        return (
+            full.released == lane.control.released_terms
+            and time.monotonic() < full.until
+            and _row_bytes(full.schema, row, step) >= full.row_bytes
+        )
+
+    def _append_row(
+        self, term: Term, schema: Schema, row: tuple[object, ...], step: int | None
+    ) -> bool:
+        """Publishes a row and what must come before it; False: the term is full.
+
+        What is noted is noted after it was published: a call in between publishes it once more.
+        """
+        drops = self._own.drops
+        if drops.unreported:
+            dropped = drops.take()
+            if dropped and _append(term, encoding.DROP, dropped):
+                drops.put_back(dropped)
+                return False
+        if schema.number not in term.defined:
+            if _append(term, encoding.SCHEMA, schema.number, schema.keys):
+                return False
+            term.defined.add(schema.number)
+        return not _append(term, encoding.VECTOR, step, schema.number, row)
+
+    def report_drops(self, give_up_at: float) -> None:
+        """Publishes how many rows were dropped, as the last record but one."""
+        drops = self._own.drops
+        dropped = drops.take()
+        if dropped and not self.publish(encoding.DROP, dropped, give_up_at=give_up_at):
+            drops.put_back(dropped)
+
+
+def _append(term: Term, tag: int, *fields: object) -> int:
+    """Publishes one record in the term; returns 0, or its size if it does not fit."""
+    ordinal = next(term.index.ordinals, _NO_ORDINAL)
+    payload = encoding.encode((tag, ordinal, time.time_ns(), *fields))
+    if ordinal == _NO_ORDINAL:
+        return len(payload)
+    mark = 0 if tag == encoding.VECTOR else layout.OTHER
+    try:
+        term.index.published[ordinal] = term.data.write(payload) | mark
+        if tag == encoding.DROP:
+            term.drops += (rows for rows in fields if isinstance(rows, int))
+    except ValueError:
+        term.void(ordinal)
+        return len(payload)
+    return 0
+
+
+def _row_bytes(schema: Schema, row: tuple[object, ...], step: int | None) -> int:
+    record = (encoding.VECTOR, _NO_ORDINAL, _NO_ORDINAL, step, schema.number, row)
+    return len(encoding.encode(record))
