@@ -135,7 +135,7 @@ class OwnLane:
         settled = self._lane.settle(lane)
         if settled is not lane:  # a call in between claimed one, or closed
             lane.give_back()
-        if settled is None:
+        if settled is None or self.closed:  # closed in between; what is settled may be remains
             raise RunClosedError(self.run_dir)
         if self.drops.total:  # counted in the lane from now on
             gate.count_laneless(-self.drops.total)
