@@ -40,6 +40,7 @@ class LaneProducer:
         address: where the writer looks for lanes.
         run_dir: directory of the run.
         log_vector: logs a row, see `LoggingEngine.log_vector`.
+        publish: publishes a record of any other kind, see `Publisher.publish`.
 
     Raises:
         SharedMemoryError: if no memory can be had for an owner's first term.
@@ -60,7 +61,7 @@ class LaneProducer:
         self.run_dir = hello.run_dir
         self._own = OwnLane(address, hello, gate, on_wait)
         self._rows = RowLog(self._own, hello.max_buffer_bytes, drops_rows=hello.overflow == "drop")
-        self._publish = self._rows.publisher.publish
+        self.publish = self._rows.publisher.publish
         self._flush_numbers = itertools.count(1)
         self.log_vector = self._rows.fast.log_vector
         if gate is None:
@@ -95,19 +96,19 @@ class LaneProducer:
 
     def log_scalar(self, key: str, value: MetricValue) -> None:
         """Publishes a scalar."""
-        self._publish(encoding.SCALAR, key, value)
+        self.publish(encoding.SCALAR, key, value)
 
     def log_params(self, params: values.PlainValue) -> None:
         """Publishes parameters."""
-        self._publish(encoding.PARAMS, encoding.wire_params(params))
+        self.publish(encoding.PARAMS, encoding.wire_params(params))
 
     def log_message(self, level: LogLevel, message: str) -> None:
         """Publishes a line of run.log."""
-        self._publish(encoding.LOG, level, message)
+        self.publish(encoding.LOG, level, message)
 
     def save_artifact(self, source: str, staged: str | None, target: str) -> None:
         """Publishes the request to copy a file."""
-        self._publish(encoding.ARTIFACT, source, staged, target)
+        self.publish(encoding.ARTIFACT, source, staged, target)
 
     def request_flush(self, timeout_s: float) -> int | None:
         """Publishes a flush mark; returns its number, or None if the lock cannot be had."""
@@ -118,7 +119,7 @@ class LaneProducer:
             if self.gate is not None and not self.claimed:
                 return 0  # a worker that has logged nothing
             number = next(self._flush_numbers)
-            return number if self._publish(encoding.FLUSH, number, give_up_at=give_up_at) else None
+            return number if self.publish(encoding.FLUSH, number, give_up_at=give_up_at) else None
         finally:
             self._own.lock.release()
 
@@ -156,7 +157,7 @@ class LaneProducer:
             self._own.drops.close()
             self._rows.publisher.report_drops(give_up_at)
             self._own.note_drops(lane)
-            return self._publish(encoding.SENTINEL, status, reason, give_up_at=give_up_at)
+            return self.publish(encoding.SENTINEL, status, reason, give_up_at=give_up_at)
         except RunClosedError:
             if lane.ring.ended:  # by a close() that was interrupted here, or that came in between
                 return True
