@@ -60,11 +60,11 @@ def block(program, base: Path, seconds: float) -> None:
     trainer, run_dir, writer = start(program, base)
     with stopped(writer):
         trainer.send(f"log {ROWS}")
+        wait_until(lambda: lane_bytes(writer) > BUFFER_BYTES / 2, "a buffer that is half full")
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             assert lane_bytes(writer) <= BUFFER_BYTES
             time.sleep(0.01)
-        assert lane_bytes(writer) > BUFFER_BYTES / 2
     answer = trainer.answer()
     assert (None, ROWS + 10) == (answer["error"], answer["logged"])
     assert answer["longest_s"] > seconds / 4

@@ -29,7 +29,7 @@ from run_files import log_lines, params, rows, run_yaml
 
 from expman import ConfigError, ExperimentConfig, LoggingEngine, Run
 
-EXAMPLES = 60
+EXAMPLES = 20
 SOAK_EXAMPLES = 3000
 DEADLINE_S = 60.0
 REFUSALS = (TypeError, ValueError)  # ConfigError is a ValueError

@@ -38,6 +38,8 @@ from expman import (
 
 Start = Callable[..., LoggingEngine]
 
+pytestmark = pytest.mark.usefixtures("standing_writer")
+
 
 @pytest.fixture
 def start(run_base: Path) -> Start:
@@ -49,6 +51,7 @@ def start(run_base: Path) -> Start:
     return start_engine
 
 
+@pytest.mark.usefixtures("own_writer")
 def test_a_run_from_start_to_end(start: Start, run_base: Path) -> None:
     """The files of a run are those of docs/reference/files.md, with what was logged."""
     with start(tags=("a", "b"), description="first try") as engine:
@@ -90,6 +93,7 @@ def test_a_run_from_start_to_end(start: Start, run_base: Path) -> None:
     assert found["duration_secs"] >= 0
 
 
+@pytest.mark.usefixtures("own_writer")
 def test_an_empty_run(start: Start) -> None:
     """A run that logs nothing is FINISHED and has no table."""
     engine = start()
@@ -583,6 +587,7 @@ def test_a_record_that_is_too_large(start: Start) -> None:
     assert [(0, {"a": 1.0}), (1, {"a": 2.0})] == rows(engine.run_dir)
 
 
+@pytest.mark.usefixtures("own_writer")
 def test_the_smallest_buffer_loses_nothing(start: Start) -> None:
     """With overflow="block" a full buffer waits for the writer."""
     count = 20_000
@@ -595,6 +600,7 @@ def test_the_smallest_buffer_loses_nothing(start: Start) -> None:
     assert 0 == run_yaml(engine.run_dir)["rows_dropped"]
 
 
+@pytest.mark.usefixtures("own_writer")
 def test_dropped_rows_are_counted(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     """With overflow="drop" each row is in the file or in the count, and the user is told."""
     count = 50_000
@@ -628,6 +634,7 @@ def test_flush_without_time_says_where_the_data_is(start: Start) -> None:
     assert [(0, {"a": 1.0}), (1, {"a": 2.0})] == rows(engine.run_dir)
 
 
+@pytest.mark.usefixtures("own_writer")
 def test_a_directory_that_cannot_be_written_for_a_while(start: Start) -> None:
     """Logging goes on; flush() tells; once it can be written again nothing is missing."""
     with start() as engine:
@@ -666,6 +673,7 @@ def test_its_text_names_the_run(start: Start) -> None:
         assert f"LoggingEngine({engine.run_dir!r})" == repr(engine)
 
 
+@pytest.mark.usefixtures("own_writer")  # files have modes by the umask of the writer
 @pytest.mark.parametrize("umask", [0o002, 0o027])
 def test_modes_are_what_the_umask_leaves(start: Start, run_base: Path, umask: int) -> None:
     """For each file and directory, at any time; a setgid bit is handed on."""

@@ -20,6 +20,8 @@ from expman import Experiment, NoActiveRunError, RunClosedError, RunEndedError, 
 
 DEADLINE_S = 60.0
 
+pytestmark = pytest.mark.usefixtures("standing_writer")
+
 
 @pytest.fixture(autouse=True)
 def no_current_run() -> Iterator[None]:
