@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import click
 from rich.table import Table
@@ -15,6 +16,7 @@ from expman.reading import find
 from expman.reading.formats import format_age
 from expman.reading.rich_view import cell, runs_view
 from expman.reading.run import Run
+from expman.reading.runcolumns import check_columns, known_value
 
 __all__ = ["command"]
 
@@ -32,6 +34,13 @@ __all__ = ["command"]
 @click.option("--tags", "-t", help="Only these: 'a AND (b OR c)'.")
 @click.option("--group", "-g", help="Only runs of this group.")
 @click.option("--since", help="Only runs that began since: 12h, 7d, 2026-01-31.")
+@click.option(
+    "--sort", help="Order by a column: loss:min, accuracy:max, params.lr, duration_s; best first."
+)
+@click.option("--reverse", "-r", is_flag=True, help="Turn the order around.")
+@click.option(
+    "--column", "-c", "columns", multiple=True, help="Show this column, as in --sort; repeatable."
+)
 @click.option("--limit", "-n", type=click.IntRange(0), help="At most so many; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @base_dir_option
@@ -42,6 +51,9 @@ def command(
     tags: str | None,
     group: str | None,
     since: str | None,
+    sort: str | None,
+    reverse: bool,
+    columns: tuple[str, ...],
     limit: int | None,
     as_json: bool,
     base_dir: str,
@@ -56,23 +68,39 @@ def command(
     if experiments:
         _experiments(found, as_json)
         return
+    if sort is not None:
+        found = found.sorted_by(sort)
+    if reverse:
+        found = find.RunList(reversed(found), found.unreadable)
+    if found:
+        check_columns(found, columns)
     if limit is None:
         limit = 20 if console().is_terminal and not as_json else 0
     shown = found[:limit] if limit else found
     if as_json:
-        print_json([facts for run in shown if (facts := _facts(run)) is not None])
+        print_json([facts for run in shown if (facts := _facts(run, columns)) is not None])
         return
     if not found:
         note(f"no runs{f' of {experiment}' if experiment else ''} in {base_dir}")
         return
-    console().print(runs_view(shown.summaries()))
+    console().print(runs_view(shown.summaries(), _values(shown, columns)))
     if len(shown) < len(found):
         note(f"{len(found) - len(shown)} more; see --limit")
 
 
-def _facts(run: Run) -> dict[str, object] | None:
+def _values(runs: find.RunList, columns: Sequence[str]) -> dict[str, list[object]] | None:
+    """The values of the columns that were asked for; None if none were."""
+    if not columns:
+        return None
+    return {column: [known_value(run, column) for run in runs] for column in columns}
+
+
+def _facts(run: Run, columns: Sequence[str]) -> dict[str, object] | None:
     try:
-        return run_facts(run)
+        facts = run_facts(run)
+        if columns:
+            facts["columns"] = {column: known_value(run, column) for column in columns}
+        return facts
     except ExpmanError as exc:
         note(f"unreadable: {run.path}: {' '.join(str(exc).split())}")
         return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator
-from typing import SupportsIndex, overload
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, SupportsIndex, overload
 
 from expman.errors import ConfigError, ExpmanError, StorageError
 from expman.models import RunStatus
@@ -15,6 +15,10 @@ from expman.reading.runyaml import RunYaml
 from expman.reading.summary import RunSummary, UnreadableRun
 from expman.reading.tags import TagFilter
 from expman.storage import paths
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow as pa
 
 __all__ = ["RunList", "parse_since", "run_dirs", "runs"]
 
@@ -42,6 +46,57 @@ class RunList(list[Run]):
     def __getitem__(self, index: SupportsIndex | slice) -> Run | RunList:
         found = super().__getitem__(index)
         return found if isinstance(found, Run) else RunList(found)
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """One row per run: facts, parameters, and the best numbers of metrics.
+
+        Args:
+            columns: of `experiment`, `run`, `path`, `status`, `group`, `started_at`,
+                `finished_at`, `duration_s`, `rows`; `params.KEY` for a parameter;
+                `METRIC:min`, `METRIC:max`, `METRIC:last` for numbers of a metric, and
+                `METRIC:min_step` and so on for their steps. All but parameters if left out.
+
+        Raises:
+            ConfigError: no run has such a column.
+            StorageError: a file cannot be read.
+        """
+        from expman.reading.runcolumns import check_columns, run_columns, run_table
+
+        if columns is None:
+            columns = run_columns(self)
+        elif self:
+            check_columns(self, columns)
+        return run_table(self, columns)
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pandas.DataFrame:
+        """`table()` as a pandas DataFrame."""
+        from expman.reading.frames import pandas_frame
+
+        return pandas_frame(self.table(columns))
+
+    def sorted_by(self, column: str, *, reverse: bool | None = None) -> RunList:
+        """The runs in the order of a column of `table()`; those without a value come last.
+
+        Args:
+            column: the column; `loss:min` has the best run first, as has `accuracy:max`.
+            reverse: the greatest value first; if left out, exactly for `METRIC:max`.
+
+        Raises:
+            ConfigError: no run has such a column.
+            StorageError: a file cannot be read.
+        """
+        from expman.reading.runcolumns import check_columns, known_value
+
+        if self:
+            check_columns(self, [column])
+        values = [(known_value(run, column), run) for run in self]
+        known = [entry for entry in values if entry[0] is not None]
+        if len({isinstance(value, int | float) for value, _ in known}) > 1:
+            known = [(str(value), run) for value, run in known]
+        descending = column.endswith(":max") if reverse is None else reverse
+        known.sort(key=lambda entry: entry[0], reverse=descending)  # type: ignore[arg-type,return-value]
+        rest = [run for value, run in values if value is None]
+        return RunList([*(run for _, run in known), *rest], self.unreadable)
 
     def summaries(self, limit: int | None = None) -> list[RunSummary | UnreadableRun]:
         """What run.yaml says about each run, or why it cannot be read, as plain records.

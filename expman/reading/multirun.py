@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
 from expman.errors import ConfigError
 from expman.reading.columns import FIXED, no_such_column, stack, wider
-from expman.reading.params import flat_params
 from expman.reading.run import Run
+from expman.reading.runcolumns import column_array, run_value
 from expman.reading.vectors import Steps, read_vectors
 from expman.storage.columns import columns_metadata
 
@@ -20,13 +20,6 @@ __all__ = ["RUN_COLUMNS", "vectors"]
 _READERS = 8
 _SEARCHED = 20
 """Runs whose metrics are named where a column is missing; reading all might take long."""
-_FACTS: dict[str, Callable[[Run], object]] = {
-    "experiment": lambda run: run.experiment,
-    "run": lambda run: run.name,
-    "path": lambda run: run.path,
-    "status": lambda run: str(run.status),
-    "group": lambda run: run.group,
-}
 RUN_COLUMNS = ("experiment", "run")
 
 
@@ -49,9 +42,9 @@ def vectors(
         runs: runs, or their directories.
         columns: these metrics, and `step`, `timestamp`, `_producer`, `_seq` if they are named;
             else step, timestamp and all metrics.
-        run_columns: what comes first: `experiment`, `run`, `path`, `status`, `group`, or
-            `params.KEY` for a parameter, dots for nested ones. A mapping gives the columns
-            other names.
+        run_columns: what comes first: `experiment`, `run`, `path`, `status`, `group`, any other
+            column of `RunList.table`, such as `loss:min`, or `params.KEY` for a parameter, dots
+            for nested ones. A mapping gives the columns other names.
         steps: as in Run.vectors, in each run.
         merge_steps: as in Run.vectors, in each run.
         last: as in Run.vectors, in each run.
@@ -155,7 +148,7 @@ def _with_facts(
     indices = pa.array(index, pa.int32())
     arrays, names = [], []
     for fact, label in labels.items():
-        values = _column_of([_fact(run, fact) for run in runs])
+        values = column_array([run_value(run, fact) for run in runs])
         if pa.types.is_string(values.type):
             unique = values.dictionary_encode()
             array = pa.DictionaryArray.from_arrays(unique.indices.take(indices), unique.dictionary)
@@ -164,25 +157,3 @@ def _with_facts(
         arrays.append(array)
         names.append(label)
     return pa.table([*arrays, *rows.columns], names=[*names, *rows.column_names])
-
-
-def _fact(run: Run, fact: str) -> object:
-    if fact.startswith("params."):
-        return flat_params(run.config).get(fact.removeprefix("params."))
-    try:
-        return _FACTS[fact](run)
-    except KeyError:
-        rule = f"must be one of {', '.join(_FACTS)}, or params.KEY"
-        raise ConfigError("run_columns", fact, rule) from None
-
-
-def _column_of(values: Collection[object]) -> pa.Array:
-    """Values of one parameter in many runs: numbers if all are, else text."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds == {bool}:
-        return pa.array(values, pa.bool_())
-    if kinds == {int} and all(value is None or abs(value) < 2**63 for value in values):  # type: ignore[arg-type]
-        return pa.array(values, pa.int64())
-    if kinds and kinds <= {int, float}:
-        return pa.array([None if v is None else float(v) for v in values], pa.float64())  # type: ignore[arg-type]
-    return pa.array([None if v is None else str(v) for v in values], pa.string())

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    Group,
+    OverflowMethod,
+    RenderableType,
+    RenderResult,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +26,7 @@ from expman.reading.formats import (
     format_facts,
     format_missing,
     format_number,
+    format_time,
 )
 from expman.reading.summary import RunDetails, RunSummary, UnreadableRun
 from expman.reading.text import format_name, format_text, visible
@@ -26,6 +35,7 @@ __all__ = ["cell", "pairs", "run_view", "runs_view", "status_text"]
 
 MAX_METRICS = 40
 _LATEST = 16
+_LATEST_PLACE = 5
 _NO_CURVE = Curve([], [])
 STYLES = {"RUNNING": "bold blue", "FINISHED": "green", "FAILED": "bold red", "CRASHED": "yellow"}
 
@@ -63,9 +73,27 @@ def _metrics(run: RunDetails) -> RenderableType:
     return table
 
 
-def runs_view(runs: Sequence[RunSummary | UnreadableRun]) -> RenderableType:
-    """Shows a list of runs, one line each, with as many columns as the width has room for."""
-    return _RunsView([_line(run) for run in runs])
+def runs_view(
+    runs: Sequence[RunSummary | UnreadableRun],
+    columns: Mapping[str, Sequence[object]] | None = None,
+) -> RenderableType:
+    """Shows a list of runs, one line each, with as many columns as the width has room for.
+
+    Args:
+        runs: the runs.
+        columns: titles and values, one for each run, in place of the latest values.
+    """
+    lines = [_line(run) for run in runs]
+    if columns is not None:
+        chosen = zip(*columns.values(), strict=True)
+        lines = [[*line[:-1], *map(_value, row)] for line, row in zip(lines, chosen, strict=True)]
+    return _RunsView(lines, list(columns) if columns is not None else ["latest"])
+
+
+def _value(value: object) -> Text:
+    if isinstance(value, datetime.datetime):
+        return cell(format_time(value))
+    return cell(format_number(value))
 
 
 def _line(run: RunSummary | UnreadableRun) -> list[Text]:
@@ -85,44 +113,49 @@ def _line(run: RunSummary | UnreadableRun) -> list[Text]:
 class _RunsView:
     """Leaves out columns, then folds names, where there is no room; no name is ever cut."""
 
-    _TITLES = ("experiment", "run", "status", "started", "took", "latest")
     _LEAST_LATEST = 16
-    _LEAST_NAMES: ClassVar = {"experiment": len("experiment"), "run": 4}
+    _LEAST_NAMES: ClassVar = (len("experiment"), len("run") + 1)
 
-    def __init__(self, lines: list[list[Text]]) -> None:
+    def __init__(self, lines: list[list[Text]], chosen: list[str]) -> None:
         self._lines = lines
+        self._titles = ["experiment", "run", "status", "started", "took", *chosen]
+        self._has_latest = chosen == ["latest"]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         widths = self._widths(options.max_width)
+        places = sorted(widths)
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title, width in widths.items():
-            cut = title == "latest"
-            table.add_column(
-                title, width=width, no_wrap=cut, overflow="ellipsis" if cut else "fold"
-            )
+        for place in places:
+            cut = self._has_latest and place == _LATEST_PLACE
+            overflow: OverflowMethod = "ellipsis" if cut else "fold"
+            title = cell(self._titles[place])
+            table.add_column(title, width=widths[place], no_wrap=cut, overflow=overflow)
         for line in self._lines:
-            table.add_row(*(line[self._TITLES.index(title)] for title in widths))
+            table.add_row(*(line[place] for place in places))
         yield table
 
-    def _widths(self, room: int) -> dict[str, int]:
+    def _widths(self, room: int) -> dict[int, int]:
+        """The width of each column that has room, by its place."""
         widths = {
-            title: max([len(title), *(line[n].cell_len for line in self._lines)])
-            for n, title in enumerate(self._TITLES)
+            place: max([cell(title).cell_len, *(line[place].cell_len for line in self._lines)])
+            for place, title in enumerate(self._titles)
         }
-        whole = widths["latest"]
-        widths["latest"] = min(whole, self._LEAST_LATEST)
-        for title in ("latest", "took", "started"):
+        whole = widths[_LATEST_PLACE]
+        if self._has_latest:
+            widths[_LATEST_PLACE] = min(whole, self._LEAST_LATEST)
+        for title in (*["latest"] * self._has_latest, "took", "started"):
             if _taken(widths) > room:
-                del widths[title]
-        if "latest" in widths:
-            widths["latest"] = min(whole, widths["latest"] + room - _taken(widths))
-        for title, least in self._LEAST_NAMES.items():
+                del widths[self._titles.index(title)]
+        if self._has_latest and _LATEST_PLACE in widths:
+            spare = room - _taken(widths)
+            widths[_LATEST_PLACE] = min(whole, widths[_LATEST_PLACE] + spare)
+        for place, least in enumerate(self._LEAST_NAMES):
             excess = max(0, _taken(widths) - room)
-            widths[title] = max(widths[title] - excess, min(widths[title], least))
+            widths[place] = max(widths[place] - excess, min(widths[place], least))
         return widths
 
 
-def _taken(widths: Mapping[str, int]) -> int:
+def _taken(widths: Mapping[int, int]) -> int:
     return sum(widths.values()) + 2 * (len(widths) - 1)
 
 

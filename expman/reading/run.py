@@ -7,8 +7,8 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from expman.errors import ExpmanError, StorageError
-from expman.models import MetricValue, RunMetadata, RunStatus, VectorRow
+from expman.errors import ConfigError, ExpmanError, StorageError
+from expman.models import MetricBest, MetricValue, RunMetadata, RunStatus, VectorRow
 from expman.reading.artifactfiles import artifact_paths
 from expman.reading.logfile import LogEntry, read_log
 from expman.reading.params import flat_params, read_params
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow as pa
+
+    from expman.reading.best import Best, BestKind
 
 __all__ = ["Run"]
 
@@ -170,6 +172,53 @@ class Run:
         Links to directories are not followed: a run has what is below its own directory.
         """
         return artifact_paths(self.path)
+
+    def best(self, metric: str, kind: BestKind) -> Best:
+        """The least, the greatest or the last number of a metric, with its step.
+
+        NaN is never the least or the greatest number, but may be the last one. Of equal numbers
+        the first one counts. That of a live run may be some seconds old.
+
+        Args:
+            metric: the metric's name.
+            kind: "min", "max" or "last".
+
+        Raises:
+            ConfigError: there is no such metric, it has no number, or `kind` is another word.
+            StorageError: a file cannot be read.
+        """
+        from expman.reading.best import KINDS, Best
+        from expman.reading.columns import no_such_column
+
+        if kind not in KINDS:
+            raise ConfigError("kind", kind, f"must be one of {', '.join(KINDS)}")
+        found = self.best_numbers([metric]).get(metric)
+        value = None if found is None else getattr(found, kind)
+        if value is not None:
+            return Best(value, getattr(found, f"{kind}_step"))
+        metrics = self.metrics
+        if metric not in metrics:
+            raise no_such_column(f"run {self.path} has no metric", [metric], metrics)
+        raise ConfigError("metric", metric, f"run {self.path} has no number of it, or only NaN")
+
+    def best_numbers(self, metrics: Sequence[str] | None = None) -> dict[str, MetricBest]:
+        """The least, the greatest and the last number of several metrics; see `best`.
+
+        Args:
+            metrics: only these, as far as the run has numbers of them; all if left out.
+
+        Raises:
+            StorageError: a file cannot be read.
+        """
+        from expman.reading.best import computed_best
+
+        stored = self.metadata.best
+        if metrics is None:
+            return stored or computed_best(self.path)
+        missing = [metric for metric in metrics if metric not in stored]
+        computed = computed_best(self.path, missing) if missing else {}
+        found = {**stored, **computed}
+        return {metric: found[metric] for metric in metrics if metric in found}
 
     # -- rows -------------------------------------------------------------------------------
 

@@ -50,6 +50,22 @@ def test_ls_json(expman_command: Expman, store: Path, filters: list[str], expect
         assert Path(run["path"], "run.yaml").exists()
 
 
+def test_ls_sorts_and_shows_columns(expman_command: Expman, store: Path) -> None:
+    """Runs come in the order of a column, the best one first; the columns stand in the list."""
+    columns = ["-c", "train/loss:min", "-c", "train/loss:min_step", "-c", "params.lr"]
+    found = expman_command("ls", "--sort", "train/loss:min", *columns, base_dir=store)
+
+    head, *lines = [line.split() for line in found.out.splitlines()]
+    assert ["train/loss:min", "train/loss:min_step", "params.lr"] == head[-3:]
+    assert ["c-live", "ab-second", "aa-first", "b-failed"] == [line[1] for line in lines]
+    assert [["39", "0.4"], ["39", "0.2"], ["39", "0.1"], ["0", "0.3"]] == [
+        line[-2:] for line in lines
+    ]
+    command = ["ls", "--json", "--sort", "params.lr", "-r", *columns]
+    runs = json.loads(expman_command(*command).out)
+    assert [0.4, 0.3, 0.2, 0.1] == [run["columns"]["params.lr"] for run in runs]
+
+
 def test_ls_experiments(expman_command: Expman, store: Path) -> None:
     """Experiments are listed with the number of their runs."""
     (line,) = json.loads(expman_command("ls", "-e", "--json", base_dir=store).out)
@@ -75,6 +91,8 @@ def test_ls_reports_what_it_cannot_read(expman_command: Expman, run_base: Path) 
     [
         (["ls", "--since", "soon"], "since='soon'"),
         (["ls", "--tags", "NOT a"], "no NOT"),
+        (["ls", "--sort", "train/los:min"], "did you mean 'train/loss:min'?"),
+        (["ls", "-c", "loss"], "METRIC:min"),
         (["show", "absent"], "no run in"),
         (["show", "a"], "not unique: digits/ab-second, digits/aa-first"),
         (["plot", "aa", "lsos"], "has no column 'lsos'; did you mean 'train/loss'?"),
