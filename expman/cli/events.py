@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import click
 
 from expman.models import MetricValue, safe_text
-from expman.storage.columns import RESERVED_COLUMNS
+from expman.storage.columns import FIXED
 from expman.storage.paths import open_regular
 
 __all__ = ["Events", "Point", "read_events"]
@@ -69,7 +69,7 @@ class Events:
             if found is None:
                 self.left_out[plugin or kind] += 1
                 continue
-            tag = f"{value.tag}_" if value.tag in RESERVED_COLUMNS else value.tag
+            tag = f"{value.tag}_" if value.tag in FIXED else value.tag
             self.points.append(Point(event.step, _nanoseconds(event), tag or "value", found))
 
 

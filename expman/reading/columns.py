@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import pyarrow as pa
 
 from expman.errors import ConfigError
-from expman.storage.columns import FIXED_FIELDS, Kind
+from expman.storage.columns import FIXED, Kind, absent
 
 __all__ = ["FIXED", "did_you_mean", "no_such_column", "stack", "wider"]
 
-FIXED = {field.name: field.type for field in FIXED_FIELDS}
 _NAMED = 30
 
 
@@ -50,7 +49,7 @@ def wider(known: pa.DataType | None, other: pa.DataType) -> pa.DataType:
 
 
 def stack(tables: Iterable[pa.Table], types: Mapping[str, pa.DataType]) -> pa.Table:
-    """Tables one below the other, with exactly these columns; null where one has none."""
+    """Tables one below the other, with exactly these columns; null or a default elsewhere."""
     schema = pa.schema(list(types.items()))
     pieces = []
     for table in tables:
@@ -58,7 +57,7 @@ def stack(tables: Iterable[pa.Table], types: Mapping[str, pa.DataType]) -> pa.Ta
         for name, wanted in types.items():
             index = table.schema.get_field_index(name)
             if index < 0:
-                arrays.append(pa.nulls(table.num_rows, wanted))
+                arrays.append(absent(name, wanted, table.num_rows))
             else:
                 arrays.append(_cast(table.column(index), wanted))
         if arrays:

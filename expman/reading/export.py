@@ -14,7 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from expman.reading.rows import python_rows, without_zone
-from expman.storage.columns import RESERVED_COLUMNS
+from expman.storage.columns import FIXED
 
 __all__ = ["json_value", "write_table"]
 
@@ -45,7 +45,7 @@ def _with_times_as_text(table: pa.Table) -> pa.Table:
 
 
 def _logged(row: dict[str, object]) -> dict[str, object]:
-    return {key: row[key] for key in row if row[key] is not None or key in RESERVED_COLUMNS}
+    return {key: row[key] for key in row if row[key] is not None or key in FIXED}
 
 
 def json_value(value: object) -> object:

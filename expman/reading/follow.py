@@ -15,7 +15,7 @@ from expman.reading.rows import python_rows
 from expman.reading.runyaml import has_ended
 from expman.reading.tailfiles import TailReader, tail_paths
 from expman.reading.vectors import metric_names, read_vectors
-from expman.storage.columns import RESERVED_COLUMNS, columns_metadata
+from expman.storage.columns import columns_metadata
 
 __all__ = ["Follower", "follow", "to_rows"]
 
@@ -156,7 +156,7 @@ class Follower:
 def to_rows(table: pa.Table) -> Iterator[VectorRow]:
     """The rows of a table, without the metrics that a row does not have."""
     metric_of = columns_metadata(table.schema.metadata)
-    names = [name for name in table.column_names if name not in RESERVED_COLUMNS]
+    names = [name for name in table.column_names if name not in FIXED]
     numbered = "_seq" in table.column_names
     for number, row in enumerate(python_rows(table)):
         values: dict[str, MetricValue] = {

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from expman.reading.tailfiles import unreadable
 from expman.storage.arrowfile import open_arrow
-from expman.storage.columns import columns_metadata
+from expman.storage.columns import check_layout, columns_metadata
 from expman.storage.paths import VECTORS_PARQUET, storage_error
 from expman.storage.rewrite import LANES_KEY
 
@@ -35,6 +35,7 @@ class VectorsParquet:
         self.schema: pa.Schema = self._file.schema_arrow
         self.rows: int = self._file.metadata.num_rows
         metadata = self.schema.metadata or {}
+        check_layout(path, metadata)
         self.lanes = _lanes(metadata)
         self.metric_of = columns_metadata(metadata)
 
@@ -43,7 +44,7 @@ class VectorsParquet:
         """Opens it; None if there is none (yet).
 
         Raises:
-            StorageError: it cannot be read.
+            StorageError: it cannot be read, or a later version of expman wrote it.
         """
         path = os.path.join(run_dir, VECTORS_PARQUET)
         try:

@@ -7,9 +7,11 @@ from itertools import count
 
 import pyarrow as pa
 
+from expman.fixed_columns import reserved
+
 __all__ = ["distinct_names"]
 
-_FIXED = frozenset({"step", "timestamp", "_producer", "_seq", "experiment", "run"})
+_FIXED = reserved() | {"experiment", "run"}
 
 
 def distinct_names(table: pa.Table) -> pa.Table:

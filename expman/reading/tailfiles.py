@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 import pyarrow as pa
 
 from expman.errors import StorageError
+from expman.storage.columns import check_layout
 from expman.storage.paths import open_regular, storage_error, tail_number
 
 __all__ = ["TailReader", "read_whole", "tail_paths", "unreadable"]
@@ -58,7 +59,7 @@ class TailReader:
         """The whole batches that follow the ones read before.
 
         Raises:
-            StorageError: the file cannot be read.
+            StorageError: the file cannot be read, or a later version of expman wrote it.
         """
         try:
             self._file.seek(self._offset)
@@ -70,7 +71,9 @@ class TailReader:
             try:
                 message = pa.ipc.read_message(fresh)
                 if self.schema is None:
-                    self.schema = pa.ipc.read_schema(message)
+                    schema = pa.ipc.read_schema(message)
+                    check_layout(self.path, schema.metadata)
+                    self.schema = schema
                     batch = None
                 else:
                     batch = pa.ipc.read_record_batch(message, self.schema)

@@ -18,7 +18,7 @@ from expman.reading.columns import FIXED, no_such_column, stack, wider
 from expman.reading.parquetfile import VectorsParquet, keep_after
 from expman.reading.rows import python_rows
 from expman.reading.tailfiles import read_whole, tail_paths
-from expman.storage.columns import COLUMNS_KEY, columns_metadata
+from expman.storage.columns import COLUMNS_KEY, PRODUCER_COLUMNS, columns_metadata
 
 __all__ = ["Steps", "metric_names", "read_parts", "read_vectors"]
 
@@ -39,6 +39,11 @@ class _Parts:
         for field in schema:
             self.types[field.name] = wider(self.types.get(field.name), field.type)
         self.metric_of.update(columns_metadata(schema.metadata))
+
+    @property
+    def of_producers(self) -> list[str]:
+        """The fixed columns that some files have."""
+        return [name for name in PRODUCER_COLUMNS if name in self.types]
 
     @property
     def metrics(self) -> list[str]:
@@ -91,7 +96,7 @@ def read_vectors(
     fast_last = None if steps is not None or merge_steps else last
     parts = _read(run_dir, needed, steps, fast_last)
     if columns is None:
-        columns = ["step", "timestamp", *parts.metrics]
+        columns = ["step", "timestamp", *parts.of_producers, *parts.metrics]
     else:
         missing = [name for name in columns if name not in parts.types and name not in FIXED]
         if missing and not lenient:

@@ -14,32 +14,46 @@ from enum import IntEnum
 
 import pyarrow as pa
 
+from expman.errors import StorageError
+from expman.fixed_columns import FIXED_COLUMNS, layout_version
 from expman.models import safe_text
 
 __all__ = [
     "COLUMNS_KEY",
     "EXACT_INT",
-    "FIXED_FIELDS",
-    "RANK_COLUMN",
-    "RESERVED_COLUMNS",
+    "FIXED",
+    "LAYOUT_KEY",
+    "LAYOUT_VERSION",
+    "PRODUCER_COLUMNS",
+    "ROW_FIELDS",
     "Columns",
     "Kind",
     "Warn",
+    "absent",
+    "check_layout",
     "columns_metadata",
 ]
 
 COLUMNS_KEY = b"expman.columns"
+LAYOUT_KEY = b"expman.layout"
 EXACT_INT = 2**53
 """Beyond it not every integer is a float64."""
 
-FIXED_FIELDS: tuple[pa.Field, ...] = (
-    pa.field("step", pa.int64()),
-    pa.field("timestamp", pa.timestamp("us", tz="UTC")),
-    pa.field("_producer", pa.string()),
-    pa.field("_seq", pa.int64()),
+_ARROW_OF = {
+    "int64": pa.int64(),
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+}
+FIXED: dict[str, pa.DataType] = {column.name: _ARROW_OF[column.kind] for column in FIXED_COLUMNS}
+"""The type of each fixed column."""
+ROW_FIELDS: tuple[pa.Field, ...] = tuple(
+    pa.field(column.name, FIXED[column.name]) for column in FIXED_COLUMNS if column.of is None
 )
-RANK_COLUMN = "_rank"
-RESERVED_COLUMNS = frozenset(field.name for field in FIXED_FIELDS)
+"""The fixed columns that every file has."""
+PRODUCER_COLUMNS = tuple(column.name for column in FIXED_COLUMNS if column.of is not None)
+"""The fixed columns that a file has if one of its producers has a value."""
+_DEFAULTS = {c.name: c.default for c in FIXED_COLUMNS if c.default is not None}
+LAYOUT_VERSION = layout_version()
 
 Warn = Callable[[str, str], None]
 """Takes the subject (one warning each) and the message."""
@@ -79,11 +93,13 @@ class Columns:
     Attributes:
         kinds: column name to kind.
         metric_of: column name to metric, for every column.
+        of_producers: the fixed columns that are there because a producer has a value.
     """
 
     def __init__(self) -> None:
         self.kinds: dict[str, Kind] = {}
         self.metric_of: dict[str, str] = {}
+        self.of_producers: set[str] = set()
         self._numeric: dict[str, str] = {}
         self._text: dict[str, str] = {}
         self._number: dict[str, int] = {}
@@ -108,15 +124,23 @@ class Columns:
     def adopt(self, schema: pa.Schema) -> bool:
         """Takes over the columns of a file of this run; False if they cannot be ours."""
         metrics = columns_metadata(schema.metadata)
+        if any(schema.get_field_index(field.name) < 0 for field in ROW_FIELDS):
+            return False
         found: list[tuple[str, Kind, str]] = []
+        of_producers = set()
         for field in schema:
-            if field.name in RESERVED_COLUMNS:
+            if field.name in FIXED:
+                if field.type != FIXED[field.name]:
+                    return False
+                if field.name in PRODUCER_COLUMNS:
+                    of_producers.add(field.name)
                 continue
             kind = Kind.of_type(field.type)
             known = self.kinds.get(field.name)
             if kind is None or (known is not None and (known is Kind.TEXT) != (kind is Kind.TEXT)):
                 return False
             found.append((field.name, kind, metrics.get(field.name, field.name)))
+        self.of_producers |= of_producers
         for name, kind, metric in found:
             self.kinds[name] = max(kind, self.kinds.get(name, kind))
             self._number.setdefault(name, len(self._number))
@@ -128,19 +152,48 @@ class Columns:
         """The Arrow schema of all columns, or of those in `names` (in the run's order)."""
         kinds = self.kinds
         chosen = list(kinds)
+        fixed = list(ROW_FIELDS)
+        for name in PRODUCER_COLUMNS:
+            if name in self.of_producers and (names is None or name in names):
+                fixed.append(pa.field(name, FIXED[name]))
         if names is not None:
             chosen = sorted((n for n in names if n in kinds), key=self._number.__getitem__)
         fields = [pa.field(name, kinds[name].arrow) for name in chosen]
         metric_of = self.metric_of
         renamed = {name: metric_of[name] for name in chosen if metric_of[name] != name}
-        metadata = {COLUMNS_KEY: json.dumps(renamed).encode()} if renamed else None
-        return pa.schema([*FIXED_FIELDS, *fields], metadata=metadata)
+        metadata = {LAYOUT_KEY: str(LAYOUT_VERSION).encode()}
+        if renamed:
+            metadata[COLUMNS_KEY] = json.dumps(renamed).encode()
+        return pa.schema([*fixed, *fields], metadata=metadata)
 
     def _free_name(self, base: str) -> str:
         name, number = base, 2
-        while name in self.kinds or name in RESERVED_COLUMNS:
+        while name in self.kinds or name in FIXED:
             name, number = f"{base}{number}", number + 1
         return name
+
+
+def absent(name: str, dtype: pa.DataType, rows: int) -> pa.Array:
+    """A column of rows that have no value there: null, or the default of a fixed column."""
+    if name in _DEFAULTS:
+        return pa.repeat(pa.scalar(_DEFAULTS[name], dtype), rows)
+    return pa.nulls(rows, dtype)
+
+
+def check_layout(path: str, metadata: Mapping[bytes, bytes] | None) -> None:
+    """Refuses a file of a later layout version; files of earlier ones may lack columns.
+
+    Raises:
+        StorageError: naming both versions.
+    """
+    found = (metadata or {}).get(LAYOUT_KEY, b"1").decode(errors="replace")
+    if found.isdecimal() and int(found) <= LAYOUT_VERSION:
+        return
+    raise StorageError(
+        path,
+        f"has layout version {found}, this expman reads versions up to {LAYOUT_VERSION}; "
+        "use the expman version that wrote it, or a later one",
+    )
 
 
 def columns_metadata(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:

@@ -23,7 +23,7 @@ from expman.models import MetricValue
 from expman.storage.arrowfile import open_arrow
 from expman.storage.best import BestValues, last_valid
 from expman.storage.bounds import shortened
-from expman.storage.columns import FIXED_FIELDS, RANK_COLUMN, RESERVED_COLUMNS, Columns, Warn
+from expman.storage.columns import FIXED, Columns, Warn, check_layout
 from expman.storage.paths import (
     VECTORS_PARQUET,
     create_temp,
@@ -68,6 +68,7 @@ def resume(run_dir: str, columns: Columns, warn: Warn) -> Resumed:
 
     Raises:
         OSError: a file cannot be read or healed; nothing is lost by trying again.
+        StorageError: a later version of expman wrote a file; nothing is changed.
     """
     state = Resumed()
     path = os.path.join(run_dir, VECTORS_PARQUET)
@@ -100,7 +101,8 @@ def _resume_parquet(path: str, state: Resumed, columns: Columns, warn: Warn) -> 
     try:
         with open_arrow(path) as source, pq.ParquetFile(source, pre_buffer=False) as file:
             schema = file.schema_arrow
-            if not _has_fixed(schema) or not columns.adopt(schema):
+            check_layout(path, schema.metadata)
+            if not columns.adopt(schema):
                 _set_aside(path, "was not written by expman", warn)
                 return
             metadata = schema.metadata or {}
@@ -117,13 +119,6 @@ def _resume_parquet(path: str, state: Resumed, columns: Columns, warn: Warn) -> 
         if isinstance(exc, OSError) and exc.errno:
             raise
         _set_aside(path, f"is no valid Parquet file ({exc})", warn)
-
-
-def _has_fixed(schema: pa.Schema) -> bool:
-    return all(
-        field.name in schema.names and schema.field(field.name).type == field.type
-        for field in FIXED_FIELDS
-    )
 
 
 def _from_footer(metadata: dict[bytes, bytes], state: Resumed) -> bool:
@@ -154,7 +149,7 @@ def _best_from_rows(file: pq.ParquetFile, best: BestValues, columns: Columns) ->
 
 def _metrics_of(batch: pa.RecordBatch, columns: Columns) -> Iterator[tuple[str, pa.Array]]:
     for name, array in zip(batch.schema.names, batch.columns, strict=True):
-        if name not in RESERVED_COLUMNS and name != RANK_COLUMN:
+        if name not in FIXED:
             yield columns.metric_of[name], array
 
 
@@ -171,7 +166,8 @@ def _resume_tail(path: str, state: Resumed, columns: Columns, warn: Warn) -> Tai
     try:
         for schema, batch, offset in read_tail(path):
             if batch is None:
-                ours = _has_fixed(schema) and columns.adopt(schema)
+                check_layout(path, schema.metadata)
+                ours = columns.adopt(schema)
                 if not ours:
                     break
                 tail = TailFile(path, schema)
@@ -302,7 +298,7 @@ def _note_latest(batch: pa.RecordBatch, columns: Columns, latest: dict[str, Metr
     rows = batch.num_rows
     found: dict[str, int] = {}
     for name, array in zip(batch.schema.names, batch.columns, strict=True):
-        if name in RESERVED_COLUMNS or array.null_count == rows:
+        if name in FIXED or array.null_count == rows:
             continue
         row = last_valid(array)
         metric = columns.metric_of[name]

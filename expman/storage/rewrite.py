@@ -27,7 +27,7 @@ from expman.models import MetricValue
 from expman.storage.arrowfile import open_arrow
 from expman.storage.best import BEST_KEY, BestValues
 from expman.storage.bounds import fitting
-from expman.storage.columns import COLUMNS_KEY, EXACT_INT
+from expman.storage.columns import COLUMNS_KEY, EXACT_INT, FIXED, LAYOUT_KEY, LAYOUT_VERSION, absent
 from expman.storage.paths import IrregularFileError, create_temp
 from expman.storage.tail import TailFile, TornTail, read_tail
 
@@ -175,6 +175,7 @@ class Rewrite:
                 LATEST_KEY: json.dumps(fitting(self._latest)),
                 BEST_KEY: self._best.footer(),
                 ROWS_KEY: str(self.rows),
+                LAYOUT_KEY.decode(): str(LAYOUT_VERSION),
             }
             # Without an Arrow schema in the file, pyarrow leaves the schema's metadata out.
             renamed = (self._schema.metadata or {}).get(COLUMNS_KEY)
@@ -237,18 +238,18 @@ class Rewrite:
             for name, column in zip(table.schema.names, table.columns, strict=True):
                 pieces.setdefault(name, []).append((start, column))
             start += table.num_rows
-        nulls = {dtype: pa.nulls(rows, dtype) for dtype in set(self._schema.types)}
+        nulls = _Absent(rows)
         columns = []
         for field in self._schema:
             chunks, end = [], 0
             for begin, column in pieces.get(field.name, ()):
                 if begin > end:
-                    chunks.append(nulls[field.type].slice(0, begin - end))
+                    chunks.append(nulls.column(field).slice(0, begin - end))
                 fitting = column if column.type == field.type else self._widen(column, field)
                 chunks += fitting.chunks
                 end = begin + len(column)
             if rows > end:
-                chunks.append(nulls[field.type].slice(0, rows - end))
+                chunks.append(nulls.column(field).slice(0, rows - end))
             columns.append(pa.chunked_array(chunks, field.type))
         return pa.Table.from_arrays(columns, schema=self._schema)
 
@@ -338,14 +339,12 @@ class Rewrite:
         if table.schema.equals(schema):
             return table
         position = {name: number for number, name in enumerate(table.schema.names)}
-        nulls: dict[pa.DataType, pa.Array] = {}
+        nulls = _Absent(table.num_rows)
         arrays = []
         for field in schema:
             number = position.get(field.name)
             if number is None:
-                if field.type not in nulls:
-                    nulls[field.type] = pa.nulls(table.num_rows, field.type)
-                arrays.append(nulls[field.type])
+                arrays.append(nulls.column(field))
                 continue
             array = table.column(number)
             if array.type != field.type:
@@ -366,6 +365,21 @@ class Rewrite:
                 )
                 self.warnings.append((f"inexact:{field.name}", message))
         return array.cast(field.type, safe=False)
+
+
+class _Absent:
+    """Columns of rows that have no value there: one array serves all metrics of a type."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._nulls: dict[pa.DataType, pa.Array] = {}
+
+    def column(self, field: pa.Field) -> pa.Array:
+        if field.name in FIXED:
+            return absent(field.name, field.type, self._rows)
+        if field.type not in self._nulls:
+            self._nulls[field.type] = pa.nulls(self._rows, field.type)
+        return self._nulls[field.type]
 
 
 def _without_nulls(batch: pa.RecordBatch) -> pa.Table:

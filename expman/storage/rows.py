@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 import pyarrow as pa
+from msgspec.structs import replace
 
 from expman.models import MetricValue, safe_text
-from expman.storage.columns import EXACT_INT, FIXED_FIELDS, Columns, Kind, Warn
+from expman.storage.columns import EXACT_INT, FIXED, PRODUCER_COLUMNS, Columns, Kind, Warn, absent
 
 __all__ = ["RowBlock", "build_columns", "halve", "trim"]
 
@@ -34,8 +35,9 @@ class RowBlock(msgspec.Struct, frozen=True):
         first_seq: the rows have the seqs first_seq, first_seq + 1, …
         steps: the user's steps.
         timestamps_ns: nanoseconds since the epoch.
-        keys: metric names, none of RESERVED_COLUMNS.
+        keys: metric names, none of those of the fixed columns.
         columns: per key the values, one per row; None is a value not logged.
+        fixed: the fixed columns that all rows of the producer share.
     """
 
     producer: str
@@ -44,30 +46,28 @@ class RowBlock(msgspec.Struct, frozen=True):
     timestamps_ns: Sequence[int]
     keys: tuple[str, ...]
     columns: Sequence[Sequence[MetricValue | None]]
+    fixed: Mapping[str, int | str] = {}
 
 
 def trim(block: RowBlock, rows: int) -> RowBlock:
     """The block without its first `rows` rows."""
-    return RowBlock(
-        block.producer,
-        block.first_seq + rows,
-        block.steps[rows:],
-        block.timestamps_ns[rows:],
-        block.keys,
-        [column[rows:] for column in block.columns],
+    return replace(
+        block,
+        first_seq=block.first_seq + rows,
+        steps=block.steps[rows:],
+        timestamps_ns=block.timestamps_ns[rows:],
+        columns=[column[rows:] for column in block.columns],
     )
 
 
 def halve(block: RowBlock) -> list[RowBlock]:
     """The first and the second half of a block of several rows."""
     rows = len(block.steps) // 2
-    first = RowBlock(
-        block.producer,
-        block.first_seq,
-        block.steps[:rows],
-        block.timestamps_ns[:rows],
-        block.keys,
-        [column[:rows] for column in block.columns],
+    first = replace(
+        block,
+        steps=block.steps[:rows],
+        timestamps_ns=block.timestamps_ns[:rows],
+        columns=[column[:rows] for column in block.columns],
     )
     return [first, trim(block, rows)]
 
@@ -75,7 +75,7 @@ def halve(block: RowBlock) -> list[RowBlock]:
 def build_columns(
     blocks: Sequence[RowBlock], columns: Columns, warn: Warn
 ) -> tuple[list[pa.Array], dict[str, pa.Array]]:
-    """Builds the fixed columns and one array per metric column that has values in `blocks`.
+    """Builds the columns that every file has, and an array per other column with values.
 
     New columns are placed and existing ones widened in `columns` on the way.
     """
@@ -86,7 +86,7 @@ def build_columns(
         for key, values in zip(block.keys, block.columns, strict=True):
             parts.setdefault(key, []).append((start, values))
         start += len(block.steps)
-    arrays: dict[str, pa.Array] = {}
+    arrays = _of_producers(blocks, columns)
     for key, pieces in parts.items():
         there = sum(len(values) for _, values in pieces)
         if there * SPARSE > rows:
@@ -230,7 +230,7 @@ def _to_float(value: MetricValue | None, name: str, warn: Warn) -> float | None:
 
 
 def _fixed(blocks: Sequence[RowBlock], warn: Warn) -> list[pa.Array]:
-    step, stamp, *_ = (field.type for field in FIXED_FIELDS)
+    step, stamp = FIXED["step"], FIXED["timestamp"]
     lengths = [len(block.steps) for block in blocks]
     times = _int64s([block.timestamps_ns for block in blocks], "timestamp", warn)
     # Microseconds, because that is what expman-rs writes; // on int64 in C.
@@ -240,6 +240,25 @@ def _fixed(blocks: Sequence[RowBlock], warn: Warn) -> list[pa.Array]:
         micros,
         *_names_of_rows(blocks, lengths),
     ]
+
+
+def _of_producers(blocks: Sequence[RowBlock], columns: Columns) -> dict[str, pa.Array]:
+    """The fixed columns that producers share, as far as one of them has a value."""
+    if not any(block.fixed for block in blocks):
+        return {}
+    arrays = {}
+    for name in PRODUCER_COLUMNS:
+        if any(name in block.fixed for block in blocks):
+            columns.of_producers.add(name)
+            arrays[name] = _concat([_shared(block, name) for block in blocks])
+    return arrays
+
+
+def _shared(block: RowBlock, name: str) -> pa.Array:
+    value, rows = block.fixed.get(name), len(block.steps)
+    if value is None:
+        return absent(name, FIXED[name], rows)
+    return pa.repeat(pa.scalar(value, FIXED[name]), rows)
 
 
 def _names_of_rows(blocks: Sequence[RowBlock], lengths: list[int]) -> list[pa.Array]:

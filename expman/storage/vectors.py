@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from expman.failpoints import hit
 from expman.models import MetricValue, RunMetadata, reason_of, safe_text
 from expman.storage.bounds import shortened
-from expman.storage.columns import FIXED_FIELDS, RANK_COLUMN, RESERVED_COLUMNS, Columns, Kind
+from expman.storage.columns import PRODUCER_COLUMNS, ROW_FIELDS, Columns, Kind, absent
 from expman.storage.directory import RunDirectory
 from expman.storage.paths import (
     VECTORS_PARQUET,
@@ -33,7 +33,7 @@ from expman.storage.rewrite import Rewrite
 from expman.storage.rows import RowBlock, build_columns, halve, trim
 from expman.storage.tail import TailFile
 
-__all__ = ["RESERVED_COLUMNS", "RowBlock", "VectorStore"]
+__all__ = ["RowBlock", "VectorStore"]
 
 MAX_BATCH_ROWS = 64 * 1024
 MAX_BATCH_CELLS = 4 * 1024 * 1024
@@ -128,12 +128,12 @@ class VectorStore:
 
     def summarize(self, meta: RunMetadata) -> None:
         """Puts the latest and the best value of each metric into what run.yaml will say."""
-        meta.vectors = {key: value for key, value in self.latest.items() if key != RANK_COLUMN}
+        meta.vectors = dict(self.latest)
         meta.best = dict(self._best.metrics)
         numbers = {
             self._columns.metric_of[name]
             for name, kind in self._columns.kinds.items()
-            if kind is not Kind.TEXT and name != RANK_COLUMN
+            if kind is not Kind.TEXT
         }
         meta.best_left_out = len(numbers - meta.best.keys()) if self._best.is_full else 0
 
@@ -312,6 +312,9 @@ class VectorStore:
         rows = len(fixed[0])
         tail = self._tail_for(arrays, rows)
         nulls = {dtype: pa.nulls(rows, dtype) for dtype in set(tail.types.values())}
+        for name in PRODUCER_COLUMNS:
+            if name in tail.types and name not in arrays:
+                arrays[name] = absent(name, tail.types[name], rows)
         for name, dtype in list(tail.types.items())[len(fixed) :]:
             fixed.append(arrays[name] if name in arrays else nulls[dtype])
         batch = pa.RecordBatch.from_arrays(fixed, schema=tail.schema)
@@ -324,7 +327,7 @@ class VectorStore:
         self._pending_rows -= rows
         self._written_cells += sum(len(block.steps) * len(block.keys) for block in blocks)
         metric_of = self._columns.metric_of
-        named = ((metric_of[key], arrays[key]) for key in arrays if key != RANK_COLUMN)
+        named = ((metric_of[key], arrays[key]) for key in arrays if key in metric_of)
         self._best.note(fixed[0], named)
         for block in blocks:
             self._file_seqs[safe_text(block.producer)] = block.first_seq + len(block.steps)
@@ -340,7 +343,7 @@ class VectorStore:
                 keys.update(latest)
             rows += len(block.steps)
             values += len(block.steps) * len(block.keys)
-            cells = rows * (len(keys) + len(FIXED_FIELDS))
+            cells = rows * (len(keys) + len(ROW_FIELDS))
             sparse = len(keys) > WIDE_COLUMNS and values * SPARSE < cells
             limit = MAX_SPARSE_CELLS if sparse else MAX_BATCH_CELLS
             if count and (rows > MAX_BATCH_ROWS or cells > limit):

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
+from expman.fixed_columns import reserved
 from expman.models import MetricValue, safe_text
 from expman.shown import shown, type_name
 
@@ -32,7 +33,7 @@ __all__ = [
     "scalar_hook",
 ]
 
-RESERVED_COLUMNS = frozenset({"step", "timestamp", "_producer", "_seq", "_rank"})
+RESERVED_COLUMNS = reserved()
 _REFUSED_NAMES = RESERVED_COLUMNS | {""}
 
 PlainValue: TypeAlias = (

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from expman.failpoints import hit
+from expman.fixed_columns import values_of
 from expman.transport.consumer import LaneConsumer
 
 __all__ = ["LaneState", "RunLanes"]
@@ -19,6 +20,7 @@ class LaneState(msgspec.Struct):
         consumer: the lane's consuming end.
         producer: the name that its rows carry.
         seq_base: seq of the lane's row 0.
+        fixed: the fixed columns that all its rows share.
         schemas: metric names by their number, as the lane has defined them.
         term: the term that was read last.
         last_step: the step of the latest row that has one.
@@ -29,6 +31,7 @@ class LaneState(msgspec.Struct):
     consumer: LaneConsumer
     producer: str
     seq_base: int
+    fixed: dict[str, int | str]
     schemas: dict[int, tuple[str, ...]] = {}
     term: int = 0
     last_step: int | None = None
@@ -83,7 +86,8 @@ class RunLanes:
         self._adopt(lane, next_seq)
         control = lane.control
         name = lane.hello.producer_name(control.name_number)
-        state = self._states[lane.lane] = LaneState(lane, name, control.seq_base)
+        state = LaneState(lane, name, control.seq_base, values_of(lane.hello))
+        self._states[lane.lane] = state
         if state.is_owner:
             self.retired_rows, self.retired_drops = control.retired_rows, control.retired_drops
         return state

@@ -15,8 +15,8 @@ from unit.storage.storage_model import metric_of, same, tables
 
 from expman.models import RunMetadata
 from expman.storage import vectors
-from expman.storage.columns import columns_metadata
-from expman.storage.vectors import RESERVED_COLUMNS, RowBlock, VectorStore
+from expman.storage.columns import FIXED, columns_metadata
+from expman.storage.vectors import RowBlock, VectorStore
 
 MAX_BATCH_ROWS = vectors.MAX_BATCH_ROWS
 Value = bool | int | float | str | None
@@ -186,7 +186,7 @@ class Storage(RuleBasedStateMachine):
             for row in table.to_pylist():
                 cells: dict[str, Any] = {}
                 for name, cell in row.items():
-                    if cell is not None and name not in RESERVED_COLUMNS:
+                    if cell is not None and name not in FIXED:
                         assert renamed[name] not in cells, "a row has one value of a metric"
                         cells[renamed[name]] = cell
                 found.append((row["_producer"], row["_seq"], row["step"], cells))

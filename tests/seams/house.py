@@ -11,7 +11,8 @@ ADDITIONS = Path(__file__).parent / "additions"
 RECORDS = "transport/records.py"
 SINK_TABLE = "writer/sinks/table.py"
 SAMPLER_TABLE = "writer/samplers/table.py"
-TABLES = {RECORDS, SINK_TABLE, SAMPLER_TABLE}
+FIXED_COLUMNS = "fixed_columns.py"
+TABLES = {RECORDS, SINK_TABLE, SAMPLER_TABLE, FIXED_COLUMNS}
 """The only files that an addition changes."""
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from expman.errors import StorageError
 from expman.models import LogLevel, MetricValue
-from expman.storage.columns import RANK_COLUMN
 from expman.storage.vectors import RowBlock
 from expman.transport import records as wire
 from expman.transport.bulk_decode import Rows
@@ -121,11 +120,9 @@ class RowSink(Sink):
             text = f"{count} rows of {lane.producer} were left out: {why}"
             self.run.note(LogLevel.ERROR, text)
             return
-        rank = lane.consumer.hello.rank
-        if rank is not None:
-            keys, columns = (*keys, RANK_COLUMN), [*columns, [rank.rank] * count]
         seq = lane.seq_base + first
-        self.run.store.append(RowBlock(lane.producer, seq, steps, times, keys, columns))
+        block = RowBlock(lane.producer, seq, steps, times, keys, columns, lane.fixed)
+        self.run.store.append(block)
         last = next((step for step in reversed(steps) if step is not None), None)
         lane.last_step = lane.last_step if last is None else last
 

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from expman.storage.vectors import RESERVED_COLUMNS, RowBlock, VectorStore
+from expman.storage.columns import FIXED
+from expman.storage.vectors import RowBlock, VectorStore
 
 Row = tuple[str, int, int | None, int, dict[str, Any]]
 
@@ -48,7 +49,7 @@ def rows(run_dir: Path) -> list[Row]:
             values = {
                 name: value
                 for name, value in row.items()
-                if value is not None and name not in RESERVED_COLUMNS
+                if value is not None and name not in FIXED
             }
             micros = int(row["timestamp"].timestamp() * 1_000_000 + 0.5)
             found.append((row["_producer"], row["_seq"], row["step"], micros, values))

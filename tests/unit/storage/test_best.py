@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from msgspec.structs import replace
 from unit.storage.storage_model import block, same
 
 from expman.models import MetricBest, RunMetadata, RunStatus
@@ -107,8 +108,8 @@ def test_of_equal_values_the_first_counts(tmp_path: Path) -> None:
 def test_only_numbers_have_a_best_value(tmp_path: Path) -> None:
     """A metric with text and numbers has that of its numbers; the rank is no metric."""
     store = VectorStore(str(tmp_path))
-    columns = {"note": ["a", "b"], "mixed": ["a", 3], "_rank": [0, 0], "none": [None, None]}
-    store.append(block(0, columns))
+    columns = {"note": ["a", "b"], "mixed": ["a", 3], "none": [None, None]}
+    store.append(replace(block(0, columns), fixed={"_rank": 0}))
     store.flush()
     assert {"mixed": MetricBest(3, 10, 3, 10, 3, 10)} == summary(store).best
     assert "_rank" not in summary(store).vectors
