@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from expman.transport.schemas import REFUSALS, RowCodec, Schema
+from expman.transport.schemas import REFUSALS, RowCodec, RowSchema
 from expman.transport.term import Term
 
 __all__ = ["FastCall", "LogVector", "Miss", "make_fast_call"]
@@ -32,7 +32,7 @@ Miss: TypeAlias = Callable[[Mapping[str, object], object], None]
 
 
 class _Set(Protocol):
-    def __call__(self, schema: Schema, codec: RowCodec, term: Term) -> None: ...
+    def __call__(self, schema: RowSchema, codec: RowCodec, term: Term) -> None: ...
 
 
 class FastCall(NamedTuple):
@@ -111,7 +111,7 @@ def make_fast_call(miss: Miss) -> FastCall:
                 return log_vector(values, step)
         miss(values, step)
 
-    def set_state(schema: Schema, codec: RowCodec, term: Term) -> None:
+    def set_state(schema: RowSchema, codec: RowCodec, term: Term) -> None:
         nonlocal state
         state = states[schema.keys] = (
             schema.getter,

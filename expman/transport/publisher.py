@@ -12,7 +12,7 @@ from expman.errors import RecordTooLargeError, RunClosedError
 from expman.transport import encoding, layout
 from expman.transport.lane import Lane
 from expman.transport.own_lane import OwnLane
-from expman.transport.schemas import Schema
+from expman.transport.schemas import RowSchema
 from expman.transport.term import Term
 
 __all__ = ["Publisher"]
@@ -34,7 +34,7 @@ class _Full(NamedTuple):
         until: when to try again, by the monotonic clock: other programs may have freed memory.
     """
 
-    schema: Schema
+    schema: RowSchema
     row_bytes: int
     serial: int
     released: int
@@ -113,7 +113,7 @@ class Publisher:
     # -- rows ---------------------------------------------------------------------
 
     def publish_row(
-        self, lane: Lane | None, schema: Schema, row: tuple[object, ...], step: int | None
+        self, lane: Lane | None, schema: RowSchema, row: tuple[object, ...], step: int | None
     ) -> None:
         """Publishes a row and its names in the lane, or drops it.
 
@@ -154,7 +154,7 @@ class Publisher:
         )
 
     def _append_row(
-        self, term: Term, schema: Schema, row: tuple[object, ...], step: int | None
+        self, term: Term, schema: RowSchema, row: tuple[object, ...], step: int | None
     ) -> bool:
         """Publishes a row and what must come before it; False: the term is full.
 
@@ -197,6 +197,6 @@ def _append(term: Term, tag: int, *fields: object) -> int:
     return 0
 
 
-def _row_bytes(schema: Schema, row: tuple[object, ...], step: int | None) -> int:
+def _row_bytes(schema: RowSchema, row: tuple[object, ...], step: int | None) -> int:
     record = (encoding.VECTOR, _NO_ORDINAL, _NO_ORDINAL, step, schema.number, row)
     return len(encoding.encode(record))

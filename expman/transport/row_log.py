@@ -9,7 +9,7 @@ from expman.transport import values
 from expman.transport.hot_path import make_fast_call
 from expman.transport.own_lane import OwnLane
 from expman.transport.publisher import Publisher
-from expman.transport.schemas import RowCodec, Schema, Schemas
+from expman.transport.schemas import RowCodec, RowSchema, Schemas
 
 __all__ = ["RowLog"]
 
@@ -60,7 +60,7 @@ class RowLog:
             if codec is not None:
                 self._set_fast(schema, codec)
 
-    def _set_fast(self, schema: Schema, codec: RowCodec) -> None:
+    def _set_fast(self, schema: RowSchema, codec: RowCodec) -> None:
         own = self._own
         lane = own.lane
         if lane is None or own.closed or own.drops.unreported:

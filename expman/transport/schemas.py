@@ -12,7 +12,7 @@ import msgspec
 
 from expman.transport import encoding, values
 
-__all__ = ["MIXED", "PLAIN", "REFUSALS", "RowCodec", "Schema", "Schemas"]
+__all__ = ["MIXED", "PLAIN", "REFUSALS", "RowCodec", "RowSchema", "Schemas"]
 
 REFUSALS = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
 """What a codec, a getter or an append raises. Not all exceptions: what a signal handler raises in
@@ -22,7 +22,7 @@ MOST_SCHEMAS = 1024
 """When there are more, all are forgotten, and rows define theirs again."""
 
 
-class Schema(msgspec.Struct, frozen=True):
+class RowSchema(msgspec.Struct, frozen=True):
     """A set of metric names.
 
     Attributes:
@@ -70,13 +70,13 @@ class Schemas:
     """The schemas of a producer, and the codec that rows of each had last."""
 
     def __init__(self) -> None:
-        self._by_keys: dict[tuple[str, ...], Schema] = {}
+        self._by_keys: dict[tuple[str, ...], RowSchema] = {}
         self._codecs: dict[int, RowCodec] = {}
         self._numbers = itertools.count()
 
     def read(
         self, values_: Mapping[str, object]
-    ) -> tuple[Schema, tuple[object, ...], RowCodec | None]:
+    ) -> tuple[RowSchema, tuple[object, ...], RowCodec | None]:
         """A row's schema and its checked values; also the codec, if that has checked them.
 
         Raises:
@@ -95,7 +95,7 @@ class Schemas:
         keys = tuple(plain)
         return self._by_keys.get(keys) or self._define(keys), tuple(plain.values()), None
 
-    def _define(self, keys: tuple[str, ...]) -> Schema:
+    def _define(self, keys: tuple[str, ...]) -> RowSchema:
         if len(self._by_keys) >= MOST_SCHEMAS:
             self._by_keys.clear()
             self._codecs.clear()
@@ -108,11 +108,11 @@ class Schemas:
             case _:
                 getter = itemgetter(*keys)
         # A call in between may number the same names, too: both numbers are good.
-        schema = self._by_keys[keys] = Schema(next(self._numbers), getter, keys)
+        schema = self._by_keys[keys] = RowSchema(next(self._numbers), getter, keys)
         return schema
 
     def learn(
-        self, schema: Schema, raw: Iterable[object], plain: tuple[object, ...]
+        self, schema: RowSchema, raw: Iterable[object], plain: tuple[object, ...]
     ) -> RowCodec | None:
         """The codec for rows like this one; None: each needs the checks of the slow path.
 

@@ -308,6 +308,16 @@ def test_everything_public_can_be_imported() -> None:
     assert [] == [name for name in expman.__all__ if not hasattr(expman, name)]
 
 
+def test_no_two_classes_have_one_name() -> None:
+    """One name means one thing in the whole package."""
+    places: dict[str, list[str]] = {}
+    for module, tree in MODULES.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module)
+    assert {} == {name: found for name, found in places.items() if len(found) > 1}
+
+
 def is_setter(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
     return any(ast.unparse(found).endswith(".setter") for found in node.decorator_list)
 
