@@ -40,7 +40,7 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
     192  LOG_INTENT     writer   journal of run.log: records of the lane once the append is done
     200  LOG_SIZE       writer   size of run.log before that append
     208  LOG_DONE       writer   records of the lane whose lines are in run.log
-    216  WRITE_ERROR_BYTES  writer   length of the text at 1536; 0: all is well
+    216  WRITE_ERROR_BYTES writer  length of the text at 5592; 0: all is well
     224  CLOSING        writer   1: the run ends; a record published from now on may not be taken
     232  CUTOFF_ENTRIES writer   index entries of the last term that were taken
     240  CUTOFF_TERMS   writer   serial of that term + 1; stored last, it says what was taken

@@ -1,4 +1,4 @@
-"""Brings the tail of a run into vectors.parquet, a bit at a time, between the writer's rounds."""
+"""Rewrites vectors.parquet with the rows of the tail, step by step between the writer's rounds."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Consolidation:
         self._next = time.monotonic() + FIRST_REWRITE_S
 
     def step(self) -> bool:
-        """Does a bit of it; False: nothing to do at present.
+        """Does one step; False: nothing to do at present.
 
         Raises:
-            StorageError: nothing is lost; it begins anew after a while.
+            StorageError: nothing is lost; the rewrite starts again after a while.
         """
         now = time.monotonic()
         if self._rewrite is None:
@@ -63,5 +63,5 @@ class Consolidation:
         return self._rewrite is not None
 
     def stop(self) -> None:
-        """Gives up a rewrite that is under way."""
+        """Gives up the current rewrite."""
         self._rewrite = None

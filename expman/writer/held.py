@@ -1,4 +1,4 @@
-"""The address that a writer serves: locked, and made anew when its name is removed."""
+"""The address that a writer serves. It is locked, and made again when its name is removed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from expman.transport.address import is_served_elsewhere, revive_address
 from expman.transport.address_control import AddressControl
 
 __all__ = ["AddressTakenError", "HeldAddress"]
-
-"""A larger number is damage."""
 
 
 class AddressTakenError(ExpmanError):
@@ -81,7 +79,7 @@ class HeldAddress:
         return segment.links(self._base) == 0
 
     def renew(self) -> bool:
-        """Makes it anew under its old name; False: another process has that one at present.
+        """Makes the address again under its old name; False: another process has that name now.
 
         Raises:
             OSError: there is no memory or no descriptor, or another user has taken the name.
@@ -103,6 +101,6 @@ class HeldAddress:
         self._base.unlink()
 
     def close(self) -> None:
-        """Lets go of it: from now on nobody waits for this process."""
+        """Releases the locks: from now on nobody waits for this process."""
         for base in (*self._former, self._base):
             base.close()

@@ -11,7 +11,7 @@ from expman.writer.held import HeldAddress
 __all__ = ["DRAIN_S", "Lifetime"]
 
 DRAIN_S = 10.0
-"""How long a writer that was told to end goes on with the runs that it has."""
+"""How long a writer goes on with its runs after a signal to end."""
 
 
 class Lifetime:
@@ -19,13 +19,13 @@ class Lifetime:
 
     Args:
         held: its address.
-        standing: it goes on without runs, until told to stop.
+        standing: it goes on without runs, until it gets a signal to end.
         starter: the process that started it, see `mark_of`.
 
     Attributes:
         is_standing: it goes on without runs.
         has_served: it, or a predecessor that was about to end, has had lanes.
-        stop_reason: the signal that told it to end, in words.
+        stop_reason: the signal to end that it got, in words.
     """
 
     def __init__(self, held: HeldAddress, *, standing: bool, starter: str) -> None:

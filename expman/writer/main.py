@@ -89,7 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _split_command(given: list[str]) -> tuple[list[str], list[str]]:
-    """Takes what stands behind `--` off the arguments of `run`."""
+    """Separates the arguments of `run` from the command behind `--`."""
     if given[:1] != ["run"] or "--" not in given:
         return given, []
     mark = given.index("--")
@@ -97,13 +97,13 @@ def _split_command(given: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _serve(address: segment.Address, starter: str) -> int:
-    """What an engine starts for itself; the starter is its process, see `mark_of`."""
+    """Runs the writer of one engine; the starter is its process, see `mark_of`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _raise_limits()
     limit_memory()
     from expman.writer.held import AddressTakenError
-    from expman.writer.recover import RecoverSoon
+    from expman.writer.recover_soon import RecoverSoon
     from expman.writer.server import Server
 
     _prepare()
@@ -119,9 +119,10 @@ def _serve(address: segment.Address, starter: str) -> int:
 
 
 def _stand(options: argparse.Namespace) -> int:
-    """A writer that waits for runs."""
+    """Runs a standing writer."""
     limit_memory()
-    from expman.writer.recover import RecoverSoon, recover
+    from expman.writer.recover import recover
+    from expman.writer.recover_soon import RecoverSoon
     from expman.writer.server import Server
 
     _prepare()

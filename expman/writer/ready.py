@@ -14,7 +14,7 @@ __all__ = ["ReadyFile"]
 
 
 class ReadyFile:
-    """Holds the address as long as the writer takes runs; without a path it does nothing.
+    """A file that has the address as long as the writer takes runs; without a path it does nothing.
 
     Raises:
         StorageError: it cannot be written.

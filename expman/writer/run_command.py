@@ -25,8 +25,8 @@ def run_command(address: segment.Address, command: Sequence[str]) -> int:
     """Runs a command whose runs are served by this process.
 
     Returns:
-        The command's exit status; 128 + n if signal n killed it; 127 or 126 if it cannot be
-        started, as a shell says it.
+        As in a shell: the command's exit status; 128 + n if signal n killed it; 127 or 126 if it
+        cannot be started.
     """
     server = Server(address, standing=True)  # before the command can look for it
     forward = _Forwarder()

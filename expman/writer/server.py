@@ -33,7 +33,8 @@ class Server:
 
     Args:
         address: where producers claim their lanes.
-        standing: goes on without runs, until told to stop; otherwise it ends with its runs.
+        standing: goes on without runs, until it gets a signal to end; otherwise it ends with its
+            runs.
         starter: the process that claims the first lane, see `mark_of`; the server ends if that
             process has ended and left none.
         on_run: called with the base directory of each run that is found.

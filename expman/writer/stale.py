@@ -1,4 +1,4 @@
-"""Finds what nobody serves any more: lanes in shared memory, and runs that say RUNNING."""
+"""Finds what no process serves: lanes in shared memory, and runs whose status is RUNNING."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WORD = b"RUNNING"
 
 
 class StaleAddress(NamedTuple):
-    """An address with lanes, but neither a writer nor an owner that lives.
+    """An address with lanes, whose writer and owner are gone.
 
     Attributes:
         address: the address.
@@ -46,13 +46,13 @@ class StaleAddress(NamedTuple):
 
 
 class StaleRun(NamedTuple):
-    """A run that says RUNNING and has no lane.
+    """A run whose status is RUNNING and that has no lane.
 
     Attributes:
         run_dir: its directory.
-        dead: nobody runs it; otherwise it lives, or that cannot be decided here.
+        dead: no process runs it. Otherwise it is alive, or this host cannot decide that.
         why: the reason for either.
-        young: it has shown life too lately to be dead; later that may have changed.
+        young: it was alive so recently that it must not be taken for dead yet.
     """
 
     run_dir: str
@@ -107,7 +107,7 @@ def _is_locked(address: segment.Address, lane: int | None) -> bool:
 
 
 def _is_left_over(address: segment.Address) -> bool:
-    """Whether an address without lanes is nobody's, and not one whose first lane is to come."""
+    """Whether an address without lanes was left behind; a young one may yet get its first lane."""
     try:
         found = segment.attach(address.place, address.segment())
     except OSError:
@@ -125,17 +125,17 @@ def _is_left_over(address: segment.Address) -> bool:
 def stale_runs(
     base_dir: str, with_lanes: set[str], *, any_host: bool = False, dry_run: bool = False
 ) -> Iterator[StaleRun]:
-    """The runs of a base directory that say RUNNING without a lane of this user on this host.
+    """The runs of a base directory that are RUNNING without a lane of this user on this host.
 
-    A run is dead by two signs, never by one: nothing that it would have is there (a lane, its
-    boot), and its run.yaml has not been renewed for minutes.
+    Two signs together show that a run is dead: what a live run has is absent (a lane, its boot),
+    and its run.yaml has not been renewed for minutes.
 
     Args:
         base_dir: directory of the experiments.
         with_lanes: resolved directories of runs that have lanes; they are left out. So are those
             whose lanes have lost their names: processes that have them may go on.
-        any_host: the caller knows that no other host or user runs any of them. A run that has
-            shown life just now is left alone all the same.
+        any_host: the caller knows that no other host or user runs any of them. A run that was
+            alive just now is left alone all the same.
         dry_run: write nothing; then silence is measured by the clock of this host.
     """
     nameless_runs: set[str] | None = None
@@ -191,7 +191,7 @@ def _judge(
 
 
 def _is_open(run_dir: str) -> bool:
-    """Whether run.yaml says RUNNING, or is damaged and a journal says that the run never ended."""
+    """Whether the status is RUNNING, or run.yaml is damaged and there is a journal of the run."""
     try:
         return RunFile(run_dir).read().status is RunStatus.RUNNING
     except StorageError:
@@ -213,7 +213,7 @@ def _file_system_now(directory: str) -> float:
 
 
 def _running(base_dir: str) -> Iterator[str]:
-    """Run directories that may have a run that never ended; most have not, which spares a parse.
+    """Run directories whose run may not have ended; the others need not be parsed.
 
     Their run.yaml has the word RUNNING, or they have a journal.
     """

@@ -1,4 +1,4 @@
-"""Whose files a directory has: a writer that comes later knows its run's only by what they say."""
+"""Makes sure that a directory has the files of the run that is to be written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NEAR_S = 2.0
 
 
 def refuse_other_run(run_dir: str, hello: Hello) -> None:
-    """Makes sure that the directory has no files of another run.
+    """Refuses a directory that has the files of another run.
 
     One sign is not enough: users edit files, and memory may be damaged.
 

@@ -195,7 +195,7 @@ def test_base_directory_that_is_gone(program, killed, run_base: Path) -> None:
     shutil.rmtree(run_base)
     recovery = recover(program, run_base)
     assert 1 == recovery.wait()
-    assert f"there is no directory {run_base}; mount it, or make it anew" in recovery.stderr
+    assert f"the directory {run_base} does not exist; mount it, or make it" in recovery.stderr
     run_base.mkdir()
     assert f"recovered {run_dir}" in recover(program, run_base).succeed()
     run = wait_for_end(run_dir)

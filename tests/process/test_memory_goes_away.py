@@ -11,7 +11,7 @@ import pytest
 from process.faulty import Obeying, check_finished, read_raw
 from process.runs import run_yaml, wait_for_end, wait_until, writer_of
 
-from expman.writer.recover import _take_lock
+from expman.writer.recovery_lock import take_recovery_lock
 
 
 def left_of(token: str) -> list[str]:
@@ -194,8 +194,8 @@ def test_names_that_another_user_takes(program, run_base: Path) -> None:
 
 def test_one_recovery_at_a_time(tmp_path: Path) -> None:
     """The second one sees the first; its name cannot be guessed, so nobody else can take it."""
-    first = _take_lock(str(tmp_path))
+    first = take_recovery_lock(str(tmp_path))
     assert first is not None
-    assert _take_lock(str(tmp_path)) is None
+    assert take_recovery_lock(str(tmp_path)) is None
     first.unlink()
     first.close()

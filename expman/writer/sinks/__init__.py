@@ -1,1 +1,1 @@
-"""One sink per kind of content of a run's files; `table` says which records each one takes."""
+"""One sink per kind of content of a run's files. `table` maps types of records to sinks."""

@@ -146,7 +146,7 @@ class MetadataSink(Sink):
         self._schedule.next_heartbeat = time.monotonic() + HEARTBEAT_S
 
     def _fit(self) -> None:
-        """Leaves out what run.yaml has no room for; run.log says so once."""
+        """Leaves out what run.yaml has no room for, with one line in run.log."""
         meta = self.run.meta
         self.run.store.summarize(meta)
         yamlfile.leave_out(meta)

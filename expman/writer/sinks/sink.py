@@ -121,7 +121,7 @@ class Sink:
         self._failures = 0
 
     def acknowledge(self, *, synced: bool) -> None:
-        """Tells the lanes how far they are written. Called once all sinks have committed."""
+        """Stores in the lanes how far they are written. Called once all sinks have committed."""
 
     # -- the end ------------------------------------------------------------------------
 

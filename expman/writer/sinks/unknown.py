@@ -15,7 +15,7 @@ __all__ = ["UnknownSink"]
 
 
 class UnknownSink(Sink):
-    """Records that a newer client has logged: their bytes are kept, and run.log says so.
+    """Records that a newer client has logged: their bytes are kept, and run.log names the kind.
 
     Resumes by the file: each record is in it with its lane and its number.
     """

@@ -1,0 +1,99 @@
+"""Finishes runs that have no shared memory, from what is in their files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+
+from expman.errors import StorageError
+from expman.models import LogLevel, RunMetadata, RunStatus
+from expman.storage.journal import Journal, known_state, set_aside_damage
+from expman.storage.runlog import RunLog
+from expman.storage.times import iso, seconds_between
+from expman.storage.vectors import VectorStore
+from expman.storage.yamlfile import RunFile
+from expman.writer.copier import store_artifacts
+from expman.writer.outcome import Outcome, summary
+from expman.writer.stale import StaleRun
+
+__all__ = ["finish_from_files"]
+
+
+def finish_from_files(run: StaleRun) -> Iterator[Outcome]:
+    """Finishes a run that is dead, and reports one that is not."""
+    if not run.dead:
+        hint = "" if run.young else " (--any-host recovers it)"
+        yield Outcome(f"left alone {run.run_dir}: {run.why}{hint}")
+        return
+    try:
+        damage = set_aside_damage(run.run_dir)
+        meta = known_state(run.run_dir) or _unknown(run.run_dir)
+        ended_at = _last_change(run.run_dir)
+        with contextlib.closing(VectorStore(run.run_dir)) as store:
+            _finish(run, meta, store, damage, ended_at)
+    except StorageError as exc:
+        yield Outcome(f"cannot recover {run.run_dir}: {exc}", ok=False)
+    else:
+        yield Outcome(f"recovered {run.run_dir} from its files: {summary(run.run_dir)}")
+
+
+def _finish(
+    run: StaleRun, meta: RunMetadata, store: VectorStore, damage: str | None, ended_at: float
+) -> None:
+    store.finish()
+    missing = store_artifacts(run.run_dir)
+    log = RunLog(run.run_dir)
+    log.mend()
+    reason = f"nobody ran it any more: {run.why}"
+    lines = [(LogLevel.WARN, warning) for warning in store.take_warnings()]
+    lines += [(LogLevel.ERROR, line) for line in missing]
+    lines += [(LogLevel.ERROR, damage)] if damage is not None else []
+    if meta.status is RunStatus.RUNNING:
+        lines.append((LogLevel.ERROR, f"run CRASHED: {reason}; recovered from its files"))
+    log.append([(level, time.time_ns(), text) for level, text in lines])
+    log.sync()
+    reported = meta.rows_missing
+    if meta.status is RunStatus.RUNNING:
+        reported = 0
+        _mark_crashed(meta, reason, ended_at)
+    _count(meta, store, reported)
+    meta.artifacts_missing += len(missing)
+    store.summarize(meta)
+    RunFile(run.run_dir).write(meta)
+    Journal(run.run_dir).remove()
+
+
+def _unknown(run_dir: str) -> RunMetadata:
+    """The metadata of a run of which only the rows and the directory are known."""
+    experiment_dir, name = os.path.split(run_dir)
+    return RunMetadata(name=name, experiment=os.path.basename(experiment_dir))
+
+
+def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float) -> None:
+    meta.status, meta.reason = RunStatus.CRASHED, reason
+    meta.finished_at = iso(int(ended_at * 1e9))
+    meta.duration_secs = seconds_between(meta.started_at, meta.finished_at)
+
+
+def _count(meta: RunMetadata, store: VectorStore, reported: int) -> None:
+    """Counts rows without shared memory, from the last counts and the numbers of the rows.
+
+    Args:
+        meta: changed.
+        store: the rows.
+        reported: how many missing rows the reason names already.
+    """
+    meta.rows_written = store.rows_written
+    numbered, there = sum(store.reach.values()), meta.rows_written + meta.rows_dropped
+    meta.rows_logged = max(meta.rows_logged, numbered, there)
+    meta.rows_missing = meta.rows_logged - there
+    if meta.rows_missing > reported:
+        text = f"{meta.rows_missing:,} rows are missing"
+        meta.reason = f"{meta.reason}; {text}" if meta.reason else text
+
+
+def _last_change(run_dir: str) -> float:
+    with os.scandir(run_dir) as entries:
+        return max((entry.stat(follow_symlinks=False).st_mtime for entry in entries), default=0.0)
