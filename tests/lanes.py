@@ -20,7 +20,7 @@ from expman.transport.hello import Hello, encode_hello
 from expman.transport.producer import LaneProducer, WaitHook
 from expman.transport.ring import Ring
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 TERM_BYTES = 16 * 1024
 DATA_OFFSET = 64 + (TERM_BYTES - 64) // 16 * 4
 

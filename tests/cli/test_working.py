@@ -201,7 +201,7 @@ def test_notebook(expman_command: Expman, store: Path, tmp_path: Path) -> None:
     notebook = nbformat.read(tmp_path / "look.ipynb", as_version=4)
     nbformat.validate(notebook)
     where = {"metadata": {"path": tmp_path}}
-    nbclient.NotebookClient(notebook, timeout=50, resources=where).execute()
+    nbclient.NotebookClient(notebook, timeout=250, resources=where).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     html = " ".join(output.get("data", {}).get("text/html", "") for output in outputs)
     assert "RUNNING" in html

@@ -34,7 +34,7 @@ def test_demo_leaves_a_finished_run(tmp_path: Path, run_base: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=250,
         check=False,
     )
 

@@ -123,7 +123,7 @@ def cluster_env() -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.clusters
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("tool", ["Spark", "Ray"])
 def test_clusters(
     program: StartProgram,

@@ -42,13 +42,13 @@ def test_the_tutorial_from_top_to_bottom(tmp_path: Path) -> None:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=50,
+                timeout=250,
                 check=False,
             )
             assert (0, "") == (done.returncode, done.stderr), command
             said[re.sub(r"\$\(.*\)", "…", command)] = done.stdout
     last_block = [sys.executable, "train.py"]
-    subprocess.run(last_block, cwd=tmp_path, env=env, check=True, timeout=50)
+    subprocess.run(last_block, cwd=tmp_path, env=env, check=True, timeout=250)
 
     assert 2 == said["expman ls"].count("FINISHED")
     assert "ended at x" in said["expman tail latest -n 3"]

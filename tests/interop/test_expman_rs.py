@@ -36,7 +36,7 @@ def with_expman_rs(run_dir: Path, env: dict[str, str]) -> dict[str, Any]:
         env=env,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=250,
         check=False,
     )
     assert 0 == done.returncode, done.stderr

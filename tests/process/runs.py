@@ -17,7 +17,7 @@ from leaks import processes
 
 from expman.transport import layout
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 
 class Writer(NamedTuple):

@@ -48,7 +48,7 @@ def test_a_copy_holds_up_nobody(program, run_base: Path, tmp_path: Path):
         copying.log_params({"lr": 0.1})
         other.log_vector({"a": 1}, 0)
         other.flush(30)
-        other.close(timeout_s=30)
+        other.close(timeout_s=120)
         config = Path(copying.run_dir, "config.yaml")
         wait_until(config.exists, "the parameters of the run that copies")
         stored = Path(copying.run_dir, "artifacts", "checkpoint")
@@ -56,7 +56,7 @@ def test_a_copy_holds_up_nobody(program, run_base: Path, tmp_path: Path):
         held.unlink()
         copying.flush(30)
         assert b"weights" == stored.read_bytes()
-        copying.close(timeout_s=30)
+        copying.close(timeout_s=120)
         assert 20_000 == wait_for_end(Path(copying.run_dir))["rows_written"]
     finally:
         held.unlink(missing_ok=True)
@@ -115,6 +115,6 @@ def test_a_copy_on_a_full_disk_holds_up_artifacts_only(program, run_base: Path, 
     wait_until(lambda: (run_dir / "config.yaml").exists(), "the parameters")
     assert "No space left" in trainer.try_("flush 0.5")["error"]
     full.unlink()
-    trainer("close 30")
+    trainer("close 120")
     check_finished(run_dir, 20_010)
     assert "10" == (run_dir / "artifacts/a10").read_text()

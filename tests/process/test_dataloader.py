@@ -9,7 +9,7 @@ import pytest
 from process.runs import only_run, read_rows, run_yaml
 from process.workers import check_producers
 
-pytestmark = [pytest.mark.torch, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
 
 
 # Each worker of spawn and forkserver imports torch: few of them, and few epochs.

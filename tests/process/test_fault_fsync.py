@@ -73,13 +73,13 @@ def written_again(log: Path, run_dir: Path) -> tuple[str, str | None] | None:
 
 
 @pytest.mark.strace
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_fsync_fails_once(program, run_base: Path, tmp_path: Path):
     """At each fsync of a flush in turn: files are written anew, and all is there in the end."""
     trainer = Obeying(program, run_base)
     run_dir = trainer.open()
     trainer("more 10")
-    trainer("flush 30")
+    trainer("flush 120")
     writer = writer_of(trainer.process.pid)
     failed: set[str] = set()
     logged = [10]
@@ -90,7 +90,7 @@ def test_fsync_fails_once(program, run_base: Path, tmp_path: Path):
 
         def fails(log: Path = log) -> bool:
             logged.append(trainer("more 10")["logged"])
-            trainer("flush 30")
+            trainer("flush 120")
             return any(not well for _, well in fsyncs(log))
 
         def heals(log: Path = log) -> tuple[str, str | None] | None:
@@ -103,7 +103,7 @@ def test_fsync_fails_once(program, run_base: Path, tmp_path: Path):
         if again is not None:
             assert again.endswith(Path(path).name)
             assert path != again, "the same file, whose pages were dropped"
-    trainer("close 30")
+    trainer("close 120")
     check_finished(run_dir, logged[-1])
     check_more(run_dir, logged)
     assert failed >= WANTED, failed

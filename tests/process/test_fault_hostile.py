@@ -61,7 +61,7 @@ def test_planted_links(program, run_base: Path, tmp_path: Path, moment: str):
         logged = []
         if moment == "live":
             logged.append(trainer("more 10")["logged"])
-            trainer("flush 30")
+            trainer("flush 120")
         planted = run_dir / name
         if planted.is_dir():
             planted.rename(planted.with_name("aside"))
@@ -76,7 +76,7 @@ def test_planted_links(program, run_base: Path, tmp_path: Path, moment: str):
             )
             assert before == look(outside)
             planted.unlink()
-        trainer("close 30")
+        trainer("close 120")
         assert before == look(outside), name
         run = wait_for_end(run_dir)
         assert "FINISHED" == run["status"]
@@ -100,12 +100,12 @@ def test_rubbish_in_files(program, run_base: Path, content: bytes):
     trainer = Obeying(program, run_base)
     run_dir = trainer.open()
     trainer("more 10")
-    trainer("flush 30")
+    trainer("flush 120")
     for name in ("run.yaml", "config.yaml", "vectors-0007.arrow", "rubbish.parquet"):
         (run_dir / name).write_bytes(content)
     trainer("more 10")
-    trainer("flush 30")
-    trainer("close 30")
+    trainer("flush 120")
+    trainer("close 120")
     (run_dir / "vectors-0007.arrow").unlink()
     check_finished(run_dir, 20)
     assert {"p20": 20} == yaml.safe_load((run_dir / "config.yaml").read_text())
@@ -120,7 +120,7 @@ def test_vectors_replaced(program, run_base: Path, tmp_path: Path, way: str):
     trainer = Obeying(program, run_base)
     run_dir = trainer.open()
     trainer("log 10")
-    trainer("flush 30")
+    trainer("flush 120")
     parquet = run_dir / "vectors.parquet"
     wait_until(lambda: parquet.exists() and not list(run_dir.glob("*.arrow")), "the first rewrite")
     if way == "rubbish":
@@ -132,7 +132,7 @@ def test_vectors_replaced(program, run_base: Path, tmp_path: Path, way: str):
         parquet.unlink()
         os.mkfifo(parquet)
     trainer("log 10")
-    assert "10 rows are missing" in trainer.try_("close 30")["error"]
+    assert "10 rows are missing" in trainer.try_("close 120")["error"]
     run = run_yaml(run_dir)
     assert ("FINISHED", 10, 10) == (run["status"], run["rows_written"], run["rows_missing"])
     check_values(read_raw(run_dir), np.arange(10, 20))

@@ -86,14 +86,14 @@ def test_owner_in_another_pid_namespace(program, program_env, run_base: Path):
     trainer.base, trainer.process = run_base, program(command, run_base, python="unshare", env=env)
     run_dir = trainer.open()
     trainer("log 100")
-    trainer("flush 30")
+    trainer("flush 120")
     recover = [sys.executable, "-m", "expman.writer", "recover", str(run_base)]
     for prefix in ([], ["unshare", "--pid", "--fork"]):
         found = subprocess.run([*prefix, *recover], env=program_env, capture_output=True, text=True)
         assert (0, "", "") == (found.returncode, found.stdout, found.stderr)
     time.sleep(0.5)  # some looks at who lives
     trainer("log 100")
-    trainer("flush 30")
+    trainer("flush 120")
     assert "RUNNING" == run_yaml(run_dir)["status"]
     trainer.process.kill()
     check_finished(run_dir, 200, "CRASHED")
@@ -113,15 +113,15 @@ def test_clock_set(program, run_base: Path, tmp_path: Path, hours: int):
     trainer = Obeying(program, run_base, env={**options["trainer"], **env})
     run_dir = trainer.open()
     trainer("more 100")
-    trainer("flush 30")
+    trainer("flush 120")
     skews["trainer"].write_text(str(hours * 3600))
     trainer("more 100")
-    trainer("flush 30")
+    trainer("flush 120")
     skews["writer"].write_text(str(hours * 3600))
     trainer("more 100")
     writer.kill()  # a successor, whose clock is right, recovers from files and memory
     trainer("more 100")
-    trainer("close 30")
+    trainer("close 120")
     run = check_finished(run_dir, 400)
     assert 0 <= run["duration_secs"] < 60
     seconds = read_raw(run_dir)["timestamp"].cast("int64").to_numpy() / 1e6
@@ -129,7 +129,7 @@ def test_clock_set(program, run_base: Path, tmp_path: Path, hours: int):
 
     trainer.open("killed")
     trainer("log 50")
-    trainer("flush 30")
+    trainer("flush 120")
     trainer.process.kill()
     run = check_finished(run_base / "faults" / "killed", 50, "CRASHED")
     assert 0 <= run["duration_secs"] < 60
@@ -144,7 +144,7 @@ def test_another_user(program, run_base: Path, tmp_path: Path):
         trainer = Obeying(program, run_base, env=env)
         run_dir = trainer.open(f"shared-{shared}")
         trainer("log 10")
-        trainer("flush 30")
+        trainer("flush 120")
         writer_pid = standing.pid if shared else writer_of(trainer.process.pid).pid
         address = trainer("address")["text"]
         intruder = program(
@@ -160,7 +160,7 @@ def test_another_user(program, run_base: Path, tmp_path: Path):
             assert "done: []" == found["recover"]
             assert "done: None" == found["plant"]
             trainer("fork 10")  # a worker of our own passes by the planted lane
-            trainer("close 30")
+            trainer("close 120")
             run = wait_for_end(run_dir)
             assert ("FINISHED", 20) == (run["status"], run["rows_written"])
             assert 20 == read_raw(run_dir).num_rows

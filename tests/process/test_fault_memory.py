@@ -47,7 +47,7 @@ def test_small_shared_memory(program, run_base: Path):
     run_dir = trainer.open()
     assert trainer.segments("/dev/shm")
     trainer("log 100000")
-    trainer("close 30")
+    trainer("close 120")
     check_finished(run_dir, 100000)
     assert [] == trainer("state")["warnings"]
 
@@ -60,7 +60,7 @@ def test_shared_memory_filled_by_others(program, run_base: Path):
     ballast = Path(f"/proc/{trainer.process.pid}/root/dev/shm/ballast")
     fill(ballast)
     trainer("log 100000")
-    trainer("close 30")
+    trainer("close 120")
     check_finished(run_dir, 100100)
 
 
@@ -73,7 +73,7 @@ def test_fallback(program, run_base: Path, prepare: str):
     run_dir = trainer.open()
     assert trainer.segments(str(run_base.parent / "tmp"))
     trainer("log 20000")
-    trainer("close 30")
+    trainer("close 120")
     check_finished(run_dir, 20000)
     wait_until(lambda: not trainer.segments(str(run_base.parent / "tmp")), "released memory")
 

@@ -33,7 +33,7 @@ def test_renamed_directory(program, run_base: Path, level: str):
     trainer = Obeying(program, run_base)
     run_dir = trainer.open()
     trainer("more 10")
-    trainer("flush 30")
+    trainer("flush 120")
     renamed = {"base": run_base, "experiment": run_dir.parent, "run": run_dir}[level]
     aside = renamed.rename(renamed.with_name("aside"))
     trainer("more 10")
@@ -50,11 +50,11 @@ def test_replaced_directory(program, run_base: Path):
     trainer = Obeying(program, run_base)
     other = trainer.open("other")
     trainer("more 10")
-    trainer("close 30")
+    trainer("close 120")
     before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
     run_dir = trainer.open()
     trainer("more 10")
-    trainer("flush 30")
+    trainer("flush 120")
     aside = run_dir.rename(run_base / "aside")
     other.rename(run_dir)
     trainer("log 10")
@@ -62,7 +62,7 @@ def test_replaced_directory(program, run_base: Path):
     run_dir.rename(other)
     assert before == {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
     aside.rename(run_dir)
-    trainer("close 30")
+    trainer("close 120")
     check_finished(run_dir, 20)
 
 
@@ -71,14 +71,14 @@ def test_deleted_and_replaced_directory(program, run_base: Path):
     trainer = Obeying(program, run_base)
     run_dir = trainer.open()
     trainer("log 10")
-    trainer("flush 30")
+    trainer("flush 120")
     shutil.rmtree(run_dir)
     run_dir.mkdir()
     trainer("log 10")
     wait_for_trouble(trainer, "another directory is at this path")
     assert [] == list(run_dir.iterdir())
     run_dir.rmdir()
-    trainer.try_("close 30")
+    trainer.try_("close 120")
     wait_until((run_dir / "run.yaml").exists, "a new directory")
     run = wait_for_end(run_dir)
     assert ("FINISHED", 10, 10) == (run["status"], run["rows_written"], run["rows_missing"])
@@ -104,14 +104,14 @@ def test_lost_mount(program, tmp_path: Path, idle: bool):
         trainer = Obeying(program, base)
         run_dir = trainer.open()
         trainer("more 10")
-        trainer("flush 30")
+        trainer("flush 120")
     if not idle:
         trainer("more 10")
         wait_for_trouble(trainer, "is not mounted now")
     assert [] == list(base.iterdir())
     with bound(real, base):
         trainer("more 10")
-        trainer("close 30")
+        trainer("close 120")
         numbers = [10, 20] if idle else [10, 20, 30]
         check_finished(run_dir, numbers[-1])
         check_more(run_dir, numbers)
@@ -124,7 +124,7 @@ def test_no_descriptors(program, run_base: Path):
     trainer = Obeying(program, run_base)
     run_dir = trainer.open()
     trainer("more 10")
-    trainer("flush 30")
+    trainer("flush 120")
     writer = writer_of(trainer.process.pid)
     soft, hard = resource.prlimit(writer.pid, resource.RLIMIT_NOFILE)
     used = max(int(name) for name in os.listdir(f"/proc/{writer.pid}/fd"))
@@ -134,7 +134,7 @@ def test_no_descriptors(program, run_base: Path):
         trainer.try_("flush 0.3")
     wait_for_trouble(trainer, "Too many open files")
     resource.prlimit(writer.pid, resource.RLIMIT_NOFILE, (soft, hard))
-    trainer("close 30")
+    trainer("close 120")
     assert 0 == check_finished(run_dir, 50)["writer_restarts"]
     check_more(run_dir, [10, 20, 30, 40, 50])
 
@@ -144,11 +144,11 @@ def test_successor_in_a_replaced_directory(program, run_base: Path):
     trainer = Obeying(program, run_base)
     run_dir = trainer.open()
     trainer("more 10")
-    trainer("flush 30")
+    trainer("flush 120")
     second = Obeying(program, run_base)
     other = second.open("other")
     second("more 10")
-    second("close 30")
+    second("close 120")
     before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
     aside = run_dir.rename(run_base / "aside")
     other.rename(run_dir)
@@ -158,5 +158,5 @@ def test_successor_in_a_replaced_directory(program, run_base: Path):
     run_dir.rename(other)
     assert before == {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
     aside.rename(run_dir)
-    trainer("close 30")
+    trainer("close 120")
     assert 1 == check_finished(run_dir, 20)["writer_restarts"]

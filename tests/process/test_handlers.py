@@ -26,7 +26,7 @@ def test_a_handler_does_not_hold_up_the_supervisor(
     trainer = Obeying(program, run_base, "max_buffer_bytes=262144", env=env)
     run_dir = trainer.open()
     trainer("log 10")
-    trainer("flush 30")
+    trainer("flush 120")
     trainer(f"handler {kind} {mark}")
     writer = writer_of(trainer.process.pid)
     fault.touch()
@@ -36,7 +36,7 @@ def test_a_handler_does_not_hold_up_the_supervisor(
     fault.unlink()
     answer = trainer.answer()
     assert (None, ROWS + 10) == (answer["error"], answer["logged"])
-    trainer("close 30")
+    trainer("close 120")
     assert 1 == check_finished(run_dir, ROWS + 10)["writer_restarts"]
 
 

@@ -34,7 +34,7 @@ from expman import (
 from expman.launch.start import RunStart
 from expman.transport import places, segment
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 # An exception within __del__ ends there, and Python speaks of it.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

@@ -28,7 +28,7 @@ def test_what_nobody_foresaw(program, run_base: Path, tmp_path: Path, kind: str)
     trainer = Obeying(program, run_base, env={"EXPMAN_FAILPOINTS": faults})
     run_dir = trainer.open()
     trainer("more 10")
-    trainer("flush 30")
+    trainer("flush 120")
     reached = [10]
     writer = writer_of(trainer.process.pid)
     for point in POINTS:
@@ -39,9 +39,9 @@ def test_what_nobody_foresaw(program, run_base: Path, tmp_path: Path, kind: str)
         if point != "artifact-before-unstage":  # the copier's own: it costs the artifact
             wait_until(lambda n=before: len(trainer("state")["warnings"]) > n, f"words on {point}")
         (tmp_path / point).unlink()
-        trainer.try_("flush 30")
+        trainer.try_("flush 120")
     assert writer == writer_of(trainer.process.pid)
-    trainer.try_("close 30")
+    trainer.try_("close 120")
     check_finished(run_dir, reached[-1])
     check_more(run_dir, reached)
 
@@ -65,7 +65,7 @@ def test_the_end_of_a_large_run_holds_up_no_other(program, run_base: Path, tmp_p
             other.log_vector({"a": 1}, step)
             other.flush(30)
         held.unlink()
-        other.close(timeout_s=30)
+        other.close(timeout_s=120)
         assert 1 == wait_for_end(Path(large.run_dir))["rows_written"]
     finally:
         held.unlink(missing_ok=True)

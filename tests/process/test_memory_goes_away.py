@@ -32,7 +32,7 @@ def test_names_removed(program, run_base: Path, then: str) -> None:
     trainer = Obeying(program, run_base)
     run_dir = trainer.open("run")
     trainer("log 100")
-    trainer("flush 30")
+    trainer("flush 120")
     writer = writer_of(trainer.process.pid)
 
     remove_names(writer.token)
@@ -46,7 +46,7 @@ def test_names_removed(program, run_base: Path, then: str) -> None:
     else:
         if then == "go on":  # it is noticed soon, not at once
             wait_until(lambda: trainer("state")["warnings"], "the warning")
-        trainer("close 30")
+        trainer("close 120")
         run = check_finished(run_dir, 30_100)
     assert int(then == "kill the writer") == run["writer_restarts"]
     if then == "go on":
@@ -61,11 +61,11 @@ def test_worker_after_names_were_removed(program, run_base: Path) -> None:
     trainer = Obeying(program, run_base)
     run_dir = trainer.open("run")
     trainer("log 100")
-    trainer("flush 30")
+    trainer("flush 120")
 
     remove_names(writer_of(trainer.process.pid).token)
     trainer("fork 500")
-    trainer("close 30")
+    trainer("close 120")
 
     run = wait_for_end(run_dir)
     table = read_raw(run_dir)
@@ -78,7 +78,7 @@ def test_names_and_both_processes_gone(program, run_base: Path) -> None:
     trainer = Obeying(program, run_base)
     run_dir = trainer.open("run")
     trainer("log 100")
-    trainer("flush 30")
+    trainer("flush 120")
     writer = writer_of(trainer.process.pid)
 
     remove_names(writer.token)
@@ -135,7 +135,7 @@ def test_a_stopped_run_whose_names_were_removed(program, run_base: Path) -> None
     trainer = Obeying(program, run_base)
     run_dir = trainer.open("run")
     trainer("log 100")
-    trainer("flush 30")
+    trainer("flush 120")
     writer = writer_of(trainer.process.pid)
     pids = (writer.pid, trainer.process.pid)
 
@@ -151,7 +151,7 @@ def test_a_stopped_run_whose_names_were_removed(program, run_base: Path) -> None
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
     trainer("log 100")
-    trainer("close 30")
+    trainer("close 120")
     check_finished(run_dir, 200)
     assert "CRASHED" not in (run_dir / "run.log").read_text()
 
@@ -162,7 +162,7 @@ def test_a_pipe_as_ready_file(program, run_base: Path, tmp_path: Path) -> None:
     trainer = Obeying(program, run_base, env={"EXPMAN_WRITER": str(tmp_path / "ready")})
     run_dir = trainer.open("run")
     trainer("log 10")
-    trainer("close 30")
+    trainer("close 120")
     check_finished(run_dir, 10)
     (warning,) = trainer("state")["warnings"]
     assert "not a plain file" in warning
@@ -183,7 +183,7 @@ def test_names_that_another_user_takes(program, run_base: Path) -> None:
     try:
         trainer("fork 500")
         trainer("log 30000")
-        trainer("close 30")
+        trainer("close 120")
     finally:
         for path in planted:
             path.unlink()

@@ -9,7 +9,7 @@ import pytest
 from process.runs import only_run, read_rows, run_dirs, run_yaml
 from process.workers import check_producers, rows_by
 
-pytestmark = [pytest.mark.torch, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
 
 RANKS, ROWS = 4, 50
 PROGRAM = Path(__file__).parents[1] / "programs" / "ranks.py"

@@ -21,7 +21,7 @@ from process.runs import (
 )
 
 TEN = list(range(10))
-SERVER_DEADLINE_S = 25.0
+SERVER_DEADLINE_S = 120.0
 
 
 def runs_of(trainer: Program, writer: Program | None) -> list[Path]:

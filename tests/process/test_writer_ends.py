@@ -25,7 +25,7 @@ from expman.transport.segment import Address
 from expman.writer import retry
 from expman.writer.server import Server
 
-END_DEADLINE_S = 10.0
+END_DEADLINE_S = 60.0
 IDLE_S = 3.0
 MOST_IDLE_CPU = 0.03
 

@@ -16,5 +16,5 @@ cells = [
     "run.close()",
 ]
 notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+nbclient.NotebookClient(notebook, timeout=250, kernel_name="python3").execute()
 print("logged")

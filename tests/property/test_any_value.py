@@ -31,7 +31,7 @@ from expman import ConfigError, ExperimentConfig, LoggingEngine, Run
 
 EXAMPLES = 20
 SOAK_EXAMPLES = 3000
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 REFUSALS = (TypeError, ValueError)  # ConfigError is a ValueError
 StartWriter = Callable[..., Program]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 @pytest.fixture(scope="session")

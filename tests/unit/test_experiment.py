@@ -18,7 +18,7 @@ from run_files import log_lines, params, rows, run_yaml
 import expman
 from expman import Experiment, NoActiveRunError, RunClosedError, RunEndedError, RunStatus
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 pytestmark = pytest.mark.usefixtures("standing_writer")
 

@@ -14,7 +14,7 @@ from expman.errors import ConfigError, StorageError
 from expman.models import RunStatus
 from expman.reading.find import parse_since
 
-DEADLINE_S = 30
+DEADLINE_S = 120.0
 
 
 def names(runs: expman.RunList) -> list[str]:

@@ -18,7 +18,7 @@ from expman.transport.address import new_address
 from expman.transport.consumer import LaneConsumer
 from expman.transport.hello import Hello
 
-DEADLINE_S = 30
+DEADLINE_S = 120.0
 
 TRAINER = """
 import sys, expman

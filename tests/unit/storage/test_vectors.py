@@ -338,7 +338,7 @@ def test_numpy_and_pandas_are_not_needed(tmp_path: Path) -> None:
         "    store.finish()\n"
         "assert 4 == store.rows_written\n"
     )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=250)
     assert [0, 1, 2, 3] == seqs(tmp_path)
 
 

@@ -230,6 +230,7 @@ def test_interrupted(address: Address, kind: str, action: Callable[[Lane], None]
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("kind", CALLS)
 def test_interrupted_anywhere(address: Address, kind: str, action: Callable[[Lane], None]) -> None:
