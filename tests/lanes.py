@@ -14,8 +14,9 @@ import msgspec
 from expman.transport import encoding, places, segment
 from expman.transport import records as wire
 from expman.transport.address_control import AddressControl
+from expman.transport.batch import Batch
 from expman.transport.bulk_decode import Rows
-from expman.transport.consumer import Batch, LaneConsumer
+from expman.transport.consumer import LaneConsumer
 from expman.transport.hello import Hello, encode_hello
 from expman.transport.producer import LaneProducer, WaitHook
 from expman.transport.ring import Ring
@@ -100,7 +101,7 @@ def poll(consumer: LaneConsumer, producer: Literal["alive", "dead"] = "alive") -
 
 def read_all(consumer: LaneConsumer, *, dead: bool = False) -> Batch:
     """Polls until there is nothing new, and gives it as one batch."""
-    first_row, first_record = consumer.rows, consumer.records
+    first_row, first_record = consumer.rows, consumer.position.records
     records: list[wire.Record] = []
     problems = []
     deadline = time.monotonic() + DEADLINE_S

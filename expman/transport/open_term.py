@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import mmap
+import platform
 import time
 from collections.abc import Iterator, Sequence
 
+from expman.errors import CorruptLaneError, LayoutVersionError
 from expman.failpoints import hit
 from expman.transport import layout
 from expman.transport import records as wire
 from expman.transport.encoding import UNREADABLE
+from expman.transport.header import check_header
 from expman.transport.msgpack_walk import value_end
 
-__all__ = ["OpenTerm", "decode_at", "missed_entries", "published_records"]
+__all__ = ["OpenTerm", "SeenIndex", "decode_at", "missed_entries", "published_records"]
 
 GLANCE_RECORDS = 64
 BATCH_RECORDS = 8192
-"""So many records are taken at once at the most."""
+"""At most so many records are taken at once."""
 SETTLE_S = 1.0
 """How long an index gap of a sealed term is waited for before the data alone is believed.
 
@@ -24,39 +27,93 @@ A thread may be held up between its two stores. Its entry must land before the s
 memory serves another term.
 """
 _WIPE_BYTES = 1 << 20
+_ORDERED_STORES = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
+
+
+class SeenIndex:
+    """Which index entries may be believed, where the processor reorders stores.
+
+    Written by the producer: first a record's bytes, then its index entry. x86 shows stores in
+    program order, so an entry proves its bytes. Other processors may show the entry some
+    nanoseconds earlier, and Python has no fence: there an entry counts only once an earlier poll
+    has seen it (`test_stores_that_show_out_of_order`).
+    """
+
+    def __init__(self) -> None:
+        self._end = 0
+        self._entries: Sequence[int] = ()
+
+    def prefix(self, start: int, count: int) -> int:
+        """How many of `count` entries from `start` on may be believed."""
+        if _ORDERED_STORES:
+            return count
+        believed = min(count, max(self._end - start, 0))
+        self._end = start + count
+        return believed
+
+    def entries(self, index: memoryview, *, dead: bool) -> Sequence[int]:
+        """The index, as far as it may be believed.
+
+        Args:
+            index: the index as it is now.
+            dead: the producer is gone, so that no store is under way.
+        """
+        if _ORDERED_STORES or dead:
+            return index
+        seen, self._entries = self._entries, index.tolist()
+        return seen
 
 
 class OpenTerm:
-    """One term being read."""
+    """One term being read.
 
-    def __init__(self, name: str, mapping: mmap.mmap | bytes) -> None:
+    Args:
+        name: name of its slot's segment.
+        memory: the slot, mapped or copied.
+
+    Attributes:
+        damaged: its records do not tell how many there were.
+        index: an entry for each ordinal; written by the producer.
+        data: the records; written by the producer.
+        position: bytes of data taken.
+        slot: index entries taken.
+        gaps: entries below `slot` that were still zero.
+        seen: which entries may be believed.
+        stuck_since: since when something does not add up; None if all is well.
+    """
+
+    def __init__(self, name: str, memory: mmap.mmap | bytes) -> None:
         self.name = name
-        words = memoryview(mapping)[: layout.INDEX_OFFSET].cast("Q")
-        # The sizes follow from the segment's, so the records can be read all the same.
-        self.damaged = (
-            words[layout.MAGIC] != layout.MAGIC_TERM
-            or words[layout.VERSION] != layout.LAYOUT_VERSION
-            or words[layout.INDEX_ENTRIES] != layout.index_entries(len(mapping))
-        )
-        self.entries = layout.index_entries(len(mapping))
-        start, self.data_offset = layout.INDEX_OFFSET, layout.data_offset(len(mapping))
-        self.bytes = memoryview(mapping)
-        self.index = self.bytes[start : start + 4 * self.entries].cast("I")
-        self.data = self.bytes[self.data_offset :]
-        self.position = 0  # bytes of data taken
-        self.slot = 0  # index entries taken
-        self.gaps: set[int] = set()  # entries below `slot` that were still zero
-        self.seen = 0  # entries seen at the previous poll
-        self.seen_index: Sequence[int] = ()  # the index as it was at the previous poll
+        self._bytes = memoryview(memory)
+        # The sizes follow from the segment's, so the records can be read even with a bad header.
+        start, entries = layout.INDEX_OFFSET, layout.index_entries(len(memory))
+        self.damaged = not _has_header(name, memory, entries)
+        self.index = self._bytes[start : start + 4 * entries].cast("I")
+        self.data = self._bytes[layout.data_offset(len(memory)) :]
+        self.position = 0
+        self.slot = 0
+        self.gaps: set[int] = set()
+        self.seen = SeenIndex()
         self.stuck_since: float | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of its memory."""
+        return len(self._bytes)
+
+    @property
+    def data_offset(self) -> int:
+        """Where its data begins in the segment."""
+        return layout.data_offset(len(self._bytes))
+
     def published(self, ordinal: int, length: int) -> bool:
-        """Whether the index says that a record of this ordinal has this length."""
-        return 0 <= ordinal < self.entries and layout.record_bytes(self.index[ordinal]) == length
+        """Whether the index confirms that a record of this ordinal has this length."""
+        within = 0 <= ordinal < len(self.index)
+        return within and layout.record_bytes(self.index[ordinal]) == length
 
     def agrees(self, record: wire.Record, length: int) -> bool:
-        """Whether the index, as far as it says anything, gives the record this length."""
-        entry = self.index[record.ordinal] if 0 <= record.ordinal < self.entries else 0
+        """Whether the index entry, if there is one, gives the record this length."""
+        entry = self.index[record.ordinal] if 0 <= record.ordinal < len(self.index) else 0
         return not entry or layout.record_bytes(entry) == length
 
     def appended(self) -> bool:
@@ -74,18 +131,42 @@ class OpenTerm:
             self.stuck_since = now
         return now - self.stuck_since >= SETTLE_S
 
+    def fill_gaps(self) -> None:
+        """Forgets the gaps whose entries have landed."""
+        self.gaps = {gap for gap in self.gaps if not self.index[gap]}
+
     def has_entries(self) -> bool:
         """Whether there are index entries behind those taken."""
         return bool(bytes(self.index[self.slot :]).strip(b"\0"))
 
-    def wipe(self, entries: int, length: int) -> None:
-        """Zeroes what was used, so that the slot's next term starts clean."""
+    def cut(self, length: int) -> None:
+        """Leaves out all data behind a length."""
+        self.data = self.data[:length]
+
+    def wipe(self) -> None:
+        """Zeroes what was taken, so that the slot's next term starts clean."""
+        self._wipe(self.slot, self.position)
+
+    def wipe_all(self) -> None:
+        """Zeroes everything but the header."""
+        self._wipe(len(self.index), len(self.data))
+
+    def _wipe(self, entries: int, length: int) -> None:
         start = layout.INDEX_OFFSET
-        self.bytes[start : start + 4 * entries] = bytes(4 * entries)
+        self._bytes[start : start + 4 * entries] = bytes(4 * entries)
         hit("release-half-wiped")
         for offset in range(0, length, _WIPE_BYTES):
             piece = min(_WIPE_BYTES, length - offset)
             self.data[offset : offset + piece] = bytes(piece)
+
+
+def _has_header(name: str, memory: mmap.mmap | bytes, entries: int) -> bool:
+    try:
+        check_header(name, memory, layout.MAGIC_TERM, layout.INDEX_OFFSET)
+    except (CorruptLaneError, LayoutVersionError):
+        return False
+    words = memoryview(memory)[: layout.INDEX_OFFSET].cast("Q")
+    return bool(words[layout.INDEX_ENTRIES] == entries)
 
 
 def missed_entries(term: OpenTerm) -> list[int]:
@@ -105,31 +186,37 @@ def missed_entries(term: OpenTerm) -> list[int]:
 def decode_at(term: OpenTerm, position: int, limit: int) -> tuple[wire.Record, int] | None:
     """The record that begins at a position of the data, and its end; None if there is none.
 
-    A record of an unknown kind counts only if the index confirms it, as one that is no row: bytes
-    that are damaged must not change the numbers of rows.
+    A record of a kind that is not known counts as one if the index confirms it. Damage would have
+    to hit the tag of a record that is not a row to be taken for that, and then its bytes are kept.
     """
     # An array of up to 15 items, the first of them a tag: what else there is need not be walked.
     head = bytes(term.data[position : position + 2])
-    if len(head) < 2 or not (0x90 <= head[0] <= 0x9F and 0 < head[1] < 0x80):
+    if len(head) < 2 or not 0x90 <= head[0] <= 0x9F or not 0 < head[1] < 0x80:
         return None
+    is_known = wire.is_known(head[1])
     try:
         end = value_end(term.data[:limit], position)
-        if head[1] in wire.KNOWN_TAGS:
-            return wire.decode_one(term.data[position:end]), end
-        record = wire.decode_unknown(term.data[position:end])
+        data = bytes(term.data[position:end])
+        record = wire.decode_one(data) if is_known else wire.decode_unknown(data)
     except UNREADABLE:
         return None
-    is_confirmed = term.published(record.ordinal, end - position)
-    return (record, end) if is_confirmed and term.index[record.ordinal] >= layout.OTHER else None
+    if not is_known and not _is_confirmed_other(term, record.ordinal, len(data)):
+        return None
+    return record, end
+
+
+def _is_confirmed_other(term: OpenTerm, ordinal: int, length: int) -> bool:
+    """Whether the index confirms a record that is not a row."""
+    return term.published(ordinal, length) and term.index[ordinal] >= layout.OTHER
 
 
 def published_records(term: OpenTerm) -> list[wire.Record]:
-    """Every record that the index confirms; nothing counts as taken by it."""
+    """Every record that the index confirms; none counts as taken."""
     index = term.index
-    count = next((n for n, length in enumerate(index) if not length), term.entries)
+    count = next((n for n, length in enumerate(index) if not length), len(index))
     try:
         lengths = list(map(layout.record_bytes, index[:count]))
-        return [*wire.decode_many(term.data[: sum(lengths)], sum(map(bool, lengths)))]
+        return wire.decode_many(term.data[: sum(lengths)], sum(map(bool, lengths)))
     except UNREADABLE:
         return list(_confirmed(term))
 

@@ -1,9 +1,17 @@
-"""The records of a lane, as msgspec types, and their decoding. See `encoding` for the other end."""
+"""The kinds of records, and their decoding. `encoding` is the other end.
+
+A record is a msgpack array: tag, ordinal in its term, nanoseconds since the epoch, then the fields
+of its kind. A new kind is a struct here, an entry in KINDS, and a sink in the writer. No producer
+needs a change: `LaneProducer.publish` takes the tag and the fields. A tag stays below 128 and is
+never used again for something else: an older writer keeps the bytes of a kind that it does not
+know, see `Unknown`.
+"""
 
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, TypeAlias, get_args
+import functools
+from typing import Annotated, Any, Union
 
 import msgspec
 
@@ -24,11 +32,10 @@ from expman.transport.encoding import (
 )
 
 __all__ = [
-    "KNOWN_TAGS",
+    "KINDS",
     "Artifact",
     "Drop",
     "Flush",
-    "KnownRecord",
     "Log",
     "Params",
     "Record",
@@ -40,6 +47,8 @@ __all__ = [
     "decode_many",
     "decode_one",
     "decode_unknown",
+    "is_known",
+    "tag_of",
 ]
 
 # What no producer exceeds; sums of such numbers fit into a word of shared memory.
@@ -47,12 +56,19 @@ _COUNT = msgspec.Meta(ge=1, lt=2**48)
 
 
 # Extra items are refused: a damaged header would swallow the next record as one of them.
-class _Record(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
+class Record(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What every record has.
+
+    Attributes:
+        ordinal: its number in its term.
+        logged_at_ns: nanoseconds since the Unix epoch.
+    """
+
     ordinal: int
     logged_at_ns: int
 
 
-class Vector(_Record, tag=VECTOR, frozen=True, gc=False):
+class Vector(Record, tag=VECTOR, frozen=True, gc=False):
     """A row: the values of a schema that was defined earlier in the same term."""
 
     step: int | None
@@ -60,34 +76,34 @@ class Vector(_Record, tag=VECTOR, frozen=True, gc=False):
     values: tuple[MetricValue, ...]
 
 
-class Schema(_Record, tag=SCHEMA, frozen=True, gc=False):
+class Schema(Record, tag=SCHEMA, frozen=True, gc=False):
     """Names the keys of the vectors that follow with this number."""
 
     schema: int
     keys: tuple[str, ...]
 
 
-class Scalar(_Record, tag=SCALAR, frozen=True, gc=False):
+class Scalar(Record, tag=SCALAR, frozen=True, gc=False):
     """The latest value of a scalar."""
 
     key: str
     value: MetricValue
 
 
-class Params(_Record, tag=PARAMS, frozen=True):
+class Params(Record, tag=PARAMS, frozen=True):
     """Parameters to merge at the top level."""
 
     params: dict[str, object]
 
 
-class Log(_Record, tag=LOG, frozen=True, gc=False):
+class Log(Record, tag=LOG, frozen=True, gc=False):
     """A line of run.log."""
 
     level: LogLevel
     message: str
 
 
-class Artifact(_Record, tag=ARTIFACT, frozen=True, gc=False):
+class Artifact(Record, tag=ARTIFACT, frozen=True, gc=False):
     """A file or directory to copy; `staged` is its snapshot, if one could be made."""
 
     source: str
@@ -95,42 +111,66 @@ class Artifact(_Record, tag=ARTIFACT, frozen=True, gc=False):
     target: str
 
 
-class Flush(_Record, tag=FLUSH, frozen=True, gc=False):
+class Flush(Record, tag=FLUSH, frozen=True, gc=False):
     """Asks that everything before it is made durable."""
 
     number: Annotated[int, _COUNT]
 
 
-class Drop(_Record, tag=DROP, frozen=True, gc=False):
+class Drop(Record, tag=DROP, frozen=True, gc=False):
     """So many rows were dropped here by the overflow policy."""
 
     rows: Annotated[int, _COUNT]
 
 
-class Sentinel(_Record, tag=SENTINEL, frozen=True, gc=False):
+class Sentinel(Record, tag=SENTINEL, frozen=True, gc=False):
     """The last record of a lane; the owner's carries the run's status."""
 
     status: RunStatus
     reason: str | None
 
 
-KnownRecord: TypeAlias = (
-    Vector | Schema | Scalar | Params | Log | Artifact | Flush | Drop | Sentinel
+KINDS: tuple[type[Record], ...] = (
+    *(Vector, Schema, Scalar, Params, Log, Artifact, Flush, Drop, Sentinel),
 )
+"""Every kind of record that a lane may hold, in any order. The only table of them."""
 
 
-class Unknown(msgspec.Struct, frozen=True, gc=False):
-    """A record of a kind that this version does not have: a newer client has logged it."""
+class Unknown(Record, frozen=True, gc=False):
+    """A record of a kind that this version does not know; its bytes are kept.
 
-    ordinal: int
-    logged_at_ns: int
+    Attributes:
+        tag: of its kind.
+        encoded: the record.
+    """
+
     tag: int
     encoded: bytes
 
 
-Record: TypeAlias = KnownRecord | Unknown
+def tag_of(kind: type[Record]) -> int:
+    """The tag of a kind."""
+    tag = kind.__struct_config__.tag
+    assert isinstance(tag, int)
+    return tag
 
-KNOWN_TAGS = frozenset(kind.__struct_config__.tag for kind in get_args(KnownRecord))
+
+class _Decoders:
+    """Decoders for a table of kinds."""
+
+    def __init__(self, kinds: tuple[type[Record], ...]) -> None:
+        union: Any = Union[kinds]  # noqa: UP007 - of a tuple
+        self.tags = frozenset(map(tag_of, kinds))
+        self.one = msgspec.msgpack.Decoder(union, ext_hook=_read_extension).decode
+        self.many = msgspec.msgpack.Decoder(list[union], ext_hook=_read_extension).decode
+
+
+_decoders_of = functools.cache(_Decoders)
+
+
+def is_known(tag: int) -> bool:
+    """Whether records of this tag can be decoded."""
+    return tag in _decoders_of(KINDS).tags
 
 
 def _read_extension(code: int, data: memoryview) -> object:
@@ -144,10 +184,6 @@ def _read_extension(code: int, data: memoryview) -> object:
     raise ValueError(f"unknown extension {code}")
 
 
-_decode_list = msgspec.msgpack.Decoder(list[KnownRecord], ext_hook=_read_extension).decode
-_decode_one = msgspec.msgpack.Decoder(KnownRecord, ext_hook=_read_extension).decode
-
-
 def decode_one(data: bytes | memoryview) -> Record:
     """Decodes one record.
 
@@ -158,7 +194,7 @@ def decode_one(data: bytes | memoryview) -> Record:
         msgspec.DecodeError: the bytes are not exactly one record.
     """
     try:
-        record: Record = _decode_one(data)
+        record: Record = _decoders_of(KINDS).one(data)
         return record
     except msgspec.ValidationError:
         items = msgspec.msgpack.decode(data)
@@ -171,28 +207,32 @@ def decode_one(data: bytes | memoryview) -> Record:
         return row
 
 
-def decode_unknown(data: bytes | memoryview) -> Unknown:
-    """Reads of a record of an unknown kind what all records have in common.
-
-    Raises:
-        ValueError, msgspec.DecodeError: the bytes are not exactly one record.
-    """
-    items = msgspec.msgpack.decode(data)
-    head = items[:3] if isinstance(items, list) else []
-    if len(head) < 3 or set(map(type, head)) != {int} or head[0] in KNOWN_TAGS:
-        raise ValueError("no record of an unknown kind")
-    tag, ordinal, logged_at_ns = head
-    return Unknown(ordinal, logged_at_ns, tag, bytes(data))
-
-
 def _text_of_fields(value: object) -> object:
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
-def decode_many(batch: bytes | memoryview, count: int) -> list[KnownRecord]:
+def decode_many(batch: bytes | memoryview, count: int) -> list[Record]:
     """Decodes records that lie back to back: an array header before them makes one array.
 
     Raises:
-        msgspec.DecodeError: if the bytes are not exactly that many records.
+        msgspec.DecodeError: if the bytes are not exactly that many records of known kinds.
     """
-    return _decode_list(b"".join((b"\xdd", count.to_bytes(4, "big"), batch)))
+    records: list[Record] = _decoders_of(KINDS).many(
+        b"".join((b"\xdd", count.to_bytes(4, "big"), batch))
+    )
+    return records
+
+
+_decode_items = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_decode_integer = msgspec.msgpack.Decoder(int).decode
+
+
+def decode_unknown(data: bytes) -> Unknown:
+    """Decodes what every record has, of one whose kind is not known.
+
+    Raises:
+        msgspec.DecodeError, ValueError: the bytes are not a record of any kind.
+    """
+    items = _decode_items(data)
+    tag, ordinal, logged_at_ns = map(_decode_integer, items[:3])
+    return Unknown(ordinal, logged_at_ns, tag, data)

@@ -1,7 +1,7 @@
 """Reading a term record by record, where a batch of it does not add up as a whole.
 
-Each record tells its own ordinal, so the index says for each whether it was published. Bytes
-that make no record are left out, once nothing can make a record of them any more.
+Each record carries its ordinal, so the index shows for each whether it was published. Bytes that
+are not a record are left out once nothing can make a record of them any more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from expman.transport import layout
 from expman.transport import records as wire
 from expman.transport.open_term import BATCH_RECORDS, OpenTerm, decode_at
 
-__all__ = ["Salvage", "take_singly"]
+__all__ = ["Salvage", "salvage"]
 
 
 class Salvage(msgspec.Struct):
@@ -34,21 +34,19 @@ class Salvage(msgspec.Struct):
     problems: list[CorruptLaneError] = []
 
 
-def take_singly(
-    term: OpenTerm, entries: Sequence[int], sealed: int | None, *, dead: bool, closed: bool
-) -> Salvage:
+def salvage(term: OpenTerm, sealed_bytes: int | None, *, dead: bool, no_more: bool) -> Salvage:
     """Takes record by record, as far as each is known to be whole.
 
     Args:
         term: what is read; its position and its gaps advance.
-        entries: its index, as far as the bytes of its records are sure to show, too.
-        sealed: bytes of a sealed term's data.
+        sealed_bytes: of a sealed term's data; None for an open one.
         dead: the producer is gone.
-        closed: the producer has closed the lane.
+        no_more: the producer has sealed the lane.
     """
+    sealed, entries = sealed_bytes, term.seen.entries(term.index, dead=dead)
     limit = len(term.data) if sealed is None or term.position >= sealed else sealed
-    settled = dead or closed or term.waited()
-    term.gaps = {gap for gap in term.gaps if not term.index[gap]}
+    settled = dead or no_more or term.waited()
+    term.fill_gaps()
     unread = term.appended() or (sealed or 0) > term.position
     if not unread and (sealed is not None or not term.is_any_near()):
         if sealed is None:
@@ -74,7 +72,7 @@ def take_singly(
 
 def _advance(term: OpenTerm, taken: list[wire.Record], position: int) -> None:
     term.position = position
-    ordinals = [record.ordinal for record in taken if record.ordinal < term.entries]
+    ordinals = [record.ordinal for record in taken if record.ordinal < len(term.index)]
     reached = max(term.slot, *(ordinal + 1 for ordinal in ordinals), 0)
     # A thread whose record was taken may be about to store its entry all the same.
     passed = term.gaps.union(range(term.slot, reached))
@@ -118,7 +116,7 @@ def _find_published(term: OpenTerm, start: int, limit: int) -> tuple[int, wire.R
 
 
 def _skip_to(term: OpenTerm, found: tuple[int, wire.Record, int]) -> Salvage:
-    """Leaves out bytes that make no record, and takes the one behind them."""
+    """Leaves out bytes that are not a record, and takes the record behind them."""
     offset, record, end = found
     rows, records = _published(term, record.ordinal)
     problem = _unreadable(term, term.position, offset)
@@ -130,17 +128,17 @@ def _skip_to(term: OpenTerm, found: tuple[int, wire.Record, int]) -> Salvage:
 def _give_up(term: OpenTerm, limit: int, sealed: int | None, dead: bool) -> Salvage:
     """Leaves out the rest of a term, unless more may come or nothing is lost by it.
 
-    The last bytes of a dead producer that have no index entry are a call that never
-    returned, and no loss.
+    The last bytes of a dead producer that have no index entry are from a call that never
+    returned: they are not a loss.
     """
     start = term.position
     term.stuck_since = None
     if sealed is None and not (dead and term.has_entries()):
         return Salvage()
-    # Zeros are no records either where the producer says that some are.
+    # Zeros are damage, too, where the producer has stored that there are records.
     damaged = start < (sealed or 0) or any(term.data[start:limit])
-    rows, records = _published(term, term.entries) if damaged else (0, 0)
-    term.position, term.slot, term.gaps = limit, term.entries, set()
+    rows, records = _published(term, len(term.index)) if damaged else (0, 0)
+    term.position, term.slot, term.gaps = limit, len(term.index), set()
     return Salvage([], rows, records, [_unreadable(term, start, limit)] if damaged else [])
 
 

@@ -13,8 +13,9 @@ from expman.failpoints import hit
 from expman.models import LogLevel, RunStatus
 from expman.storage.paths import remove_stale_temps
 from expman.transport import records as wire
+from expman.transport.batch import Batch
 from expman.transport.bulk_decode import Rows
-from expman.transport.consumer import Batch, LaneConsumer
+from expman.transport.consumer import LaneConsumer
 from expman.transport.hello import Hello
 from expman.writer.copier import Copier
 from expman.writer.lanes import LaneState

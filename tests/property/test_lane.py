@@ -16,11 +16,11 @@ from lanes import DEADLINE_S, fresh_address, open_lane, poll, read_all
 
 from expman.errors import CorruptLaneError, LayoutVersionError, RecordTooLargeError
 from expman.models import LogLevel, RunStatus
-from expman.transport import consumer as consumer_module
-from expman.transport import layout, open_term, ring, segment
+from expman.transport import layout, open_term, release, ring, segment
 from expman.transport import records as wire
 from expman.transport.address import lane_numbers
-from expman.transport.consumer import Batch, LaneConsumer
+from expman.transport.batch import Batch
+from expman.transport.consumer import LaneConsumer
 
 MAX_BYTES = 64 * 1024
 TERM_BYTES = 16 * 1024
@@ -159,7 +159,7 @@ class LaneMachine(RuleBasedStateMachine):
 
         self.write(read_all(self.consumer))
         with self.patch.context() as patch, contextlib.suppress(Killed):
-            patch.setattr(consumer_module, "hit", reach)
+            patch.setattr(release, "hit", reach)
             self.consumer.release()
         self.replace_consumer()
 

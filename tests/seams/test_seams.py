@@ -19,7 +19,7 @@ from expman.storage.unknown_records import read_unknown_records
 
 ROWS = 200
 NOTE_KIND = '''\
-class Note(_Record, tag=40, frozen=True, gc=False):
+class Note(Record, tag=40, frozen=True, gc=False):
     """A note."""
 
     text: str
@@ -37,7 +37,7 @@ def house(tmp_path: Path) -> House:
 @pytest.fixture
 def note_house(house: House) -> House:
     """A copy with a new kind of record and a sink for it."""
-    house.extend(RECORDS, ("KnownRecord: TypeAlias", NOTE_KIND), ("    Vector | ", "    Note |\n"))
+    house.extend(RECORDS, ("KINDS: tuple", NOTE_KIND), ("    *(Vector, ", "    Note,\n"))
     house.add("notes.py", "writer/sinks/notes.py")
     house.extend(
         SINK_TABLE,

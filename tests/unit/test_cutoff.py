@@ -8,10 +8,10 @@ import pytest
 from lanes import fresh_address, make_hello, ring_of
 
 from expman.errors import RunClosedError
-from expman.transport import consumer as consumers
-from expman.transport import encoding
+from expman.transport import encoding, open_term
 from expman.transport import records as wire
 from expman.transport.address import lane_numbers
+from expman.transport.batch import Batch
 from expman.transport.consumer import LaneConsumer
 from expman.transport.gate import RunGate
 from expman.transport.places import list_names
@@ -164,7 +164,7 @@ class Taken:
     def __init__(self) -> None:
         self.rows: list[object] = []
 
-    def take(self, lane: LaneConsumer, batch: consumers.Batch) -> None:
+    def take(self, lane: LaneConsumer, batch: Batch) -> None:
         self.rows += [one.values[0] for one in batch.records if isinstance(one, wire.Vector)]
 
     def is_due(self) -> bool:
@@ -176,7 +176,7 @@ def test_the_last_look_takes_all_even_where_stores_are_not_ordered(
     address: Address, worker: LaneProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There a poll takes what the one before it saw: one empty poll is not the end."""
-    monkeypatch.setattr(consumers, "_ORDERED_STORES", False)
+    monkeypatch.setattr(open_term, "_ORDERED_STORES", False)
     files = Taken()
     drain(files, LaneConsumer(address, worker.lane))  # type: ignore[arg-type]
     assert [0] == files.rows

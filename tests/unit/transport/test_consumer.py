@@ -21,8 +21,8 @@ from lanes import (
 )
 
 from expman.errors import CorruptLaneError, LayoutVersionError
-from expman.transport import consumer as consumer_module
-from expman.transport import encoding, open_term
+from expman.transport import batch as batch_module
+from expman.transport import encoding, open_term, release
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
 from expman.transport.segment import Address
@@ -245,7 +245,7 @@ def test_stores_that_show_out_of_order(
     consumer: LaneConsumer, term: mmap.mmap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the processor may reorder, an entry counts only from the second look on."""
-    monkeypatch.setattr(consumer_module, "_ORDERED_STORES", False)
+    monkeypatch.setattr(open_term, "_ORDERED_STORES", False)
     position = put(term, 0, 0, "a")
     assert [] == consumer.poll().records
     assert ["a"] == messages(consumer.poll().records)
@@ -427,7 +427,7 @@ def test_a_term_that_is_gone(lane: HandLane, term: mmap.mmap) -> None:
 
     assert ["b"] == messages(batch.records)
     assert ["term 0 is gone: 7 rows were in it"] == [one.detail for one in batch.problems]
-    assert (7, 9) == (consumer.rows, consumer.records)
+    assert (7, 9) == (consumer.rows, consumer.position.records)
 
 
 def test_a_number_of_terms_that_cannot_be(lane: HandLane, term: mmap.mmap) -> None:
@@ -569,7 +569,7 @@ def test_a_successor_of_one_killed_in_release(
         if name == point:
             raise Killed
 
-    monkeypatch.setattr(consumer_module, "hit", reach)
+    monkeypatch.setattr(release, "hit", reach)
     with pytest.raises(Killed):
         first.release()
 
@@ -622,7 +622,7 @@ def test_drops_count_as_rows(consumer: LaneConsumer, term: mmap.mmap) -> None:
 
     read_all(consumer)
 
-    assert (43, 3) == (consumer.rows, consumer.records)
+    assert (43, 3) == (consumer.rows, consumer.position.records)
 
 
 def test_removing_a_lane_removes_its_segments_only(lane: HandLane, term: mmap.mmap) -> None:
@@ -643,7 +643,7 @@ def test_removing_a_lane_removes_its_segments_only(lane: HandLane, term: mmap.mm
 
 def test_more_than_a_batch(lane: HandLane, monkeypatch: pytest.MonkeyPatch) -> None:
     """A poll is bounded; the next one goes on."""
-    monkeypatch.setattr(consumer_module, "BATCH_RECORDS", 100)
+    monkeypatch.setattr(batch_module, "BATCH_RECORDS", 100)
     term = lane.start()
     position = 0
     for ordinal in range(250):

@@ -85,7 +85,7 @@ def test_a_reader_passes_by_what_it_cannot_read(lane: HandLane) -> None:
     """One lane of another version hides no other."""
     lane.word(8, 7)
 
-    assert [] == lanes_of(make_hello().run_dir)
+    assert lane.address.segment(0) not in {view.name for view in lanes_of(make_hello().run_dir)}
 
 
 @pytest.mark.parametrize("word", [0, 1])
