@@ -1,6 +1,6 @@
 """Refreshes docs/learn/screens.md, and the picture of the README, from real runs.
 
-Four small networks are trained and recorded; the last run goes on while the commands of the page run.
+Four small networks are trained and recorded; the last run goes on while the commands run.
 The output of `expman doctor` is about the machine and stays as it is.
 """
 
@@ -46,7 +46,8 @@ def main() -> None:
             train(run, 0.2, 32, steps=400)
             run.flush()
             PAGE.write_text(_BLOCK.sub(refreshed, PAGE.read_text()))
-            PICTURE.write_text(picture([(command, output(f"expman {command}")) for command in SHOWN]))
+            shown = [(command, output(f"expman {command}")) for command in SHOWN]
+            PICTURE.write_text(picture(shown))
 
 
 def train(run: Experiment, lr: float, hidden: int, steps: int) -> None:

@@ -89,3 +89,25 @@ def test_every_field_of_a_record_is_explained(record: type[msgspec.Struct]) -> N
     explained = set(re.findall(r"`(\w+)`", page)) | _documented(record.__doc__)
 
     assert set(record.__struct_fields__) <= explained
+
+
+def test_the_table_of_settings_is_the_one_in_the_code() -> None:
+    """docs/reference/settings.md is what scripts/reference makes of the table."""
+    pytest.importorskip("click")
+    from reference import with_settings
+
+    page = (REFERENCE / "settings.md").read_text()
+
+    assert "`flush_interval_rows`" in page
+    assert with_settings(page) == page
+
+
+def test_every_variable_is_explained() -> None:
+    """docs/reference/settings.md has each environment variable of expman that the code names."""
+    package = Path(expman.__file__).parent
+    code = "\n".join(path.read_text() for path in package.rglob("*.py"))
+    page = (REFERENCE / "settings.md").read_text()
+
+    variables = set(re.findall(r"\bEXPMAN_[A-Z_]*[A-Z]\b", code))
+    assert {"EXPMAN_RUN", "EXPMAN_WRITER", "EXPMAN_BASE_DIR"} < variables
+    assert [] == [name for name in sorted(variables) if f"`{name}`" not in page]

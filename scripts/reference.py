@@ -1,0 +1,89 @@
+"""Makes the pages of the reference that follow from the code: settings, and the command's help.
+
+`tests/docs/test_reference.py` compares the pages with what is made here.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from expman.cli.commands import cli
+from expman.settings import SETTINGS, Setting
+
+PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
+_TABLE = re.compile(r"(?<=<!-- begin: settings -->\n).*?(?=<!-- end: settings -->)", re.DOTALL)
+_HELP = re.compile(r"^## (\S+)\n\n```text\n.*?\n```$", re.MULTILINE | re.DOTALL)
+
+
+def main() -> None:
+    """Rewrites what is made; the words around it stay."""
+    for name, make in (("settings.md", with_settings), ("command.md", with_help)):
+        path = PAGES / name
+        path.write_text(make(path.read_text()))
+        print(f"wrote {path}")
+
+
+def with_settings(page: str) -> str:
+    """The page with a row for each setting, in the order of the arguments."""
+    head = "| setting | type | default | variable | meaning | recorded in |\n" + "|---" * 6 + "|\n"
+    rows = "".join(_row(setting) + "\n" for setting in SETTINGS.values())
+    return _TABLE.sub(lambda _: f"\n{head}{rows}\n", page)
+
+
+def with_help(page: str) -> str:
+    """The page with the help of each subcommand, below its heading."""
+    texts = {name: help_text(name) for name in cli.commands}
+    return _HELP.sub(lambda found: f"## {found[1]}\n\n```text\n{texts[found[1]]}\n```", page)
+
+
+def help_text(name: str) -> str:
+    """What `expman NAME --help` prints in a terminal of 100 columns."""
+    command = cli.commands[name]
+    context = click.Context(
+        command,
+        info_name=f"expman {name}",
+        help_option_names=["-h", "--help"],
+        terminal_width=92,
+        max_content_width=92,
+    )
+    return command.get_help(context)
+
+
+def _row(setting: Setting) -> str:
+    meaning = setting.meaning
+    if setting.only is not None:
+        values = " or ".join(f"`{value}`" for value in setting.only)
+        meaning += f" Not available in this release: only {values} is taken."
+    cells = (
+        f"`{setting.name}`",
+        f"`{setting.type}`".replace("|", "\\|"),
+        _default(setting.default),
+        f"`{setting.variable}`" if setting.variable else "",
+        meaning.replace("|", "\\|"),
+        _recorded(setting.recorded),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _default(value: Any) -> str:
+    """The default as one writes it; nothing where the meaning says what counts."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, int):
+        mib = value >> 20
+        return f"`{int(value)}`" + (f" ({mib} MiB)" if mib else "")
+    if isinstance(value, str):  # the interpreter's path differs on each machine
+        return "" if "/" in value else f"`{str(value)!r}`"
+    return f"`{tuple(value)!r}`"
+
+
+def _recorded(text: str) -> str:
+    return re.sub(r"run\.yaml: (\w+)", r"`run.yaml`: `\1`", text)
+
+
+if __name__ == "__main__":
+    main()
