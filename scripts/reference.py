@@ -29,7 +29,7 @@ def main() -> None:
 
 def with_settings(page: str) -> str:
     """The page with a row for each setting, in the order of the arguments."""
-    head = "| setting | type | default | variable | meaning | recorded in |\n" + "|---" * 6 + "|\n"
+    head = "| setting and variable | type | default | meaning |\n|---|---|---|---|\n"
     rows = "".join(_row(setting) + "\n" for setting in SETTINGS.values())
     return _TABLE.sub(lambda _: f"\n{head}{rows}\n", page)
 
@@ -58,13 +58,14 @@ def _row(setting: Setting) -> str:
     if setting.only is not None:
         values = " or ".join(f"`{value}`" for value in setting.only)
         meaning += f" Not available in this release: only {values} is taken."
+    if setting.recorded:
+        meaning += f" Recorded in {_recorded(setting.recorded)}."
+    names = [setting.name, setting.variable] if setting.variable else [setting.name]
     cells = (
-        f"`{setting.name}`",
-        f"`{setting.type}`".replace("|", "\\|"),
+        "<br>".join(f"`{name}`" for name in names),
+        " or ".join(f"`{kind}`" for kind in setting.type.split(" | ")),
         _default(setting.default),
-        f"`{setting.variable}`" if setting.variable else "",
         meaning.replace("|", "\\|"),
-        _recorded(setting.recorded),
     )
     return f"| {' | '.join(cells)} |"
 
@@ -82,7 +83,12 @@ def _default(value: Any) -> str:
 
 
 def _recorded(text: str) -> str:
-    return re.sub(r"run\.yaml: (\w+)", r"`run.yaml`: `\1`", text)
+    places = []
+    for place in text.split("; "):
+        file, _, key = place.partition(": ")
+        name, _, more = key.partition(" ")
+        places.append(f"`{file}`: `{name}` {more}".strip() if key else f"the name of a {file}")
+    return ", ".join(places)
 
 
 if __name__ == "__main__":
