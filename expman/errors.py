@@ -21,6 +21,7 @@ Every class carries what it is about as attributes; every message says what to d
 from __future__ import annotations
 
 import copyreg
+import errno
 
 from expman.shown import shown
 
@@ -100,12 +101,21 @@ class RecordTooLargeError(ExpmanError):
 
 
 class SharedMemoryError(ExpmanError):
-    """No memory could be reserved for a lane."""
+    """No memory could be reserved for a lane, or no descriptor was left for it.
 
-    def __init__(self, size_bytes: int, tried: list[str]) -> None:
+    Args:
+        size_bytes: how much was asked for.
+        tried: the places, and why each failed.
+        code: errno of the last failure, if there is one.
+    """
+
+    def __init__(self, size_bytes: int, tried: list[str], code: int | None = None) -> None:
+        if code in (errno.EMFILE, errno.ENFILE):
+            advice = "close files, or raise the limit of open files (ulimit -n)"
+        else:
+            advice = "enlarge /dev/shm (docker run --shm-size), or point TMPDIR at a disk with room"
         super().__init__(
-            f"cannot reserve {size_bytes} bytes for a lane ({'; '.join(tried)}); "
-            "enlarge /dev/shm (docker run --shm-size), or point TMPDIR at a disk with room"
+            f"cannot reserve {size_bytes} bytes for a lane ({'; '.join(tried)}); {advice}"
         )
         self.size_bytes = size_bytes
         self.tried = tried

@@ -14,6 +14,7 @@ from expman import settings
 from expman.shown import shown
 
 __all__ = [
+    "MAX_NESTING",
     "ExperimentConfig",
     "ExperimentMetadata",
     "Host",
@@ -34,6 +35,9 @@ MetricValue: TypeAlias = float | int | bool | str
 
 Number: TypeAlias = float | int | bool
 """What has a least and a greatest value."""
+
+MAX_NESTING = 64
+"""Levels of a parameter that are kept as structure; what lies deeper is kept as text."""
 
 _Word = TypeVar("_Word", bound=StrEnum)
 

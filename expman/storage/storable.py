@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from expman.models import MAX_NESTING
+
 __all__ = ["Check", "storable"]
 
-MAX_DEPTH = 64
 MOST_NOTES = 20
 _MOST_CHARACTERS = 10_000
 
@@ -52,7 +53,7 @@ class _Tree:
 
     def mend(self, value: object, where: str, depth: int) -> object:
         """The value, with text in the place of whatever the file cannot hold."""
-        if depth < MAX_DEPTH:
+        if depth < MAX_NESTING:
             if isinstance(value, Mapping):
                 return dict(self._mend_all(list(value.items()), where, depth, dict))
             if isinstance(value, list | tuple):

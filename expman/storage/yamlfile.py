@@ -46,6 +46,7 @@ __all__ = [
 
 MAX_YAML_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 100
+"""Of a file that is read, whoever wrote it. More than MAX_NESTING and the levels of our files."""
 MAX_LINE = 1 << 20
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 _NESTING = (b"[", b"{", b"-", b"?")

@@ -8,8 +8,8 @@ import time
 from typing import NoReturn, Protocol
 
 from expman import notices
-from expman.errors import ExpmanError, RunClosedError
-from expman.transport import identity, segment
+from expman.errors import ExpmanError, RunClosedError, SharedMemoryError
+from expman.transport import identity, layout, segment
 from expman.transport.drops import Drops
 from expman.transport.gate import RunGate
 from expman.transport.hello import Hello
@@ -126,7 +126,10 @@ class OwnLane:
             lane = Lane(self.address, identity.worker_hello(gate.hello), slots=1)
         except (ExpmanError, OSError) as exc:
             if not self._reclaim_at:
-                notices.warn(f"expman: pid {os.getpid()} drops what it logs: {exc}")
+                if isinstance(exc, OSError):
+                    tried = [f"{self.address.place}: {exc.strerror or exc}"]
+                    exc = SharedMemoryError(layout.CONTROL_BYTES, tried, exc.errno)
+                notices.warn(f"expman: pid {os.getpid()} drops the rows that it logs: {exc}")
             self._reclaim_at = time.monotonic() + RECLAIM_S
             return None
         if gate.closing:

@@ -12,7 +12,7 @@ import operator
 import os
 from typing import Any, TypeAlias
 
-from expman.models import safe_text
+from expman.models import MAX_NESTING, safe_text
 from expman.shown import shown, type_name
 from expman.transport import arrays
 from expman.transport.structure import Pairs, has_base, listed_parts, named_parts
@@ -22,7 +22,6 @@ __all__ = ["plain_params"]
 
 _Path: TypeAlias = tuple[int, ...]  # ids of the values that lie around the present one
 
-MAX_DEPTH = 64
 MAX_VALUES = 100_000
 MAX_CHARS = 1024 * 1024
 """config.yaml must stay far below the 64 MiB that its readers take, and is written as a whole."""
@@ -141,8 +140,8 @@ class _Walk:
             return self._int(value, where)  # type: ignore[arg-type]
         if id(value) in around:
             return self._as_text(value, where, "contains itself and")
-        if len(around) > MAX_DEPTH:
-            return self._as_text(value, where, f"is nested deeper than {MAX_DEPTH} levels and")
+        if len(around) > MAX_NESTING:
+            return self._as_text(value, where, f"is nested deeper than {MAX_NESTING} levels and")
         try:
             return self._convert_object(value, where, (*around, id(value)))
         except _Refusal:

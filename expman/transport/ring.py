@@ -169,7 +169,8 @@ class Ring:
                 if exc.errno is None:
                     raise  # a signal handler's TimeoutError
                 if size // 2 < max(need, 4 * mmap.PAGESIZE):
-                    raise SharedMemoryError(size, [f"{self._address.place}: {exc}"]) from exc
+                    tried = [f"{self._address.place}: {exc.strerror}"]
+                    raise SharedMemoryError(size, tried, exc.errno) from exc
                 size //= 2
         slot = self._slots[number] = Slot(number, new)
         self._slots_made += 1

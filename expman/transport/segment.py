@@ -321,6 +321,7 @@ def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:
         SharedMemoryError: neither /dev/shm nor the temporary directory has room.
     """
     tried: list[str] = []
+    code = None
     for place in (SHM, None):
         try:
             address = Address.fresh(place or private_directory())
@@ -337,7 +338,8 @@ def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:
             return address, segment
         except OSError as exc:
             tried.append(f"{place or temporary_directory()}: {exc.strerror or exc}")
-    raise SharedMemoryError(size + room, tried)
+            code = exc.errno
+    raise SharedMemoryError(size + room, tried, code)
 
 
 def links(segment: Segment) -> int:

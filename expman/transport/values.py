@@ -131,6 +131,7 @@ def plain_metric(key: str, value: object) -> MetricValue:
 
     Raises:
         TypeError: naming the key and the type.
+        ValueError: naming the key of an integer that is larger than any float.
     """
     plain = value
     if type(plain) not in _PLAIN:
@@ -144,7 +145,10 @@ def plain_metric(key: str, value: object) -> MetricValue:
         try:
             return float(plain)
         except OverflowError:
-            return math.inf if plain > 0 else -math.inf
+            raise ValueError(
+                f"metric {shown(key)}: an int of {plain.bit_length()} bits is larger than any "
+                "float; log its logarithm, or str() of it"
+            ) from None
     if type(plain) is str:
         return safe_text(plain)
     return plain  # type: ignore[return-value]

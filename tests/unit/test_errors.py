@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import pickle
 import re
 
@@ -38,6 +39,11 @@ CASES: list[tuple[ExpmanError, dict[str, object], list[str]]] = [
         errors.RecordTooLargeError(70_000, 65_536),
         {"record_bytes": 70_000, "limit_bytes": 65_536},
         ["70000", "max_buffer_bytes=65536", "raise max_buffer_bytes"],
+    ),
+    (
+        errors.SharedMemoryError(8192, ["shm: Too many open files"], errno.EMFILE),
+        {"size_bytes": 8192, "tried": ["shm: Too many open files"]},
+        ["8192", "shm: Too many open files", "ulimit -n"],
     ),
     (
         errors.SharedMemoryError(4096, ["shm: full", "/tmp/x: denied"]),

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from expman.models import MAX_NESTING
 from expman.transport import encoding, params
 from expman.transport import records as wire
 
@@ -288,7 +289,7 @@ def test_depth_ends(levels: int) -> None:
     kept, note = params.plain_params({"deep": deep})
 
     assert note is not None
-    assert f"is nested deeper than {params.MAX_DEPTH} levels and was kept as " in note
+    assert f"is nested deeper than {MAX_NESTING} levels and was kept as " in note
     assert encoding.encode((encoding.PARAMS, 0, 0, encoding.wire_params(kept)))
 
 

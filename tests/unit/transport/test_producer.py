@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import decimal
 import enum
+import errno
 import fractions
 import math
 import os
@@ -25,6 +26,7 @@ from expman.transport import layout, places, producer, ring, schemas, segment, v
 from expman.transport import records as wire
 from expman.transport.address import lane_numbers
 from expman.transport.consumer import LaneConsumer
+from expman.transport.gate import RunGate
 from expman.transport.segment import Address
 from expman.transport.term import TermData
 
@@ -572,6 +574,27 @@ def test_no_memory_at_all(address: Address, monkeypatch: pytest.MonkeyPatch) -> 
         for name in places.list_names(address.place)
         if name.startswith(address.segment() + "-")
     ]
+
+
+def test_a_worker_without_a_descriptor(
+    address: Address, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It drops its rows and says what to do about descriptors, not about memory."""
+    owner = open_lane(address)
+    worker = producer.LaneProducer(address, make_hello(), gate=RunGate.attach(address, owner.lane))
+
+    def create(place: str, name: str, size: int) -> segment.Segment:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(segment, "create", create)
+    worker.log_vector({"a": 0.5})
+    worker.log_vector({"a": 0.5})
+
+    assert 2 == worker.dropped_rows == owner.control.laneless_drops
+    (message,) = caplog.messages
+    assert "ulimit -n" in message
+    assert "Too many open files" in message
+    assert "/dev/shm" not in message
 
 
 # -- dropping and waiting ------------------------------------------------------------
