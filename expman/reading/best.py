@@ -45,5 +45,5 @@ def computed_best(run_dir: str, metrics: Sequence[str] | None = None) -> dict[st
     names = [name for name in table.column_names if name not in FIXED]
     best = BestValues()
     for batch in table.to_batches():
-        best.note(batch["step"], [(metric_of.get(name, name), batch[name]) for name in names])
+        best.add(batch["step"], [(metric_of.get(name, name), batch[name]) for name in names])
     return best.metrics

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from expman.reading.tailfiles import unreadable
 from expman.storage.arrowfile import open_arrow
 from expman.storage.columns import check_layout, columns_metadata
+from expman.storage.contents import LANES_KEY
 from expman.storage.paths import VECTORS_PARQUET, storage_error
-from expman.storage.rewrite import LANES_KEY
 
 __all__ = ["VectorsParquet", "keep_after"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import msgspec
@@ -18,9 +18,8 @@ import pyarrow.compute as pc
 
 from expman.models import MetricBest, Number
 
-__all__ = ["BEST_KEY", "BestValues", "last_valid"]
+__all__ = ["BestValues", "last_valid"]
 
-BEST_KEY = "expman.best"
 MAX_METRICS = 2000
 """Of more metrics the first ones are kept: run.yaml is read whole, and an entry is a mapping."""
 MAX_NAMES = 512 * 1024
@@ -53,8 +52,8 @@ class BestValues:
         self.is_full = False
         self._room = MAX_NAMES
 
-    def note(self, steps: pa.Array, columns: Iterable[tuple[str, pa.Array]]) -> None:
-        """Takes the rows of one batch.
+    def add(self, steps: pa.Array, columns: Iterable[tuple[str, pa.Array]]) -> None:
+        """Adds the rows of one batch.
 
         Args:
             steps: the user's step of each row.
@@ -72,23 +71,23 @@ class BestValues:
         self.is_full = self.is_full or self._room < 0 or len(self.metrics) >= MAX_METRICS
         return not self.is_full
 
-    def footer(self) -> str:
-        """The values for the footer of vectors.parquet."""
+    def encode(self) -> str:
+        """Returns the values as the footer of vectors.parquet has them."""
         entries = {name: msgspec.structs.astuple(best) for name, best in self.metrics.items()}
         return json.dumps([self.is_full, entries])  # unlike msgspec's, it has NaN
 
     def copy(self) -> BestValues:
-        """The values as they are now."""
+        """Returns the values as they are now."""
         other = BestValues()
         other.metrics, other.is_full, other._room = dict(self.metrics), self.is_full, self._room
         return other
 
     @classmethod
-    def from_footer(cls, metadata: Mapping[bytes, bytes]) -> BestValues | None:
-        """The values that a footer has; None if it has none, as in files of earlier versions."""
+    def decode(cls, text: bytes) -> BestValues | None:
+        """Reads what `encode` returned; None if the text is something else."""
         try:
-            found = msgspec.convert(json.loads(metadata[BEST_KEY.encode()]), _Footer)
-        except (KeyError, ValueError):  # msgspec's errors are ValueErrors
+            found = msgspec.convert(json.loads(text), _Footer)
+        except ValueError:  # msgspec's errors are ValueErrors
             return None
         best = cls()
         best.is_full, metrics = found

@@ -23,6 +23,7 @@ class RunDirectory:
 
     Attributes:
         path: where it belongs.
+        names_changed: names in it changed since `sync` made them durable.
     """
 
     def __init__(self, path: str) -> None:
@@ -30,6 +31,7 @@ class RunDirectory:
         self._fd: int | None = None
         self._inode = 0
         self._has_new_parents = True
+        self.names_changed = True
 
     def ensure(self) -> None:
         """Sees to it that our directory is at its path; makes a new one if it was deleted.
@@ -117,6 +119,7 @@ class RunDirectory:
                 with contextlib.suppress(PermissionError):  # it may be another user's
                     fsync_dir(path)
             self._has_new_parents = False
+        self.names_changed = False
 
     def close(self) -> None:
         """Lets go of it."""

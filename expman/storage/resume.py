@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from expman.models import MetricValue
 from expman.storage.arrowfile import open_arrow
-from expman.storage.best import BestValues, last_valid
-from expman.storage.bounds import shortened
-from expman.storage.columns import FIXED, Columns, Warn, check_layout
+from expman.storage.columns import Columns, Warn, check_layout
+from expman.storage.contents import Contents
 from expman.storage.paths import (
     VECTORS_PARQUET,
     create_temp,
@@ -33,34 +30,41 @@ from expman.storage.paths import (
     tail_number,
     write_all,
 )
-from expman.storage.rewrite import LANES_KEY, LATEST_KEY
 from expman.storage.tail import TailFile, TornTail, read_tail, with_checksum
 
-__all__ = ["Resumed", "resume"]
+__all__ = ["ParquetFacts", "Resumed", "resume"]
+
+
+class ParquetFacts(msgspec.Struct):
+    """What is known about vectors.parquet.
+
+    Attributes:
+        path: where it is.
+        exists: it is there.
+        rows: rows in it.
+        groups: row groups in it; 0 if they need no joining.
+    """
+
+    path: str
+    exists: bool = False
+    rows: int = 0
+    groups: int = 0
 
 
 class Resumed(msgspec.Struct):
     """Where the files stand.
 
     Attributes:
-        has_parquet: there is a vectors.parquet.
-        parquet_rows: rows in it.
-        parquet_groups: row groups in it.
+        parquet: vectors.parquet.
         tails: the tail files with rows of their own, in order.
         next_number: number for the next tail file.
-        lanes: per producer the first seq that is in no file.
-        latest: latest value per metric.
-        best: least, greatest and last number per metric.
+        contents: what the rows in the files add up to.
     """
 
-    has_parquet: bool = False
-    parquet_rows: int = 0
-    parquet_groups: int = 0
+    parquet: ParquetFacts
     tails: list[TailFile] = []
     next_number: int = 1
-    lanes: dict[str, int] = {}
-    latest: dict[str, MetricValue] = {}
-    best: BestValues = msgspec.field(default_factory=BestValues)
+    contents: Contents = msgspec.field(default_factory=Contents)
 
 
 def resume(run_dir: str, columns: Columns, warn: Warn) -> Resumed:
@@ -70,8 +74,8 @@ def resume(run_dir: str, columns: Columns, warn: Warn) -> Resumed:
         OSError: a file cannot be read or healed; nothing is lost by trying again.
         StorageError: a later version of expman wrote a file; nothing is changed.
     """
-    state = Resumed()
     path = os.path.join(run_dir, VECTORS_PARQUET)
+    state = Resumed(ParquetFacts(path))
     if os.path.lexists(path):
         _resume_parquet(path, state, columns, warn)
     numbers: list[tuple[int, str]] = []
@@ -106,51 +110,27 @@ def _resume_parquet(path: str, state: Resumed, columns: Columns, warn: Warn) -> 
                 _set_aside(path, "was not written by expman", warn)
                 return
             metadata = schema.metadata or {}
-            best = BestValues.from_footer(metadata)
-            state.best = best or BestValues()
-            if not _from_footer(metadata, state):
-                _from_rows(file, state, columns)
-            elif best is None:  # an earlier version wrote it
-                _best_from_rows(file, state.best, columns)
-            state.has_parquet = True
-            state.parquet_rows = file.metadata.num_rows
-            state.parquet_groups = file.metadata.num_row_groups
+            if not state.contents.read_footer(metadata):
+                _read_rows(file, state.contents, columns)
+            elif not state.contents.read_best(metadata):  # an earlier version wrote it
+                _read_best(file, state.contents, columns)
+            rows, groups = file.metadata.num_rows, file.metadata.num_row_groups
+            state.parquet = ParquetFacts(path, True, rows, groups)
     except (pa.ArrowException, OSError) as exc:
         if isinstance(exc, OSError) and exc.errno:
             raise
         _set_aside(path, f"is no valid Parquet file ({exc})", warn)
 
 
-def _from_footer(metadata: dict[bytes, bytes], state: Resumed) -> bool:
-    try:
-        lanes = msgspec.convert(json.loads(metadata[LANES_KEY.encode()]), dict[str, int])
-        latest = json.loads(metadata[LATEST_KEY.encode()])
-        if not isinstance(latest, dict):
-            return False
-    except (KeyError, ValueError):  # msgspec's errors are ValueErrors
-        return False
-    state.lanes.update(lanes)
-    state.latest.update(latest)
-    return True
-
-
-def _from_rows(file: pq.ParquetFile, state: Resumed, columns: Columns) -> None:
+def _read_rows(file: pq.ParquetFile, contents: Contents, columns: Columns) -> None:
     for batch in file.iter_batches(use_threads=False):
-        _fresh_rows(batch, state.lanes)
-        _note_latest(batch, columns, state.latest)
-    state.best = BestValues()
-    _best_from_rows(file, state.best, columns)
+        _fresh_rows(batch, contents.lanes)
+        contents.add_batch(batch, columns)
 
 
-def _best_from_rows(file: pq.ParquetFile, best: BestValues, columns: Columns) -> None:
+def _read_best(file: pq.ParquetFile, contents: Contents, columns: Columns) -> None:
     for batch in file.iter_batches(use_threads=False):
-        best.note(batch.column("step"), _metrics_of(batch, columns))
-
-
-def _metrics_of(batch: pa.RecordBatch, columns: Columns) -> Iterator[tuple[str, pa.Array]]:
-    for name, array in zip(batch.schema.names, batch.columns, strict=True):
-        if name not in FIXED:
-            yield columns.metric_of[name], array
+        contents.add_best(batch, columns)
 
 
 def _resume_tail(path: str, state: Resumed, columns: Columns, warn: Warn) -> TailFile | None:
@@ -172,12 +152,11 @@ def _resume_tail(path: str, state: Resumed, columns: Columns, warn: Warn) -> Tai
                     break
                 tail = TailFile(path, schema)
             elif tail is not None:
-                fresh = _fresh_rows(batch, state.lanes)
+                fresh = _fresh_rows(batch, state.contents.lanes)
                 kept.append(fresh)
                 if fresh is not False:
                     left = batch if fresh is True else batch.filter(fresh)
-                    _note_latest(left, columns, state.latest)
-                    state.best.note(left.column("step"), _metrics_of(left, columns))
+                    state.contents.add_batch(left, columns)
                     tail.rows += batch.num_rows if fresh is True else fresh.true_count
             if tail is not None:
                 tail.good_bytes = offset
@@ -292,17 +271,3 @@ def _any_of(masks: Iterable[pa.Array]) -> bool | pa.Array:
     for mask in masks:
         joined = mask if joined is None else pc.or_(joined, mask)
     return joined if joined is not None and joined.true_count else False
-
-
-def _note_latest(batch: pa.RecordBatch, columns: Columns, latest: dict[str, MetricValue]) -> None:
-    rows = batch.num_rows
-    found: dict[str, int] = {}
-    for name, array in zip(batch.schema.names, batch.columns, strict=True):
-        if name in FIXED or array.null_count == rows:
-            continue
-        row = last_valid(array)
-        metric = columns.metric_of[name]
-        # A metric of two columns, numbers and text: the later row counts.
-        if row >= found.get(metric, 0):
-            found[metric] = row
-            latest[metric] = shortened(array[row].as_py())

@@ -14,11 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from unit.storage.storage_model import metric_of, same, tables
 
 from expman.models import RunMetadata
-from expman.storage import vectors
+from expman.storage import pending
 from expman.storage.columns import FIXED, columns_metadata
 from expman.storage.vectors import RowBlock, VectorStore
 
-MAX_BATCH_ROWS = vectors.MAX_BATCH_ROWS
+MAX_BATCH_ROWS = pending.MAX_BATCH_ROWS
 Value = bool | int | float | str | None
 Logged = tuple[str, int, int | None, dict[str, Value]]
 
@@ -76,7 +76,7 @@ class Storage(RuleBasedStateMachine):
         self.rewrite: Any = None
 
     def teardown(self) -> None:
-        vectors.MAX_BATCH_ROWS = MAX_BATCH_ROWS
+        pending.MAX_BATCH_ROWS = MAX_BATCH_ROWS
         self.store.close()
         self.store = VectorStore(str(self.path))
         for row in self.logged[self.written :]:
@@ -90,7 +90,7 @@ class Storage(RuleBasedStateMachine):
     @initialize(batch_rows=st.sampled_from([1, 6, 2**16]))
     def open(self, batch_rows: int) -> None:
         """Small batches divide what is written together."""
-        vectors.MAX_BATCH_ROWS = batch_rows
+        pending.MAX_BATCH_ROWS = batch_rows
         self.store = VectorStore(str(self.path))
 
     @rule(rows=rows_of_one_schema(), producer=producers, packs=st.booleans())

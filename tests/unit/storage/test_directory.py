@@ -93,7 +93,7 @@ def test_a_file_out_of_reach_is_not_removed(
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr("expman.storage.rewrite.read_tail", out_of_reach)
+        patch.setattr("expman.storage.row_groups.read_tail", out_of_reach)
         with pytest.raises(StorageError, match="out of reach"):
             list(store.consolidate())
     assert [0] == seqs(run)

@@ -10,7 +10,7 @@ from unit.storage.lossy_disk import LossyDisk
 from unit.storage.storage_model import block, seqs
 
 from expman.errors import StorageError
-from expman.storage import vectors
+from expman.storage import live_tail
 from expman.storage.paths import replace_file
 from expman.storage.runlog import RunLog
 from expman.storage.vectors import VectorStore
@@ -121,7 +121,7 @@ def test_replaced_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 
 def test_what_is_kept_in_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are made durable before more than so many bytes of them are kept in memory."""
-    monkeypatch.setattr(vectors, "MAX_KEPT_BYTES", 20_000)
+    monkeypatch.setattr(live_tail, "MAX_KEPT_BYTES", 20_000)
     run = tmp_path / "run"
     disk = LossyDisk(run, tmp_path / "shadow", set())
     disk.install(monkeypatch)
