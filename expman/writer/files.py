@@ -18,7 +18,6 @@ from expman.transport.bulk_decode import Rows
 from expman.transport.consumer import LaneConsumer
 from expman.transport.hello import Hello
 from expman.writer.copier import Copier
-from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
 from expman.writer.schedule import CommitSchedule
 from expman.writer.sinks.marks import MarkSink
@@ -81,20 +80,20 @@ class RunFiles:
     def take(self, lane: LaneConsumer, batch: Batch) -> None:
         """Takes records into memory; one that cannot be taken costs no other."""
         state = self.run.lanes[lane.lane]
-        self.rows.begin_term(state, batch.term)
+        state.begin_term(batch.term)
         for problem in batch.problems:
             self.note(LogLevel.ERROR, f"unreadable shared memory: {problem}")
-        self._take(batch.records, state, Position(batch.first_row, batch.first_record))
-
-    def take_samples(self, records: Iterable[wire.Record]) -> None:
-        """Takes what a sampler has observed."""
-        self._take(records, None, Position(0, 0))
-
-    def _take(self, records: Iterable[Any], lane: LaneState | None, start: Position) -> None:
-        for kind, group in groupby(records, type):
+        position = Position(batch.first_row, batch.first_record)
+        for kind, group in groupby(batch.records, type):
             same = list(group)
-            self._sink_of[kind].take_all(same, lane, start)
-            start = _behind(same, start)
+            self._sink_of[kind].take_all(same, state, position)
+            position = _behind(same, position)
+
+    def take_samples(self, records: Iterable[Any]) -> None:
+        """Takes what samplers have observed; one that cannot be taken costs no other."""
+        for record in records:
+            with self.run.sparing(None, f"a sample ({type(record).__name__})"):
+                self._sink_of[type(record)].take(record, None, 0)
 
     def note(self, level: LogLevel, message: str) -> None:
         """Adds a line of the writer's own to run.log."""

@@ -12,6 +12,8 @@ from expman.transport.consumer import LaneConsumer
 
 __all__ = ["LaneState", "RunLanes"]
 
+MANY_SCHEMAS = 256
+
 
 class LaneState(msgspec.Struct):
     """What the files of a run keep in mind about one of its lanes.
@@ -37,6 +39,15 @@ class LaneState(msgspec.Struct):
     last_step: int | None = None
     drops_reported: int = 0
     laneless_reported: int = 0
+
+    def begin_term(self, term: int) -> None:
+        """Forgets many names at a term's begin: each term defines those that it uses anew.
+
+        Few are kept: where the definition itself is damaged, an earlier one serves.
+        """
+        if term != self.term and len(self.schemas) > MANY_SCHEMAS:
+            self.schemas = {}
+        self.term = term
 
     @property
     def number(self) -> int:

@@ -19,7 +19,6 @@ from expman.writer.sinks.sink import TRIES, Position, Sink
 
 __all__ = ["RowSink"]
 
-MANY_SCHEMAS = 256
 _get_step, _get_time = attrgetter("step"), attrgetter("logged_at_ns")
 _get_values, _get_schema = attrgetter("values"), attrgetter("schema")
 
@@ -47,28 +46,24 @@ class RowSink(Sink):
 
     # -- taking -------------------------------------------------------------------------
 
-    def begin_term(self, lane: LaneState, term: int) -> None:
-        """Forgets many names at a term's begin: each term defines those that it uses anew.
-
-        Few are kept: where the definition itself is damaged, an earlier one serves.
-        """
-        if term != lane.term and len(lane.schemas) > MANY_SCHEMAS:
-            lane.schemas = {}
-        lane.term = term
-
-    def take_all(self, records: Sequence[Any], lane: LaneState | None, start: Position) -> None:
+    def take_all(self, records: Sequence[Any], lane: LaneState, start: Position) -> None:
         """Takes rows; those of the same names that follow each other are taken at once."""
-        assert lane is not None, "rows of a sampler need a sink of their own"
-        if isinstance(records[0], Rows):
-            self._take_blocks(records, lane, start.row)
-        elif isinstance(records[0], wire.Vector):
+        if isinstance(records[0], wire.Vector):
             self._take_vectors(records, lane, start.row)
-        else:
+            return
+        if not isinstance(records[0], Rows):
             super().take_all(records, lane, start)
+            return
+        row = start.row
+        for block in records:
+            with self.run.sparing(lane, f"{block.count} rows"):
+                columns = (block.steps, block.logged_at_ns, block.columns)
+                self._append(lane, block.schema, *columns, row)
+            row += block.count
 
     def take(self, record: Any, lane: LaneState | None, number: int) -> None:
         """Takes the definition of names, or a notice of dropped rows."""
-        assert lane is not None
+        assert lane is not None, "rows of a sampler need a sink of their own"
         match record:
             case wire.Schema():
                 lane.schemas[record.schema] = record.keys
@@ -76,13 +71,6 @@ class RowSink(Sink):
                 self._report_drops(lane, record.rows)
             case _:
                 raise TypeError(type(record).__name__)
-
-    def _take_blocks(self, blocks: Sequence[Rows], lane: LaneState, row: int) -> None:
-        for block in blocks:
-            with self.run.sparing(lane, f"{block.count} rows"):
-                columns = (block.steps, block.logged_at_ns, block.columns)
-                self._take_columns(lane, block.schema, *columns, row)
-            row += block.count
 
     def _take_vectors(self, rows: Sequence[wire.Vector], lane: LaneState, first: int) -> None:
         for schema, group in groupby(rows, _get_schema):
@@ -103,9 +91,9 @@ class RowSink(Sink):
             columns = list(zip(*map(_get_values, rows), strict=True))
         except ValueError:
             columns = None
-        self._take_columns(lane, schema, steps, times, columns, first)
+        self._append(lane, schema, steps, times, columns, first)
 
-    def _take_columns(
+    def _append(
         self,
         lane: LaneState,
         schema: int,

@@ -71,7 +71,7 @@ class Sink:
         """
         raise NotImplementedError
 
-    def take_all(self, records: Sequence[Any], lane: LaneState | None, start: Position) -> None:
+    def take_all(self, records: Sequence[Any], lane: LaneState, start: Position) -> None:
         """Takes records of one type that follow each other; one that fails costs no other."""
         for number, record in enumerate(records, start.record):
             with self.run.sparing(lane, f"a record ({type(record).__name__})"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from lanes import fresh_address, make_hello
@@ -36,7 +35,7 @@ def log_text(files: RunFiles) -> str:
 def test_every_record_has_one_sink() -> None:
     """Whatever a lane can give is taken by exactly one sink."""
     taken = Counter(kind for kinds in SINKS.values() for kind in kinds)
-    assert {*get_args(wire.KnownRecord), wire.Unknown, Rows} == set(taken)
+    assert {*wire.KINDS, wire.Unknown, Rows} == set(taken)
     assert {1} == set(taken.values())
 
 
@@ -66,10 +65,12 @@ def test_a_sink_that_fails_costs_no_other(files: RunFiles, monkeypatch: pytest.M
 
 
 def test_records_of_a_sampler_need_no_lane(files: RunFiles) -> None:
-    """A line and a scalar of the writer's own get into the files."""
-    files.take_samples([wire.Log(0, 1, LogLevel.WARN, "seen"), wire.Scalar(0, 1, "t", 3)])
+    """A line and a scalar of the writer's own are in the files; what no sink takes is left out."""
+    samples = [wire.Log(0, 1, LogLevel.WARN, "seen"), object(), wire.Scalar(0, 1, "t", 3)]
+    files.take_samples(samples)
     files.commit()
     assert "[WARN] seen" in log_text(files)
+    assert "a sample (object) of the writer could not be read, left out" in log_text(files)
     assert "t: 3" in Path(files.run.run_dir, "run.yaml").read_text()
     files.close()
 
