@@ -3,7 +3,7 @@
 Where all records have the same length and the same types, each byte of a field lies at one
 distance from that of the next record, so that a slice with a step takes it from all records at
 once. Every byte but the ordinals' is looked at: what this module takes, msgspec would decode to
-the same rows (`test_packed`). Formats are those of the msgpack specification.
+the same rows (`test_bulk_decode`). Formats are those of the msgpack specification.
 """
 
 from __future__ import annotations

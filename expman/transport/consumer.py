@@ -26,9 +26,10 @@ from expman.transport import records as wire
 from expman.transport.batch import Batch, take_prefix
 from expman.transport.bulk_decode import Rows
 from expman.transport.hello import Hello
-from expman.transport.lane_control import Cutoff, LaneControl
+from expman.transport.lane_control import LaneControl
 from expman.transport.lane_memory import LaneMemory
 from expman.transport.lane_position import LanePosition
+from expman.transport.lane_words import Cutoff
 from expman.transport.liveness import lives
 from expman.transport.numbering import LARGEST_COUNT
 from expman.transport.open_term import OpenTerm, missed_entries

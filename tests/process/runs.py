@@ -54,7 +54,7 @@ def writer_of(trainer_pid: int) -> Writer:
 
 
 def serving(writer: Writer) -> int:
-    """The process that serves the writer's address; see expman/transport/layout.py."""
+    """The process that serves the writer's address; see expman/transport/address_control.py."""
     words = memoryview(Path(f"/dev/shm/expman-{writer.token}").read_bytes()).cast("Q")
     return int(words[layout.WRITER_PID])
 

@@ -44,7 +44,7 @@ def killed(program, run_base: Path):  # type: ignore[no-untyped-def]
 
 
 def terms(writer: Any) -> list[Path]:
-    """The memory of the owner's terms, in order; see expman/transport/layout.py."""
+    """The memory of the owner's terms, in order; see expman/transport/lane_words.py."""
     (name,) = (name for name in segments_of(writer) if name.count("-") == 2)
     data = Path("/dev/shm", name).read_bytes()[: layout.CONTROL_BYTES]
     words = memoryview(data).cast("Q")

@@ -9,7 +9,7 @@ import pytest
 from lanes import HandLane, encode_record, lay, make_hello, open_lane, publish, read_all
 
 from expman.models import LogLevel, RunStatus
-from expman.transport import encoding, layout, segment
+from expman.transport import address_control, encoding, lane_words, layout, segment
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
 from expman.transport.hello import decode_hello
@@ -21,7 +21,8 @@ _ENTRY = re.compile(r"^ +(\d+)  ([A-Z_]+) ")
 def documented() -> dict[str, dict[str, int]]:
     """Names and byte offsets of the lines of the byte map, by the segment's first words."""
     maps: dict[str, dict[str, int]] = {}
-    for line in (layout.__doc__ or "").splitlines():
+    pages = [module.__doc__ or "" for module in (address_control, lane_words, layout)]
+    for line in "\n".join(pages).splitlines():
         if line.endswith("::"):
             maps[line] = {}
         elif match := _ENTRY.match(line):
