@@ -1,4 +1,4 @@
-"""The `expman` command. Needs the extra `cli`; says so in one line if it is missing."""
+"""The `expman` command. If the extra `cli` is missing, one line names what to install."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def _open_streams() -> None:
-    """Fills in for standard streams that are closed: no file of a run may get their number."""
+    """Opens /dev/null for closed standard streams, so that no file of a run gets their number."""
     for fd in range(3):
         try:
             os.fstat(fd)

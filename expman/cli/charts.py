@@ -1,4 +1,4 @@
-"""Curves in the terminal."""
+"""Charts of curves in the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import plotext
 
-from expman.cli.output import console, note
+from expman.cli.output import console, print_note
 from expman.reading.curves import Curve, scale_of
 from expman.reading.text import format_text, visible
 
@@ -29,11 +29,11 @@ def print_chart(
 ) -> None:
     """Prints a chart with one line per label, as wide as the terminal.
 
-    The title says how many values are NaN or infinite: they have no place in it.
+    The title has the number of values that are NaN or infinite, which no chart can show.
     """
     if not any(_points(curve, log_scale) for curve in lines.values()):
         what = "number above 0" if log_scale else "finite number"
-        note(f"{format_text(title, 60)} has no {what}: nothing to plot")
+        print_note(f"{format_text(title, 60)} has no {what}: nothing to plot")
         return
     plot: Any = plotext
     plot.clear_figure()

@@ -7,11 +7,12 @@ import datetime
 import click
 
 from expman.cli.deletion import RUNNING, delete, remove_leftovers, size_bytes, why_kept
-from expman.cli.output import note, print_json, say
-from expman.cli.runs import base_dir_option
+from expman.cli.output import print_json, print_line, print_note
+from expman.cli.runs import base_dir_option, check_experiment, count_runs
 from expman.models import RunStatus
 from expman.reading import find
 from expman.reading.find import parse_since
+from expman.reading.formats import format_size
 from expman.reading.run import Run
 
 __all__ = ["command"]
@@ -19,7 +20,7 @@ __all__ = ["command"]
 _ENDED = [status for status in RunStatus if status is not RunStatus.RUNNING]
 
 
-@click.command("clean", short_help="Delete old runs; without --force only say which.")
+@click.command("clean", short_help="Delete old runs; without --force only list them.")
 @click.argument("experiment", required=False)
 @click.option(
     "--keep",
@@ -27,18 +28,18 @@ _ENDED = [status for status in RunStatus if status is not RunStatus.RUNNING]
     default=10,
     show_default=True,
     type=click.IntRange(0),
-    help="Keep so many of the newest runs of each experiment.",
+    help="Number of newest runs to keep in each experiment.",
 )
 @click.option(
     "--status",
     "-s",
     multiple=True,
     type=click.Choice(_ENDED, case_sensitive=False),
-    help="Delete only runs with this status; may be given several times.",
+    help="Delete only runs with this status; repeatable.",
 )
-@click.option("--older-than", help="Delete only runs that began before: 30d, 2026-01-31.")
+@click.option("--older-than", help="Delete only runs that began before: 30d (ago), 2026-01-31.")
 @click.option("--all-files", is_flag=True, help="Also delete files that expman did not write.")
-@click.option("--force", is_flag=True, help="Delete them.")
+@click.option("--force", is_flag=True, help="Delete the runs instead of listing them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @base_dir_option
 def command(
@@ -53,18 +54,20 @@ def command(
 ) -> None:
     """Deletes all but the newest runs of EXPERIMENT, or of each experiment.
 
-    Runs that are RUNNING are never deleted, nor do they count among those that are kept. Runs
-    behind a symbolic link, or with files that expman did not write, are kept and named.
+    Runs that are RUNNING are never deleted, and do not count as kept. Runs behind a symbolic
+    link, and runs with files that expman did not write, are kept and named.
     """
     before = None if older_than is None else parse_since(older_than)
     wanted = {RunStatus.parse(one) for one in status} or set(_ENDED)
+    if experiment is not None:
+        check_experiment(experiment, base_dir)
     doomed = []
     seen: dict[str, int] = {}
     for run in find.runs(base_dir, experiment):
         reason = why_kept(run, all_files=all_files)
         if reason is not None:
             if reason != RUNNING:
-                note(f"kept: {run.path} {reason}")
+                print_note(f"kept: {run.path} {reason}")
             continue
         seen[run.experiment] = seen.get(run.experiment, 0) + 1
         if seen[run.experiment] > keep and run.status in wanted and _is_older(run, before):
@@ -79,12 +82,12 @@ def command(
         print_json(lines)
         raise click.exceptions.Exit(1 if failed else 0)
     for run in doomed:
-        say(f"{'deleted' if force else 'would delete'} {run.path}")
-    total = sum(sizes.values()) / 1e6
+        print_line(f"{'deleted' if force else 'would delete'} {run.path}")
+    total = sum(sizes[run.path] for run in doomed)
     if not doomed:
-        note("nothing to delete")
+        print_note("nothing to delete")
     elif not force:
-        note(f"{len(doomed)} runs, {total:.1f} MB; --force deletes them")
+        print_note(f"{count_runs(len(doomed))}, {format_size(total)}; delete them with --force")
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -96,7 +99,7 @@ def _delete(runs: list[Run], all_files: bool) -> set[str]:
         try:
             delete(run, all_files=all_files)
         except click.ClickException as exc:
-            note(exc.message)
+            print_note(exc.message)
             failed.add(run.path)
     return failed
 

@@ -1,4 +1,4 @@
-"""All subcommands, and how errors of any of them end."""
+"""The subcommands, and how an error of any of them becomes a message and an exit code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from expman.cli import (
     show,
     tail,
 )
-from expman.cli.output import VERSION, adapt_streams, note
+from expman.cli.output import VERSION, adapt_streams, print_note
 from expman.errors import ExpmanError
 
 __all__ = ["cli", "run"]
@@ -35,11 +35,11 @@ _MODULES = (ls, show, tail, plot, compare, export, imports, clean, rm, recover, 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="RUN is a path, a unique beginning of a run's name, `latest`, or `EXPERIMENT/latest`. "
-    "The base directory comes from --base-dir or EXPMAN_BASE_DIR.",
+    "The base directory is set by --base-dir or EXPMAN_BASE_DIR.",
 )
 @click.version_option(VERSION, prog_name="expman")
 def cli() -> None:
-    """Looks at runs that expman recorded, live ones included."""
+    """Shows and manages runs that expman recorded, live ones included."""
 
 
 for _module in _MODULES:
@@ -53,35 +53,36 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = cli.main(arguments, prog_name="expman", standalone_mode=False)
         return (code if isinstance(code, int) else 0) or _flush()
     except click.exceptions.Abort:
-        note("aborted")
+        print_note("aborted")
         return 130
     except click.ClickException as exc:
-        said = io.StringIO()
-        exc.show(said)
-        note(said.getvalue().rstrip("\n"))
+        message = io.StringIO()
+        exc.show(message)
+        print_note(message.getvalue().rstrip("\n"))
         return exc.exit_code
     except KeyboardInterrupt:
         return 130
     except ExpmanError as exc:
-        note(f"expman: {' '.join(str(exc).split())}")
+        print_note(f"expman: {' '.join(str(exc).split())}")
         return 1
     except OSError as exc:
         where = f"{exc.filename}: " if exc.filename else ""
-        note(f"expman: {where}{exc.strerror or exc}")
+        print_note(f"expman: {where}{exc.strerror or exc}")
         return 1
     except ModuleNotFoundError as exc:
-        note(f"expman: this needs {exc.name}, which is not installed")
+        name = exc.name
+        print_note(f"expman: this needs {name}, which is not installed; run: pip install {name}")
         return 1
 
 
 def _flush() -> int:
-    """Writes what is still to be printed; returns the exit code."""
+    """Flushes standard output; returns the exit code."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as exc:
         if exc.errno != errno.EPIPE:
-            note(f"expman: standard output: {exc.strerror}")
+            print_note(f"expman: cannot write to standard output: {exc.strerror}")
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())  # else Python tries again at its end
         os.close(nowhere)

@@ -1,4 +1,4 @@
-"""`expman compare`: what differs between runs."""
+"""`expman compare`: the differences between runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from expman.cli.charts import print_chart
-from expman.cli.output import console, note, print_json, say
+from expman.cli.output import console, print_json, print_line, print_note
 from expman.cli.png import write_png
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.curves import Curve, curves, spark
@@ -29,9 +29,9 @@ MAX_LATEST = 100
 @click.command("compare", short_help="Compare runs: parameters that differ, values, curves.")
 @run_argument("runs", nargs=-1)
 @click.option("--metric", "-m", "metrics", multiple=True, help="Plot this metric; repeatable.")
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Plot to a PNG.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write curves to a PNG file.")
 @click.option("--log", "log_scale", is_flag=True, help="Logarithmic y axis.")
-@click.option("--all-params", is_flag=True, help="Show parameters that are the same, too.")
+@click.option("--all-params", is_flag=True, help="Also show parameters that do not differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @base_dir_option
 def command(
@@ -43,12 +43,12 @@ def command(
     as_json: bool,
     base_dir: str,
 ) -> None:
-    """Compares RUNs: the parameters that differ, the latest values and, with -m, the curves.
+    """Compares RUNs: parameters that differ, latest values and, with -m, curves.
 
-    -o writes the curves to a PNG: those of -m, or of all metrics that the runs share.
+    -o writes curves to a PNG file: those of -m, or of all metrics that the runs share.
     """
     if len(runs) < 2:
-        raise click.UsageError("name at least two runs")
+        raise click.UsageError("compare needs at least two runs")
     found = [find_run(run, base_dir) for run in runs]
     names = _labels(found)
     params = _rows([flat_params(run.config) for run in found])
@@ -71,9 +71,9 @@ def command(
         shared = [name for name, lines in drawn.items() if len(lines) > 1]
         charts = {name: drawn[name] for name in metrics or shared if name in drawn}
         if not charts:
-            raise click.ClickException("these runs share no metric that is a number")
+            raise click.ClickException("the runs share no numeric metric; choose metrics with -m")
         write_png(output, charts, log_scale=log_scale, x_label="step")
-        say(output)
+        print_line(output)
         return
     title = "parameters" if all_params else "parameters that differ"
     shown = dict(list(latest.items())[:MAX_LATEST])
@@ -81,16 +81,17 @@ def command(
     sections = {title: params, "latest values": shown}
     console().print(_table(found, names, sections, drawn))
     if len(shown) < len(latest):
-        note(f"not shown: {len(latest) - len(shown)} more latest values; --json has all")
+        count = len(latest) - len(shown)
+        print_note(f"{count} more latest values are not shown; --json prints all")
     for name in metrics:
         if name in drawn:
             print_chart(name, drawn[name], log_scale=log_scale, x_label="step")
         else:
-            note(f"{name} has no numbers to plot")
+            print_note(f"metric {name!r} has no numbers to plot")
 
 
 def _labels(runs: list[Run]) -> list[str]:
-    """Run names; with the experiment where runs of several are compared."""
+    """Labels the runs by name, by experiment and name, or by path, whichever is unique."""
     if len({run.name for run in runs}) == len(runs) and len({run.experiment for run in runs}) == 1:
         return [run.name for run in runs]
     labels = [f"{run.experiment}/{run.name}" for run in runs]
@@ -112,7 +113,7 @@ def _plain(rows: dict[str, list[object]]) -> dict[str, list[object]]:
 def _curves(
     runs: list[Run], names: list[str], metrics: Sequence[str] | None
 ) -> dict[str, dict[str, Curve]]:
-    """The curves of these metrics, or of all, where a run has them."""
+    """Reads the curves of these metrics, or of all, from the runs that have them."""
     wanted = None if metrics is None else set(metrics)
     drawn: dict[str, dict[str, Curve]] = {}
     for name, run in zip(names, runs, strict=True):

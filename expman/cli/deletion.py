@@ -1,8 +1,8 @@
-"""How runs are deleted: only what is a run, at its place, and ended; no link is ever followed.
+"""Deletion of runs: only a run that has ended, at its own place; no link is ever followed.
 
-The base directory is the one that the user named. Below it each level is opened by its name and
-without following links, and all that is looked at, renamed and deleted is reached from there:
-whoever replaces a directory by a link meanwhile has nothing else deleted.
+The base directory is the one that the user named. Each level below it is opened by name, without
+following links, and everything is read, renamed and deleted relative to these descriptors. If
+somebody replaces a directory by a link meanwhile, nothing else is deleted.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class _Place(NamedTuple):
 
 
 def why_kept(run: Run, *, all_files: bool = False) -> str | None:
-    """Why a run must not be deleted; None if it may.
+    """Returns why a run must not be deleted; None if it may be.
 
     Args:
         run: the run.
-        all_files: it may hold files that are not ours.
+        all_files: the directory may hold files that expman did not write.
     """
     try:
         with _place_of(run.path) as place:
@@ -63,11 +63,11 @@ def why_kept(run: Run, *, all_files: bool = False) -> str | None:
 
 
 def delete(run: Run, *, all_files: bool = False) -> None:
-    """Deletes a run: first its name, so that no half a run is ever listed.
+    """Deletes a run. Its name goes first, so that no half-deleted run is ever listed.
 
     Args:
         run: the run.
-        all_files: also delete files in its directory that are not ours.
+        all_files: also delete files that expman did not write.
 
     Raises:
         click.ClickException: it must not be deleted, or cannot be.
@@ -81,7 +81,7 @@ def delete(run: Run, *, all_files: bool = False) -> None:
 
 
 def remove_leftovers(base_dir: str) -> None:
-    """Deletes what deletions that were killed have left in the experiments' directories."""
+    """Deletes what killed deletions have left in the directories of experiments."""
     with os.scandir(base_dir) as entries:
         experiments = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     for name in experiments:
@@ -95,7 +95,7 @@ def remove_leftovers(base_dir: str) -> None:
 
 
 def size_bytes(run: Run) -> int:
-    """Bytes of the files of a run."""
+    """Returns the size of a run's files, in bytes."""
     total = 0
     for folder, _, files in os.walk(run.path):
         for name in files:
@@ -130,19 +130,19 @@ def _check(run: Run, place: _Place, all_files: bool) -> None:
     origin = f"{found.get('experiment')}/{found.get('name')}"
     if origin != f"{place.experiment}/{place.name}":
         raise _Refused(
-            f"has the run.yaml of {origin}: it was renamed or copied, or is no run of expman; "
+            f"has the run.yaml of {origin}: it was renamed or copied, or expman did not make it; "
             "delete it with rm -r"
         )
     if found.get("status") == RunStatus.RUNNING:
         raise _Refused(RUNNING)
     if lanes_of(run.path):
-        raise _Refused("has rows in shared memory")
+        raise _Refused("has rows in shared memory; bring them into its files first: expman recover")
     others = sorted(name for name in os.listdir(place.run_fd) if not is_run_file(name))
     if others and not all_files:
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         raise _Refused(
-            f"holds what expman did not write: {', '.join(others[:_SHOWN])}{more}; "
-            "--all-files deletes it, too"
+            f"holds files that expman did not write: {', '.join(others[:_SHOWN])}{more}; "
+            "delete them, too, with --all-files"
         )
 
 
@@ -152,7 +152,7 @@ def _run_yaml(place: _Place) -> dict[str, object]:
             found = parse_yaml(RUN_YAML, file.read(MAX_YAML_BYTES + 1))
         found["status"] = RunStatus.parse(str(found.get("status")))
     except FileNotFoundError:
-        raise _Refused("has no run.yaml: it may be something else") from None
+        raise _Refused("has no run.yaml, so it may not be a run; delete it with rm -r") from None
     except (OSError, ExpmanError, ValueError) as exc:
         raise _Refused(f"has a run.yaml that cannot be read: {exc}") from exc
     return found
@@ -171,7 +171,7 @@ def _take_name(place: _Place) -> str:
 
 
 def _remove(name: str, dir_fd: int) -> None:
-    """Deletes a directory, which another process may be deleting, too."""
+    """Deletes a directory, which another process may be deleting at the same time."""
     while name in os.listdir(dir_fd):
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(name, dir_fd=dir_fd)

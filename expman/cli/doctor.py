@@ -1,4 +1,4 @@
-"""`expman doctor`: what would go wrong here, and what to do about it."""
+"""`expman doctor`: checks this machine and advises what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, NamedTuple
 
@@ -18,12 +19,12 @@ from rich.table import Table
 from rich.text import Text
 
 from expman.cli.output import VERSION, console, print_json
-from expman.cli.runs import base_dir_option
+from expman.cli.runs import base_dir_option, count_runs
 from expman.engine import LoggingEngine
 from expman.errors import ExpmanError
 from expman.models import ExperimentConfig, RunStatus
 from expman.reading import find
-from expman.reading.peek import lanes_of
+from expman.reading.formats import format_size
 from expman.reading.run import Run
 from expman.transport.lane_view import all_lanes
 from expman.transport.places import all_places
@@ -34,11 +35,12 @@ Level = Literal["ok", "note", "problem"]
 _STYLES: dict[Level, str] = {"ok": "green", "note": "yellow", "problem": "bold red"}
 _LITTLE_SHM = 256 * 1024 * 1024
 _LITTLE_DISK = 1024 * 1024 * 1024
+_SHOWN = 3
 _REMOTE = {"nfs", "nfs4", "lustre", "cifs", "smb3", "fuse.sshfs", "gpfs", "beegfs", "ceph", "9p"}
 
 
 class _Finding(NamedTuple):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     level: Level
     subject: str
@@ -47,11 +49,11 @@ class _Finding(NamedTuple):
 
 
 @click.command("doctor", short_help="Check this machine: memory, files, leftovers, versions.")
-@click.option("--no-trial", is_flag=True, help="Do not record a small run for a trial.")
+@click.option("--no-trial", is_flag=True, help="Do not record a small trial run.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @base_dir_option
 def command(no_trial: bool, as_json: bool, base_dir: str) -> None:
-    """Says what would go wrong here, and what to do. Exit code 1 if there is a problem."""
+    """Checks versions, memory, files and leftovers. Exit code 1 if there is a problem."""
     findings = [
         *_versions(),
         *_shared_memory(),
@@ -67,11 +69,11 @@ def command(no_trial: bool, as_json: bool, base_dir: str) -> None:
         table.add_column(overflow="fold")
         table.add_column(overflow="fold")
         for finding in findings:
-            said = Text(finding.detail)
+            text = Text(finding.detail)
             if finding.advice:
-                said.append(f"\n→ {finding.advice}", "bold")
+                text.append(f"\n→ {finding.advice}", "bold")
             level = Text(finding.level, _STYLES[finding.level])
-            table.add_row(level, Text(finding.subject), said)
+            table.add_row(level, Text(finding.subject), text)
         console().print(table)
     if any(finding.level == "problem" for finding in findings):
         raise click.exceptions.Exit(1)
@@ -98,11 +100,11 @@ def _shared_memory() -> Iterator[_Finding]:
         yield _Finding(
             "note",
             "/dev/shm",
-            f"is not there; rows wait in {fallback} instead",
+            f"does not exist; rows wait in {fallback} instead",
             "mount a tmpfs at /dev/shm",
         )
         return
-    detail = f"{_size(usage.free)} free of {_size(usage.total)}"
+    detail = f"{format_size(usage.free)} free of {format_size(usage.total)}"
     if usage.free < _LITTLE_SHM:
         advice = (
             "docker run --shm-size=1g (Kubernetes: an emptyDir with medium Memory); without it, "
@@ -121,7 +123,7 @@ def _base_dir(base_dir: str) -> Iterator[_Finding]:
         home = os.path.dirname(home)
     kind = _filesystem(home)
     usage = shutil.disk_usage(home)
-    detail = f"{kind}, {_size(usage.free)} free"
+    detail = f"{kind}, {format_size(usage.free)} free"
     trouble = _write_trouble(home)
     if trouble is not None:
         advice = "choose another --base-dir, or have this one's owner let you write"
@@ -135,8 +137,8 @@ def _base_dir(base_dir: str) -> Iterator[_Finding]:
     else:
         yield _Finding("ok", base_dir, detail)
     if kind in _REMOTE:
-        told = "files are only appended to and renamed, so this works; other machines see them late"
-        yield _Finding("ok", base_dir, f"{kind} is a network file system: {told}")
+        detail = f"{kind} is a network file system, where other machines see rows late"
+        yield _Finding("ok", base_dir, detail)
 
 
 def _write_trouble(directory: str) -> str | None:
@@ -151,7 +153,7 @@ def _write_trouble(directory: str) -> str | None:
 
 
 def _filesystem(path: str) -> str:
-    """The kind of file system of a directory, as the system mounted it."""
+    """Returns the kind of file system that holds a directory."""
     real = os.path.realpath(path)
     best, kind = "", "unknown"
     try:
@@ -168,41 +170,61 @@ def _filesystem(path: str) -> str:
 
 
 def _leftovers(base_dir: str) -> Iterator[_Finding]:
-    dead, alive = [], 0
-    for lane in all_lanes():
-        if lane.producer_alive():
-            alive += 1
-        else:
-            dead.append(lane)
+    lanes = list(all_lanes())
+    dead = [lane for lane in lanes if not lane.producer_alive()]
     if dead:
-        bases = sorted({lane.control.hello.base_dir for lane in dead})
-        runs = len({lane.run_dir for lane in dead})
+        bases = Counter(_base_of(run_dir) for run_dir in {lane.run_dir for lane in dead})
         yield _Finding(
             "note",
             "shared memory",
-            f"{runs} runs left rows behind: their processes are gone",
-            "\n→ ".join(map(_how_to_recover, bases)),
+            f"{count_runs(bases.total())} left rows behind: the processes are gone",
+            "\n→ ".join(_how_to_recover_all(bases, base_dir)),
         )
-    if alive or not dead:
-        yield _Finding("ok", "shared memory", f"{alive} processes of yours are logging")
+    if len(lanes) > len(dead) or not dead:
+        yield _Finding("ok", "shared memory", _how_many_log(len(lanes) - len(dead)))
     try:
         running = find.runs(base_dir, status=RunStatus.RUNNING)
     except ExpmanError:
         return
-    lost = [run for run in running if not lanes_of(run.path)]
+    here = {os.path.realpath(lane.run_dir) for lane in lanes}
+    lost = [run for run in running if os.path.realpath(run.path) not in here]
     if lost:
-        names = ", ".join(f"{run.experiment}/{run.name}" for run in lost[:5])
-        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+        names = _some([f"{run.experiment}/{run.name}" for run in lost])
         yield _Finding(
             "note",
             "status",
-            f"RUNNING, but not on this machine: {names}{more}",
+            f"{count_runs(len(lost))} RUNNING, but not on this machine: {names}",
             f"if they run nowhere: expman recover --any-host {_quoted(base_dir)}",
         )
     if running.unreadable:
         path, error = running.unreadable[0]
-        detail = f"{len(running.unreadable)} runs cannot be read, such as {path}: {error}"
-        yield _Finding("note", "runs", " ".join(detail.split()), "look at these files")
+        detail = f"{count_runs(len(running.unreadable))} cannot be read, such as {path}: {error}"
+        advice = "restore these files from a backup, or delete the runs' directories"
+        yield _Finding("note", "runs", " ".join(detail.split()), advice)
+
+
+def _base_of(run_dir: str) -> str:
+    return os.path.dirname(os.path.dirname(run_dir))
+
+
+def _how_many_log(count: int) -> str:
+    return "one process of yours is logging" if count == 1 else f"{count} of your processes log"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _how_to_recover_all(bases: Counter[str], base_dir: str) -> Iterator[str]:
+    """Advice for the base directory that was asked about, and for those with most runs."""
+    own = os.path.realpath(base_dir)
+    ranked = sorted(bases, key=lambda base: (os.path.realpath(base) != own, -bases[base], base))
+    yield from map(_how_to_recover, ranked[:_SHOWN])
+    if len(ranked) > _SHOWN:
+        rest = sum(bases[base] for base in ranked[_SHOWN:])
+        others = len(ranked) - _SHOWN
+        yield f"then look again: {others} more base directories have {count_runs(rest)} like that"
 
 
 def _how_to_recover(base_dir: str) -> str:
@@ -210,18 +232,18 @@ def _how_to_recover(base_dir: str) -> str:
     if os.path.isdir(base_dir):
         return f"expman recover {where}"
     return (
-        f"{base_dir} is gone: mkdir -p {where} and expman recover {where}, "
-        f"or give the rows up: expman recover --discard {where}"
+        f"{base_dir} is gone: mkdir -p {where} && expman recover {where}, "
+        f"or give up the rows: expman recover --discard {where}"
     )
 
 
 def _quoted(path: str) -> str:
-    """The path as an argument for a shell: quoted, and never like an option."""
+    """Returns the path as an argument for a shell: quoted, and never like an option."""
     return shlex.quote(os.path.join(".", path) if path.startswith("-") else path)
 
 
 def _trial() -> Iterator[_Finding]:
-    """Records a small run somewhere else, with all that belongs to it."""
+    """Records a small run in a temporary directory and reads it back."""
     rows = 100
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="expman-doctor-") as home:
@@ -234,7 +256,7 @@ def _trial() -> Iterator[_Finding]:
             run = Run(engine.run_dir)
             found, status = run.vectors(["x"]).num_rows, run.status
         except (ExpmanError, OSError) as exc:
-            advice = "the message says what is missing; try: expman-writer --help"
+            advice = "fix what the message names, then try: expman-writer --help"
             yield _Finding("problem", "trial run", " ".join(str(exc).split()), advice)
             return
     if (found, status) != (rows, RunStatus.FINISHED):
@@ -242,11 +264,3 @@ def _trial() -> Iterator[_Finding]:
         return
     took = time.monotonic() - started
     yield _Finding("ok", "trial run", f"{rows} rows logged, written and read in {took:.1f} s")
-
-
-def _size(count: int) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count //= 1000
-    return f"{count} TB"

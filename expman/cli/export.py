@@ -1,4 +1,4 @@
-"""`expman export`: the rows of a run in another format."""
+"""`expman export`: writes the rows of a run in another format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import click
 
-from expman.cli.output import say
+from expman.cli.output import print_line
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.models import MetricValue
 from expman.reading.export import write_table
@@ -46,14 +46,14 @@ def command(
     merge_steps: bool,
     base_dir: str,
 ) -> None:
-    """Writes the rows of RUN, those of a live run's tail included."""
+    """Writes the rows of RUN; of a live run, all rows that are in its files."""
     found = find_run(run, base_dir)
     if kind in ("parquet", "tensorboard") and output is None:
         raise click.UsageError(f"--format {kind} needs --output")
     if kind == "tensorboard":
         assert output is not None
         _tensorboard(found, output, columns)
-        say(output)
+        print_line(output)
         return
     table = found.vectors(columns or None, merge_steps=merge_steps)
     if output is None:
@@ -65,8 +65,8 @@ def command(
         with open(output, "wb") as file:
             write_table(table, kind, file)
     except OSError as exc:
-        raise click.ClickException(f"{output}: {exc.strerror}") from exc
-    say(output)
+        raise click.ClickException(f"cannot write {output}: {exc.strerror}") from exc
+    print_line(output)
 
 
 def _tensorboard(run: Run, directory: str, columns: tuple[str, ...]) -> None:

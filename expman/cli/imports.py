@@ -1,7 +1,7 @@
-"""`expman import`: runs from TensorBoard event files.
+"""`expman import`: makes runs from TensorBoard event files.
 
-A run is made under a hidden name and renamed once it is whole: an import that fails or is killed
-leaves nothing that is listed, and the same import made again takes its place.
+A run is made under a hidden name and renamed once it is whole. An import that fails or is killed
+leaves nothing that is listed; repeating it replaces what it left.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import click
 
 from expman.checks import check_name
 from expman.cli.events import Events, Point, read_events
-from expman.cli.output import note, say
+from expman.cli.output import print_line, print_note
 from expman.cli.runs import base_dir_option
 from expman.errors import ExpmanError
 from expman.models import (
@@ -47,26 +47,26 @@ _MAX_NAME_BYTES = 200
 
 @click.command("import", short_help="Make runs from TensorBoard event files.")
 @click.argument("path", type=click.Path(exists=True))
-@click.option("--experiment", "-e", required=True, help="The experiment that gets the runs.")
+@click.option("--experiment", "-e", required=True, help="Experiment to import into.")
 @base_dir_option
 def command(path: str, experiment: str, base_dir: str) -> None:
     """Makes a run of each directory below PATH that has TensorBoard event files.
 
-    Scalars become metrics, texts become text metrics, with their steps and times, and
-    hyperparameters become parameters. What has no place in a run (images, histograms, …) or is
-    damaged is left out and counted. The same import made again replaces the runs that it made.
+    Scalars become metrics and texts become text metrics, with their steps and times;
+    hyperparameters become parameters. Images, histograms and damaged records are left out and
+    counted. Repeating an import replaces the runs that it made.
     """
     ExperimentConfig(experiment, base_dir)  # checks the name
     sources = [path] if os.path.isfile(path) else sorted(_event_directories(path))
     if not sources:
-        raise click.ClickException(f"{path} has no event files (*tfevents*)")
+        raise click.ClickException(f"found no event files (*tfevents*) in {path}")
     home = os.path.join(base_dir, experiment)
     with _experiment(home):
         for source in sources:
             made = _import(source, home, _name(source, path))
-            say(f"{made.run_dir}: {made.rows} rows")
+            print_line(f"{made.run_dir}: {made.rows} rows")
             for kind, count in sorted(made.left_out.items()):
-                note(f"  left out: {count} of kind {kind}")
+                print_note(f"  left out: {count} of kind {kind}")
 
 
 class _Made(NamedTuple):
@@ -91,7 +91,7 @@ def _event_files(source: str) -> list[str]:
 
 
 def _name(source: str, path: str) -> str:
-    """A name for the run: the path below what is imported, as one name that is listed."""
+    """Makes the run's name from its path below the imported directory."""
     inner = os.path.basename(source) if source == path else os.path.relpath(source, path)
     if inner in ("", "."):
         inner = os.path.basename(os.path.abspath(path))
@@ -104,7 +104,7 @@ def _name(source: str, path: str) -> str:
 
 @contextlib.contextmanager
 def _experiment(home: str) -> Iterator[None]:
-    """The experiment's directory; a new one is taken back if nothing came into it."""
+    """Makes the experiment's directory; removes a new one again if no run came into it."""
     is_new = not os.path.lexists(home)
     os.makedirs(home, exist_ok=True)
     create_experiment(home)
@@ -130,7 +130,7 @@ def _import(source: str, home: str, name: str) -> _Made:
         meta.description = _ABOUT + where
         RunFile(staging).write(meta)
         if os.path.lexists(run_dir) and RunFile(run_dir).read().rows_written > meta.rows_written:
-            note(f"kept: {run_dir} has more rows than the event files have now")
+            print_note(f"kept {run_dir}: it has more rows than the event files have now")
         else:
             _take_place(staging, run_dir)
     finally:
@@ -139,12 +139,12 @@ def _import(source: str, home: str, name: str) -> _Made:
 
 
 def _free_name(home: str, name: str, where: str) -> str:
-    """A directory that is not there, or is an earlier import of the same source."""
+    """Returns a directory that does not exist, or that an earlier import of the source made."""
     for suffix in ("", *(f"-{number}" for number in range(1, 10_000))):
         run_dir = os.path.join(home, name + suffix)
         if not os.path.lexists(run_dir) or _is_import_of(run_dir, where):
             return run_dir
-    raise click.ClickException(f"{home} has too many runs called {name}")
+    raise click.ClickException(f"{home} has 10,000 runs called {name}; delete some")
 
 
 def _is_import_of(run_dir: str, where: str) -> bool:
@@ -169,7 +169,7 @@ def _take_place(staging: str, run_dir: str) -> None:
 
 
 def _times(events: Events, files: list[str]) -> tuple[int, int]:
-    """When the first and the last value were logged; else when the files were made."""
+    """Returns when the first and the last value were logged, else when the files were written."""
     moments = [point.time_ns for point in events.points if point.time_ns]
     moments = moments or [os.stat(file).st_mtime_ns for file in files]
     return min(moments), max(moments)
@@ -205,7 +205,7 @@ def _write(events: Events, run_dir: str, times: tuple[int, int]) -> RunMetadata:
 
 
 def _rows(points: list[Point]) -> Iterator[Row]:
-    """Points of one step are one row, unless a tag comes twice."""
+    """Joins the points of one step into one row, or several if a tag comes twice."""
     points.sort(key=lambda point: point.step)
     for step, group in groupby(points, key=lambda point: point.step):
         rows: list[tuple[int, dict[str, MetricValue]]] = []

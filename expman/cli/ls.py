@@ -1,4 +1,4 @@
-"""`expman ls`: experiments, or runs."""
+"""`expman ls`: lists runs or experiments."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import click
 from rich.table import Table
 
-from expman.cli.output import console, note, print_json, run_facts
-from expman.cli.runs import base_dir_option
+from expman.cli.output import console, print_json, print_note, run_record
+from expman.cli.runs import base_dir_option, count_runs, why_no_runs
 from expman.errors import ExpmanError
 from expman.models import RunStatus
 from expman.reading import find
@@ -23,25 +23,25 @@ __all__ = ["command"]
 
 @click.command("ls", short_help="List runs, newest first.")
 @click.argument("experiment", required=False)
-@click.option("--experiments", "-e", is_flag=True, help="List experiments instead.")
+@click.option("--experiments", "-e", is_flag=True, help="List experiments instead of runs.")
 @click.option(
     "--status",
     "-s",
     multiple=True,
     type=click.Choice([*RunStatus], case_sensitive=False),
-    help="Only runs with this status; may be given several times.",
+    help="Only runs with this status; repeatable.",
 )
-@click.option("--tags", "-t", help="Only these: 'a AND (b OR c)'.")
+@click.option("--tags", "-t", help="Only runs with these tags: 'a AND (b OR c)'.")
 @click.option("--group", "-g", help="Only runs of this group.")
-@click.option("--since", help="Only runs that began since: 12h, 7d, 2026-01-31.")
+@click.option("--since", help="Only runs that began since: 12h (ago), 7d, 2026-01-31.")
 @click.option(
-    "--sort", help="Order by a column: loss:min, accuracy:max, params.lr, duration_s; best first."
+    "--sort", help="Sort by a column, best first: loss:min, accuracy:max, params.lr, duration_s."
 )
-@click.option("--reverse", "-r", is_flag=True, help="Turn the order around.")
+@click.option("--reverse", "-r", is_flag=True, help="Reverse the order.")
 @click.option(
-    "--column", "-c", "columns", multiple=True, help="Show this column, as in --sort; repeatable."
+    "--column", "-c", "columns", multiple=True, help="Show a column, as in --sort; repeatable."
 )
-@click.option("--limit", "-n", type=click.IntRange(0), help="At most so many; 0 for all.")
+@click.option("--limit", "-n", type=click.IntRange(0), help="Maximum number of runs; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @base_dir_option
 def command(
@@ -58,13 +58,13 @@ def command(
     as_json: bool,
     base_dir: str,
 ) -> None:
-    """Lists runs, newest first; those of one EXPERIMENT if it is named.
+    """Lists the runs of all experiments, or of EXPERIMENT, newest first.
 
-    A terminal shows 20 runs unless --limit says otherwise; pipes and JSON get all.
+    A terminal shows 20 runs unless --limit is given; pipes and JSON get all.
     """
     found = find.runs(base_dir, experiment, status or None, tags, group, since)
     for path, error in found.unreadable:
-        note(f"unreadable: {path}: {' '.join(str(error).split())}")
+        print_note(f"cannot read run {path}: {' '.join(str(error).split())}")
     if experiments:
         _experiments(found, as_json)
         return
@@ -81,11 +81,11 @@ def command(
         print_json([facts for run in shown if (facts := _facts(run, columns)) is not None])
         return
     if not found:
-        note(f"no runs{f' of {experiment}' if experiment else ''} in {base_dir}")
+        print_note(why_no_runs(experiment, base_dir))
         return
     console().print(runs_view(shown.summaries(), _values(shown, columns)))
     if len(shown) < len(found):
-        note(f"{len(found) - len(shown)} more; see --limit")
+        print_note(f"{count_runs(len(found) - len(shown))} more; show all with --limit 0")
 
 
 def _values(runs: find.RunList, columns: Sequence[str]) -> dict[str, list[object]] | None:
@@ -97,12 +97,12 @@ def _values(runs: find.RunList, columns: Sequence[str]) -> dict[str, list[object
 
 def _facts(run: Run, columns: Sequence[str]) -> dict[str, object] | None:
     try:
-        facts = run_facts(run)
+        facts = run_record(run)
         if columns:
             facts["columns"] = {column: known_value(run, column) for column in columns}
         return facts
     except ExpmanError as exc:
-        note(f"unreadable: {run.path}: {' '.join(str(exc).split())}")
+        print_note(f"cannot read run {run.path}: {' '.join(str(exc).split())}")
         return None
 
 

@@ -1,4 +1,4 @@
-"""`expman notebook`: a ready notebook that looks at one run."""
+"""`expman notebook`: writes a notebook that analyses one run."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from textwrap import dedent
 
 import click
 
-from expman.cli.output import say
+from expman.cli.output import print_line
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.run import Run
 
 __all__ = ["command", "document"]
 
 
-@click.command("notebook", short_help="Write a notebook that analyses a run, live ones too.")
+@click.command("notebook", short_help="Write a notebook that analyses a run.")
 @run_argument()
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="[default: RUN.ipynb]")
-@click.option("--force", is_flag=True, help="Replace a notebook that is there.")
-@click.option("--open", "launch", is_flag=True, help="Start JupyterLab with it, on localhost.")
+@click.option("--force", is_flag=True, help="Replace an existing notebook.")
+@click.option("--open", "launch", is_flag=True, help="Open it in JupyterLab, on localhost.")
 @base_dir_option
 def command(run: str, output: str | None, force: bool, launch: bool, base_dir: str) -> None:
     """Writes a notebook that analyses RUN, and prints the command that opens it.
 
-    The notebook reads the run's files each time it is executed: it works on a run that goes on.
+    The notebook reads the run's files each time it is executed, so it works for live runs, too.
     """
     found = find_run(run, base_dir)
     path = output or f"{found.name}.ipynb"
@@ -36,21 +36,22 @@ def command(run: str, output: str | None, force: bool, launch: bool, base_dir: s
             json.dump(document(found), file, indent=1, ensure_ascii=False)
             file.write("\n")
     except FileExistsError:
-        raise click.ClickException(f"{path} exists; say --force or choose another -o") from None
+        advice = "replace it with --force, or choose another file with -o"
+        raise click.ClickException(f"{path} exists; {advice}") from None
     except OSError as exc:
-        raise click.ClickException(f"{path}: {exc.strerror}") from exc
+        raise click.ClickException(f"cannot write {path}: {exc.strerror}") from exc
     # Its token stays on: Jupyter makes one and prints the address that has it.
     opening = ["jupyter", "lab", "--ServerApp.ip=127.0.0.1", path]
-    say(path)
+    print_line(path)
     if launch:
         if shutil.which("jupyter") is None:
             raise click.ClickException("Jupyter is not installed; run: pip install jupyterlab")
         raise click.exceptions.Exit(subprocess.call(opening))
-    say(f"open it with: {shlex.join(opening)}")
+    print_line(f"open it with: {shlex.join(opening)}")
 
 
 def document(run: Run) -> dict[str, object]:
-    """The notebook, in Jupyter's format (nbformat 4.5)."""
+    """Returns the notebook in Jupyter's format (nbformat 4.5)."""
     cells = [
         _text(f"# {run.experiment} / {run.name}\n\nRun the cells again to see what is new."),
         _code(

@@ -1,7 +1,7 @@
-"""What goes to the terminal: tables for people, JSON for scripts.
+"""Output of the command: results go to stdout, diagnostics to stderr.
 
-What people see passes `visible`: names and texts of a run may hold anything. Escapes that drive
-the terminal are rich's own.
+Names and texts of a run may hold anything, so all text passes `visible`. Only rich's own escapes
+reach the terminal.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import IO
 
 import click
+import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
@@ -27,11 +28,11 @@ __all__ = [
     "VERSION",
     "adapt_streams",
     "console",
-    "json_text",
-    "note",
+    "format_json",
     "print_json",
-    "run_facts",
-    "say",
+    "print_line",
+    "print_note",
+    "run_record",
 ]
 
 VERSION = version("expman-sidecar")
@@ -43,7 +44,7 @@ _BRAILLE = range(0x2801, 0x2900)
 
 
 class _Console(Console):
-    """Prints names and texts as they are, and nothing of them that drives the terminal."""
+    """Prints names and texts as they are, without what would drive the terminal."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -57,9 +58,9 @@ class _Console(Console):
 
 @cache
 def console() -> Console:
-    """The console for people: as wide as the terminal, colors only where they are wanted.
+    """Returns the console for people: as wide as the terminal, with colors where they are wanted.
 
-    rich heeds NO_COLOR and a dumb TERM; without a terminal, lines are not cut.
+    rich honors NO_COLOR and a dumb TERM. Without a terminal, lines are not cut.
     """
     terminal = sys.stdout is not None and sys.stdout.isatty()
     width = None if terminal or "COLUMNS" in os.environ else 200
@@ -67,10 +68,10 @@ def console() -> Console:
 
 
 def adapt_streams() -> None:
-    """Has standard output and error take every character, whatever their encoding is.
+    """Makes stdout and stderr accept every character, whatever their encoding is.
 
-    Our own signs get a plain one in their place, other characters an escape: in a C locale,
-    under cron, on a Windows code page.
+    In a C locale, under cron or on a Windows code page, our own signs are replaced by plain
+    ones, and other characters by escapes.
     """
     codecs.register_error("expman", _plainer)
     for stream in (sys.stdout, sys.stderr):
@@ -92,32 +93,32 @@ def _plain_sign(character: str) -> str:
     return _INSTEAD.get(character) or character.encode("ascii", "backslashreplace").decode()
 
 
-def say(text: str) -> None:
-    """Prints lines for people."""
+def print_line(text: str) -> None:
+    """Prints lines of a result to stdout."""
     click.echo(visible(text, keep="\n"))
 
 
-def note(text: str) -> None:
-    """Says something to the person, beside the output."""
+def print_note(text: str) -> None:
+    """Prints a diagnostic to stderr."""
     click.echo(visible(text, keep="\n"), err=True)
 
 
 def print_json(value: object) -> None:
-    """Prints JSON: NaN and infinities as null, times in ISO 8601."""
-    click.echo(json_text(value, sys.stdout, indent=2))
+    """Prints a result as JSON to stdout: NaN and infinities as null, times in ISO 8601."""
+    click.echo(format_json(value, sys.stdout, indent=2))
 
 
-def json_text(value: object, stream: IO[str] | None, indent: int | None = None) -> str:
-    """JSON with every text exact; what would drive a terminal, or cannot be encoded, as escapes."""
+def format_json(value: object, stream: IO[str] | None, indent: int | None = None) -> str:
+    """Returns JSON with every text exact; escapes stand for what would drive a terminal."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     is_ascii = codecs.lookup(encoding).name != "utf-8"
     text = json.dumps(json_value(value), indent=indent, ensure_ascii=is_ascii, allow_nan=False)
-    # The ends of lines are our own: those of texts are escapes already.
+    # Newlines are our own here: those of texts are escaped already.
     return visible(text, keep="\n", escape=lambda character: json.dumps(character)[1:-1])
 
 
-def run_facts(run: Run) -> dict[str, object]:
-    """What `--json` says about a run."""
+def run_record(run: Run) -> dict[str, object]:
+    """Returns the facts of a run for `--json`."""
     meta = run.metadata
     return {
         "experiment": run.experiment,
@@ -136,4 +137,5 @@ def run_facts(run: Run) -> dict[str, object]:
         "rows_written": meta.rows_written,
         "rows_dropped": meta.rows_dropped,
         "rows_missing": meta.rows_missing,
+        "best": msgspec.to_builtins(meta.best),
     }

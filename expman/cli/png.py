@@ -1,4 +1,4 @@
-"""Curves as a PNG."""
+"""Charts of curves as a PNG file."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 import click
 
-from expman.cli.output import note
+from expman.cli.output import print_note
 from expman.reading.curves import Curve, scale_of
 from expman.reading.text import format_names, format_text
 
 __all__ = ["MAX_CHARTS", "write_png"]
 
 MAX_CHARTS = 40
-"""A picture has no more than 65,536 pixels a side, and a person less patience."""
+"""matplotlib draws at most 65,536 pixels a side, and nobody looks at more charts."""
 
 
 def write_png(
     path: str, charts: Mapping[str, Mapping[str, Curve]], *, log_scale: bool, x_label: str
 ) -> None:
-    """Draws one chart per metric, below each other; each has one line per label.
+    """Draws one chart per metric, with one line per label.
 
     Raises:
         click.ClickException: matplotlib is missing, or the file cannot be written.
@@ -35,7 +35,7 @@ def write_png(
     shown = dict(list(charts.items())[:MAX_CHARTS])
     if len(shown) < len(charts):
         left = format_names(list(charts)[MAX_CHARTS:])
-        note(f"not drawn: {left}; name the metrics that you want")
+        print_note(f"not drawn: {left}; name the metrics to plot")
     columns = 1 if len(shown) < 3 else 2
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(7 * columns, 3.2 * rows), layout="constrained")
@@ -50,7 +50,7 @@ def write_png(
             warnings.simplefilter("ignore")  # a name in a script that the font does not have
             figure.savefig(path, format="png", dpi=120)
     except OSError as exc:
-        raise click.ClickException(f"{path}: {exc.strerror}") from exc
+        raise click.ClickException(f"cannot write {path}: {exc.strerror}") from exc
 
 
 def _draw(axis: Any, metric: str, lines: Mapping[str, Curve], log_scale: bool) -> None:

@@ -7,8 +7,9 @@ import sys
 import click
 
 from expman.cli.deletion import delete, size_bytes, why_kept
-from expman.cli.output import say
-from expman.cli.runs import base_dir_option, find_run, run_argument
+from expman.cli.output import print_line
+from expman.cli.runs import base_dir_option, count_runs, find_run, run_argument
+from expman.reading.formats import format_size
 
 __all__ = ["command"]
 
@@ -16,10 +17,10 @@ __all__ = ["command"]
 @click.command("rm", short_help="Delete runs.")
 @run_argument("runs", nargs=-1)
 @click.option("--all-files", is_flag=True, help="Also delete files that expman did not write.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @base_dir_option
 def command(runs: tuple[str, ...], all_files: bool, yes: bool, base_dir: str) -> None:
-    """Deletes RUNs with all their files. Asks first.
+    """Deletes RUNs with all their files, after asking.
 
     A run is kept if it is RUNNING, if a symbolic link leads to it, if its run.yaml names another
     place, or if its directory holds files that expman did not write.
@@ -31,10 +32,10 @@ def command(runs: tuple[str, ...], all_files: bool, yes: bool, base_dir: str) ->
             raise click.ClickException(f"{run.path} {reason}; nothing was deleted")
     if not yes:
         if not sys.stdin.isatty():
-            raise click.UsageError("without a terminal to ask, say --yes")
+            raise click.UsageError("cannot ask without a terminal; confirm with --yes")
         for run in found:
-            say(f"{run.path}  ({size_bytes(run) / 1e6:.1f} MB)")
-        click.confirm(f"delete {len(found)} run{'s' * (len(found) > 1)}?", abort=True)
+            print_line(f"{run.path}  ({format_size(size_bytes(run))})")
+        click.confirm(f"delete {count_runs(len(found))}?", abort=True)
     for run in found:
         delete(run, all_files=all_files)
-        say(f"deleted {run.path}")
+        print_line(f"deleted {run.path}")

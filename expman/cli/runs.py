@@ -1,4 +1,4 @@
-"""Which run is meant: a path, a unique beginning of a name, `latest` or `EXPERIMENT/latest`."""
+"""Finds the run that an argument means: a path, a beginning of a name, `latest`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ from typing import Any, TypeVar
 import click
 
 from expman.reading import find
+from expman.reading.columns import did_you_mean
+from expman.reading.find import experiments, run_dirs
 from expman.reading.run import Run
 from expman.storage.paths import RUN_YAML, VECTORS_PARQUET, tail_number
 
-__all__ = ["base_dir_option", "find_run", "run_argument"]
+__all__ = [
+    "base_dir_option",
+    "check_experiment",
+    "count_runs",
+    "find_run",
+    "run_argument",
+    "why_no_runs",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _SHOWN = 5
 
 
 def base_dir_option(function: Command) -> Command:
-    """The option that says where runs are."""
+    """Adds the option --base-dir."""
     return click.option(
         "--base-dir",
         "-d",
@@ -32,15 +41,15 @@ def base_dir_option(function: Command) -> Command:
 
 
 def run_argument(name: str = "run", *, nargs: int = 1) -> Callable[[Command], Command]:
-    """The argument RUN, or several."""
+    """Adds the argument RUN, or several."""
     return click.argument(name, nargs=nargs, required=True, metavar="RUN" + "…" * (nargs != 1))
 
 
 def find_run(text: str, base_dir: str) -> Run:
-    """The run that `text` means.
+    """Finds the run that `text` means.
 
     Raises:
-        click.UsageError: it means none, or several.
+        click.UsageError: no run matches, or several do.
     """
     if os.path.isdir(text) and _looks_like_run(text):
         through_link = os.pardir in text.split(os.sep)  # normpath would take link/.. for nothing
@@ -48,11 +57,11 @@ def find_run(text: str, base_dir: str) -> Run:
     if text == "latest":
         found = find.runs(base_dir)
         if not found:
-            raise click.UsageError(f"there is no run in {base_dir}")
+            raise click.UsageError(f"no runs in {base_dir}")
         return found[0]
     experiment, slash, beginning = text.rpartition("/")
     listed = find.runs(base_dir, experiment if slash else None)
-    # A run that cannot be read has a name, too, and its commands say what is wrong.
+    # A run that cannot be read can be named, too; its command reports the error.
     lost = [Run(path) for path, _ in listed.unreadable if os.path.isdir(path)]
     every: list[Run] = [*listed, *lost]
     exact = [run for run in every if run.name == beginning]
@@ -62,10 +71,49 @@ def find_run(text: str, base_dir: str) -> Run:
     if beginning == "latest" and listed and not exact:
         return listed[0]
     if not matches:
-        raise click.UsageError(f"no run in {base_dir} is called {text}…; see: expman ls")
-    names = ", ".join(f"{run.experiment}/{run.name}" for run in matches[:_SHOWN])
+        names = experiments(base_dir)
+        if slash and experiment not in names:
+            why = _no_experiment(experiment, base_dir, names)
+            raise click.UsageError(f"cannot find {text!r}: {why}")
+        whole = text.removesuffix("…")
+        known = [f"{run.experiment}/{run.name}" if slash else run.name for run in every]
+        hint = did_you_mean([whole], known) or "; list runs with: expman ls"
+        raise click.UsageError(f"no run in {base_dir} is called {text!r}{hint}")
+    several = ", ".join(f"{run.experiment}/{run.name}" for run in matches[:_SHOWN])
     more = f" and {len(matches) - _SHOWN} more" if len(matches) > _SHOWN else ""
-    raise click.UsageError(f"{text} is not unique: {names}{more}")
+    raise click.UsageError(f"{text!r} is not unique: {several}{more}; give more of the name")
+
+
+def check_experiment(experiment: str, base_dir: str) -> None:
+    """Checks that there is such an experiment.
+
+    Raises:
+        click.UsageError: there is none; the message suggests one that resembles it.
+    """
+    known = experiments(base_dir)
+    if experiment not in known:
+        raise click.UsageError(_no_experiment(experiment, base_dir, known))
+
+
+def why_no_runs(experiment: str | None, base_dir: str) -> str:
+    """Returns why a list of runs is empty."""
+    known = experiments(base_dir)
+    if experiment is not None and experiment not in known:
+        return _no_experiment(experiment, base_dir, known)
+    where = base_dir if experiment is None else f"experiment {experiment!r} in {base_dir}"
+    if any(run_dirs(base_dir, None if experiment is None else {experiment})):
+        return f"no run in {where} matches these filters, or can be read"
+    return f"no runs in {where}"
+
+
+def _no_experiment(experiment: str, base_dir: str, known: list[str]) -> str:
+    hint = did_you_mean([experiment], known) or "; list them with: expman ls --experiments"
+    return f"no experiment {experiment!r} in {base_dir}{hint}"
+
+
+def count_runs(count: int) -> str:
+    """Returns "1 run", "2 runs"."""
+    return f"{count:,} run{'s' * (count != 1)}"
 
 
 def _looks_like_run(path: str) -> bool:

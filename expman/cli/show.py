@@ -1,4 +1,4 @@
-"""`expman show`: one run."""
+"""`expman show`: shows one run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 import click
 
-from expman.cli.output import console, note, print_json, run_facts
+from expman.cli.output import console, print_json, print_note, run_record
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.peek import lanes_of
 from expman.reading.rich_view import cell
@@ -17,16 +17,16 @@ __all__ = ["command"]
 @click.command("show", short_help="Show one run.")
 @run_argument()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--watch", "-w", is_flag=True, help="Stay, and show it fresh until it ends.")
+@click.option("--watch", "-w", is_flag=True, help="Refresh the view until the run ends.")
 @base_dir_option
 def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
-    """Shows what RUN is, where it stands, its latest values, parameters and files."""
+    """Shows the status, latest values, parameters and artifacts of RUN."""
     found = find_run(run, base_dir)
     if as_json:
         artifacts = [os.path.relpath(path, found.path) for path in found.artifacts()]
         print_json(
             {
-                **run_facts(found),
+                **run_record(found),
                 "config": found.config,
                 "metrics": found.metrics,
                 "artifacts": artifacts,
@@ -41,7 +41,7 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
     for path in found.artifacts():
         console().print(cell(f"  {os.path.relpath(path, found.path)}"))
     if found.is_live and not lanes_of(found.path):
-        note(
-            "RUNNING, but no process on this machine logs into it: it runs on another one, or "
-            f"was killed; then `expman recover {base_dir}` finishes it"
+        print_note(
+            "the run is RUNNING, but no process on this machine logs into it: it runs on another "
+            f"machine, or it was killed. A killed run is finished by: expman recover {base_dir}"
         )

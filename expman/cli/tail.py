@@ -1,4 +1,4 @@
-"""`expman tail`: rows and messages as they come."""
+"""`expman tail`: shows the last rows and messages of a run, and new ones as they come."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from expman.cli.output import console, json_text
+from expman.cli.output import console, format_json
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.models import VectorRow
 from expman.reading.follow import Follower, to_rows
@@ -30,10 +30,17 @@ POLL_S = 0.25
 _STYLES = {"WARN": "bold yellow", "ERROR": "bold red"}
 
 
-@click.command("tail", short_help="Show the last rows and messages, and go on with -f.")
+@click.command("tail", short_help="Show the last rows and messages; -f follows the run.")
 @run_argument()
-@click.option("--follow", "-f", is_flag=True, help="Go on until the run ends.")
-@click.option("--lines", "-n", default=10, show_default=True, type=click.IntRange(0))
+@click.option("--follow", "-f", is_flag=True, help="Show new rows and messages until the run ends.")
+@click.option(
+    "--lines",
+    "-n",
+    default=10,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Number of rows and messages to begin with.",
+)
 @click.option("--metric", "-m", "metrics", multiple=True, help="Only this metric; repeatable.")
 @click.option("--no-rows", is_flag=True, help="Only messages.")
 @click.option("--no-log", is_flag=True, help="Only rows.")
@@ -54,10 +61,10 @@ def command(
     source = _Source(found, set(metrics), rows=not no_rows, log=not no_log)
     ended = has_ended(found.path)
     for item in source.last(lines):
-        _say(item, as_json)
+        _print(item, as_json)
     while follow:
         for item in source.take():
-            _say(item, as_json)
+            _print(item, as_json)
         if ended:
             return
         time.sleep(POLL_S)
@@ -65,7 +72,7 @@ def command(
 
 
 class _Source:
-    """New rows and messages of a run since the last look, by time."""
+    """Reads the rows and messages of a run that are new since the last look, in order of time."""
 
     def __init__(self, run: Run, metrics: set[str], *, rows: bool, log: bool) -> None:
         self._follower = Follower(run.path) if rows else None
@@ -74,7 +81,7 @@ class _Source:
         self._metrics = metrics
 
     def last(self, count: int) -> list[VectorRow | LogEntry]:
-        """The last rows and messages."""
+        """Returns the last rows and messages."""
         items: list[VectorRow | LogEntry] = [*self._messages()]
         if self._follower is not None:
             items += self._chosen(to_rows(self._follower.skip(count)))
@@ -82,7 +89,7 @@ class _Source:
         return items[len(items) - count :] if count < len(items) else items
 
     def take(self) -> list[VectorRow | LogEntry]:
-        """What has come since the last look."""
+        """Returns what has come since the last look."""
         items: list[VectorRow | LogEntry] = [*self._rows(), *self._messages()]
         return sorted(items, key=_order)
 
@@ -121,21 +128,21 @@ def _time_ns(item: VectorRow | LogEntry) -> int:
 
 
 def _order(item: VectorRow | LogEntry) -> int:
-    # run.log counts milliseconds: a message stands behind the rows of its millisecond.
+    # run.log has milliseconds: a message comes after the rows of its millisecond.
     return _time_ns(item) + (0 if isinstance(item, VectorRow) else 999_999)
 
 
-def _say(item: VectorRow | LogEntry, as_json: bool) -> None:
+def _print(item: VectorRow | LogEntry, as_json: bool) -> None:
     time_ns = _time_ns(item)
     moment = datetime.datetime.fromtimestamp(time_ns / 1e9, datetime.UTC)
     if as_json:
-        said: dict[str, object] = {"time": moment}
+        fields: dict[str, object] = {"time": moment}
         if isinstance(item, VectorRow):
-            said |= {"step": item.step, "values": item.values}
-            said |= {"producer": item.producer, "seq": item.seq}
+            fields |= {"step": item.step, "values": item.values}
+            fields |= {"producer": item.producer, "seq": item.seq}
         else:
-            said |= {"level": str(item.level), "message": item.message}
-        click.echo(json_text(said, sys.stdout))
+            fields |= {"level": str(item.level), "message": item.message}
+        click.echo(format_json(fields, sys.stdout))
         return
     clock = Text(f"{moment.astimezone():%H:%M:%S}", "dim")
     if isinstance(item, VectorRow):

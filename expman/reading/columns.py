@@ -40,7 +40,7 @@ def did_you_mean(missing: Sequence[str], known: Sequence[str]) -> str:
 
 
 def wider(known: pa.DataType | None, other: pa.DataType) -> pa.DataType:
-    """The type that holds the values of both: bool, int64, float64; of others the later one."""
+    """Returns the type that holds the values of both: bool, int64, float64; else the later one."""
     first = None if known is None else Kind.of_type(known)
     second = Kind.of_type(other)
     if first is None or second is None or Kind.TEXT in (first, second):
@@ -49,7 +49,7 @@ def wider(known: pa.DataType | None, other: pa.DataType) -> pa.DataType:
 
 
 def stack(tables: Iterable[pa.Table], types: Mapping[str, pa.DataType]) -> pa.Table:
-    """Tables one below the other, with exactly these columns; null or a default elsewhere."""
+    """Concatenates tables with exactly these columns; null or a default in gaps."""
     schema = pa.schema(list(types.items()))
     pieces = []
     for table in tables:

@@ -1,4 +1,4 @@
-"""Whether values are the same, and texts for them that differ where they do."""
+"""Comparison of values, and texts for them that differ exactly if the values do."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class _Absent:
 
 
 ABSENT: object = _Absent()
-"""In place of a value that was not logged; None is a value."""
+"""Stands for a value that was not logged, because None is a value."""
 
 
 def differ(values: Sequence[object]) -> bool:
-    """Whether values differ, in kind, too: 1, 1.0, True and "1" do. NaN is the same as NaN."""
+    """Returns whether values differ, by type, too: 1, 1.0, True and "1" do. NaN equals NaN."""
     return len(set(map(_exact, values))) > 1
 
 
 def distinct(values: Sequence[object]) -> list[str]:
-    """A short text for each value; two that differ have different texts.
+    """Returns a short text for each value; two values that differ have different texts.
 
-    Where four digits or the beginning of a text are the same, the texts are exact, and begin
-    shortly before the first difference if they are long.
+    Where four digits or the beginning of a text do not show the difference, the texts are exact;
+    long ones begin shortly before the first difference.
     """
     shown = [_short(value) for value in values]
     exact = [_exact(value) for value in values]
@@ -45,7 +45,7 @@ def distinct(values: Sequence[object]) -> list[str]:
 
 
 def _alike(texts: Sequence[str]) -> list[list[int]]:
-    """The places of each text."""
+    """Groups the places of equal texts."""
     places: dict[str, list[int]] = {}
     for n, text in enumerate(texts):
         places.setdefault(text, []).append(n)
@@ -57,7 +57,7 @@ def _short(value: object) -> str:
 
 
 def _exact(value: object) -> str:
-    """A text that only equal values of one kind have."""
+    """Returns a text that only equal values of one type have."""
     match value:
         case Mapping():
             items = sorted(f"{key!r}: {_exact(item)}" for key, item in value.items())

@@ -1,8 +1,8 @@
-"""The reading functions that users of expman-rs know, with the results that it gives.
+"""The reading functions of expman-rs, with the same arguments and results.
 
 They differ from the rest of `expman.reading` where expman-rs does: one row per step, NaN and
-infinities as None, whole numbers of run.yaml as floats. Only a boolean metric, which expman-rs does
-not write and shows as None, keeps its value.
+infinities as None, whole numbers of run.yaml as floats. The one exception is a boolean metric:
+expman-rs does not write any and reads them as None; here they keep their values.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ def load_runs(
         experiment: only runs of this experiment.
         group: only runs of this group.
         status: only runs with this status, in any letter case.
-        tags: tags that must all be there, or an expression.
+        tags: tags that a run must all have, or an expression.
         to_pandas: return a DataFrame.
 
     Raises:
-        ValueError: there is no such status.
+        ValueError: the status is unknown.
     """
     wanted = None if status is None else RunStatus.parse(status)
     tag_filter = None if tags is None else TagFilter(tags, strict=False)
@@ -114,7 +114,7 @@ def read_metrics(
 
 
 def _rows(path: str) -> Iterator[Record]:
-    """Rows with the keys of the file that they are in."""
+    """Yields rows with the keys of the file that they are in."""
     for table in read_parts(path):
         floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
         row: Record
@@ -128,9 +128,9 @@ def _rows(path: str) -> Iterator[Record]:
 
 
 def load_run(run_dir: str | os.PathLike[str]) -> Record:
-    """What run.yaml says, as a dict, as in expman-rs; see `Run.metadata` for more.
+    """The content of run.yaml as a dict, as in expman-rs; see `Run.metadata` for more.
 
-    A directory whose run.yaml is absent or damaged is a CRASHED run that nothing is known of.
+    A directory whose run.yaml is absent or damaged counts as a CRASHED run without any facts.
     """
     path = os.path.abspath(os.fspath(run_dir))
     try:
@@ -201,7 +201,7 @@ def _plain(value: object) -> object:
 
 
 def _time(value: object) -> str | None:
-    """A time as expman-rs prints it: 0, 3, 6 or 9 digits, as many as needed."""
+    """Returns a time as expman-rs prints it, with 0, 3, 6 or 9 digits, as many as needed."""
     match = _TIME.fullmatch(str(value).replace("+00:00", "Z").replace(" ", "T"))
     if value is None or match is None:
         return None

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow as pa
 
-__all__ = ["RunList", "parse_since", "run_dirs", "runs"]
+__all__ = ["RunList", "experiments", "parse_since", "run_dirs", "runs"]
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?) *([smhdw])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class RunList(list[Run]):
-    """Runs, newest first.
+    """A list of runs, newest first.
 
     Attributes:
-        unreadable: the runs that could not be read: directory and error.
+        unreadable: directory and error of each run that could not be read.
     """
 
     def __init__(
@@ -132,25 +132,25 @@ def runs(
     group: str | None = None,
     since: datetime.datetime | datetime.date | datetime.timedelta | str | None = None,
 ) -> RunList:
-    """Lists runs, newest first. What is left out does not filter.
+    """Lists runs, newest first. Arguments that are left out do not filter.
 
     Args:
         base_dir: directory that holds all experiments.
         experiment: a name, or several.
         status: a status in any letter case, or several.
-        tags: tags that must all be there, or an expression such as
+        tags: tags that a run must all have, or an expression such as
             `"arm:tiered AND (study:1 OR study:2)"`.
-        group: the group they belong to.
+        group: the group that the runs belong to.
         since: only runs that began at that time or later: a datetime, a date, an age (a
-            timedelta, or `"90m"`, `"12h"`, `"7d"`) or a time in ISO 8601; local if it names
+            timedelta, or `"90m"`, `"12h"`, `"7d"`) or a time in ISO 8601, local if it has
             no zone.
 
     Returns:
-        The runs; those that cannot be read are in its attribute `unreadable`.
+        The runs; those that cannot be read are in the list's attribute `unreadable`.
 
     Raises:
         ConfigError: an argument cannot be understood.
-        StorageError: there is no such directory.
+        StorageError: the base directory does not exist.
     """
     wanted = _statuses(status)
     tag_filter = None if not tags else TagFilter(tags)
@@ -180,32 +180,42 @@ def runs(
         except FileNotFoundError:
             if _is_run(run_dir):
                 path = os.path.join(run_dir, paths.RUN_YAML)
-                unreadable.append((run_dir, StorageError(path, "is not there (yet)")))
+                unreadable.append((run_dir, StorageError(path, "does not exist (yet)")))
         except StorageError as exc:
             unreadable.append((run_dir, exc))
     found.sort(key=lambda entry: entry[:2], reverse=True)
     return RunList((run for _, _, run in found), unreadable)
 
 
-def run_dirs(
-    base: str, experiments: Collection[str] | None, *, missing_ok: bool = False
-) -> Iterator[str]:
-    """Directories that may be runs; those of hidden names are not.
+def experiments(base_dir: str) -> list[str]:
+    """Returns the names of the experiments, sorted; hidden directories are none.
 
     Raises:
-        StorageError: there is no base directory, unless that is ok.
+        StorageError: there is no base directory.
+    """
+    try:
+        with os.scandir(base_dir) as entries:
+            names = [entry.name for entry in entries if entry.is_dir()]
+    except FileNotFoundError as exc:
+        detail = "no such directory; set base_dir, --base-dir or EXPMAN_BASE_DIR"
+        raise StorageError(base_dir, detail) from exc
+    except OSError as exc:
+        raise paths.storage_error(base_dir, exc) from exc
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def run_dirs(
+    base: str, chosen: Collection[str] | None, *, missing_ok: bool = False
+) -> Iterator[str]:
+    """Finds the directories that may be runs, in the chosen experiments; hidden ones are not.
+
+    Raises:
+        StorageError: the base directory does not exist, and `missing_ok` is not set.
     """
     if missing_ok and not os.path.isdir(base):
         return
-    try:
-        with os.scandir(base) as entries:
-            names = [entry.name for entry in entries if entry.is_dir()]
-    except FileNotFoundError as exc:
-        raise StorageError(base, "is no base directory: there is no such directory") from exc
-    except OSError as exc:
-        raise paths.storage_error(base, exc) from exc
-    for name in names:
-        if name.startswith(".") or (experiments is not None and name not in experiments):
+    for name in experiments(base):
+        if chosen is not None and name not in chosen:
             continue
         experiment_dir = os.path.join(base, name)
         try:
@@ -219,7 +229,7 @@ def run_dirs(
 
 
 def _is_run(directory: str) -> bool:
-    """Whether a directory without run.yaml has other files of a run."""
+    """Returns whether a directory without run.yaml has other files of a run."""
     try:
         names = os.listdir(directory)
     except OSError:
@@ -248,7 +258,7 @@ def _began_since(yaml: RunYaml, earliest: datetime.datetime) -> bool:
 def parse_since(
     since: datetime.datetime | datetime.date | datetime.timedelta | str,
 ) -> datetime.datetime:
-    """The moment that a `since` argument means.
+    """Returns the moment that a `since` argument means.
 
     Raises:
         ConfigError: it cannot be understood.
@@ -271,4 +281,5 @@ def parse_since(
             return moment.astimezone()
         case datetime.date():
             return datetime.datetime(moment.year, moment.month, moment.day).astimezone()
-    raise ConfigError("since", since, "must be a time, an age or text that says one")
+    rule = "must be a datetime, a date, a timedelta, or text such as 7d or 2026-01-31"
+    raise ConfigError("since", since, rule)

@@ -1,4 +1,4 @@
-"""New rows of a run, as its writer brings them into files."""
+"""Follows a run: yields new rows as its writer puts them into files."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def _follow(
 
 
 class Follower:
-    """Finds what has come into the files since the last look.
+    """Finds the rows that have come into the files since the last look.
 
-    Each tail file is read on from where the last look ended. vectors.parquet is read only if
-    its footer tells of rows that no tail file had shown.
+    Each tail file is read from where the last look ended. vectors.parquet is read only if its
+    footer has rows that were in no tail file.
     """
 
     def __init__(self, run_dir: str) -> None:
@@ -69,12 +69,12 @@ class Follower:
         self._unnumbered = 0  # rows seen of a run whose rows carry no number
 
     def poll(self) -> Iterator[pa.Table]:
-        """Tables with the new rows, in order. To be taken to the end.
+        """Yields tables with the new rows, in order. The caller must exhaust it.
 
         Raises:
             StorageError: a file cannot be read.
         """
-        # As in vectors.py: the tail first. What leaves it is in vectors.parquet by then.
+        # The tail first, as in vectors.py: rows that leave it are in vectors.parquet by then.
         fresh = self._poll_tails()
         parquet = VectorsParquet.open(self._run_dir)
         if parquet is not None:
@@ -90,7 +90,7 @@ class Follower:
         yield from filter(len, map(self._take, fresh))
 
     def skip(self, last: int) -> pa.Table:
-        """Passes by everything that is there, but for the last rows, which it returns."""
+        """Skips all existing rows; returns the last ones."""
         for table in self._poll_tails():
             if "_seq" in table.column_names:
                 self._take(table)
@@ -139,7 +139,7 @@ class Follower:
             self._seqs[producer] = max(seq + 1, self._seqs.get(producer, 0))
 
     def _poll_unnumbered(self) -> Iterator[pa.Table]:
-        """expman-rs numbers no rows: they are told apart by their place."""
+        """Yields new rows of a run of expman-rs, whose rows have no numbers, by their place."""
         table = read_vectors(self._run_dir)
         fresh = table.slice(self._unnumbered)
         self._unnumbered = max(self._unnumbered, table.num_rows)
@@ -147,14 +147,14 @@ class Follower:
             yield fresh
 
     def close(self) -> None:
-        """Closes the files that it reads."""
+        """Closes the tail files."""
         for tail in self._tails.values():
             tail.close()
         self._tails.clear()
 
 
 def to_rows(table: pa.Table) -> Iterator[VectorRow]:
-    """The rows of a table, without the metrics that a row does not have."""
+    """Yields the rows of a table; a row has only the metrics that were logged in it."""
     metric_of = columns_metadata(table.schema.metadata)
     names = [name for name in table.column_names if name not in FIXED]
     numbered = "_seq" in table.column_names

@@ -1,4 +1,4 @@
-"""Rows as a pandas DataFrame, with integers as they are."""
+"""Conversion of tables to pandas DataFrames with exact integers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["pandas_frame"]
 
 
 def pandas_frame(table: pa.Table) -> pandas.DataFrame:
-    """The table as a DataFrame; integers that are not in every row become `Int64`, not floats."""
+    """Converts a table; integers that some rows lack become `Int64`, not floats."""
     import pandas
 
     table, times = without_zone(table)

@@ -1,4 +1,4 @@
-"""Rows of many runs in one table, whatever their columns are."""
+"""Rows of many runs in one table, even if their columns differ."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ def vectors(
     merge_steps: bool = False,
     last: int | None = None,
 ) -> pa.Table:
-    """Rows of several runs, one run after the other, with columns that say which run it was.
+    """Rows of several runs, one run after the other, with columns that identify the run.
 
-    Runs may have different metrics: a cell is null where its run has no such metric. A metric
-    that is a number in one run and text in another gets two columns, the second one called
-    `<metric>__text`; numbers become as wide as the widest run needs.
+    Runs may have different metrics: a cell is null if its run does not have the metric. A metric
+    that is a number in one run and text in another gets two columns, of which the second is
+    called `<metric>__text`. Number columns have the widest type that a run needs.
 
     Args:
         runs: runs, or their directories.
-        columns: these metrics, and `step`, `timestamp`, `_producer`, `_seq` if they are named;
-            else step, timestamp and all metrics.
-        run_columns: what comes first: `experiment`, `run`, `path`, `status`, `group`, any other
-            column of `RunList.table`, such as `loss:min`, or `params.KEY` for a parameter, dots
-            for nested ones. A mapping gives the columns other names.
+        columns: the metrics to read; `step`, `timestamp`, `_producer` and `_seq` may be among
+            them. Step, timestamp and all metrics if left out.
+        run_columns: the columns that come first: `experiment`, `run`, or another column of
+            `RunList.table`, such as `status`, `loss:min` or `params.lr`. A mapping renames
+            them.
         steps: as in Run.vectors, in each run.
         merge_steps: as in Run.vectors, in each run.
         last: as in Run.vectors, in each run.
 
     Raises:
-        ConfigError: no run has such a column, or a run column's name is a metric's.
+        ConfigError: no run has such a column, or a run column has the name of a metric.
         StorageError: a file cannot be read.
     """
     several = [run if isinstance(run, Run) else Run(run) for run in runs]
@@ -79,7 +79,7 @@ def vectors(
     taken = [label for label in labels.values() if label in types]
     if taken:
         example = {taken[0]: f"which_{taken[0]}"}
-        rule = f"a metric is called so, too; pass a mapping, such as {example}"
+        rule = f"a metric has this name, too; rename the column with a mapping, such as {example}"
         raise ConfigError("run_columns", taken, rule)
     rows = stack(tables, types) if types else pa.table({})
     counts = [table.num_rows for table in tables]
@@ -87,7 +87,7 @@ def vectors(
 
 
 def _by_metric(table: pa.Table) -> pa.Table:
-    """Renames columns so that a metric's numbers are `metric`, its text `metric__text`."""
+    """Renames columns: numbers of a metric become `metric`, its texts `metric__text`."""
     metric_of = columns_metadata(table.schema.metadata)
     names = []
     for field in table.schema:
@@ -104,7 +104,7 @@ def _is_text(field: pa.Field) -> bool:
 
 
 def _common(tables: list[pa.Table]) -> tuple[dict[str, pa.DataType], list[pa.Table]]:
-    """The columns of all tables; text goes by the metric's name if no run has numbers there."""
+    """Finds the columns of all tables; text has the metric's name if no run has numbers there."""
     types: dict[str, pa.DataType] = {}
     for table in tables:
         for field in table.schema:

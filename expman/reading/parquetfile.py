@@ -1,4 +1,4 @@
-"""vectors.parquet as a reader sees it: opened once, so that a replacement cannot tear it."""
+"""Reader of vectors.parquet. The file is opened once, so that a replacement cannot tear it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["VectorsParquet", "keep_after"]
 
 
 class VectorsParquet:
-    """The vectors.parquet of a run, open.
+    """The opened vectors.parquet of a run.
 
     Attributes:
         schema: its Arrow schema.
-        lanes: how far each producer's rows are in it; None if expman did not write it.
-        metric_of: column to metric, for columns that are not called as their metric.
+        lanes: how far each producer's rows are in the file; None if expman did not write it.
+        metric_of: column to metric, for columns whose name is not their metric's.
     """
 
     def __init__(self, path: str, file: pa.NativeFile) -> None:
@@ -41,7 +41,7 @@ class VectorsParquet:
 
     @classmethod
     def open(cls, run_dir: str) -> VectorsParquet | None:
-        """Opens it; None if there is none (yet).
+        """Opens the file of a run; None if it does not exist (yet).
 
         Raises:
             StorageError: it cannot be read, or a later version of expman wrote it.
@@ -57,7 +57,7 @@ class VectorsParquet:
             raise unreadable(path, exc) from exc
 
     def read(self, columns: Collection[str] | None, groups: list[int] | None = None) -> pa.Table:
-        """Some columns of some row groups; in the file's order of columns.
+        """Reads some columns of some row groups, in the file's order of columns.
 
         Raises:
             StorageError: it cannot be read.
@@ -65,7 +65,7 @@ class VectorsParquet:
         chosen = list(range(self._file.num_row_groups)) if groups is None else groups
         names = [name for name in self.schema.names if columns is None or name in columns]
         try:
-            if not names:  # not a column is wanted, but so many rows are
+            if not names:  # no column is wanted, but the number of rows is
                 count = sum(self._file.metadata.row_group(group).num_rows for group in chosen)
                 return pa.table({"": pa.nulls(count)}).select([])
             return self._file.read_row_groups(chosen, columns=names)
@@ -75,7 +75,7 @@ class VectorsParquet:
             raise unreadable(self.path, exc) from exc
 
     def last_groups(self, rows: int) -> list[int]:
-        """The row groups at the end that hold so many rows at least."""
+        """Returns the last row groups that together hold at least so many rows."""
         metadata = self._file.metadata
         groups: list[int] = []
         for group in reversed(range(metadata.num_row_groups)):
@@ -86,7 +86,7 @@ class VectorsParquet:
         return groups
 
     def groups_with(self, column: str, low: int | None, high: int | None) -> list[int]:
-        """The row groups whose statistics do not rule out values from `low` to `high`."""
+        """Returns the row groups whose statistics do not rule out values from `low` to `high`."""
         metadata = self._file.metadata
         paths = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
         index = paths.index(column) if column in paths else None
@@ -102,7 +102,7 @@ class VectorsParquet:
         return groups
 
     def read_after(self, seqs: Mapping[str, int]) -> Iterator[pa.Table]:
-        """Rows that are not below the seq given for their producer, a row group at a time."""
+        """Yields rows at or after the given seq of their producer, a row group at a time."""
         lowest = min((seqs.get(producer, 0) for producer in self.lanes or {}), default=0)
         for group in self.groups_with("_seq", lowest, None):
             yield keep_after(self.read(None, [group]), seqs)
@@ -132,7 +132,7 @@ def _lanes(metadata: Mapping[bytes, bytes]) -> dict[str, int] | None:
 
 
 def keep_after(table: pa.Table, seqs: Mapping[str, int]) -> pa.Table:
-    """The rows of a table that are not below `seqs`, which says how far each producer's went."""
+    """Returns the rows of a table at or after the given seq of their producer."""
     if not table.num_rows or not any(seqs.values()):
         return table
     producers = list(seqs)

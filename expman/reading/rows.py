@@ -1,4 +1,4 @@
-"""Rows of a table as Python has them, on machines without a time-zone database, too."""
+"""Rows of a table as Python objects; needs no time-zone database."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PIECE_ROWS = 4096
 
 
 def without_zone(table: pa.Table) -> tuple[pa.Table, list[str]]:
-    """The table with its UTC times as times without a zone, and the names of these columns.
+    """Returns the table with UTC times as times without a zone, and the names of these columns.
 
-    To make values of Python, or text, of a time with a zone pyarrow asks the system's database,
-    for UTC as for any other zone; slim containers have none.
+    To convert a time with a zone, even UTC, pyarrow reads the system's time-zone database, which
+    slim containers do not have.
     """
     names = [
         field.name
@@ -34,7 +34,7 @@ def without_zone(table: pa.Table) -> tuple[pa.Table, list[str]]:
 
 
 def python_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """The rows as dicts, a piece of the table at a time; times are datetimes in UTC."""
+    """Yields the rows as dicts, converting a piece of the table at a time; times are in UTC."""
     plain, names = without_zone(table)
     for batch in plain.to_batches(max_chunksize=PIECE_ROWS):
         for row in batch.to_pylist():

@@ -1,4 +1,4 @@
-"""Run: one run, as its files show it at the moment of the call."""
+"""Run: one run. Its attributes are read from the files at the moment of the call."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ __all__ = ["Run"]
 
 
 class Run:
-    """One run. Every attribute is read from the files when it is asked for.
+    """One run. Each attribute is read from the run's files when it is used.
 
     Args:
         path: the run's directory.
 
     Raises:
-        StorageError: there is no such directory.
+        StorageError: the directory does not exist.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         if not os.path.isdir(self.path):
-            raise StorageError(self.path, "is no run: there is no such directory")
+            raise StorageError(self.path, "no such directory; list the runs with expman.runs()")
         self._yaml: RunYaml | None = None
 
     @classmethod
@@ -55,25 +55,25 @@ class Run:
             try:
                 self._yaml = RunYaml(self.path)
             except FileNotFoundError as exc:
-                detail = "is not there: the run has just begun, or this is no run"
+                detail = "does not exist: the run has just begun, or the directory is not a run"
                 raise StorageError(os.path.join(self.path, RUN_YAML), detail) from exc
         return self._yaml
 
-    # -- what run.yaml says ---------------------------------------------------------------
+    # -- from run.yaml --------------------------------------------------------------------
 
     @property
     def name(self) -> str:
-        """Name of the run: its directory."""
+        """The run's name, which is its directory's."""
         return name_of(self.path)
 
     @property
     def experiment(self) -> str:
-        """Name of the experiment: the directory above."""
+        """The experiment's name, which is that of the directory above."""
         return experiment_of(self.path)
 
     @property
     def metadata(self) -> RunMetadata:
-        """All that run.yaml says.
+        """The whole content of run.yaml.
 
         Raises:
             StorageError: it is absent or damaged.
@@ -82,51 +82,51 @@ class Run:
 
     @property
     def status(self) -> RunStatus:
-        """Where the run stands."""
+        """The status: RUNNING, FINISHED, FAILED or CRASHED."""
         return self._file.status
 
     @property
     def is_live(self) -> bool:
-        """Whether the run goes on, as far as its files say.
+        """Whether the status is RUNNING.
 
-        A run whose processes were killed all at once says so until `expman recover` or the
-        next run on its host has found out.
+        If all processes of a run were killed at once, its status stays RUNNING until `expman
+        recover`, or the next run on its host, corrects it.
         """
         return self.status is RunStatus.RUNNING
 
     @property
     def reason(self) -> str | None:
-        """Why it FAILED or CRASHED."""
+        """Why the run FAILED or CRASHED."""
         return self.metadata.reason
 
     @property
     def started_at(self) -> datetime.datetime | None:
-        """When it began, UTC."""
+        """When the run began, UTC."""
         return self._file.started_at
 
     @property
     def finished_at(self) -> datetime.datetime | None:
-        """When it ended, UTC; None while it lives."""
+        """When the run ended, UTC; None while it is live."""
         return self.summary().finished_at
 
     @property
     def duration(self) -> datetime.timedelta | None:
-        """How long it took, or has been going on."""
+        """How long the run took, or has been running; None if that is unknown."""
         return self.summary().duration
 
     @property
     def tags(self) -> list[str]:
-        """Its tags."""
+        """The run's tags."""
         return self._file.tags
 
     @property
     def group(self) -> str | None:
-        """The group of runs that it belongs to."""
+        """The group that the run belongs to."""
         return self._file.group
 
     @property
     def description(self) -> str | None:
-        """What was said about it."""
+        """The description that was given for the run."""
         return self.metadata.description
 
     @property
@@ -136,18 +136,18 @@ class Run:
 
     @property
     def latest(self) -> dict[str, MetricValue]:
-        """The latest value of each metric, at most some seconds old while the run lives.
+        """The latest value of each metric; a few seconds old at most while the run is live.
 
-        Texts of more than 1,000 characters are cut, with a digest; of very many metrics the first
-        ones are there. `vectors()` has everything.
+        Texts of more than 1,000 characters are cut and end with a digest. Of very many metrics
+        only the first ones are included. `vectors()` has everything.
         """
         return self.metadata.vectors
 
-    # -- the other files --------------------------------------------------------------------
+    # -- from other files -----------------------------------------------------------------
 
     @property
     def config(self) -> dict[str, object]:
-        """The parameters; empty if none were logged.
+        """The parameters of the run; empty if none were logged.
 
         Raises:
             StorageError: config.yaml is damaged.
@@ -167,9 +167,9 @@ class Run:
         return read_log(self.path)
 
     def artifacts(self) -> list[str]:
-        """Paths of the saved files, sorted.
+        """The paths of the saved files, sorted.
 
-        Links to directories are not followed: a run has what is below its own directory.
+        Links to directories are not followed, because they may leave the run.
         """
         return artifact_paths(self.path)
 
@@ -224,7 +224,7 @@ class Run:
 
     @property
     def metrics(self) -> list[str]:
-        """The columns of `vectors()` that hold metrics."""
+        """The names of the columns of `vectors()` that hold metrics."""
         from expman.reading.vectors import metric_names
 
         return metric_names(self.path)
@@ -237,17 +237,18 @@ class Run:
         merge_steps: bool = False,
         last: int | None = None,
     ) -> pa.Table:
-        """Every row that is in a file, each once, in the order of logging; a live run's, too.
+        """Every row that is in the run's files, once each, in the order of logging.
 
-        Each file is opened once, and only the columns that are asked for are read.
+        A live run can be read at any moment. Each file is opened once, and only the requested
+        columns are read.
 
         Args:
-            columns: exactly these, `step`, `timestamp`, `_producer` and `_seq` among them if
-                they are named; else step, timestamp and all metrics.
-            steps: only rows of these steps; a slice has its end excluded, like a range.
-            merge_steps: one row per step with the latest value of each metric, by step; rows
-                without a step stay as they are, behind.
-            last: only so many rows, the newest.
+            columns: the columns to read, in this order; `step`, `timestamp`, `_producer` and
+                `_seq` may be among them. Step, timestamp and all metrics if left out.
+            steps: only rows with these steps; a slice excludes its end, like a range.
+            merge_steps: one row per step, sorted by step, with the latest value of each metric.
+                Rows without a step follow unchanged.
+            last: only the newest rows, this many.
 
         Raises:
             ConfigError: the run has no such column.
@@ -260,8 +261,9 @@ class Run:
     def to_pandas(self, columns: Sequence[str] | None = None, **options: Any) -> pandas.DataFrame:
         """`vectors()` as a pandas DataFrame; takes the same arguments.
 
-        Integers stay exact: a column of them is `Int64` where rows lack it. In a column of
-        floats pandas has NaN both for NaN and for what was not logged; `vectors()` has null.
+        Integers stay exact: their column is `Int64` if some rows have no value. In a column of
+        floats, pandas uses NaN both for NaN and for values that were not logged; `vectors()` has
+        null for the latter.
         """
         from expman.reading.frames import pandas_frame
 
@@ -284,8 +286,8 @@ class Run:
     ) -> duckdb.DuckDBPyRelation:
         """`vectors()` as a DuckDB relation; takes the same arguments, and a connection.
 
-        Metrics that differ only in the case of their letters, `loss` and `Loss`, are columns
-        `loss__case1` and `Loss__case2`: in SQL their plain names are one.
+        Metrics whose names differ only by case, such as `loss` and `Loss`, become the columns
+        `loss__case1` and `Loss__case2`, because SQL does not distinguish them.
         """
         import duckdb
 
@@ -297,12 +299,12 @@ class Run:
     def follow(
         self, *, from_start: bool = True, poll_s: float = 0.25, timeout_s: float | None = None
     ) -> Iterator[VectorRow]:
-        """New rows, as they are written, until the run has ended.
+        """Yields new rows as they are written, until the run has ended.
 
         Args:
-            from_start: begin with the rows that are there already.
-            poll_s: how often to look.
-            timeout_s: end if no row came for so long.
+            from_start: begin with the rows that exist already.
+            poll_s: seconds between two looks.
+            timeout_s: end when no row has come for so many seconds.
 
         Raises:
             StorageError: a file cannot be read.
@@ -312,18 +314,18 @@ class Run:
         return follow(self.path, from_start=from_start, poll_s=poll_s, timeout_s=timeout_s)
 
     def peek(self) -> list[VectorRow]:
-        """Rows that are still only in shared memory: those of this user, on this machine.
+        """The rows that are only in shared memory yet, of this user on this machine.
 
-        Reads without a trace: neither the producer nor the writer is disturbed.
+        Reading them disturbs neither the producer nor the writer.
         """
         from expman.reading.peek import peek
 
         return peek(self.path)
 
-    # -- looks ------------------------------------------------------------------------------
+    # -- views ----------------------------------------------------------------------------
 
     def watch(self, *, every_s: float = 1.0, timeout_s: float | None = None) -> None:
-        """Shows the run in a notebook or a terminal, fresh every so often, until it ends."""
+        """Shows the run in a notebook or a terminal, and refreshes the view until the run ends."""
         from expman.reading.watch import watch
 
         watch(self, every_s=every_s, timeout_s=timeout_s)

@@ -1,8 +1,8 @@
-"""run.yaml, read fast for a list of runs and whole for one run.
+"""Reader of run.yaml: fast for a list of runs, complete for one run.
 
-Parsing 10,000 YAML files takes some ten seconds even in C. A list needs four keys of each, and
-those stand alone on lines of their own: a line of a block mapping that does not begin with a
-space is a key of the top level (YAML 1.2, "Block Mappings"), whatever else is in the file.
+Parsing 10,000 YAML files takes about ten seconds even in C. A list needs four keys of each file,
+and each of them has a line of its own: a line of a block mapping that does not begin with a space
+is a key of the top level (YAML 1.2, "Block Mappings"), whatever else the file contains.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class RunYaml:
     """The run.yaml of a run at one moment.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the run has no run.yaml.
         StorageError: it cannot be read.
     """
 
@@ -54,7 +54,7 @@ class RunYaml:
         self._scanned: dict[bytes, bytes] | None = None
 
     def is_current(self) -> bool:
-        """Whether the file is still the one that was read; renames replace it."""
+        """Returns whether the file is still the one that was read; renames replace it."""
         try:
             info = os.stat(self.path)
         except OSError:
@@ -63,10 +63,10 @@ class RunYaml:
 
     @property
     def whole(self) -> dict[str, object]:
-        """All of it.
+        """The whole mapping.
 
         Raises:
-            StorageError: it is no YAML mapping.
+            StorageError: it is not a YAML mapping.
         """
         if self._whole is None:
             self._whole = parse_yaml(self.path, self.data)
@@ -82,7 +82,7 @@ class RunYaml:
         return to_metadata(self.path, dict(self.whole))
 
     def text(self, key: str) -> str | None:
-        """The text of a plain value of the top level; None if it is null or absent."""
+        """Returns a plain value of the top level as text; None if it is null or absent."""
         if self._scanned is None:
             self._scanned = dict(_KEYS.findall(self.data))
         found = self._scanned.get(key.encode())
@@ -99,7 +99,7 @@ class RunYaml:
         """The status.
 
         Raises:
-            StorageError: there is none, or one that expman does not know.
+            StorageError: the status is missing or unknown.
         """
         text = self.text("status")
         try:
@@ -114,7 +114,7 @@ class RunYaml:
 
     @property
     def sort_key(self) -> str | datetime.datetime:
-        """When the run began, as UTC text that sorts."""
+        """When the run began, as text in UTC that sorts by time."""
         text = self.text("started_at") or ""
         if text.endswith("Z") and text[10:11] == "T":
             return text[:-1]
@@ -123,7 +123,7 @@ class RunYaml:
 
     @property
     def group(self) -> str | None:
-        """The group of runs that it belongs to."""
+        """The group that the run belongs to."""
         return self.text("group")
 
     @property

@@ -1,4 +1,4 @@
-"""Tables for SQL, where two names that differ only in their letters' case are one."""
+"""Column names for SQL, which does not distinguish names that differ only by case."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _FIXED = reserved() | {"experiment", "run"}
 
 
 def distinct_names(table: pa.Table) -> pa.Table:
-    """Renames columns that SQL cannot tell apart, such as `loss` and `Loss`.
+    """Renames columns that SQL does not distinguish, such as `loss` and `Loss`.
 
-    DuckDB takes either name for the first of them. They become `loss__case1` and `Loss__case2`,
+    DuckDB resolves either name to the first of them. They become `loss__case1` and `Loss__case2`,
     in their order, so that a query for the plain name fails. All other columns keep their names.
-    Names that are no plain words need quotes: `SELECT "train/loss"`.
+    Names that are not plain words need quotes: `SELECT "train/loss"`.
     """
     names: list[str] = table.column_names
     alike = Counter(map(str.lower, names))

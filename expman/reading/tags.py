@@ -1,10 +1,10 @@
-"""Tag expressions, as expman-rs understands them.
+"""Tag expressions, with the grammar of expman-rs.
 
     arm:tiered AND (study:1 OR study:2)
 
-AND (or a comma) separates clauses, OR (or a bar) the alternatives of a clause: OR binds tighter
-than AND. Parentheses may stand around a clause, quotes around a tag. There is no NOT and no
-nesting: what would need them is refused rather than misunderstood.
+AND (or a comma) separates clauses; OR (or a bar) separates the alternatives of a clause, so OR
+binds tighter than AND. Parentheses may stand around a clause, quotes around a tag. NOT and nesting
+do not exist; an expression that would need them is refused rather than misunderstood.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ __all__ = ["TagFilter"]
 
 
 class TagFilter:
-    """Whether a run's tags are the ones that were asked for.
+    """Filter of runs by their tags.
 
     Args:
         wanted: an expression, or tags that must all be there.
-        strict: refuse what the grammar cannot express. Without it the result is that of
+        strict: refuse what the grammar cannot express. Otherwise the result is that of
             expman-rs, whatever was meant.
 
     Raises:
@@ -37,7 +37,7 @@ class TagFilter:
             self._clauses = [frozenset([tag]) for tag in wanted]
 
     def matches(self, tags: Iterable[str]) -> bool:
-        """Whether each clause has one of its tags among `tags`."""
+        """Returns whether each clause has one of its tags among `tags`."""
         found = set(tags)
         return all(clause & found for clause in self._clauses)
 

@@ -1,4 +1,4 @@
-"""The live tail as a reader sees it: whole batches, while its writer appends and removes."""
+"""Reader of the live tail: takes whole batches while the writer appends and removes files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["TailReader", "read_whole", "tail_paths", "unreadable"]
 
 
 def tail_paths(run_dir: str) -> list[str]:
-    """The tail files that are there now, in the order of their rows.
+    """Returns the tail files that exist now, in the order of their rows.
 
     Raises:
         StorageError: the directory cannot be read.
@@ -29,16 +29,16 @@ def tail_paths(run_dir: str) -> list[str]:
 
 
 class TailReader:
-    """Reads one tail file, on and on: each call of `batches()` gives what has come since.
+    """Reads one tail file; each call of `batches()` yields what has come since the last.
 
-    The file is opened once. What a writer removes meanwhile can be read to its end.
+    The file is opened once, so it can be read to its end after the writer has removed it.
 
     Args:
         path: the file.
         columns: read only these; all if None.
 
     Raises:
-        FileNotFoundError: it has been consolidated just now.
+        FileNotFoundError: it was consolidated just now.
         StorageError: it cannot be read.
     """
 
@@ -56,7 +56,7 @@ class TailReader:
             raise storage_error(path, exc) from exc
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The whole batches that follow the ones read before.
+        """Yields the complete batches after those read before.
 
         Raises:
             StorageError: the file cannot be read, or a later version of expman wrote it.
@@ -78,7 +78,7 @@ class TailReader:
                 else:
                     batch = pa.ipc.read_record_batch(message, self.schema)
             except (EOFError, pa.ArrowException, OSError):
-                return  # a message that is being written, or was when its writer was killed
+                return  # a message that is being written, or whose writer was killed
             self._offset = start + fresh.tell()
             if batch is not None:
                 yield self._chosen(batch)
@@ -94,7 +94,7 @@ class TailReader:
 
 
 def read_whole(path: str, columns: Collection[str] | None) -> tuple[pa.Schema, pa.Table] | None:
-    """The rows of a tail file and its whole schema; None if it is gone or empty."""
+    """Reads the whole schema and the rows of a tail file; None if it is gone or empty."""
     try:
         tail = TailReader(path, columns)
     except FileNotFoundError:
@@ -109,5 +109,5 @@ def read_whole(path: str, columns: Collection[str] | None) -> tuple[pa.Schema, p
 
 
 def unreadable(path: str, exc: Exception) -> StorageError:
-    """The error about a file that Arrow cannot read."""
+    """Makes the error for a file that Arrow cannot read."""
     return StorageError(path, str(exc).splitlines()[0] if str(exc) else type(exc).__name__)

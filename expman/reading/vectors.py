@@ -1,8 +1,8 @@
-"""Rows of a run, from vectors.parquet and the live tail: every written one, each once.
+"""Reader of a run's rows from vectors.parquet and the live tail: every written row, once.
 
-The tail is read first: a row leaves it only after vectors.parquet, which is opened next, has
-it. So no row can be missed, and the ones that both have are known from the Parquet footer,
-which says how far each producer's rows are in the file.
+The tail is read before vectors.parquet is opened. A row leaves the tail only after vectors.parquet
+has it, so no row can be missed. Rows that are in both are known from the Parquet footer, which
+records how far each producer's rows are in the file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ROW_ID = ("_producer", "_seq")
 
 
 class _Parts:
-    """The pieces of a run's rows, and the columns that they have together."""
+    """Tables of a run's files, and the columns that they have together."""
 
     def __init__(self) -> None:
         self.tables: list[pa.Table] = []
@@ -35,7 +35,7 @@ class _Parts:
         self.metric_of: dict[str, str] = {}
 
     def note(self, schema: pa.Schema) -> None:
-        """Takes the columns of a file; the later file knows the wider type."""
+        """Adds the columns of a file; a later file has the same type or a wider one."""
         for field in schema:
             self.types[field.name] = wider(self.types.get(field.name), field.type)
         self.metric_of.update(columns_metadata(schema.metadata))
@@ -51,12 +51,12 @@ class _Parts:
 
 
 def metric_names(run_dir: str) -> list[str]:
-    """The metric columns that the files of a run have now."""
+    """Returns the metric columns that the files of a run have now."""
     return _read(run_dir, frozenset(), None, None).metrics
 
 
 def read_parts(run_dir: str) -> list[pa.Table]:
-    """The rows of a run, a table for each file with that file's columns.
+    """Reads the rows of a run: one table per file, with that file's columns.
 
     Raises:
         StorageError: a file cannot be read.
@@ -81,14 +81,14 @@ def read_vectors(
         steps: as in Run.vectors.
         merge_steps: as in Run.vectors.
         last: as in Run.vectors.
-        lenient: leave columns out that the run does not have, instead of raising.
+        lenient: leave out columns that the run does not have, instead of raising.
 
     Raises:
         ConfigError: the run has no such column.
         StorageError: a file cannot be read.
     """
     if last is not None and last < 0:
-        raise ConfigError("last", last, "must be a number of rows")
+        raise ConfigError("last", last, "must not be negative")
     wanted = None if columns is None else frozenset(columns)
     needed = wanted
     if wanted is not None and (steps is not None or merge_steps):
@@ -121,7 +121,7 @@ def read_vectors(
 def _read(
     run_dir: str, wanted: frozenset[str] | None, steps: Steps | None, last: int | None
 ) -> _Parts:
-    """Reads the files; `steps` and `last` only spare row groups, they are to be applied again."""
+    """Reads the files. `steps` and `last` only skip row groups; the caller applies them to rows."""
     with_id = None if wanted is None else {*wanted, *_ROW_ID, "step", "timestamp"}
     tails = [found for path in tail_paths(run_dir) if (found := read_whole(path, with_id))]
     parts = _Parts()
@@ -144,12 +144,12 @@ def _read(
 
 
 def _new_rows(tails: list[pa.Table], parquet: VectorsParquet) -> list[pa.Table]:
-    """The rows of the tail that vectors.parquet does not have."""
+    """Returns the rows of the tail that are not in vectors.parquet."""
     if not tails:
         return []
     if parquet.lanes is not None:
         return [keep_after(table, parquet.lanes) for table in tails]
-    # expman-rs numbers no rows; it writes a row's step and time the same in both files.
+    # Rows of expman-rs have no numbers, but the same step and time in both files.
     known = python_rows(parquet.read({"step", "timestamp"}))
     seen = {(row["step"], row["timestamp"]) for row in known}
     fresh = []
@@ -161,7 +161,7 @@ def _new_rows(tails: list[pa.Table], parquet: VectorsParquet) -> list[pa.Table]:
 
 
 def _merge(table: pa.Table) -> pa.Table:
-    """One row per step, by step, with the latest value of each column; null steps at the end."""
+    """Merges rows of one step, latest values first choice; rows without a step come last."""
     has_step = pc.is_valid(table["step"])
     rest = table.filter(pc.invert(has_step))
     others = [name for name in table.column_names if name != "step"]
@@ -177,7 +177,7 @@ def _merge(table: pa.Table) -> pa.Table:
 
 
 def _bounds(steps: Steps) -> tuple[int | None, int | None]:
-    """The least and the greatest step wanted; None where there is no bound."""
+    """Returns the least and the greatest wanted step; None where there is no bound."""
     match steps:
         case int():
             return steps, steps

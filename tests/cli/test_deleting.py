@@ -36,7 +36,7 @@ def test_rm_refuses(expman_command: Expman, base: Path, tmp_path: Path) -> None:
     before = all_files(tmp_path)
     for run, reason in (
         ("live", "is RUNNING"),
-        ("./data", "no run.yaml"),
+        ("./data", "has no run.yaml, so it may not be a run; delete it with rm -r"),
         ("./link", "symbolic link"),
     ):
         result = expman_command("rm", "-y", "r1", run, base_dir=base)
@@ -71,7 +71,10 @@ def test_files_of_others_are_not_deleted_unasked(expman_command: Expman, base: P
     mine.write_text("years of work")
 
     refused = expman_command("rm", "-y", "r0", base_dir=base)
-    assert (1, True) == (refused.code, "paper.tex; --all-files" in refused.err)
+    assert (1, True) == (
+        refused.code,
+        "paper.tex; delete them, too, with --all-files" in refused.err,
+    )
     cleaned = expman_command("clean", "-k", "0", "--force")
     assert (0, True) == (cleaned.code, "paper.tex" in cleaned.err)
     assert {mine.parent} == set((base / "exp").iterdir())

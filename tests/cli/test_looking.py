@@ -93,14 +93,21 @@ def test_ls_reports_what_it_cannot_read(expman_command: Expman, run_base: Path) 
         (["ls", "--tags", "NOT a"], "no NOT"),
         (["ls", "--sort", "train/los:min"], "did you mean 'train/loss:min'?"),
         (["ls", "-c", "loss"], "METRIC:min"),
-        (["show", "absent"], "no run in"),
-        (["show", "a"], "not unique: digits/ab-second, digits/aa-first"),
+        (["show", "zzz"], "is called 'zzz'; list runs with: expman ls"),
+        (["show", "ab-sekond"], "is called 'ab-sekond'; did you mean 'ab-second'?"),
+        (["show", "digit/latest"], "cannot find 'digit/latest': no experiment 'digit' in"),
+        (["clean", "digit"], "; did you mean 'digits'?"),
+        (["rm", "aa-first"], "cannot ask without a terminal; confirm with --yes"),
+        (
+            ["show", "a"],
+            "'a' is not unique: digits/ab-second, digits/aa-first; give more of the name",
+        ),
         (["plot", "aa", "lsos"], "has no column 'lsos'; did you mean 'train/loss'?"),
         (["plot", "aa", "phase"], "no numbers to plot"),
-        (["compare", "aa"], "at least two"),
+        (["compare", "aa"], "compare needs at least two runs"),
         (["tail"], "Missing argument"),
         (["export", "aa", "-f", "parquet"], "needs --output"),
-        (["export", "aa", "-f", "csv", "-o", "/dev/null/x"], "/dev/null/x"),
+        (["export", "aa", "-f", "csv", "-o", "/dev/null/x"], "cannot write /dev/null/x: Not a dir"),
         (["frobnicate"], "No such command"),
     ],
     ids=str,
@@ -115,11 +122,35 @@ def test_mistakes(expman_command: Expman, store: Path, arguments: list[str], mes
     assert "" == result.out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["svc-gird"], "no experiment 'svc-gird' in {base}; did you mean 'svc-grid'?"),
+        (["other"], "no experiment 'other' in {base}; list them with: expman ls --experiments"),
+        (["svc-grid", "-s", "failed"], "no run in experiment 'svc-grid' in {base} matches"),
+        (["-g", "none"], "no run in {base} matches these filters, or can be read"),
+        (["empty"], "no runs in experiment 'empty' in {base}"),
+    ],
+    ids=str,
+)
+def test_ls_says_why_it_is_empty(
+    expman_command: Expman, run_base: Path, arguments: list[str], message: str
+) -> None:
+    """A name that is misspelt, filters that nothing matches and an empty experiment differ."""
+    make_run(run_base, "r", experiment="svc-grid")
+    (run_base / "empty").mkdir()
+
+    result = expman_command("ls", *arguments, base_dir=run_base)
+
+    assert (0, "") == (result.code, result.out)
+    assert message.format(base=run_base) in result.err
+
+
 def test_no_base_directory(expman_command: Expman) -> None:
     """Without any runs the message says where it looked."""
     result = expman_command("ls")
 
-    assert (1, True) == (result.code, "experiments: is no base directory" in result.err)
+    assert (1, True) == (result.code, "experiments: no such directory; set base_dir" in result.err)
 
 
 @pytest.mark.parametrize("name", ["aa-first", "aa", "digits/aa", "PATH"])
@@ -274,15 +305,25 @@ def test_compare_json_and_png(expman_command: Expman, store: Path, tmp_path: Pat
 @pytest.mark.parametrize("width", [50, 80, 200])
 @pytest.mark.parametrize("command", [["ls"], ["show", "aa"], ["compare", "aa", "ab"], ["ls", "-e"]])
 def test_tables_fit_the_terminal(
-    store: Path, width: int, command: list[str], program: StartProgram
+    expman_command: Expman,
+    monkeypatch: pytest.MonkeyPatch,
+    store: Path,
+    width: int,
+    command: list[str],
 ) -> None:
     """No line is wider than the terminal, and no run's name is lost."""
-    done = program(
-        ["-m", "expman.cli", *command],
-        env={"EXPMAN_BASE_DIR": str(store), "COLUMNS": str(width), "NO_COLOR": "1"},
-    )
+    from expman.cli.output import console
 
-    out = done.succeed()
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    console.cache_clear()
+    try:
+        result = expman_command(*command, base_dir=store)
+    finally:
+        console.cache_clear()
+
+    assert 0 == result.code, result.err
+    out = result.out
 
     assert max(map(len, out.splitlines())) <= width
     assert "\x1b" not in out
@@ -318,8 +359,8 @@ def test_runs_of_every_shape(
 
     for command, code, said in (
         (["ls"], 0, "-lead"),
-        (["ls", "a-file"], 0, "no runs of a-file"),
-        (["ls", "dangling"], 0, "no runs of dangling"),
+        (["ls", "a-file"], 0, "no experiment 'a-file' in"),
+        (["ls", "dangling"], 0, "no experiment 'dangling' in"),
         (["show", "--", "-lead"], 0, "exp/-lead"),
         (["show", "g*[a]?"], 0, "exp/g*[a]?"),
         (["show", "wide"], 0, "… and 1960 more"),

@@ -32,9 +32,13 @@ COMMANDS = (
 )
 
 
-@pytest.fixture
-def nasty(run_base: Path) -> Path:
-    """Runs whose names of metrics, parameters, tags and artifacts, and their texts, are nasty."""
+@pytest.fixture(scope="module")
+def nasty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs whose names of metrics, parameters, tags and artifacts, and their texts, are nasty.
+
+    Made once, because no test changes them.
+    """
+    run_base = tmp_path_factory.mktemp("nasty") / "experiments"
     for run, lr in (("r", 0.1), ("s", 0.2), ("t" + ESCAPES, 0.3)):
         numbers = {name: [1.0, 2.0 + lr] for name in NASTY}
         texts = {f"text {name}": [name, name] for name in NASTY}
@@ -128,12 +132,12 @@ def test_any_encoding(
     assert command[0] == "plot" or "e" in out.buffer.getvalue().decode(encoding)
 
 
-def test_the_c_locale(program: StartProgram, nasty: Path) -> None:
+def test_the_c_locale(program: StartProgram, run_base: Path) -> None:
     """Under cron, names of files that are no ASCII are still found and shown."""
-    make_run(nasty, "größe", block(0, {"x": [1.0]}), experiment="e")
+    make_run(run_base, "größe", block(0, {"x": [1.0]}), experiment="e")
     env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TERM": "dumb"}
 
-    shown = program(["-m", "expman.cli", "show", "e/größe", "-d", str(nasty)], env=env)
+    shown = program(["-m", "expman.cli", "show", "e/größe", "-d", str(run_base)], env=env)
 
     assert "FINISHED" in shown.succeed()
 

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
@@ -146,6 +147,36 @@ def test_doctor(program: StartProgram, run_base: Path) -> None:
     program(["-m", "expman.cli", "recover"], env=env).succeed()
     shown = program(["-m", "expman.cli", "doctor", "--no-trial"], env=env).succeed()
     assert f"expman recover {run_base}" not in shown
+
+
+def test_doctor_is_brief_about_many_runs(
+    expman_command: Expman, run_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many leftovers a few are named, the base directory first, and the rest are counted."""
+    from expman.cli import doctor
+
+    class DeadLane(NamedTuple):
+        run_dir: str
+
+        def producer_alive(self) -> bool:
+            return False
+
+    bases = [str(run_base), *(f"/elsewhere/{number}" for number in range(9))]
+    lanes = [DeadLane(f"{base}/exp/r{number}") for base in bases for number in range(20)]
+    monkeypatch.setattr(doctor, "all_lanes", lambda: iter(lanes))
+    for number in range(30):
+        make_run(run_base, f"lost{number:02}", status=RunStatus.RUNNING)
+
+    found = json.loads(expman_command("doctor", "--no-trial", "--json", "-d", run_base).out)
+
+    (memory,) = (one for one in found if one["subject"] == "shared memory")
+    assert "200 runs left rows behind: the processes are gone" == memory["detail"]
+    first, *_, last = memory["advice"].split("\n→ ")
+    assert (f"expman recover {run_base}", 4) == (first, memory["advice"].count("\n→ ") + 1)
+    assert "then look again: 7 more base directories have 140 runs like that" == last
+    (status,) = (one for one in found if one["subject"] == "status")
+    assert status["detail"].startswith("30 runs RUNNING, but not on this machine: exp/lost")
+    assert status["detail"].endswith(" and 27 more")
 
 
 def advice_of(doctor: Program) -> list[list[str]]:

@@ -102,7 +102,7 @@ def test_unreadable_runs_are_reported(store: Path) -> None:
 
 def test_no_base_directory(tmp_path: Path) -> None:
     """A base directory that is not there is an error and not an empty list."""
-    with pytest.raises(StorageError, match="no base directory"):
+    with pytest.raises(StorageError, match="no such directory; set base_dir"):
         expman.runs(tmp_path / "absent")
 
 
