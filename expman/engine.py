@@ -102,6 +102,7 @@ class LoggingEngine:
 
         self.run_dir = lane.run_dir
         self.address = f"{lane.address}#{owner_lane}"
+        lane.log_vector.__doc__ = LoggingEngine.log_vector.__doc__
         self.log_vector = self.log = lane.log_vector  # type: ignore[method-assign]
         self._lane = lane
         self._is_owner = owner

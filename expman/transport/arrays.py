@@ -1,4 +1,4 @@
-"""Arrays, tensors and series of any library, by what they have in common: shape and dtype."""
+"""Reads arrays, tensors and series of any library by what they share: shape and dtype."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def is_scalar(value: Any) -> bool:
 
 
 def item_of(value: Any) -> object:
-    """The one value of an array without dimensions; reads it from its device.
+    """The value of an array without dimensions, read from its device.
 
-    The array itself, if its library has no plain value for it; None for NaT and what is masked.
+    Returns:
+        None for NaT and for a masked value; the array itself if its library has no plain value.
     """
     if hasattr(type(value), "mask") and value.mask:
         return None
@@ -43,7 +44,7 @@ def _kind_of(value: Any) -> str:
 
 
 def _moment(value: Any) -> object:
-    """A datetime64 or timedelta64: numpy gives what is finer than microseconds as integers."""
+    """A datetime64 or timedelta64; numpy gives those finer than microseconds as integers."""
     item = value.item()
     if not isinstance(item, int):
         return item
@@ -54,7 +55,7 @@ def _moment(value: Any) -> object:
 def parts(value: Any) -> list[object] | dict[object, object] | None:
     """The values of a small array, nested as its dimensions are; None if it is large.
 
-    A series with an index of its own gives a mapping, if no label is there twice.
+    A series with an index of its own gives a mapping, unless a label occurs twice.
     """
     if math.prod(value.shape) > MAX_VALUES:
         return None
@@ -84,7 +85,7 @@ def summary(value: Any) -> dict[str, object]:
 
 
 def digest_of(value: Any) -> str | None:
-    """A digest of the bytes of the values, in C order; None if they have no bytes of their own."""
+    """A digest of the values' bytes in C order; None if the values are not stored as bytes."""
     import hashlib
 
     try:

@@ -130,5 +130,6 @@ def make_fast_call(miss: Miss) -> FastCall:
         state = None
         states.clear()
 
-    log_vector.__qualname__ = "LoggingEngine.log_vector"  # for messages about wrong arguments
+    # Python names it in messages about wrong arguments.
+    log_vector.__qualname__ = "LoggingEngine.log_vector"
     return FastCall(log_vector, set_state, clear)

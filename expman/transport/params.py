@@ -1,7 +1,7 @@
-"""Parameters: any Python objects, as the plain values that YAML has.
+"""Converts parameters, which may be any Python objects, to the plain values that YAML has.
 
-Structure is kept at any depth. What YAML has no kind for becomes text, or null, with a note for
-run.log. What cannot be recorded raises, and names the place of the value.
+Structure is kept down to MAX_NESTING levels. A value that YAML has no type for becomes text or
+null, with a note for run.log. A value that cannot be recorded raises an error that names its place.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from expman.transport.values import PlainValue, scalar_hook
 
 __all__ = ["plain_params"]
 
-_Path: TypeAlias = tuple[int, ...]  # ids of the values that lie around the present one
+_Path: TypeAlias = tuple[int, ...]  # ids of the values that contain the present one
 
 MAX_VALUES = 100_000
 MAX_CHARS = 1024 * 1024
-"""config.yaml must stay far below the 64 MiB that its readers take, and is written as a whole."""
+"""config.yaml is written as a whole, and must stay far below the 64 MiB that its readers take."""
 MAX_INT_BITS = 14_000
 """Python reads up to 4,300 decimal digits, which is 14,284 bits."""
 MAX_BYTES = 1024
@@ -33,7 +33,7 @@ _SHOWN_NOTES = 20
 
 
 class _Refusal(Exception):
-    """Leaves the walk; `error` is raised in its place."""
+    """Ends the walk; `error` is raised instead of it."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
@@ -41,7 +41,7 @@ class _Refusal(Exception):
 
 
 def plain_params(params: object) -> tuple[dict[str | int, PlainValue], str | None]:
-    """Parameters as plain YAML values, and a note for run.log on what could not be kept as it is.
+    """Converts parameters; also returns a note for run.log about values that were changed.
 
     Args:
         params: a mapping whose keys are text, or an object with fields.
@@ -67,29 +67,29 @@ def plain_params(params: object) -> tuple[dict[str | int, PlainValue], str | Non
 
 
 class _Walk:
-    """Converts one call's parameters, and counts what it has seen of them."""
+    """Converts the parameters of one call, and counts their values and characters."""
 
     def __init__(self) -> None:
         self._notes: list[str] = []
-        self._unsaid = 0
+        self._omitted = 0
         self._values = 0
         self._chars = 0
 
     def note(self) -> str | None:
-        """What was converted, as one line."""
-        more = [f"and {self._unsaid} more"] if self._unsaid else []
+        """The values that were changed, as one line."""
+        more = [f"and {self._omitted} more"] if self._omitted else []
         return "; ".join([*self._notes, *more]) or None
 
-    def _say(self, where: str, text: str) -> None:
+    def _note(self, where: str, text: str) -> None:
         if len(self._notes) < _SHOWN_NOTES:
             self._notes.append(f"parameter {where}: {text}")
         else:
-            self._unsaid += 1
+            self._omitted += 1
 
     # -- structure ----------------------------------------------------------------
 
     def mapping(self, pairs: Pairs, where: str, around: _Path) -> dict[str | int, PlainValue]:
-        """Named values; `around` has the values that they are in."""
+        """Converts named values; `around` has the values that contain them."""
         plain: dict[str | int, PlainValue] = {}
         texts: set[str] = set()
         for key, value in pairs:
@@ -118,11 +118,13 @@ class _Walk:
             number = _as_int(key)
             if number is not None and -(2**63) <= number < 2**64:
                 return number
-        self._say(where or "names", f"the key {shown(key)} ({type_name(key)}) was kept as its text")
+        self._note(
+            where or "names", f"the key {shown(key)} ({type_name(key)}) was kept as its text"
+        )
         return self._text(_str(key), where)
 
     def convert(self, value: object, where: str, around: _Path) -> PlainValue:
-        """One value, whatever it is."""
+        """Converts one value of any type."""
         self._values += 1
         if self._values > MAX_VALUES:
             raise _Refusal(
@@ -216,13 +218,13 @@ class _Walk:
         text = _str(value)
         cut = len(text) > _OBJECT_CHARS
         how = f"the first {_OBJECT_CHARS} characters of its text" if cut else "its text"
-        self._say(where, f"{type_name(value)} {why}".rstrip() + f" was kept as {how}")
+        self._note(where, f"{type_name(value)} {why}".rstrip() + f" was kept as {how}")
         return self._text(text[:_OBJECT_CHARS], where)
 
     def _int(self, value: int, where: str) -> int | str:
         if value.bit_length() <= MAX_INT_BITS:
             return value
-        self._say(where, f"int of {value.bit_length()} bits was kept as hexadecimal text")
+        self._note(where, f"int of {value.bit_length()} bits was kept as hexadecimal text")
         return self._text(hex(value), where)
 
     def _decimal(self, value: Any, where: str) -> float | str:
@@ -233,9 +235,9 @@ class _Walk:
 
     def _bytes(self, value: bytes, where: str) -> PlainValue:
         if len(value) <= MAX_BYTES:
-            self._say(where, "bytes were kept as their text")
+            self._note(where, "bytes were kept as their text")
             return self._text(repr(value), where)
-        self._say(where, f"of {len(value)} bytes only the digest was kept")
+        self._note(where, f"of {len(value)} bytes only the digest was kept")
         return {"bytes": len(value), "digest": arrays.digest_of(value)}
 
     def _date(self, value: datetime.date, where: str) -> PlainValue:
@@ -248,11 +250,11 @@ class _Walk:
         if offset is None or not offset % datetime.timedelta(minutes=1):
             return plain
         # YAML's offsets are whole minutes.
-        self._say(where, f"a time with the UTC offset {offset} was kept in UTC")
+        self._note(where, f"a time with the UTC offset {offset} was kept in UTC")
         return plain.astimezone(datetime.UTC)
 
     def _null(self, value: object, where: str) -> PlainValue:
-        self._say(where, f"{type_name(value)} was kept as null")
+        self._note(where, f"{type_name(value)} was kept as null")
         return None
 
     def _array(self, value: object, where: str, around: _Path) -> PlainValue:
@@ -261,7 +263,7 @@ class _Walk:
         parts = arrays.parts(value)
         if parts is not None:
             return self.convert(parts, where, around)
-        self._say(where, f"of {type_name(value)} only the shape, the type and a digest were kept")
+        self._note(where, f"of {type_name(value)} only the shape, the type and a digest were kept")
         return self.convert(arrays.summary(value), where, around)
 
     def _array_scalar(self, value: object, where: str, around: _Path) -> PlainValue:

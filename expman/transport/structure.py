@@ -1,8 +1,8 @@
-"""The parts of an object that is a configuration, or a part of one.
+"""Takes apart objects that hold a configuration.
 
-Frameworks are recognised by what their classes carry, or by the name of a base class: none of
-them is imported here. What a foreign object raises when it is asked for its parts passes
-through; the caller decides.
+Objects of a framework are recognised by attributes of their class or by the name of a base class:
+no framework is imported here. An exception that a foreign object raises while its parts are read
+goes to the caller.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ABSENT = object()
 
 
 def has_base(value: object, package: str, *names: str) -> bool:
-    """Whether the class of a value, or a base of it, is one of `names` of a package."""
+    """Whether the class of a value, or one of its bases, has one of these names in a package."""
     return any(
         base.__name__ in names and base.__module__.partition(".")[0] == package
         for base in type(value).__mro__
@@ -33,15 +33,15 @@ def has_base(value: object, package: str, *names: str) -> bool:
 
 
 def named_parts(value: object, most: int) -> Pairs | None:
-    """What an object consists of, by name; None if it has no names for its parts.
+    """The parts of an object by name; None if its parts have no names.
 
-    These have: mappings, argparse.Namespace and SimpleNamespace, dataclasses, attrs classes,
-    pydantic models, msgspec Structs, named tuples, OmegaConf's DictConfig, data frames (their
-    columns), and objects with a `to_dict()`.
+    Parts with names have: mappings, argparse.Namespace and SimpleNamespace, dataclasses, attrs
+    classes, pydantic models, msgspec Structs, named tuples, OmegaConf's DictConfig, data frames
+    (their columns), and objects with a `to_dict()`.
 
     Args:
         value: the object.
-        most: more parts than these are not looked at; some mappings are endless.
+        most: how many parts of a mapping are read; some mappings are endless.
     """
     if isinstance(value, type):
         return None
@@ -93,7 +93,7 @@ def _converted_parts(value: Any) -> Pairs | None:
 
 
 def listed_parts(value: object, most: int) -> list[object] | None:
-    """What an object consists of, in order; None if it is no sequence, set or view.
+    """The elements of an object in order; None if it is not a sequence, a set or a view.
 
     The elements of a set are sorted, so that equal sets look equal.
     """
@@ -116,9 +116,12 @@ def _sorted(values: Iterable[Any]) -> list[object]:
 
 
 def _omegaconf_parts(value: Any) -> Pairs | None:
-    """Interpolations are resolved; what cannot be, and what is missing, stays as it is written.
+    """The parts of an OmegaConf container, with interpolations resolved.
 
-    None: the whole is None, missing, or an interpolation.
+    A value that is missing or cannot be resolved stays as it is written.
+
+    Returns:
+        None: the container itself is None, missing, or an interpolation.
     """
     written = sys.modules["omegaconf"].OmegaConf.to_container(value, resolve=False)
     if isinstance(written, dict):

@@ -1,4 +1,4 @@
-"""What a producer accepts as metrics, scalars and steps, and the plain values that travel.
+"""Checks metrics, scalars and steps, and converts them to the plain values that travel.
 
 Metrics are plain float, int, bool or str. Decimals, scalars of numpy and ml_dtypes, and 0-d
 arrays and tensors of any library are taken by value if they are on the CPU. A device tensor is
@@ -40,20 +40,20 @@ PlainValue: TypeAlias = (
     "None | bool | int | float | str | datetime.date | datetime.datetime"
     " | list[PlainValue] | dict[str | int, PlainValue]"
 )
-"""What a parameter is when it travels."""
+"""A parameter as it travels."""
 Encode: TypeAlias = Callable[[object], bytes]
 
 _PLAIN = (float, int, bool, str)
 _KINDS = (
-    "a metric is a float, an int, a bool, a str or a 0-d value of numpy, torch, jax, … on the CPU"
+    "expected a float, int, bool or str, or a 0-d value of numpy, torch, jax or others on the CPU"
 )
 
 
 def scalar_hook(value: Any) -> MetricValue:
-    """msgspec's enc_hook: a 0-d value of any array library, or of a subclass, as a plain one.
+    """Converts a 0-d value of any array library, or of a subclass of a plain type.
 
-    One protocol for all: no dimensions, on the CPU, and `item()`, or else `numpy()`, gives the
-    value. What is masked is NaN.
+    msgspec calls it as its `enc_hook`. The protocol is the same for all libraries: no dimensions,
+    on the CPU, and `item()`, or else `numpy()`, gives the value. A masked value is NaN.
 
     Raises:
         TypeError: the value is not a scalar, or not on the CPU.
@@ -66,7 +66,7 @@ def scalar_hook(value: Any) -> MetricValue:
         raise TypeError(f"{type_name(value)}, which cannot be read: {shown(exc)}") from exc
 
 
-_items: dict[type, Callable[[Any], object]] = {}  # of numpy's scalars, which need no other look
+_items: dict[type, Callable[[Any], object]] = {}  # of numpy's scalars, which need no other check
 
 
 def _scalar(value: Any) -> MetricValue:
@@ -83,6 +83,8 @@ def _scalar(value: Any) -> MetricValue:
         return int.__int__(value)
     if type(value).__module__ == "decimal" and type(value).__name__ == "Decimal":
         return float(value)
+    if value is None:
+        raise TypeError("None")
     dimensions = getattr(value, "ndim", None)
     if dimensions == 0:
         return _zero_d(value)
@@ -158,9 +160,12 @@ _known_types: set[type] = {float, int, bool}
 
 
 def learn_types(values: Iterable[object], plain: Iterable[object], encode: Encode) -> bool:
-    """Whether `encode` takes all these values as what they plainly are, others of their type too.
+    """Remembers the types of values that `encode` encodes like their plain values.
 
-    msgspec has its own idea of a dataclass, a Struct or an Enum, whatever they are as numbers.
+    msgspec encodes a dataclass, a Struct or an Enum in its own way, whatever number it stands for.
+
+    Returns:
+        False: one of the values is encoded in another way.
     """
     for value, number in zip(values, plain, strict=True):
         if type(value) in _known_types:
@@ -172,21 +177,21 @@ def learn_types(values: Iterable[object], plain: Iterable[object], encode: Encod
 
 
 def check_types(row: tuple[object, ...], _: object = None) -> None:
-    """Checks that a row's values are of types that `learn_types` has found good.
+    """Checks that `learn_types` has remembered the types of all values of a row.
 
     Raises:
-        TypeError: one is not.
+        TypeError: it has not.
     """
     if not _known_types.issuperset(map(type, row)):
         raise TypeError("a value of a type that was not logged before")
 
 
 def plain_row(values: Mapping[str, object]) -> dict[str, MetricValue]:
-    """A row of metrics, checked and by value.
+    """Checks a row of metrics and converts its values.
 
     Raises:
-        TypeError: for values that are no mapping, a key that is no text, an unusable value.
-        ValueError: for an empty or a reserved key.
+        TypeError: the values are not a mapping, a key is not text, or a value cannot be used.
+        ValueError: a key is empty, reserved or there twice, or an int is larger than any float.
     """
     if not isinstance(values, Mapping):
         raise TypeError(
@@ -194,7 +199,7 @@ def plain_row(values: Mapping[str, object]) -> dict[str, MetricValue]:
         )
     row: dict[str, MetricValue] = {}
     for key, value in values.items():
-        # The usual names and values need no second look.
+        # The usual names and values are checked here: a call for each would double the time.
         usual = type(key) is str and key.isascii() and key not in _REFUSED_NAMES
         name = key if usual else check_key(key)
         if name in row:  # two texts that UTF-8 cannot hold, or a mapping that is not one
@@ -211,8 +216,8 @@ def check_key(key: object) -> str:
     """A metric's name as plain text.
 
     Raises:
-        TypeError: if it is no text.
-        ValueError: if it is empty or names a column of ours.
+        TypeError: it is not text.
+        ValueError: it is empty, or the name of a fixed column.
     """
     if not isinstance(key, str):
         raise TypeError(f"metric name {shown(key)} is {type_name(key)}, not text")
@@ -227,10 +232,10 @@ def check_key(key: object) -> str:
 
 
 def plain_step(step: object) -> int | None:
-    """A step as a whole number: an int, a whole float, or a 0-d value that is one of these.
+    """Converts a step: an int, a whole float, or a 0-d value that is one of these.
 
     Raises:
-        TypeError: it is not. A bool is not, either: where a step is True, something else was meant.
+        TypeError: it is something else, for example a bool, which is a mistake for another value.
         ValueError: it does not fit into 64 bits.
     """
     if step is None:
@@ -238,7 +243,7 @@ def plain_step(step: object) -> int | None:
     try:
         plain = step if type(step) in _PLAIN else scalar_hook(step)
     except TypeError as exc:
-        raise TypeError(f"step {shown(step)} is not a whole number, but {exc}") from None
+        raise TypeError(f"step {shown(step)} is not a whole number: {exc}") from None
     if isinstance(plain, float) and plain.is_integer():
         plain = int(plain)
     if type(plain) is not int:
@@ -249,10 +254,10 @@ def plain_step(step: object) -> int | None:
 
 
 def plain_text(what: str, value: object) -> str:
-    """The str() of a value, as UTF-8 can hold it.
+    """The str() of a value, with what UTF-8 cannot hold replaced.
 
     Raises:
-        TypeError: it has none.
+        TypeError: its str() fails.
     """
     try:
         return safe_text(str.__str__(str(value)))

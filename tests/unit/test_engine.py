@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import inspect
 import itertools
 import math
 import os
@@ -139,7 +140,7 @@ def test_what_a_metric_may_be(start: Start) -> None:
 @pytest.mark.parametrize(
     ("values", "step", "kind", "words"),
     [
-        ({"a": None}, 0, TypeError, "metric 'a'"),
+        ({"a": None}, 0, TypeError, "metric 'a': cannot log None; expected a float"),
         ({"a": [1]}, 0, TypeError, "metric 'a'"),
         ({"a": np.zeros(2)}, 0, TypeError, "metric 'a'"),
         ({"a": 1j}, 0, TypeError, "metric 'a'"),
@@ -180,6 +181,17 @@ def engine_with_a_row(tmp_path_factory: pytest.TempPathFactory) -> Any:
     found = rows(engine.run_dir)
     assert len(found) % 4 == 1
     assert [(1, {"a": 1.0})] * len(found) == found
+
+
+def test_the_engines_own_log_vector_is_documented(engine_with_a_row: Any) -> None:
+    """The function that saves a call has the method's name, text and arguments."""
+    function, method = engine_with_a_row.log_vector, LoggingEngine.log_vector
+    assert method.__doc__ == function.__doc__
+    assert ("log_vector", method.__qualname__) == (function.__name__, function.__qualname__)
+    parameters = list(inspect.signature(method).parameters.values())
+    assert parameters[1:] == list(inspect.signature(function).parameters.values())
+    with pytest.raises(TypeError, match=r"^LoggingEngine\.log_vector\(\) got an unexpected"):
+        function({"a": 1.0}, steps=1)
 
 
 def test_steps(start: Start) -> None:
