@@ -19,11 +19,11 @@ __all__ = [
 ]
 
 _COMPLETE_S = 1.0
-"""How long the one who makes an address has for its size."""
+"""How long the process that makes an address may take to give it its size."""
 
 
 def new_address(room_bytes: int) -> tuple[segment.Address, segment.Segment]:
-    """Makes an address where that much memory can be had for lanes.
+    """Makes an address in a place that has room for so many bytes of lanes.
 
     Raises:
         SharedMemoryError: neither /dev/shm nor the temporary directory has room.
@@ -34,7 +34,7 @@ def new_address(room_bytes: int) -> tuple[segment.Address, segment.Segment]:
 
 
 def give_up_address(base: segment.Segment) -> None:
-    """Removes an address before its first lane: a writer that serves it ends."""
+    """Removes an address before its first lane; a writer that serves it ends."""
     try:
         AddressControl.open(base).given_up = True
     finally:
@@ -45,7 +45,8 @@ def give_up_address(base: segment.Segment) -> None:
 def revive_address(address: segment.Address) -> segment.Segment:
     """Attaches an address, and makes it anew first if its name was removed.
 
-    Several may do so at once: it gets its name by a link, so it is whole or not there.
+    Several processes may do so at once. The segment gets its name by a link, so it is either
+    complete or absent.
 
     Raises:
         OSError: no memory, or another user has taken the name.
@@ -99,7 +100,7 @@ def lane_numbers(address: segment.Address) -> set[int]:
 
 
 def claim_lane(address: segment.Address, size: int) -> tuple[int, segment.Segment]:
-    """Creates the control of a new lane, of so many bytes; its number and itself.
+    """Creates the control of a new lane, and returns the lane's number with it.
 
     Raises:
         OSError: no memory.

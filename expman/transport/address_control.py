@@ -51,7 +51,7 @@ class AddressControl:
     writer_pid = Word(layout.WRITER_PID)
     writer_starts = Word(layout.WRITER_STARTS)
 
-    # Written by: the writer, before it removes the name or is told to end; a standing successor
+    # Written by: the writer, before it removes the name, or once it is to end; a standing successor
     # clears it.
     # Read by: engines that look for a shared writer, and a successor.
     # Safe: an engine that reads 0 too early claims a lane and looks for the name afterwards, the
@@ -65,9 +65,9 @@ class AddressControl:
     # Shown by: test_interrupted_constructor_anywhere.
     given_up = Flag(layout.GIVEN_UP)
 
-    # Written by: whoever makes an address anew, before it gets its name.
+    # Written by: the process that makes an address anew, before it gets its name.
     # Read by: the writer: lanes may have lost their names, too.
-    # Safe: the name comes by a link, so nobody sees the segment before this store.
+    # Safe: the name comes by a link, so no process sees the segment before this store.
     # Shown by: test_names_removed, test_worker_after_names_were_removed.
     revived = Flag(layout.REVIVED)
 
@@ -109,13 +109,13 @@ class AddressControl:
         self.news = places.fresh_number()
 
     def note_writer(self, pid: int) -> None:
-        """Says that one more writer serves the address."""
+        """Notes that one more writer serves the address."""
         starts = self.writer_starts
         self.writer_pid = pid
         self.writer_starts = min(starts, _MOST_STARTS) + 1
 
     def follow(self, former: AddressControl, pid: int) -> None:
-        """Takes over what the segment before this one said, whose name was removed."""
+        """Takes over the words of the segment before this one, whose name was removed."""
         self.stopping = self.stopping or former.stopping
         self.served = self.served or former.served
         self.writer_starts = max(self.writer_starts, former.writer_starts)

@@ -1,9 +1,9 @@
 """Rows of one length that lie back to back, decoded all at once: no object per value.
 
-Where all records have the same length and the same types, each byte of a field lies at one
-distance from that of the next record, so that a slice with a step takes it from all records at
-once. Every byte but the ordinals' is looked at: what this module takes, msgspec would decode to
-the same rows (`test_bulk_decode`). Formats are those of the msgpack specification.
+Where all records have the same length and types, a byte of a field has the same distance from that
+of the next record everywhere, so a slice with a step takes it from all records at once. Every byte
+except those of ordinals is checked: msgspec would decode the same rows (`test_bulk_decode`). The
+formats are those of the msgpack specification.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from expman.transport.records import Record, decode_many
 __all__ = ["Rows", "decode_batch", "decode_rows"]
 
 LEAST_ROWS, LEAST_WIDE_ROWS, WIDE_BYTES = 64, 16, 1024
-"""With fewer rows, the single steps cost more than they spare."""
+"""With fewer rows, decoding by columns takes longer than decoding by rows."""
 
 Numbers: TypeAlias = "memoryview[int] | memoryview[float]"
 _WIDTHS = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}  # of unsigned integers
@@ -70,7 +70,7 @@ def decode_batch(data: bytes, lengths: list[int]) -> list[Record | Rows]:
 
 
 def _runs(lengths: list[int]) -> Iterator[tuple[int, int]]:
-    """How many equal lengths follow each other, and which."""
+    """Runs of equal lengths: how many, and which length."""
     if lengths and lengths.count(lengths[0]) == len(lengths):  # nearly always
         yield len(lengths), lengths[0]
         return
@@ -79,7 +79,7 @@ def _runs(lengths: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def decode_rows(data: bytes, count: int) -> Rows | None:
-    """Decodes `count` vectors of equal length; None if they are not that simple."""
+    """Decodes `count` vectors of equal length; None if their types differ."""
     if sys.byteorder != "little":
         return None
     try:
@@ -179,7 +179,7 @@ class _Cursor:
         return self.integers()
 
     def wide_floats(self, items: int) -> list[Numbers]:
-        """So many floats of each record: row by row, as there are more of them than records."""
+        """So many floats of each record, taken row by row: there are more of them than records."""
         start, width = self.at, 9 * items
         self.at += width
         heads = bytes((_FLOAT64,)) * items

@@ -61,9 +61,9 @@ class LaneConsumer:
         released: what is to be given back.
 
     Raises:
-        FileNotFoundError: there is no such lane, or its hello is not complete yet.
+        FileNotFoundError: the lane does not exist, or its producer has not published it yet.
         LayoutVersionError, CorruptLaneError: it cannot be read.
-        OSError: there is no descriptor or no memory for it at present.
+        OSError: no descriptor or memory can be had for it at present.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class LaneConsumer:
             if (count := control.words[word.number]) > LARGEST_COUNT:
                 raise CorruptLaneError(self.name, 8 * word.number, f"a count of {count}")
 
-    # -- what the producer says ---------------------------------------------------
+    # -- what the producer stores ---------------------------------------------------
 
     @property
     def hello(self) -> Hello:
@@ -155,7 +155,7 @@ class LaneConsumer:
     def _opened_terms(self) -> int:
         """Terms to be taken: those opened so far, or those up to the cutoff.
 
-        No more than there can be, whatever the words say.
+        Never more than can exist, even if the words are damaged.
         """
         control = self.control
         most = control.released_terms + layout.TERM_ENTRIES
@@ -170,7 +170,7 @@ class LaneConsumer:
         term = self._open([])
         return term is None or not term.is_any_near()
 
-    # -- what the writer says ------------------------------------------------------
+    # -- what the writer stores ------------------------------------------------------
 
     def count_writer(self) -> int:
         """Counts this writer among those that have taken the lane, and returns their number."""
@@ -205,7 +205,7 @@ class LaneConsumer:
                 more will come, and what cannot be settled by waiting is settled at once.
 
         Raises:
-            OSError: there is no descriptor or no memory for one of its terms at present.
+            OSError: no descriptor or memory can be had for one of its terms at present.
         """
         problems: list[CorruptLaneError] = []
         dead, at = producer == "dead", self.position

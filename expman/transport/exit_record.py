@@ -1,8 +1,8 @@
 """The exit status of a process, as libc stores it when Python is gone.
 
-While exit handlers run nothing in Python knows what the program ends with: `raise SystemExit(3)`
-is over, and its 3 waits in a C variable. libc's exit() gets it, and gives it to functions that
-were registered with on_exit(). No code of ours can run by then, but libc's own functions can:
+While exit handlers run, nothing in Python knows the exit status: `raise SystemExit(3)` is over, and
+its 3 is in a C variable. libc's exit() gets it, and passes it to functions that were registered
+with on_exit(). No Python code can run by then, but libc's own functions can:
 
 - srand48_r(seed, buffer) stores its first argument in its second: the exit status in the lane's
   control. `X` are the 16-bit words of struct drand48_data that hold it; INIT is 1 once it is there.
@@ -70,7 +70,7 @@ def arm(control: LaneControl, owner: object) -> None:
 
 
 def _cut_off(libc: Any, address: int) -> None:
-    """In a forked child: what it ends with goes into a page of its own, without any waits."""
+    """In a forked child: its exit status goes into a page of its own, and nothing waits."""
     import ctypes
 
     libc.mmap.restype = ctypes.c_void_p
@@ -85,19 +85,19 @@ def _cut_off(libc: Any, address: int) -> None:
 
 
 def let_wait(control: LaneControl) -> None:
-    """In the producer: the end waits until the writer has written the status, some seconds."""
+    """In the producer: makes its end wait for the writer, some seconds at most."""
     for word, pause_ns, _ in PAUSES:
         control.words[word + 1] = pause_ns
 
 
 def release(control: LaneControl) -> None:
-    """In the writer: the producer need not wait any more."""
+    """In the writer: ends the producer's wait."""
     for word, _, _ in PAUSES:
         control.words[word + 1] = 0
 
 
 def store(control: LaneControl, status: int) -> None:
-    """Stores what libc will not see: the status that os._exit() was called with."""
+    """Stores the status that os._exit() was called with: libc's exit() does not get that one."""
     halves = _halves(control.words)
     halves[X_LOW], halves[X_HIGH] = status & 0xFFFF, status >> 16 & 0xFFFF
     halves[INIT] = 1

@@ -1,4 +1,4 @@
-"""What a worker sees of its run's owner."""
+"""A worker's view of its run's owner."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ABANDONED_S = 10.0
 
 
 class RunGate:
-    """What a worker knows of its run's owner: whether it lives, whether the run ends.
+    """Shows a worker whether its run's owner lives, and whether the run is closing.
 
     Args:
-        owner: the owner's lane, not to be closed as long as the gate is used.
+        owner: the segment of the owner's lane; it stays open as long as the gate is used.
         control: its control.
         address: where the writer looks for lanes.
     """
@@ -67,10 +67,10 @@ class RunGate:
         return self.control.closing
 
     def count_laneless(self, rows: int) -> None:
-        """Adds to the rows that this process dropped because it has no lane; they may be negative.
+        """Adds to the rows that this process dropped because it has no lane; may be negative.
 
-        Where more than 64 such workers live at once, two may share a count, and some rows of one
-        are lost in it: no lock is there that a killed process could not leave locked.
+        Two of such workers may share one of the 64 counts, and then one may overwrite rows of the
+        other. A lock would be worse: a killed process would leave it locked.
         """
         self.control.count_laneless(os.getpid(), rows)
 

@@ -32,7 +32,7 @@ def stamp(words: memoryview, magic: int) -> None:
 def check_header(
     name: str, memory: mmap.mmap | bytes | bytearray | memoryview, magic: int, least_bytes: int
 ) -> None:
-    """Checks that a segment is what its name says, and of this layout.
+    """Checks that a segment is of the kind that its name stands for, and of this layout.
 
     Args:
         name: the segment's name.

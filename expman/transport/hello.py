@@ -1,4 +1,4 @@
-"""The hello: who logs into a lane, and into which run. It stands in the lane's control."""
+"""The hello: which process logs into a lane, and into which run. It is part of the control."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         role: "owner" or "worker".
-        producer: the name that the producer wishes for; "worker" asks for a numbered one.
+        producer: the name that the producer asks for; "worker" asks for a numbered one.
         started_at_ns: nanoseconds since the Unix epoch.
-        started_monotonic_ns: the same moment by the clock that nobody sets.
+        started_monotonic_ns: the same moment by the monotonic clock.
     """
 
     role: str
@@ -45,8 +45,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     project: str | None = None
 
     def __post_init__(self) -> None:
-        # Memory can be damaged: no name leads out of the base directory (msgspec makes a
-        # DecodeError of it).
+        # Memory can be damaged, and no name may lead out of the base directory. msgspec turns this
+        # error into a DecodeError.
         check_name("experiment", self.experiment)
         check_name("run_name", self.run_name)
         if not os.path.isabs(self.base_dir) or "\0" in self.base_dir:
@@ -71,6 +71,6 @@ def decode_hello(encoded: bytes) -> Hello:
     """Reads what `encode_hello` wrote.
 
     Raises:
-        msgspec.DecodeError: it is none.
+        msgspec.DecodeError: the bytes are not a hello.
     """
     return msgspec.msgpack.decode(encoded, type=Hello)

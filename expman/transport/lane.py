@@ -1,4 +1,4 @@
-"""A lane, as the process that claimed it has it: its control and its terms."""
+"""A lane in the hands of the process that claimed it: its control and its terms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIRST_BYTES = 2 * ring.FIRST_TERM_BYTES + 2 * layout.CONTROL_BYTES
 
 
 class Lane:
-    """A lane of this process's own.
+    """A lane that this process has claimed.
 
     Args:
         address: where the writer looks for lanes.
@@ -29,15 +29,15 @@ class Lane:
         is_shown: the writer can see it at once; otherwise not before `show`.
 
     Attributes:
-        number: by which the writer knows it.
-        segment: its control's memory; the lock on it says that this process lives.
+        number: identifies it under its address.
+        segment: its control's memory; the lock on it shows that this process lives.
         control: its control.
         ring: its terms.
         cutoff: how far the writer took its records at the run's end; None for an owner's lane.
 
     Raises:
         FileNotFoundError: the address is gone.
-        SharedMemoryError, OSError: there is no memory for it, or no descriptor.
+        SharedMemoryError, OSError: no memory or descriptor can be had for it.
     """
 
     _base: segment.Segment | None = None
@@ -69,7 +69,7 @@ class Lane:
         self._hello_bytes = len(encoded)
         self.number, self.segment = claim_lane(self._address, layout.CONTROL_BYTES + len(encoded))
         try:
-            # Before anybody can look: the lock is what says that this process lives.
+            # Before the lane is shown: the lock is what shows that this process lives.
             self.segment.try_lock()
             self.control = LaneControl.create(self.segment.map(), hello, encoded)
             if hello.role == "worker":
@@ -88,13 +88,13 @@ class Lane:
             raise
 
     def show(self) -> None:
-        """Has the writer see it. Twice is fine."""
+        """Shows it to the writer. Twice is fine."""
         self.control.hello_bytes = self._hello_bytes
         if (news := self._news) is not None:
             news.announce_lane()
 
     def settle(self) -> None:
-        """Once it is shown: looks once more where that was, and lets go of the address."""
+        """Called once it is shown: announces it again if the address was removed meanwhile."""
         with contextlib.suppress(OSError, ExpmanError):
             # Removed before it was shown: its writer looks there no more.
             if self._revives and self._base is not None and not segment.links(self._base):
@@ -107,12 +107,12 @@ class Lane:
         self.ring.remove()
 
     def seal(self) -> None:
-        """Closes it: no record comes any more. Twice is fine."""
+        """Seals it: no record comes any more. Twice is fine."""
         self.ring.end()
         self.control.sealed = True
 
     def give_back(self) -> None:
-        """Closes it, empty: the run began to end while it was claimed.
+        """Seals it, empty: the run began to close while it was claimed.
 
         The writer removes it. But where it has removed the address before it could find the
         lane, nobody would: then it is removed here. (Claimed first and looked afterwards, here;

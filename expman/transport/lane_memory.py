@@ -1,4 +1,4 @@
-"""The terms' memory of a lane, as its consumer holds it: mapped as soon as it is there."""
+"""The memory of a lane's terms, as the consumer holds it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from expman.transport.lane_control import LaneControl
 __all__ = ["LaneMemory"]
 
 SPARE_DESCRIPTORS = 8
-"""Left for the files, which must be written before any memory is given back."""
+"""Kept free for files: these must be written before any memory is given back."""
 
 
 class LaneMemory:
     """The slots of a lane.
 
-    All that exist are mapped, also those that are to serve a term yet: names may be removed and
-    the producer die, and this process must have the memory then.
+    Each is mapped as soon as it exists, even before it serves a term: if names are removed and the
+    producer dies, this process is the only one that has the memory.
 
     Args:
         name: name of the lane's control.
         place: where it is.
-        pid: its producer, which has slots whose names were removed.
+        pid: its producer; slots whose names were removed are opened through it.
         control: the control.
     """
 

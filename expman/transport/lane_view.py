@@ -1,4 +1,4 @@
-"""A lane as somebody sees it who neither logs into it nor drains it.
+"""A lane, read by a process that neither logs into it nor drains it.
 
 Nothing is written to the memory, and no lock is asked for or taken. A term may be emptied and
 used again while it is copied. The writer stores DRAINED_TERMS before it touches the first byte,

@@ -111,9 +111,9 @@ INDEX_ENTRIES = 2
 DATA_OFFSET = 3
 INDEX_OFFSET = 64
 OTHER = 1 << 31
-"""Mark in the index entry of a record that is no row, so that rows can be counted without it."""
+"""Mark in the index entry of a record that is not a row, so that rows can be counted without it."""
 VOID = 2**32 - 1
-"""Index entry of an ordinal that was taken by a call that failed: there is no such record."""
+"""Index entry of an ordinal that a failed call has taken: it has no record."""
 MIN_RECORD_BYTES = 12
 """No record is shorter (header, tag, ordinal, 9 bytes of time), so data fills before the index."""
 

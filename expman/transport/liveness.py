@@ -1,14 +1,15 @@
-"""Whether a producer lives, without being fooled.
+"""Whether the producer of a lane lives.
 
-A process id says little: it is used again, zombies keep it, and in another PID namespace it is
-somebody else. So the kernel is asked about the lane itself: who claimed it holds a POSIX record
-lock on its control, which is not inherited by children and goes with the process, whatever
-ends it.
+A process id proves little: it is used again, zombies keep it, and in another PID namespace it
+belongs to another process. So the kernel is asked about the lane itself. The process that claimed
+it holds a POSIX record lock on its control. Children do not inherit that lock, and it goes with the
+process, whatever ends it (`test_reused_pid`, `test_zombie`).
 
-Such a lock also goes when the process closes any descriptor of the file, as a program does
-that closes all it does not know. So where there is no lock, a process that has the recorded id
-*and* the lane's control in its memory map is taken for the producer, too. (exec drops the
-mapping; a process of another namespace or with a reused id has none.)
+The lock also goes when the process closes any descriptor of the file, as a program does that closes
+all descriptors that it does not know. So without a lock, a process that has the recorded id *and*
+maps the lane's control counts as the producer, too
+(`test_trainer_that_closes_descriptors_it_does_not_know_lives`). exec drops the mapping, and a
+process of another namespace or with a reused id does not have it.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ def lives(control: segment.Segment, pid: int) -> bool:
 
     Args:
         control: the lane's control.
-        pid: what its hello says.
+        pid: the process id in its hello.
     """
     return control.is_locked() or (pid != os.getpid() and _maps(pid, control))
 
 
 def mark_of(pid: int) -> str:
-    """A process's id and when it began, which no other process has; '' once it has ended."""
+    """A process's id and start time, which identify it for good; "" once it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -47,7 +48,7 @@ def _maps(pid: int, control: segment.Segment) -> bool:
         with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
             return any(_is_mapping(line, device, inode) for line in file)
     except (OSError, ValueError):
-        return False  # it has ended, or is a zombie, or somebody else's
+        return False  # it has ended, or is a zombie, or another user's
 
 
 def _is_mapping(line: str, device: str, inode: int) -> bool:

@@ -32,12 +32,12 @@ def find(start: str, pids: Iterable[int] | None = None) -> dict[str, list[str]]:
 
 
 def is_of(fd: int, name: str) -> bool:
-    """Whether a descriptor of this process is that of the nameless segment `name`."""
+    """Whether a descriptor of this process belongs to the nameless segment `name`."""
     return _former_name(f"/proc/self/fd/{fd}") == name
 
 
 def _former_name(path: str) -> str:
-    """The name that an open file had; empty if it still has it, or never had one."""
+    """The name that an open file has lost; "" if it still has it, or never had one."""
     try:
         target = os.readlink(path)
     except OSError:

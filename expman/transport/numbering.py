@@ -1,16 +1,18 @@
 """How the rows and records of a lane are numbered across its terms, also past a term that is lost.
 
-Rows are numbered without a counter in the log calls: whoever reads a term counts them. So that a
-lost term leaves a gap of the right size, both ends note in the lane's control where terms end:
+Log calls keep no counter: rows are numbered by reading and counting them. So that a lost term
+leaves a gap of the right size, both ends note in the lane's control where terms end:
 
 - The producer stores where a term ends when it seals it, from the term's index (`ring.Term`). The
   words belong to the entry of TERM_TABLE. They are stored before the word with the sealed bytes,
-  which is zero until then: who sees the latter sees the numbers, too (on a processor that
-  reorders stores, some nanoseconds later; only a lost term asks for them, long after). The entry
+  which is zero until then: a reader that sees the sealed bytes sees the numbers, too. (On a
+  processor that reorders stores it may see them some nanoseconds later. They are needed only for a
+  lost term, long after.) The entry
   serves another term only once this one is released.
 - The consumer stores in START_TABLE where a term begins, once it has read the one before. That
-  is before any row of the term is in a file. It counts more than the producer's word: the rows in
-  the files were numbered by it. Its first word, serial + 1, is zeroed first and stored last.
+  is before any row of the term is in a file. It takes precedence over the producer's words: the
+  rows in the files were numbered by it. Its first word, serial + 1, is zeroed first and stored
+  last.
 
 `test_a_term_that_is_gone` and `tests/process/test_counts.py` show both.
 """
@@ -48,7 +50,7 @@ def note_end(words: memoryview, serial: int, end: Reach) -> None:
 
 
 def term_end(words: memoryview, serial: int) -> Reach | None:
-    """Where a sealed term ends, as its producer says; None for an open one."""
+    """Where a sealed term ends, as its producer noted; None for an open one."""
     entry = layout.TERM_TABLE + layout.TERM_WORDS * (serial % layout.TERM_ENTRIES)
     return _reach(words, entry + 2) if words[entry + 1] else None
 

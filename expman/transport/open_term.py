@@ -72,7 +72,7 @@ class OpenTerm:
         memory: the slot, mapped or copied.
 
     Attributes:
-        damaged: its records do not tell how many there were.
+        damaged: the number of its records cannot be found by reading it.
         index: an entry for each ordinal; written by the producer.
         data: the records; written by the producer.
         position: bytes of data taken.

@@ -1,7 +1,8 @@
 """Descriptors that are used and closed only while they are provably ours.
 
-A program may close every descriptor that it does not know (`os.closerange`, daemonizing) and open
-files of its own, which get our numbers. So each number comes with the file that it was opened for.
+A program may close every descriptor that it does not know (`os.closerange`, daemonizing) and then
+open files of its own, which get our numbers. So each number is kept with the identity of the file
+that it was opened for.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Descriptor:
 
     Args:
         number: the number.
-        owner: what closes it; this object if left out.
+        owner: the object that closes it; this one if left out.
 
     Attributes:
         identity: device and inode of its file.
@@ -61,10 +62,10 @@ class Descriptor:
 
 
 class _OpenDescriptor(Descriptor):
-    """One that is still to be closed.
+    """A descriptor that is still to be closed.
 
-    The others run no Python code at their end: it would swallow what a signal handler raises in
-    it, in the middle of a log call.
+    A closed one has no `__del__`: an exception that a signal handler raises in Python code there,
+    in the middle of a log call, would be swallowed.
     """
 
     def __del__(self) -> None:

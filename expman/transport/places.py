@@ -52,7 +52,7 @@ def exists(place: str, name: str) -> bool:
 
 
 def place_id(place: str) -> str:
-    """What tells one place's memory from another's on the same machine: device and inode."""
+    """Identifies a place on this machine: device and inode; "" if it does not exist."""
     try:
         info = os.stat(path_of(place, ""))
     except OSError:
@@ -61,7 +61,7 @@ def place_id(place: str) -> str:
 
 
 def list_names(place: str, start: str = PREFIX) -> list[str]:
-    """This user's segments in a place whose names start so, sorted; none if there is no such place.
+    """The sorted names of this user's segments in a place that begin like this.
 
     Raises:
         OSError: they cannot be listed at present.
@@ -92,7 +92,7 @@ def _names_of(uid: int, place: str, start: str = PREFIX) -> Iterator[str]:
 
 
 def fresh_number() -> int:
-    """A number that cannot be guessed: another user cannot take the name before us."""
+    """A random number, so that another user cannot take the name before us."""
     return int.from_bytes(os.urandom(8), "little") >> 1
 
 
@@ -104,7 +104,7 @@ def temporary_directory() -> str:
 
 
 def private_directory() -> str:
-    """A directory that stands in for /dev/shm: this user's alone."""
+    """A directory that stands in for /dev/shm and belongs to this user alone."""
     directory = all_places()[1]
     if not os.path.lexists(directory):
         with contextlib.suppress(FileExistsError):

@@ -1,15 +1,17 @@
-"""Named memory that outlives its processes. Nothing else touches shared memory.
+"""Named memory that outlives its processes. Only `transport` touches shared memory.
 
-The rules, all kept here:
-- no multiprocessing, but the module that its SharedMemory is made of, which opens these
-  segments as well (`test_multiprocessing_opens_it`): before Python 3.13 SharedMemory starts a
-  helper process, and unlinks a segment when any process that used it exits, which is exactly
-  when it must survive; and importing it takes longer than all the rest of an engine's start;
-- memory is reserved before it is touched: on a small /dev/shm `ftruncate` succeeds and
-  the first store kills the process with SIGBUS, `posix_fallocate` says ENOSPC instead;
-- mode 0600, exclusive creation, names that cannot be guessed, only what is this user's own;
-- a descriptor may be closed by the program around us, and a name removed by others;
-- where /dev/shm has no room, a file in a private temporary directory takes its place.
+The rules that are kept here:
+- `_posixshmem` is used, the module below `multiprocessing.shared_memory`, which opens the same
+  segments (`test_multiprocessing_opens_it`). Before Python 3.13 SharedMemory starts a helper
+  process and unlinks a segment when any process that used it exits, which is exactly when it must
+  survive. Importing it also takes longer than all the rest of an engine's start.
+- Memory is reserved before it is touched. On a small /dev/shm `ftruncate` succeeds and the first
+  store kills the process with SIGBUS; `posix_fallocate` reports ENOSPC instead
+  (`test_no_room_is_an_error_not_a_signal`).
+- Segments have mode 0600, are created exclusively, under names that cannot be guessed, and only
+  those of this user are opened.
+- The program around us may close our descriptors, and others may remove names.
+- Where /dev/shm has no room, a file in a private temporary directory takes its place.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ class Address(msgspec.Struct, frozen=True):
         """Reads what str(address) wrote.
 
         Raises:
-            ConfigError: if it is no address.
+            ConfigError: the text is not an address.
         """
         place, colon, token = text.rpartition(":")
         if not colon or not place or len(token) != 32 or token.strip("0123456789abcdef"):
@@ -99,8 +101,8 @@ def is_locked_here(place: str, name: str) -> bool:
 class Segment:
     """A named piece of memory. Its descriptor stays open until close().
 
-    A POSIX record lock on the descriptor says that the locking process lives: it is not
-    inherited by forked children and the kernel drops it at death, whatever the death.
+    A POSIX record lock on the descriptor shows that the locking process lives: forked children
+    do not inherit it, and the kernel drops it when the process ends, whatever ends it.
     It is also dropped when the process closes *any* descriptor of the same file, so a
     process must never attach a segment that it has locked.
 
@@ -116,7 +118,7 @@ class Segment:
     Raises:
         FileNotFoundError: its creator has not sized it yet.
         PermissionError: it is another user's, or not a plain file.
-        OSError: there is no room.
+        OSError: no room.
     """
 
     def __init__(self, place: str, name: str, fd: int, size: int) -> None:
@@ -127,8 +129,8 @@ class Segment:
         found = os.fstat(fd)
         self.size = size or found.st_size
         if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
-            # The directory is everybody's: what another user planted under one of our names,
-            # readable and writable to us, would be believed.
+            # All users share the directory: a segment that another user planted under one of our
+            # names, readable and writable to us, would be believed.
             self.close()
             raise PermissionError(errno.EACCES, "belongs to another user", name)
         if size:
@@ -191,7 +193,7 @@ class Segment:
         self._descriptor = again
 
     def try_lock(self) -> bool:
-        """Takes the lock that means "the locking process lives", unless another holds it."""
+        """Takes the lock that shows that this process lives, unless another process holds it."""
         try:
             fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (PermissionError, BlockingIOError):
@@ -207,9 +209,9 @@ class Segment:
     def is_locked(self) -> bool:
         """Whether another process holds the lock, that is, lives.
 
-        No, where the program has closed the descriptor that would be asked. F_GETLK only asks:
-        two who ask at once do not take each other for the holder. The answer holds across PID
-        namespaces, and for a holder that is a zombie it is no.
+        False if the program has closed the descriptor that would be asked. F_GETLK takes nothing:
+        two processes that ask at once do not see each other as the holder. The answer holds across
+        PID namespaces, and is False for a holder that is a zombie.
         """
         if not self._descriptor.is_ours:
             return False
@@ -348,7 +350,7 @@ def links(segment: Segment) -> int:
 
 
 def check_spare(descriptors: int) -> None:
-    """Checks that this process can open so many descriptors more.
+    """Checks that this process can open so many more descriptors.
 
     Raises:
         OSError: it cannot at present.

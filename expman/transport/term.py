@@ -11,6 +11,7 @@ from operator import length_hint
 
 from expman.transport import layout, segment
 from expman.transport.cutoff import CutoffWatch, WatchedIndex
+from expman.transport.header import stamp
 from expman.transport.numbering import Reach
 from expman.transport.once import Once
 
@@ -192,10 +193,9 @@ class Term:
         self.drops: list[int] = []
         self._end: Once[Reach] = Once()
         words = memoryview(mapping)[: layout.INDEX_OFFSET].cast("Q")
-        words[layout.VERSION] = layout.LAYOUT_VERSION
         words[layout.INDEX_ENTRIES] = layout.index_entries(len(mapping))
         words[layout.DATA_OFFSET] = layout.data_offset(len(mapping))
-        words[layout.MAGIC] = layout.MAGIC_TERM
+        stamp(words, layout.MAGIC_TERM)
         self.data = TermData(mapping)
         self.index = TermIndex(self.data, serial, cutoff)
 

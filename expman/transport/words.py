@@ -1,8 +1,8 @@
 """Words of shared memory as attributes with names.
 
 A word is 8 bytes, aligned, and is read and stored in one instruction: a reader sees the old value
-or the new one. Which process may store it, and why the order of stores is safe, is said where the
-word is declared: `lane_control` and `address_control`.
+or the new one. `lane_words` and `address_control` declare the words, and explain
+which process stores each and why the order of stores is safe.
 """
 
 from __future__ import annotations

@@ -996,7 +996,7 @@ def test_memory_that_became_too_small_is_given_back(address: Address) -> None:
         lane.log_message(LogLevel.INFO, "x" * size)
         assert 1 == read_all(consumer).count
         consumer.release()
-    slots = consumer._memory._slots.values()
+    slots = consumer.memory._slots.values()
     assert sum(map(len, slots)) > 8 << 20
     assert sum(len(slot) for slot in slots if any(slot[:64])) <= 4 << 20
     consumer.close()
