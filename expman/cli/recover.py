@@ -28,7 +28,7 @@ def command(
     failed = False
     lines = 0
     for line in recover(directory or base_dir, dry_run=dry_run, any_host=any_host, discard=discard):
-        print_line(line)
+        (print_line if line.ok else print_note)(line)
         lines += 1
         failed |= not line.ok
     if not lines:

@@ -352,7 +352,7 @@ class Run:
         """
         return RunSummary(self.path, self.metadata)
 
-    def details(self, *, max_curves: int) -> RunDetails:
+    def _details(self, *, max_curves: int) -> RunDetails:
         """What a view of the run shows, as a plain record; curves of so many metrics at most.
 
         Raises:
@@ -373,7 +373,7 @@ class Run:
         from expman.reading.html import MAX_METRICS, error_html, run_html
 
         try:
-            return run_html(self.details(max_curves=MAX_METRICS))
+            return run_html(self._details(max_curves=MAX_METRICS))
         except ExpmanError as exc:
             return error_html(self.path, exc)
 
@@ -381,6 +381,6 @@ class Run:
         from expman.reading.rich_view import MAX_METRICS, cell, run_view
 
         try:
-            return run_view(self.details(max_curves=MAX_METRICS))
+            return run_view(self._details(max_curves=MAX_METRICS))
         except ExpmanError as exc:
             return cell(f"{self.path}: {exc}")

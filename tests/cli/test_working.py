@@ -132,6 +132,22 @@ def test_recover(program: StartProgram, run_base: Path) -> None:
     assert "nothing to recover\n" == again.stderr
 
 
+def test_recover_reports_what_it_cannot_do(
+    expman_command: Expman, run_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was not recovered goes to stderr, whatever its text, and the exit code is 1."""
+    from expman.writer import recover
+
+    outcomes = [recover.Outcome("cannot happen, so all is well"), recover.Outcome("no", ok=False)]
+    monkeypatch.setattr(recover, "recover", lambda _base_dir, **_options: iter(outcomes))
+
+    result = expman_command("recover", run_base)
+
+    assert (1, "cannot happen, so all is well\n", "no\n") == result
+    outcomes.pop()
+    assert (0, "cannot happen, so all is well\n", "") == expman_command("recover", run_base)
+
+
 def test_doctor(program: StartProgram, run_base: Path) -> None:
     """Doctor names versions, memory, the file system and leftovers, and records a trial run."""
     program(["-c", KILLED, str(run_base)]).wait()
