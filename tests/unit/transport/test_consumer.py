@@ -22,7 +22,7 @@ from lanes import (
 
 from expman.errors import CorruptLaneError, LayoutVersionError
 from expman.transport import batch as batch_module
-from expman.transport import encoding, open_term, release
+from expman.transport import encoding, layout, open_term, release
 from expman.transport import records as wire
 from expman.transport.consumer import LaneConsumer
 from expman.transport.segment import Address
@@ -252,6 +252,64 @@ def test_stores_that_show_out_of_order(
     put(term, position, 3, "b")  # behind a gap
     assert [] == consumer.poll().records
     assert ["b"] == messages(consumer.poll().records)
+
+
+# -- kinds that are not known ------------------------------------------------------
+
+
+def put_unknown(term: mmap.mmap, position: int, ordinal: int, *, mark: int) -> int:
+    """Appends and publishes a record of a kind that this version does not have."""
+    payload = encoding.encode((99, ordinal, 10**18, "new", [1, {"a": None}]))
+    publish(term, ordinal, len(payload) | mark)
+    return lay(term, position, payload)
+
+
+@pytest.mark.parametrize("unknown", [{1}, {0}, {0, 1, 2}, {2}])
+def test_a_kind_that_is_not_known_keeps_its_bytes(
+    lane: HandLane, term: mmap.mmap, unknown: set[int]
+) -> None:
+    """It counts as a record and not as a row; those around it are taken as ever."""
+    position = 0
+    for ordinal in range(3):
+        if ordinal in unknown:
+            position = put_unknown(term, position, ordinal, mark=layout.OTHER)
+        else:
+            payload = encode_row(ordinal, ordinal)
+            publish(term, ordinal, len(payload))
+            position = lay(term, position, payload)
+    consumer = LaneConsumer(lane.address, 0)
+
+    batch = read_all(consumer)
+
+    assert [] == batch.problems
+    assert unknown == {one.ordinal for one in batch.records if isinstance(one, wire.Unknown)}
+    assert set(range(3)) - unknown == {
+        one.step for one in batch.records if isinstance(one, wire.Vector)
+    }
+    for one in batch.records:
+        if isinstance(one, wire.Unknown):
+            assert (99, encoding.encode((99, one.ordinal, 10**18, "new", [1, {"a": None}]))) == (
+                one.tag,
+                one.encoded,
+            )
+    assert (3 - len(unknown), 3) == (consumer.rows, consumer.position.records)
+
+
+def test_a_row_whose_tag_is_damaged_is_not_of_an_unknown_kind(
+    lane: HandLane, term: mmap.mmap
+) -> None:
+    """The index says that it is a row: it is reported as unreadable, and keeps its number."""
+    position = put_unknown(term, 0, 0, mark=0)
+    payload = encode_row(1, 1)
+    publish(term, 1, len(payload))
+    lay(term, position, payload)
+    consumer = LaneConsumer(lane.address, 0)
+
+    batch = read_all(consumer, dead=True)
+
+    assert [wire.Vector] == [type(record) for record in batch.records]
+    assert 1 == len(batch.problems)
+    assert 2 == consumer.rows
 
 
 # -- the producer dies ------------------------------------------------------------
