@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from expman.models import LogLevel
+from expman.transport import records as wire
 from expman.writer.copier import CopyOutcome, missing_line
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
@@ -27,7 +26,7 @@ class ArtifactSink(Sink):
         super().__init__(run)
         self._missing: list[CopyOutcome] = []  # reported, and not noted in their requests yet
 
-    def take(self, record: Any, lane: LaneState | None, number: int) -> None:
+    def take(self, record: wire.Artifact, lane: LaneState | None, number: int) -> None:
         """Takes a request, unless it is in a file already."""
         assert lane is not None
         if number >= lane.consumer.control.artifacts_kept:

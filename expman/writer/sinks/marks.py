@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import assert_never
 
 import msgspec
 
@@ -46,14 +46,17 @@ class MarkSink(Sink):
         self.sentinel: wire.Sentinel | None = None
         self._flushes: dict[int, _Flush] = {}
 
-    def take(self, record: Any, lane: LaneState | None, number: int) -> None:
+    def take(self, record: wire.Flush | wire.Sentinel, lane: LaneState | None, number: int) -> None:
         """Takes a flush mark, or a sentinel."""
         assert lane is not None
         match record:
             case wire.Flush():
                 self._flushes[lane.number] = _Flush(record.number, self.run.copier.mark)
-            case wire.Sentinel() if lane.is_owner:
-                self.sentinel = record
+            case wire.Sentinel():
+                if lane.is_owner:
+                    self.sentinel = record
+            case _:
+                assert_never(record)
 
     def forget(self, lane: LaneState) -> None:
         """Forgets a lane that was retired."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
 
 from expman.models import LogLevel
 from expman.storage.runlog import RunLog
+from expman.transport import records as wire
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import Line, OpenRun
 from expman.writer.sinks.sink import Sink
@@ -37,7 +37,7 @@ class MessageSink(Sink):
             # Once: another lane's lines may come before the ones that were cut off.
             control.log_intent = control.log_done
 
-    def take(self, record: Any, lane: LaneState | None, number: int) -> None:
+    def take(self, record: wire.Log, lane: LaneState | None, number: int) -> None:
         """Takes a message, unless it is in run.log already."""
         if lane is None or number >= lane.consumer.control.log_done:
             entry = (record.level, record.logged_at_ns, record.message)

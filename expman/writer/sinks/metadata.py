@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from expman.models import LogLevel, MetricValue, RunStatus
 from expman.storage import yamlfile
 from expman.storage.journal import Journal
 from expman.storage.times import iso, seconds_between
+from expman.transport import records as wire
 from expman.transport.identity import this_host
 from expman.writer.counts import Counts
 from expman.writer.lanes import LaneState
@@ -64,7 +64,7 @@ class MetadataSink(Sink):
 
     # -- taking -------------------------------------------------------------------------
 
-    def take(self, record: Any, lane: LaneState | None, number: int) -> None:
+    def take(self, record: wire.Scalar, lane: LaneState | None, number: int) -> None:
         """Takes a scalar; taken once more, after a kill, it changes nothing."""
         self.run.meta.scalars[record.key] = self._changed_scalars[record.key] = record.value
         self.run.meta_changed = True

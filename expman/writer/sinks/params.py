@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from expman.models import LogLevel
 from expman.storage.yamlfile import merge_params
+from expman.transport import records as wire
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
 from expman.writer.sinks.sink import Sink
@@ -24,7 +23,7 @@ class ParamSink(Sink):
         super().__init__(run)
         self._params: dict[str, object] = {}
 
-    def take(self, record: Any, lane: LaneState | None, number: int) -> None:
+    def take(self, record: wire.Params, lane: LaneState | None, number: int) -> None:
         """Takes parameters; later ones replace earlier ones at the top level."""
         self._params.update(record.params)
 

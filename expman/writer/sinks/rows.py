@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, assert_never
 
 from expman.errors import StorageError
 from expman.models import LogLevel, MetricValue
@@ -61,7 +61,7 @@ class RowSink(Sink):
                 self._append(lane, block.schema, *columns, row)
             row += block.count
 
-    def take(self, record: Any, lane: LaneState | None, number: int) -> None:
+    def take(self, record: wire.Schema | wire.Drop, lane: LaneState | None, number: int) -> None:
         """Takes the definition of names, or a notice of dropped rows."""
         assert lane is not None, "rows of a sampler need a sink of their own"
         match record:
@@ -70,7 +70,7 @@ class RowSink(Sink):
             case wire.Drop():
                 self._report_drops(lane, record.rows)
             case _:
-                raise TypeError(type(record).__name__)
+                assert_never(record)
 
     def _take_vectors(self, rows: Sequence[wire.Vector], lane: LaneState, first: int) -> None:
         for schema, group in groupby(rows, _get_schema):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from expman.models import LogLevel
 from expman.storage.paths import UNKNOWN_RECORDS
 from expman.storage.unknown_records import UnknownRecord, UnknownRecords
+from expman.transport import records as wire
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
 from expman.writer.sinks.sink import Sink
@@ -29,7 +28,7 @@ class UnknownSink(Sink):
         self._waiting: list[UnknownRecord] = []
         self._reported: set[int] = set()
 
-    def take(self, record: Any, lane: LaneState | None, number: int) -> None:
+    def take(self, record: wire.Unknown, lane: LaneState | None, number: int) -> None:
         """Takes the bytes of a record."""
         assert lane is not None
         self._waiting.append(UnknownRecord(lane.producer, lane.number, number, record.encoded))
