@@ -75,7 +75,8 @@ class LanePosition:
         """Counts records that were taken."""
         for record in taken:
             self.records += 1
-            if isinstance(record, wire.Vector):
+            kind = type(record)
+            if kind is wire.Vector:
                 self.rows += 1
             elif isinstance(record, Rows):
                 self.rows += record.count

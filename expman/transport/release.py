@@ -50,7 +50,7 @@ class TermRelease:
 
     def look_for_sentinel(self, taken: Iterable[wire.Record | Rows], serial: int) -> None:
         """Keeps the term in which the sentinel was."""
-        if any(isinstance(record, wire.Sentinel) for record in taken):
+        if wire.Sentinel in map(type, taken):
             self._last = serial
 
     def add(self, serial: int, term: OpenTerm) -> None:
