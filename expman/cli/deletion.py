@@ -22,7 +22,7 @@ from expman.errors import ExpmanError
 from expman.models import RunStatus
 from expman.reading.peek import lanes_of
 from expman.reading.run import Run
-from expman.storage.paths import RUN_YAML, is_run_file, open_regular
+from expman.storage.paths import RUN_YAML, is_run_file, read_regular
 from expman.storage.yamlfile import MAX_YAML_BYTES, parse_yaml
 
 __all__ = ["RUNNING", "delete", "remove_leftovers", "size_bytes", "why_kept"]
@@ -148,8 +148,8 @@ def _check(run: Run, place: _Place, all_files: bool) -> None:
 
 def _run_yaml(place: _Place) -> dict[str, object]:
     try:
-        with os.fdopen(open_regular(RUN_YAML, dir_fd=place.run_fd), "rb") as file:
-            found = parse_yaml(RUN_YAML, file.read(MAX_YAML_BYTES + 1))
+        data = read_regular(RUN_YAML, most_bytes=MAX_YAML_BYTES + 1, dir_fd=place.run_fd)
+        found = parse_yaml(RUN_YAML, data)
         found["status"] = RunStatus.parse(str(found.get("status")))
     except FileNotFoundError:
         raise _Refused("has no run.yaml, so it may not be a run; delete it with rm -r") from None

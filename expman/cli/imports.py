@@ -30,10 +30,11 @@ from expman.models import (
     safe_text,
 )
 from expman.reading.text import visible
+from expman.storage.configfile import merge_params
 from expman.storage.paths import ARTIFACTS, EXPERIMENT_YAML, is_run_file
 from expman.storage.times import iso
 from expman.storage.vectors import RowBlock, VectorStore
-from expman.storage.yamlfile import RunFile, create_experiment, merge_params
+from expman.storage.yamlfile import RunFile, create_experiment
 
 __all__ = ["command"]
 

@@ -17,12 +17,13 @@ from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.models import VectorRow
 from expman.reading.follow import Follower, to_rows
 from expman.reading.formats import format_number
-from expman.reading.logfile import LogEntry, parse_log
+from expman.reading.logfile import LogEntry
 from expman.reading.rich_view import cell
 from expman.reading.run import Run
 from expman.reading.runyaml import has_ended
 from expman.reading.text import format_name, visible
 from expman.storage.paths import RUN_LOG, open_regular, storage_error
+from expman.storage.runlog import parse_log
 
 __all__ = ["command"]
 

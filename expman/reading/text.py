@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from expman.storage import escapes
+
 __all__ = ["format_name", "format_names", "format_text", "visible"]
 
 MAX_CHARACTERS = 500
@@ -21,9 +23,7 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def _escape(character: str) -> str:
-    code = ord(character)
-    short = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    return _SHORT.get(character, short if code < 0x10000 else f"\\U{code:08x}")
+    return _SHORT.get(character) or escapes.escape(character)
 
 
 def visible(text: str, *, keep: str = "", escape: Callable[[str], str] = _escape) -> str:

@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from expman.failpoints import hit
-from expman.storage.paths import create_temp, fsync_dir, open_regular, write_all
+from expman.storage.paths import NEW_FILE, create_temp, fsync_dir, open_regular, write_all
 
 __all__ = ["AppendFile"]
 
-_NEW = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = NEW_FILE | os.O_APPEND
 _CHUNK_BYTES = 1024 * 1024
 
 

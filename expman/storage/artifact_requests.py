@@ -17,8 +17,8 @@ from expman.storage.artifacts import staging_dir
 from expman.storage.paths import (
     IrregularFileError,
     fsync_dir,
-    open_regular,
     quarantine,
+    read_regular,
     remove_stale_temps,
     replace_file,
     storage_error,
@@ -85,8 +85,7 @@ class Requests:
 
     def _read(self, name: str) -> Request | None:
         try:
-            with open(open_regular(os.path.join(self._staging, name)), "rb") as file:
-                data = file.read(_MOST_BYTES)
+            data = read_regular(os.path.join(self._staging, name), most_bytes=_MOST_BYTES)
         except (IrregularFileError, FileNotFoundError):
             return None
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):

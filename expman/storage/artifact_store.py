@@ -38,14 +38,19 @@ from expman.storage.copying import (
     keep_mode_and_times,
     putting,
 )
-from expman.storage.paths import ARTIFACTS, TEMP_PREFIX, storage_error
+from expman.storage.paths import (
+    ARTIFACTS,
+    NEW_FILE,
+    OPEN_DIRECTORY,
+    OPEN_SOURCE,
+    TEMP_PREFIX,
+    storage_error,
+)
 
 __all__ = ["SourceError", "Stored", "store"]
 
 MOST_NAMES = 1000
-_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIR = OPEN_DIRECTORY | os.O_NOFOLLOW
 
 _BAD_SOURCE = {
     *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR),
@@ -189,7 +194,7 @@ class _Job:
 
     def _store_file(self, path: str, dir_fd: int, name: str) -> None:
         try:
-            source_fd = os.open(path, _READ)
+            source_fd = os.open(path, OPEN_SOURCE)
         except OSError as exc:
             self._check_source(exc, path)
             return
@@ -214,7 +219,7 @@ class _Job:
     @contextlib.contextmanager
     def _open_folder(self, folder: list[str]) -> Iterator[int]:
         """Opens a directory below artifacts/, and makes what is missing of it."""
-        fd = os.open(self._run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(self._run_dir, OPEN_DIRECTORY)
         try:
             for number, part in enumerate((ARTIFACTS, *folder)):
                 below = self._enter(fd, part, may_differ=number > 0)
@@ -348,7 +353,7 @@ def _copy(source_fd: int, dir_fd: int, name: str, stopped: Callable[[], bool]) -
     with putting(), contextlib.suppress(FileNotFoundError):
         os.unlink(temp, dir_fd=dir_fd)
     with putting():
-        fd = os.open(temp, _NEW, 0o600, dir_fd=dir_fd)
+        fd = os.open(temp, NEW_FILE, 0o600, dir_fd=dir_fd)
     try:
         try:
             if _identity(source_fd) in _doubtful:  # a clone would be one of what is on the disk

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from expman.models import safe_text
 from expman.storage.copying import clone, copy_bytes, keep_mode_and_times
-from expman.storage.paths import ARTIFACTS, STAGING, TEMP_PREFIX
+from expman.storage.paths import ARTIFACTS, NEW_FILE, OPEN_SOURCE, STAGING, TEMP_PREFIX
 
 __all__ = [
     "LEFT_OUT",
@@ -37,8 +37,6 @@ UNREADABLE = "/dev/null/unreadable/"
 """A link to here, and the number of the error: a file or directory that cannot be read."""
 PATH_MAX = 4096
 _SNAPSHOT = re.compile(rf"[0-9a-f]{{16}}({re.escape(PRIVATE)})?")
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def artifact_target(path: str, name: str | None = None, run_dir: str = "") -> str:
@@ -107,7 +105,7 @@ def snapshot(source: str, staging: str) -> str | None:
     mode = os.stat(source).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise ValueError(f"artifact {source!r} is neither a file nor a directory")
-    os.close(os.open(source, _READ))  # what cannot be read is the caller's to know
+    os.close(os.open(source, OPEN_SOURCE))  # what cannot be read is the caller's to know
     staged = os.path.join(staging, os.urandom(8).hex())
     try:
         with contextlib.suppress(FileExistsError):
@@ -155,7 +153,7 @@ def _walk(source: str, staged: str) -> Iterator[tuple[str, list[str], list[str]]
 
 def _take_or_mark(path: str, copy: str) -> bool:
     try:
-        os.close(os.open(path, _READ))
+        os.close(os.open(path, OPEN_SOURCE))
     except OSError as exc:
         os.symlink(f"{UNREADABLE}{exc.errno}", copy)
         return True
@@ -164,14 +162,14 @@ def _take_or_mark(path: str, copy: str) -> bool:
 
 def _take_file(source: str, staged: str) -> bool:
     """Takes a file; whether it shares nothing with the source."""
-    source_fd = os.open(source, _READ)
+    source_fd = os.open(source, OPEN_SOURCE)
     try:
         if _clone(source_fd, staged):
             return True
         with contextlib.suppress(OSError):
             os.link(os.path.realpath(source), staged)
             return False
-        fd = os.open(staged, _NEW, 0o600)
+        fd = os.open(staged, NEW_FILE, 0o600)
         try:
             copy_bytes(source_fd, fd)
             keep_mode_and_times(fd, os.fstat(source_fd))
@@ -183,7 +181,7 @@ def _take_file(source: str, staged: str) -> bool:
 
 
 def _clone(source_fd: int, staged: str) -> bool:
-    fd = os.open(staged, _NEW, 0o600)
+    fd = os.open(staged, NEW_FILE, 0o600)
     cloned = False
     try:
         cloned = clone(source_fd, fd)

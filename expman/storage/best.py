@@ -25,9 +25,9 @@ MAX_METRICS = 2000
 MAX_NAMES = 512 * 1024
 """Characters of their names."""
 SHORT_ROWS = 64
-_POSITIVE_INF = 0x7FF << 52
-_NEGATIVE_INF = 0xFFF << 52
-_NEGATIVE = 1 << 63
+_INFINITY = 0x7FF << 52
+_NEGATIVE_INFINITY = -1 << 52
+"""The bits of the infinities, as signed integers."""
 _min_max = pc.get_function("min_max")
 
 
@@ -146,21 +146,25 @@ def _ends(array: pa.Array) -> tuple[Number | None, Number | None]:
 
 
 def _ends_by_bits(array: pa.Array) -> tuple[float, float] | None:
-    """The ends of an array without NaN, at a tenth of the cost; None if it has one.
+    """The ends of an array of one sign and without NaN, at a tenth of the cost; else None.
 
     Arrow finds the ends of integers with SIMD, those of floats one by one. Non-negative floats
     sort as their bits do, negative ones the other way round, and NaN is beyond the infinity of
     its sign (IEEE 754, binary64).
     """
-    signed = _min_max.call([array.view(pa.int64())]).as_py()
-    unsigned = _min_max.call([array.view(pa.uint64())]).as_py()
-    if signed["max"] > _POSITIVE_INF or unsigned["max"] > _NEGATIVE_INF:
-        return None
-    low = unsigned["max"] if unsigned["max"] >= _NEGATIVE else unsigned["min"]
-    high = signed["max"] if signed["max"] >= 0 else unsigned["min"]
-    return _float_of(low), _float_of(high)
+    low, high = _ends_of_integers(array.view(pa.int64()))
+    if low >= 0 and high <= _INFINITY:
+        return _float_of(low), _float_of(high)
+    if high <= _NEGATIVE_INFINITY:
+        return _float_of(high), _float_of(low)
+    return None
+
+
+def _ends_of_integers(array: pa.Array) -> tuple[int, int]:
+    low, high = _min_max.call([array]).values()
+    return low.as_py(), high.as_py()
 
 
 def _float_of(bits: int) -> float:
-    value: float = struct.unpack("<d", struct.pack("<Q", bits))[0]
+    value: float = struct.unpack("<d", struct.pack("<q", bits))[0]
     return value

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from expman.errors import StorageError
 from expman.models import MetricValue
-from expman.storage.paths import SCALARS_JSON, open_regular, replace_file, storage_error
+from expman.storage.paths import SCALARS_JSON, read_regular, replace_file, storage_error
 
 __all__ = [
     "MAX_BYTES",
@@ -91,8 +91,7 @@ def read_rest(run_dir: str) -> dict[str, MetricValue]:
     """
     path = os.path.join(run_dir, SCALARS_JSON)
     try:
-        with open(open_regular(path, follow=True), "rb") as file:
-            found = json.load(file)
+        found = json.loads(read_regular(path, follow=True))
         return {key: unpacked(value) for key, value in found.items()}
     except OSError as exc:
         raise storage_error(path, exc) from exc

@@ -11,11 +11,9 @@ import contextlib
 import errno
 import os
 
-from expman.storage.paths import fsync_dir, fsync_open_dir
+from expman.storage.paths import OPEN_DIRECTORY, fsync_dir, fsync_open_dir
 
 __all__ = ["RunDirectory"]
-
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class RunDirectory:
@@ -135,7 +133,7 @@ class RunDirectory:
         if make:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self.path)
-        self._fd = os.open(self.path, _OPEN)
+        self._fd = os.open(self.path, OPEN_DIRECTORY)
         self._inode = os.fstat(self._fd).st_ino
         self._has_new_parents = True
 

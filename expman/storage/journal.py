@@ -27,8 +27,8 @@ from expman.storage.paths import (
     RUN_JOURNAL,
     RUN_YAML,
     IrregularFileError,
-    open_regular,
     quarantine,
+    read_regular,
     replace_file,
     storage_error,
 )
@@ -59,8 +59,7 @@ class Journal:
             StorageError: it is there and cannot be read.
         """
         try:
-            with open(open_regular(self.path), "rb") as file:
-                data = file.read()
+            data = read_regular(self.path)
         except (FileNotFoundError, IrregularFileError):
             return None
         except OSError as exc:

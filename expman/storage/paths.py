@@ -21,6 +21,9 @@ __all__ = [
     "ARTIFACTS",
     "CONFIG_YAML",
     "EXPERIMENT_YAML",
+    "NEW_FILE",
+    "OPEN_DIRECTORY",
+    "OPEN_SOURCE",
     "RUN_JOURNAL",
     "RUN_LOG",
     "RUN_YAML",
@@ -37,6 +40,7 @@ __all__ = [
     "is_run_file",
     "open_regular",
     "quarantine",
+    "read_regular",
     "remove_stale_temps",
     "replace_file",
     "storage_error",
@@ -55,6 +59,11 @@ RUN_LOG = "run.log"
 UNKNOWN_RECORDS = "unknown_records.jsonl"
 ARTIFACTS = "artifacts"
 STAGING = ".artifacts-staging"
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Flags that make a file, and fail if anything, a link too, has its name."""
+OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+OPEN_SOURCE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+"""Flags that open a file of the user's, and never wait, whatever it is."""
 TEMP_PREFIX = ".expman-tmp-"
 
 _OURS = frozenset(
@@ -171,7 +180,7 @@ def write_all(fd: int, data: bytes | memoryview, halfway: str = "") -> None:
 
 def fsync_dir(directory: str) -> None:
     """Makes the names in a directory durable, where the file system offers that."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(directory, OPEN_DIRECTORY)
     try:
         fsync_open_dir(fd)
     finally:
@@ -225,6 +234,19 @@ def open_regular(
         os.close(fd)
         raise
     return fd
+
+
+def read_regular(
+    path: str, *, most_bytes: int = -1, follow: bool = False, dir_fd: int | None = None
+) -> bytes:
+    """Returns what is in a plain file, or its first `most_bytes`; see `open_regular`.
+
+    Raises:
+        IrregularFileError: it is something else than a plain file.
+        OSError: it cannot be read.
+    """
+    with os.fdopen(open_regular(path, follow=follow, dir_fd=dir_fd), "rb") as file:
+        return file.read(most_bytes)
 
 
 def _refuse_irregular(path: str, mode: int) -> None:

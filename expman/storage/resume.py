@@ -27,6 +27,7 @@ from expman.storage.paths import (
     is_regular,
     open_regular,
     quarantine,
+    read_regular,
     tail_number,
     write_all,
 )
@@ -216,8 +217,7 @@ def _cut_off(path: str, cut: TornTail, unreadable: bool, warn: Warn) -> bool:
 
 def _looks_torn(path: str) -> bool:
     """Whether the file is the beginning of our stream's first message, or zeros."""
-    with os.fdopen(open_regular(path), "rb") as file:
-        head = file.read(4096)
+    head = read_regular(path, most_bytes=4096)
     return b"\xff\xff\xff\xff".startswith(head[:4]) or not head.strip(b"\0")
 
 

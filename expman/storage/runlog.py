@@ -9,11 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from expman.failpoints import hit
+from expman.models import LogLevel
 from expman.storage.appendfile import AppendFile
+from expman.storage.escapes import escape
 from expman.storage.paths import (
     RUN_LOG,
     IrregularFileError,
@@ -22,11 +26,13 @@ from expman.storage.paths import (
     quarantine,
     storage_error,
 )
+from expman.storage.times import parse_time
 
-__all__ = ["RunLog", "format_line"]
+__all__ = ["LogEntry", "RunLog", "format_line", "parse_log"]
 
 _BLOCK_BYTES = 64 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ENTRY = re.compile(r"\[([^\]]*)\] \[([A-Z]+)\] (.*)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _KEPT_BYTES = 1024 * 1024
 """No more lines than that are kept in memory until they are durable."""
@@ -38,15 +44,12 @@ def format_line(level: str, timestamp_ns: int, message: str) -> str:
     Control characters, which could drive a terminal or end a line, become escapes.
     """
     lines = message.replace("\r\n", "\n").split("\n")
-    safe = [_CONTROL.sub(_escape, line) for line in lines]
-    return (
-        f"[{_stamp(timestamp_ns)}] [{_CONTROL.sub(_escape, level)}] " + "\n    ".join(safe) + "\n"
-    )
+    safe = "\n    ".join(map(_safe, lines))
+    return f"[{_stamp(timestamp_ns)}] [{_safe(level)}] {safe}\n"
 
 
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+def _safe(text: str) -> str:
+    return _CONTROL.sub(lambda match: escape(match[0]), text)
 
 
 def _stamp(timestamp_ns: int) -> str:
@@ -55,6 +58,41 @@ def _stamp(timestamp_ns: int) -> str:
     except OverflowError:  # a clock beyond the year 9999
         return f"{timestamp_ns} ns"
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+class LogEntry(msgspec.Struct, frozen=True):
+    """One message of run.log.
+
+    Attributes:
+        time: when it was logged; None if the line's time cannot be read.
+        level: its severity.
+        message: the text, which may have several lines.
+    """
+
+    time: datetime | None
+    level: LogLevel
+    message: str
+
+
+def parse_log(text: str) -> Iterator[LogEntry]:
+    """Parses the text of a run.log; a torn last line is left out.
+
+    A line that does not begin an entry continues the entry before it.
+    """
+    entry: LogEntry | None = None
+    for line in text.split("\n"):
+        match = _ENTRY.fullmatch(line)
+        if match is not None:
+            if entry is not None:
+                yield entry
+            level = LogLevel(match[2]) if match[2] in LogLevel.__members__ else LogLevel.INFO
+            entry = LogEntry(parse_time(match[1]), level, match[3])
+        elif entry is not None and line:
+            entry = msgspec.structs.replace(
+                entry, message=f"{entry.message}\n{line.removeprefix('    ')}"
+            )
+    if entry is not None:
+        yield entry
 
 
 class _LogFile(AppendFile):

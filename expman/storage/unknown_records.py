@@ -23,8 +23,8 @@ from expman.storage.paths import (
     UNKNOWN_RECORDS,
     IrregularFileError,
     fsync_dir,
-    open_regular,
     quarantine,
+    read_regular,
     storage_error,
 )
 
@@ -136,8 +136,7 @@ def read_unknown_records(run_dir: str) -> list[UnknownRecord]:
 
 def _read(path: str) -> tuple[list[UnknownRecord], int]:
     """The whole lines, and how many bytes they take."""
-    with open(open_regular(path), "rb") as file:
-        data = file.read()
+    data = read_regular(path)
     entries: list[UnknownRecord] = []
     end = 0
     for line in data.splitlines(keepends=True):

@@ -1,4 +1,4 @@
-"""run.yaml, config.yaml and experiment.yaml: written whole, read with care.
+"""YAML files, run.yaml and experiment.yaml: written whole, read with care.
 
 What is written means the same in YAML 1.1 (PyYAML), in YAML 1.2 and in serde_yaml, which
 expman-rs uses: floats carry a dot, and texts that either of them would take for something else
@@ -7,7 +7,6 @@ are quoted. Aliases are neither written nor read: they are what YAML bombs are m
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import re
@@ -21,23 +20,21 @@ from expman.errors import StorageError
 from expman.models import ExperimentMetadata, MetricValue, RunMetadata, reason_of, safe_text
 from expman.storage.bounds import fitting, read_rest, shortened, write_rest
 from expman.storage.paths import (
-    CONFIG_YAML,
     EXPERIMENT_YAML,
     RUN_YAML,
     IrregularFileError,
-    open_regular,
-    quarantine,
+    read_regular,
     replace_file,
     storage_error,
 )
-from expman.storage.storable import storable
 
 __all__ = [
+    "MAX_YAML_BYTES",
     "RunFile",
     "add_rest",
     "create_experiment",
+    "dump_yaml",
     "leave_out",
-    "merge_params",
     "parse_yaml",
     "read_yaml",
     "to_metadata",
@@ -161,13 +158,18 @@ def write_yaml(path: str, data: Mapping[str, object], *, check: bool = False) ->
     Raises:
         StorageError: the file is as before.
     """
-    text = _dump(path, data)
+    text = dump_yaml(path, data)
     if check:
         parse_yaml(path, text)
     replace_file(path, text)
 
 
-def _dump(path: str, data: Mapping[str, object]) -> bytes:
+def dump_yaml(path: str, data: Mapping[str, object]) -> bytes:
+    """Returns the text of a YAML file; `path` is for the message.
+
+    Raises:
+        StorageError: the data cannot be written as YAML.
+    """
     try:
         text: str = yaml.dump(
             data,
@@ -194,8 +196,7 @@ def read_yaml(path: str, *, dates: bool = True, follow: bool = False) -> dict[st
         StorageError: it is absent, too large, not YAML, a YAML bomb, or no plain file.
     """
     try:
-        with os.fdopen(open_regular(path, follow=follow), "rb") as file:
-            data = file.read(MAX_YAML_BYTES + 1)
+        data = read_regular(path, most_bytes=MAX_YAML_BYTES + 1, follow=follow)
     except IrregularFileError as exc:  # what it holds is wrong; trying again does not help
         raise storage_error(path, exc) from None
     except OSError as exc:
@@ -345,61 +346,3 @@ def create_experiment(experiment_dir: str, meta: ExperimentMetadata | None = Non
     path = os.path.join(experiment_dir, EXPERIMENT_YAML)
     if not os.path.lexists(path):
         write_yaml(path, msgspec.structs.asdict(meta or ExperimentMetadata()))
-
-
-def merge_params(run_dir: str, params: Mapping[str, object]) -> list[str]:
-    """Merges parameters into config.yaml at the top level.
-
-    A value that YAML cannot hold is kept as its text, and costs no other one. A config.yaml
-    that cannot be understood, or is not a plain file, is kept under another name.
-
-    Durability: durable when it returns.
-
-    Returns:
-        Warnings for run.log.
-
-    Raises:
-        StorageError: config.yaml is as before.
-    """
-    path = os.path.join(run_dir, CONFIG_YAML)
-    known, warnings = _read_config(path)
-    try:
-        write_yaml(path, {**known, **params}, check=True)
-    except StorageError as exc:
-        if isinstance(exc.__cause__, OSError):
-            raise
-        room_bytes = MAX_YAML_BYTES - len(_dump(path, known))
-        kept, problems = storable(params, _bytes_in_file, room_bytes)
-        write_yaml(path, {**known, **kept}, check=True)
-        warnings += problems
-    return warnings
-
-
-def _bytes_in_file(value: object) -> int | None:
-    """Bytes that a value takes; None if it could not be written, or not read again."""
-    try:
-        text = _dump("", {"value": value})
-        if len(text) <= MAX_YAML_BYTES:
-            parse_yaml("", text)
-    except StorageError:
-        return None
-    return len(text)
-
-
-def _read_config(path: str) -> tuple[dict[str, object], list[str]]:
-    if not os.path.lexists(path):
-        return {}, []
-    try:
-        return read_yaml(path), []
-    except StorageError as exc:
-        cause = exc.__cause__
-        if isinstance(cause, OSError) and cause.errno not in (errno.EACCES, errno.EPERM):
-            raise
-        return {}, [f"{exc}; it was renamed to {_set_aside(path)}"]
-
-
-def _set_aside(path: str) -> str:
-    try:
-        return os.path.basename(quarantine(path))
-    except OSError as exc:
-        raise storage_error(path, exc) from exc

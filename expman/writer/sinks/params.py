@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from expman.models import LogLevel
-from expman.storage.yamlfile import merge_params
+from expman.storage.configfile import merge_params
 from expman.transport import records as wire
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun

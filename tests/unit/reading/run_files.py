@@ -7,8 +7,9 @@ from pathlib import Path
 from unit.storage.storage_model import block
 
 from expman.models import RunMetadata, RunStatus
+from expman.storage.configfile import merge_params
 from expman.storage.vectors import RowBlock, VectorStore
-from expman.storage.yamlfile import RunFile, merge_params
+from expman.storage.yamlfile import RunFile
 
 __all__ = ["block", "make_run"]
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from expman import ExperimentMetadata, RunMetadata, RunStatus, StorageError
 from expman.storage import yamlfile
-from expman.storage.yamlfile import RunFile, create_experiment, merge_params, read_yaml, write_yaml
+from expman.storage.configfile import merge_params
+from expman.storage.yamlfile import RunFile, create_experiment, read_yaml, write_yaml
 
 HOSTILE = [
     *("no", "yes", "on", "off", "y", "N", "true", "False", "null", "Null", "~", ""),
