@@ -1,4 +1,4 @@
-"""TensorBoard event files: what is whole is read, the rest is counted.
+"""Reader of TensorBoard event files: takes complete records and counts the rest.
 
 A TFRecord file is a sequence of length, checksum of the length, payload, checksum of the payload
 (TensorFlow, "record_writer.h"); the checksums are masked CRC-32C.
@@ -42,12 +42,12 @@ class Point(NamedTuple):
 
 @dataclass
 class Events:
-    """What event files have.
+    """The content of event files.
 
     Attributes:
         points: their scalars and texts.
         params: their hyperparameters.
-        left_out: what has no place in a run or is damaged: kind and count.
+        left_out: number of values by kind that have no place in a run or are damaged.
     """
 
     points: list[Point] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Events:
     _plugins: dict[str, str] = field(default_factory=dict)
 
     def take(self, event: Any) -> None:
-        """Takes what an event has."""
+        """Adds the content of an event."""
         for value in event.summary.value:
             # Only the first value of a tag has to name its plugin.
             plugin = value.metadata.plugin_data.plugin_name or self._plugins.get(value.tag, "")
@@ -108,7 +108,7 @@ def _records(path: str, left_out: Counter[str]) -> Iterator[bytes]:
                 return
             length, check = _HEAD.unpack(head)
             if _masked_crc(head[:8]) != check:
-                # Where the next record begins is not known.
+                # It is not known where the next record begins.
                 left_out["bytes behind a damaged length"] += size - begin
                 return
             if file.tell() + length + 4 > size:
@@ -157,7 +157,7 @@ def _value(value: Any, kind: str, plugin: str) -> MetricValue | None:
 
 
 def _text(values: list[bytes], shape: list[int]) -> str:
-    """One text as it is; several as JSON, in lists as the tensor has them."""
+    """Returns one text as it is; several as JSON, nested as in the tensor."""
     texts: list[object] = [value.decode(errors="replace") for value in values]
     if len(texts) == 1:
         return str(texts[0])
@@ -180,7 +180,7 @@ def _number(tensor: Any) -> MetricValue | None:
 
 
 def _hparams(content: bytes) -> dict[str, object]:
-    """The hyperparameters of a session; its begin has them, its end and the overview do not."""
+    """Returns the hyperparameters of a session, which only its start event has."""
     from google.protobuf.message import DecodeError
     from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 

@@ -1,4 +1,4 @@
-"""Small pictures of metrics: few points, as text or as SVG."""
+"""Small curves of metrics: few points, drawn as text or SVG."""
 
 from __future__ import annotations
 
