@@ -13,7 +13,8 @@ from __future__ import annotations
 import typing
 from importlib import import_module as _import_module
 
-from expman.engine import LoggingEngine, attach
+from expman.attaching import attach
+from expman.engine import LoggingEngine
 from expman.errors import (
     ArtifactError,
     ConfigError,

@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
 import os
-import time
-import weakref
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
-from expman import notices
-from expman.capture.exit_status import (
-    ChildEnd,
-    ExitWatch,
-    child_end,
-    describe,
-    describe_exit,
-    watch_os_exit,
-)
+from expman import notices, open_engines
+from expman.capture.exit_status import describe, describe_exit
+from expman.capture.run_end import RunEnd
+from expman.durability import Durability
 from expman.ended_run import NoLane
-from expman.errors import (
-    ArtifactError,
-    ConfigError,
-    ExpmanError,
-    FlushError,
-    RunClosedError,
-    RunEndedError,
-    SharedMemoryError,
-)
+from expman.errors import ExpmanError, FlushError, RunClosedError, RunEndedError
+from expman.losses import Losses
 from expman.models import ExperimentConfig, LogLevel, RunStatus
+from expman.shown import type_name
+from expman.status_lines import StatusLines
 from expman.timeouts import seconds
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
     from expman.launch.start import RunStart
     from expman.launch.supervisor import Supervisor
-    from expman.transport.once import Once
     from expman.transport.producer import LaneProducer
 
-__all__ = ["LoggingEngine", "attach"]
+__all__ = ["LoggingEngine"]
 
-RUN_VARIABLE = "EXPMAN_RUN"
 DEFAULT_TIMEOUT_S = 60.0
-_REAP_S = 2.0
 _MAX_REASON = 4000
-_engines: weakref.WeakSet[LoggingEngine] = weakref.WeakSet()
 
 
 class LoggingEngine:
@@ -63,24 +45,28 @@ class LoggingEngine:
         ExpmanError: the thread that watches the writer cannot be started.
     """
 
-    _has_open_end = False
-    """Whether the writer learns the status from the process's end, see `_end_openly`."""
+    _lines: StatusLines | None = None
 
     def __init__(self, config: ExperimentConfig) -> None:
         from expman.launch.start import RunStart
 
-        self._child_end: ChildEnd | None = None
+        if not isinstance(config, ExperimentConfig):
+            raise TypeError(
+                f"LoggingEngine takes an ExperimentConfig, not {type_name(config)}: write "
+                "LoggingEngine(ExperimentConfig(name)), or use expman.Experiment(name)"
+            )
+        self._end: RunEnd | None = None
         start = RunStart(config)
         try:
             start.make()
             self.config = start.config
-            self._sidecar: Supervisor | None = start.sidecar
-            self._begin(start.lane, start.lane.lane, owner=True)
-            self._watch = ExitWatch()
-            _watch_os_exit()
-            self._child_end = child_end(self._close_in_child)
-            atexit.register(self._close_at_exit)
+            self._end = RunEnd()
+            self._begin(start.lane, start.lane.lane, start.supervisor)
+            open_engines.watch_os_exit()
+            self._end.watch(self._close_at_exit, self._close_in_child)
             start.begin()
+            if config.quiet is False and not start.config.rank:
+                self._lines = StatusLines(self.run_dir)
         except BaseException as exc:
             self._take_back(start, exc)
             raise
@@ -92,53 +78,36 @@ class LoggingEngine:
                 self.close(RunStatus.FAILED, reason=describe(exc))
             return
         self._ended = True
-        atexit.unregister(self._close_at_exit)
-        if self._child_end is not None:
-            self._child_end.cancel()
-        _engines.discard(self)
+        if self._end is not None:
+            self._end.unwatch()
+        open_engines.discard(self)
 
-    def _begin(self, lane: LaneProducer, owner_lane: int, *, owner: bool) -> None:
-        from expman.transport.once import Once
-
+    def _begin(
+        self, lane: LaneProducer, owner_lane: int, supervisor: Supervisor | None = None
+    ) -> None:
         self.run_dir = lane.run_dir
         self.address = f"{lane.address}#{owner_lane}"
         lane.log_vector.__doc__ = LoggingEngine.log_vector.__doc__
         self.log_vector = self.log = lane.log_vector  # type: ignore[method-assign]
         self._lane = lane
-        self._is_owner = owner
-        self._final: Once[tuple[RunStatus, str | None]] = Once()
+        self._durability = Durability(lane, supervisor)
+        self._losses = Losses(lane)
         self._ended = False
-        self._missing_said = self._rows_missing_said = 0
-        _engines.add(self)
+        open_engines.add(self)
 
     @classmethod
     def _attach(cls, address: str) -> LoggingEngine:
-        from expman.transport import producer, segment, settings
-        from expman.transport.gate import RunGate
+        from expman.launch.join import join
 
-        for engine in list(_engines):
-            if engine.address == address and not engine._ended:
+        for engine in open_engines.at(address):
+            if isinstance(engine, LoggingEngine) and not engine._ended:
                 return engine
-            if engine.address == address and engine._is_owner:
+            if isinstance(engine, LoggingEngine) and engine._end is not None:
                 raise RunEndedError(address)
-        text, mark, number = address.rpartition("#")
-        if not mark or not number.isdigit():
-            raise ConfigError("address", address, "must be the `address` of an engine")
-        door = segment.Address.parse(text)
-        try:
-            gate = RunGate.attach(door, int(number))
-        except FileNotFoundError:
-            raise RunEndedError(address) from None
-        except PermissionError as exc:
-            raise SharedMemoryError(0, [f"{door}: {exc.strerror}"]) from exc
-        if gate.closing:
-            raise RunEndedError(address)
-        hello = gate.hello
         self = cls.__new__(cls)
-        self.config = settings.config_of(hello)
-        self._sidecar = None
-        lane = producer.LaneProducer(door, hello, gate=gate)
-        self._begin(lane, int(number), owner=False)
+        self.config, lane, owner_lane = join(address)
+        self._end = None
+        self._begin(lane, owner_lane)
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -151,15 +120,13 @@ class LoggingEngine:
             return cls._attach(address)
         except ExpmanError as exc:
             error = exc
-        except OSError as exc:
-            error = SharedMemoryError(0, [f"{address}: {exc.strerror}"])
         self = cls.__new__(cls)
         self.config, self.run_dir, self.address = config, run_dir, address
         self._lane = cast("LaneProducer", NoLane(error))
         self.log_vector = self.log = self._lane.log_vector  # type: ignore[method-assign]
-        self._sidecar = None
-        self._is_owner, self._ended = False, True
-        _engines.add(self)
+        self._durability, self._losses = Durability(self._lane, None), Losses(self._lane)
+        self._end, self._ended = None, True
+        open_engines.add(self)
         return self
 
     def __repr__(self) -> str:
@@ -274,13 +241,8 @@ class LoggingEngine:
         source = plain_path("path", path)
         name = None if name is None else plain_path("name", name)
         target = artifacts.artifact_target(source, name, self.run_dir)
-        staged = artifacts.snapshot(source, artifacts.staging_dir(self.run_dir))
-        try:
-            self._lane.save_artifact(os.path.abspath(source), staged, target)
-        except BaseException:
-            if staged is not None:
-                artifacts.discard(staged)
-            raise
+        with artifacts.staged(source, self.run_dir) as snapshot:
+            self._lane.save_artifact(os.path.abspath(source), snapshot, target)
 
     def flush(self, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> None:
         """Waits until everything this process logged before is durable.
@@ -297,28 +259,13 @@ class LoggingEngine:
             RunClosedError: after close().
             TypeError, ValueError: the timeout is not a number.
         """
-        self._wait_until_durable(seconds(timeout_s))
-        self._check_what_is_missing()
-
-    def _wait_until_durable(self, limit_s: float) -> None:
-        deadline = time.monotonic() + limit_s
-        if self._sidecar is not None:
-            self._sidecar.try_again()
-        number = self._lane.request_flush(limit_s)
-        if number == 0:
-            return  # a worker that has logged nothing
-        if number is None:
-            raise self._flush_error(limit_s)
-        control = self._lane.control
-        while control.flushed < number and not control.run_ended:
-            if time.monotonic() > deadline or self._is_hopeless():
-                raise self._flush_error(limit_s)
-            time.sleep(0.001)
+        self._durability.wait(seconds(timeout_s))
+        self._losses.check(of_owner=self._end is not None)
 
     @property
     def is_open(self) -> bool:
         """Whether this process owns the run and has not ended it."""
-        return self._is_owner and not self._ended
+        return self._end is not None and not self._ended
 
     @property
     def durable_seq(self) -> int | None:
@@ -327,10 +274,7 @@ class LoggingEngine:
         Costs one look into shared memory. Rows become durable every few seconds by
         themselves, and with flush().
         """
-        if not self._lane.claimed or not self._lane.control.durable_rows:
-            return None
-        control = self._lane.control
-        return control.seq_base + control.durable_rows - 1
+        return self._durability.seq
 
     @property
     def durable_step(self) -> int | None:
@@ -338,7 +282,7 @@ class LoggingEngine:
 
         Put it next to a checkpoint to know how far the record of the run reaches.
         """
-        return self._lane.control.durable_step if self._lane.claimed else None
+        return self._durability.step
 
     def close(
         self,
@@ -367,59 +311,32 @@ class LoggingEngine:
         """
         from expman.transport.values import plain_text
 
-        final = RunStatus.parse(status)
-        if final is RunStatus.RUNNING:
-            raise ValueError("a run cannot be closed as RUNNING; use FINISHED, FAILED or CRASHED")
+        final = RunStatus.parse_final(status)
         limit_s = seconds(timeout_s)
+        end = self._end
         if self._ended:
-            if not self._has_open_end:  # libc stores the exit status in the lane
+            if end is None or not end.is_open:  # libc stores the exit status in the lane
                 self._lane.let_go()
             return
-        if self._is_owner:
-            text = None if reason is None else plain_text("reason", reason)[:_MAX_REASON]
-            self._close_owner(*self._final.settle((final, text)), limit_s)
+        if end is None:
+            self._durability.close_worker(final, limit_s)
         else:
-            self._close_worker(final, limit_s)
+            text = None if reason is None else plain_text("reason", reason)[:_MAX_REASON]
+            settled = end.final.settle((final, text))
+            self._durability.close_owner(*settled, limit_s, taken=end.unwatch)
+        self._finish(end)
+
+    def _finish(self, end: RunEnd | None) -> None:
         self._ended = True
         try:
-            self._check_what_is_missing()
+            if end is not None:
+                self._losses.warn_of_drops(self.config.max_buffer_bytes)
+            if self._lines is not None:
+                self._lines.end()
+            self._losses.check(of_owner=end is not None)
         finally:
-            self._lane.let_go()
-
-    def _close_worker(self, status: RunStatus, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        try:
-            try:
-                self._wait_until_durable(timeout_s)
-            finally:
-                self._lane.close(status, None, max(0.0, deadline - time.monotonic()))
-        except RunClosedError:
-            return  # the run has ended, or ends: whatever was taken becomes durable by that
-
-    def _close_owner(self, status: RunStatus, reason: str | None, timeout_s: float) -> None:
-        sidecar = self._sidecar
-        assert sidecar is not None
-        deadline = time.monotonic() + timeout_s
-        sidecar.try_again()
-        if not self._lane.close(status, reason, timeout_s):
-            raise self._flush_error(timeout_s)
-        atexit.unregister(self._close_at_exit)  # the writer knows the status now
-        if self._child_end is not None:
-            self._child_end.cancel()
-        control = self._lane.control
-        is_open = status is RunStatus.RUNNING  # the exit status decides
-        pause_s = 0.0002
-        while not (control.run_ended or (is_open and control.settled)):
-            if time.monotonic() > deadline or sidecar.failing:
-                raise self._flush_error(timeout_s)
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 1.3, 0.01)
-        sidecar.stop(min(_REAP_S, timeout_s) if control.run_ended else 0)
-        if self._lane.dropped_rows:
-            notices.warn(
-                f"expman: {self._lane.dropped_rows} rows of {self.run_dir} were dropped: the "
-                f"buffer of {self.config.max_buffer_bytes} bytes was full"
-            )
+            if end is None or not end.is_open:
+                self._lane.let_go()
 
     def __enter__(self) -> LoggingEngine:
         return self
@@ -441,155 +358,47 @@ class LoggingEngine:
             notices.warn(f"expman: {missing}")  # the exception that ended the block matters more
 
     def _close_at_exit(self) -> None:
-        if self._ended or not self._is_owner:
+        end = self._end
+        if self._ended or end is None:
             return
         try:
-            if self._watch.is_end() or not self._leave_to_exit_status():
-                reason = self._watch.error() or self._watch.wrapped_code()
-                self.close(RunStatus.FAILED if reason else RunStatus.FINISHED, reason=reason)
+            if end.is_known() or not self._leave_to_exit_status(end):
+                self._close_with_program(end.reason())
         except FlushError as exc:
             notices.warn(f"expman: {exc}")
 
-    def _check_what_is_missing(self) -> None:
-        """Raises for rows and artifacts that are missing, once for each."""
-        try:
-            self._check_rows()
-        finally:
-            self._check_artifacts()
-
-    def _check_rows(self) -> None:
-        if not self._is_owner:
-            return
-        count = self._lane.control.rows_missing
-        said, self._rows_missing_said = self._rows_missing_said, count
-        if count > said:
-            raise FlushError(
-                self.run_dir,
-                f"{count - said:,} rows are missing, run.log says more",
-                "they were in files or shared memory that somebody removed or damaged; all "
-                "others are durable",
-            )
-
-    def _check_artifacts(self) -> None:
-        """Raises for artifacts that could not be stored, once for each."""
-        if not self._lane.claimed:
-            return
-        control = self._lane.control
-        count = control.artifacts_missing
-        said, self._missing_said = self._missing_said, count
-        if count <= said:
-            return
-        raise ArtifactError(self.run_dir, control.missing_artifacts[said:], count - said)
-
-    def _close_in_child(self, exc: BaseException | None) -> None:
-        """A child of multiprocessing ends, by an exception or not."""
-        if self._ended or not self._is_owner:
-            return
-        reason = describe_exit(exc)
-        try:
-            self.close(RunStatus.FAILED if reason else RunStatus.FINISHED, reason=reason)
-        except FlushError as error:
-            notices.warn(f"expman: {error}")
-
-    def _leave_to_exit_status(self) -> bool:
+    def _leave_to_exit_status(self, end: RunEnd) -> bool:
         """Ends the run with the program: its exit status decides; False: nobody can tell it.
 
         All but the status is durable when it returns; the writer adds that when libc has stored
         it, and the process ends only after that, unless it takes long.
         """
-        from expman.transport import exit_record
-
-        if self._watch.knows_exits or self._final.get(None) is not None:
+        final = end.open(self._lane)
+        if final is None:
             return False
-        try:
-            self._lane.store_exit_status()
-        except OSError:
-            return False
-        self._has_open_end = True
-        final = self._final.settle((RunStatus.RUNNING, self._watch.error()))
-        self._close_owner(*final, DEFAULT_TIMEOUT_S)
-        self._ended = True
-        exit_record.let_wait(self._lane.control)
-        self._check_what_is_missing()
+        self._durability.close_owner(*final, DEFAULT_TIMEOUT_S, taken=end.unwatch)
+        end.let_process_wait(self._lane)
+        self._finish(end)
         return True
+
+    def _close_in_child(self, exc: BaseException | None) -> None:
+        """A child of multiprocessing ends, by an exception or not."""
+        if self.is_open:
+            self._close_with_program(describe_exit(exc))
 
     def _close_at_os_exit(self, status: int) -> None:
         """An exit handler calls os._exit(): libc's exit() will see nothing."""
-        from expman.transport import exit_record
+        if self._end is not None:
+            self._end.store_exit(self._lane, status)
+            self._close_with_program(f"os._exit({status})" if status else None)
 
-        if not self._is_owner:
-            return
-        if self._has_open_end:
-            exit_record.store(self._lane.control, status)
-        reason = f"os._exit({status})" if status else None
-        self.close(RunStatus.FAILED if status else RunStatus.FINISHED, reason=reason)
-
-    def _is_hopeless(self) -> bool:
-        if self._sidecar is not None:
-            return self._sidecar.failing
-        gate = self._lane.gate
-        return gate is not None and not gate.may_wait()
-
-    def _flush_error(self, timeout_s: float) -> FlushError:
-        """Says why not everything is durable, where it is, and what to do."""
-        write_error = self._lane.control.write_error
-        if self._sidecar is not None and self._sidecar.failing:
-            why = f"no writer can be kept running ({self._sidecar.reason()})"
-        elif write_error:
-            why = write_error
-        else:
-            why = f"the writer did not finish within {timeout_s:g} s"
-        return FlushError(
-            self.run_dir,
-            f"not everything is durable: {why}",
-            f"the data is in shared memory ({self._lane.address.place}); "
-            f"`expman-writer recover {self.config.base_dir}` brings it into files",
-        )
-
-    def _forget(self) -> None:
-        self._lane.forget()
-        self._is_owner = False
-        self._sidecar = None
-
-
-def attach(address: str | None = None) -> LoggingEngine:
-    """Joins a run of another process as a worker; never creates one.
-
-    Args:
-        address: the `address` of the run's engine; the variable EXPMAN_RUN if left out.
-
-    Returns:
-        An engine whose rows go into that run. In a process that has the engine already, a
-        forked child or the owner itself, that one.
-
-    Raises:
-        ConfigError: it is no address, or there is none.
-        RunEndedError: the run has ended.
-    """
-    text = address if address is not None else os.environ.get(RUN_VARIABLE)
-    if not isinstance(text, str) or not text:
-        raise ConfigError(
-            "address", text, f"pass the `address` of an engine, or set {RUN_VARIABLE} to it"
-        )
-    return LoggingEngine._attach(text)
-
-
-@functools.cache
-def _watch_os_exit() -> None:
-    watch_os_exit(_close_all_at_os_exit)
-
-
-def _close_all_at_os_exit(status: int) -> None:
-    for engine in list(_engines):
+    def _close_with_program(self, failure: str | None) -> None:
         try:
-            engine._close_at_os_exit(status)
+            self.close(RunStatus.FAILED if failure else RunStatus.FINISHED, reason=failure)
         except FlushError as exc:
             notices.warn(f"expman: {exc}")
 
-
-def _forget_in_child() -> None:
-    for engine in _engines:
-        engine._forget()
-
-
-os.register_at_fork(after_in_child=_forget_in_child)
+    def _forget(self) -> None:
+        self._lane.forget()
+        self._durability.supervisor = None
+        self._end, self._lines = None, None

@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Literal
 
+import msgspec
+
 from expman import current_run, notices, settings
-from expman.engine import DEFAULT_TIMEOUT_S, RUN_VARIABLE, LoggingEngine, attach
+from expman.attaching import RUN_VARIABLE, attach
+from expman.engine import DEFAULT_TIMEOUT_S, LoggingEngine
 from expman.errors import ExpmanError, NoActiveRunError
 from expman.models import ExperimentConfig, LogLevel, RunStatus
 
@@ -102,7 +105,10 @@ class Experiment:
                     f"leave it out, or pass {setting.only[0]}"
                 )
         taken = {setting: given[setting] for setting in ExperimentConfig.__struct_fields__}
-        self.engine = LoggingEngine(ExperimentConfig(**taken))
+        settled = ExperimentConfig(**taken)
+        if settled.quiet is None:
+            settled = msgspec.structs.replace(settled, quiet=False)
+        self.engine = LoggingEngine(settled)
         self._bind()
         if config is not None:
             try:

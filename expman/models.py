@@ -47,7 +47,7 @@ def _parse(kind: type[_Word], what: str, value: object) -> _Word:
         return kind(str(value).strip().upper())
     except Exception as exc:  # str() of a foreign object may raise anything
         known = ", ".join(kind)
-        raise ValueError(f"{what} {shown(value)} is none of {known}") from exc
+        raise ValueError(f"{what} {shown(value)} is not known; use one of {known}") from exc
 
 
 class RunStatus(StrEnum):
@@ -66,6 +66,23 @@ class RunStatus(StrEnum):
             ValueError: if it names no status.
         """
         return _parse(cls, "status", value)
+
+    @classmethod
+    def parse_final(cls, value: RunStatus | str) -> RunStatus:
+        """Reads a status that a run can end with.
+
+        Raises:
+            ValueError: it is not FINISHED, FAILED or CRASHED.
+        """
+        try:
+            status = cls.parse(value)
+        except ValueError:
+            status = cls.RUNNING
+        if status is cls.RUNNING:
+            raise ValueError(
+                f"a run cannot end with status {shown(value)}; use FINISHED, FAILED or CRASHED"
+            )
+        return status
 
 
 class LogLevel(StrEnum):

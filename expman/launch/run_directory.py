@@ -39,7 +39,7 @@ def check_base_dir(config: ExperimentConfig) -> None:
 
 
 def create_run(config: ExperimentConfig, rank: Rank | None) -> ExperimentConfig:
-    """Creates the run's directory; returns the configuration with the name that was taken.
+    """Creates the run's directory; returns the configuration with the name and the rank.
 
     Ranks above 0 add `-rank<n>` to the name: two of a job never meet in one directory.
 
@@ -48,9 +48,9 @@ def create_run(config: ExperimentConfig, rank: Rank | None) -> ExperimentConfig:
         StorageError: it cannot be created.
     """
     name = config.run_name or ""
-    if rank is not None and rank.rank > 0:
-        name = f"{name}-rank{rank.rank}"
-        config = msgspec.structs.replace(config, run_name=name)
+    if rank is not None:
+        name = f"{name}-rank{rank.rank}" if rank.rank > 0 else name
+        config = msgspec.structs.replace(config, run_name=name, rank=rank.rank)
     try:
         os.makedirs(config.experiment_dir, exist_ok=True)
     except OSError as exc:

@@ -45,11 +45,11 @@ class RunStart:
 
     Attributes:
         config: with the name that was taken.
-        sidecar: the supervisor of the writer.
+        supervisor: the supervisor of the writer.
         lane: the owner's.
     """
 
-    sidecar: Supervisor
+    supervisor: Supervisor
     lane: LaneProducer
 
     def __init__(self, config: ExperimentConfig) -> None:
@@ -124,7 +124,7 @@ class RunStart:
             return
         self._made_things.pop_all()
         self.lane.settle()
-        self.sidecar.supervise()
+        self.supervisor.supervise()
 
     def _start(self) -> bool:
         """Makes everything; whether the run begins."""
@@ -166,18 +166,18 @@ class RunStart:
         self._claim(address, rank, shared=False)
 
     def _claim(self, address: Address, rank: Rank | None, *, shared: bool) -> None:
-        config, watch = self.config, _LaneWatch()
-        sidecar = Supervisor(address, config.run_dir, config.python, watch, shared=shared)
-        self._made_things.callback(sidecar.call_off)
+        config, claimed = self.config, _ClaimedLane()
+        supervisor = Supervisor(address, config.run_dir, config.python, claimed, shared=shared)
+        self._made_things.callback(supervisor.call_off)
         host = identity.this_host(address.place)
         group = config.group or identity.find_group()
         write_first_metadata(config, group, rank, host)
         hello = settings.owner_hello(config, host, group, rank)
         lane = LaneProducer(
-            address, hello, revive=not shared, on_wait=sidecar.may_wait, is_shown=False
+            address, hello, revive=not shared, on_wait=supervisor.may_wait, is_shown=False
         )
         self._made_things.callback(lane.take_back)
-        self.sidecar, self.lane, watch.lane = sidecar, lane, lane
+        self.supervisor, self.lane, claimed.lane = supervisor, lane, lane
 
 
 def _rank_of(config: ExperimentConfig) -> Rank | None:
@@ -199,7 +199,7 @@ def _runs(constructor: tuple[int, FrameType] | None) -> bool:
     return frame is not None
 
 
-class _LaneWatch:
+class _ClaimedLane:
     """What the supervisor sees of the lane, once it is claimed."""
 
     lane: LaneProducer | None = None

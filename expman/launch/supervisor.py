@@ -22,7 +22,7 @@ from expman.transport import segment
 from expman.transport.address import revive_address
 from expman.transport.liveness import mark_of
 
-__all__ = ["LaneWatch", "Supervisor"]
+__all__ = ["Supervisor", "WatchedLane"]
 
 WARN_DEATHS = 4
 """So many writers in a row that wrote nothing: the user hears of it."""
@@ -36,7 +36,7 @@ ANOTHER_SERVES = 3
 """Exit code of a writer whose address another writer serves."""
 
 
-class LaneWatch(Protocol):
+class WatchedLane(Protocol):
     """What there is to know of the owner's lane."""
 
     def has_ended(self) -> bool:
@@ -68,7 +68,7 @@ class Supervisor:
         address: segment.Address,
         run_dir: str,
         python: str | None,
-        lane: LaneWatch,
+        lane: WatchedLane,
         *,
         shared: bool,
     ) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "discard",
     "is_snapshot_name",
     "snapshot",
+    "staged",
     "staging_dir",
 ]
 
@@ -192,6 +193,22 @@ def _clone(source_fd: int, staged: str) -> bool:
         if not cloned:
             os.unlink(staged)
     return cloned
+
+
+@contextlib.contextmanager
+def staged(source: str, run_dir: str) -> Iterator[str | None]:
+    """A snapshot for a request; removed if the request is not made.
+
+    Raises:
+        FileNotFoundError, PermissionError, ValueError: as `snapshot` does.
+    """
+    path = snapshot(source, staging_dir(run_dir))
+    try:
+        yield path
+    except BaseException:
+        if path is not None:
+            discard(path)
+        raise
 
 
 def discard(path: str) -> None:

@@ -26,7 +26,7 @@ import expman
 engine = expman.LoggingEngine(expman.ExperimentConfig("exp", sys.argv[1], run_name="r"))
 for step in range(5):
     engine.log_vector({"x": step}, step)
-os.kill(engine._sidecar.pid(), signal.SIGKILL)
+os.kill(engine._durability.supervisor.pid(), signal.SIGKILL)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

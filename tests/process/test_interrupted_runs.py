@@ -29,7 +29,7 @@ from expman import (
     ExpmanError,
     LoggingEngine,
     RunClosedError,
-    engine,
+    open_engines,
 )
 from expman.launch.start import RunStart
 from expman.transport import places, segment
@@ -66,7 +66,8 @@ def close_at(start: Callable[[str], LoggingEngine], at: int) -> bool:
     try:
         fired = interrupt(lambda: one.close("FAILED", reason="first"), at, raise_error)
     except Interrupted:
-        settled = one._final.get(None) is not None
+        assert one._end is not None
+        settled = one._end.final.get(None) is not None
         one.close(timeout_s=DEADLINE_S)
         found = run_yaml(one.run_dir)
         expected = ("FAILED", "first") if settled else ("FINISHED", None)
@@ -161,8 +162,8 @@ def interrupt_constructor(config: ExperimentConfig, at: int) -> bool:
         late = not (fired := interrupt(lambda: LoggingEngine(config), at, raise_error))
     except Interrupted as exc:
         late = is_late(exc)
-    assert late or all(one._ended for one in engine._engines), at
-    for one in list(engine._engines):
+    assert late or all(one._ended for one in open_engines._engines), at
+    for one in list(open_engines._engines):
         one.close()
     if os.path.lexists(config.run_dir):
         found = run_yaml(config.run_dir)

@@ -316,7 +316,7 @@ def test_messages(start: Start) -> None:
         engine.log_message("error", "two\n[2026-01-31T12:00:00.000Z] [INFO] forged")
         engine.log_message("INFO", 3)  # type: ignore[arg-type]
         engine.log_message("INFO", "file \udc80")
-        with pytest.raises(ValueError, match="'debug' is none of INFO"):
+        with pytest.raises(ValueError, match="'debug' is not known; use one of INFO"):
             engine.log_message("debug", "no such level")
     expected = [
         "[WARN] one",

@@ -219,7 +219,7 @@ def test_statuses_are_strings(base: str, status: str) -> None:
 def test_a_status_that_is_none(base: str) -> None:
     """It raises, and the run goes on."""
     with Experiment("exp", base_dir=base) as run:
-        with pytest.raises(ValueError, match="'done' is none of"):
+        with pytest.raises(ValueError, match="status 'done'; use FINISHED, FAILED or CRASHED"):
             run.close("done")
         run.log_vector({"a": 1.0})
     assert "FINISHED" == run_yaml(run.run_dir)["status"]

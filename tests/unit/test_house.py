@@ -22,7 +22,20 @@ LEAVES = {
     *("checks", "errors", "failpoints", "fixed_columns", "models", "notices", "settings"),
     "shown",
 }
-TRAINER = {"capture", "current_run", "ended_run", "engine", "experiment", "launch", "timeouts"}
+TRAINER = {
+    "attaching",
+    "capture",
+    "current_run",
+    "durability",
+    "ended_run",
+    "engine",
+    "experiment",
+    "launch",
+    "losses",
+    "open_engines",
+    "status_lines",
+    "timeouts",
+}
 LIGHT_STORAGE = {"storage.artifacts", "storage.paths"}
 MAY_KNOW: dict[str, set[str]] = {
     "errors": {"shown"},
@@ -40,9 +53,17 @@ MAY_KNOW: dict[str, set[str]] = {
     "launch": LEAVES | {"interpreter", "transport"} | LIGHT_STORAGE,
     "timeouts": LEAVES,
     "ended_run": LEAVES,
-    "engine": LEAVES | {"capture", "ended_run", "launch", "timeouts", "transport"} | LIGHT_STORAGE,
+    "durability": LEAVES | {"launch", "transport"},
+    "losses": LEAVES | {"transport"},
+    "open_engines": LEAVES | {"capture"},
+    "status_lines": LEAVES | LIGHT_STORAGE,
+    "engine": LEAVES
+    | {"capture", "durability", "ended_run", "launch", "losses", "open_engines"}
+    | {"status_lines", "timeouts", "transport"}
+    | LIGHT_STORAGE,
+    "attaching": LEAVES | {"engine"},
     "current_run": LEAVES | {"engine", "experiment"},
-    "experiment": LEAVES | {"current_run", "engine"},
+    "experiment": LEAVES | {"attaching", "current_run", "engine"},
     "writer": LEAVES | {"interpreter", "transport", "storage"},
     "reading": LEAVES | {"storage"},
     "reading.peek": LEAVES | {"storage", "transport"},

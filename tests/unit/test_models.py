@@ -234,7 +234,7 @@ def test_a_status_is_read_in_any_case(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "done", "RunStatus.FAILED", 3, None])
 def test_a_status_that_is_none_is_refused(text: Any) -> None:
     """The error shows the value and lists what there is."""
-    with pytest.raises(ValueError, match="is none of RUNNING, FINISHED, FAILED, CRASHED") as caught:
+    with pytest.raises(ValueError, match="use one of RUNNING, FINISHED, FAILED, CRASHED") as caught:
         RunStatus.parse(text)
     assert repr(text) in str(caught.value)
 
