@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from expman import notices, open_engines
 from expman.capture.exit_status import describe, describe_exit
-from expman.capture.run_end import RunEnd
+from expman.capture.program_end import ProgramEnd
 from expman.durability import Durability
 from expman.ended_run import NoLane
 from expman.errors import ExpmanError, FlushError, RunClosedError, RunEndedError
@@ -55,12 +55,12 @@ class LoggingEngine:
                 f"LoggingEngine takes an ExperimentConfig, not {type_name(config)}: write "
                 "LoggingEngine(ExperimentConfig(name)), or use expman.Experiment(name)"
             )
-        self._end: RunEnd | None = None
+        self._end: ProgramEnd | None = None
         start = RunStart(config)
         try:
             start.make()
             self.config = start.config
-            self._end = RunEnd()
+            self._end = ProgramEnd()
             self._begin(start.lane, start.lane.lane, start.supervisor)
             open_engines.watch_os_exit()
             self._end.watch(self._close_at_exit, self._close_in_child)
@@ -326,7 +326,7 @@ class LoggingEngine:
             self._durability.close_owner(*settled, limit_s, taken=end.unwatch)
         self._finish(end)
 
-    def _finish(self, end: RunEnd | None) -> None:
+    def _finish(self, end: ProgramEnd | None) -> None:
         self._ended = True
         try:
             if end is not None:
@@ -367,7 +367,7 @@ class LoggingEngine:
         except FlushError as exc:
             notices.warn(f"expman: {exc}")
 
-    def _leave_to_exit_status(self, end: RunEnd) -> bool:
+    def _leave_to_exit_status(self, end: ProgramEnd) -> bool:
         """Ends the run with the program: its exit status decides; False: nobody can tell it.
 
         All but the status is durable when it returns; the writer adds that when libc has stored

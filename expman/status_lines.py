@@ -8,13 +8,16 @@ import select
 import shlex
 import stat
 import sys
+import time
 
 from expman.storage.paths import RUN_YAML
 
 __all__ = ["StatusLines"]
 
 _MAX_YAML_BYTES = 16 * 1024 * 1024
-_FACT = re.compile(rb"^(status|duration_secs|rows_\w+): *([\w.+-]+)\r?$", re.MULTILINE)
+_STATUS = re.compile(rb"^status: *(FINISHED|FAILED|CRASHED)$", re.MULTILINE)
+_COUNT = re.compile(rb"^(rows_[a-z]+): *([0-9]{1,18})$", re.MULTILINE)
+_LOST = {"rows_dropped": "dropped", "rows_missing": "missing"}
 
 
 class StatusLines:
@@ -28,40 +31,41 @@ class StatusLines:
 
     def __init__(self, run_dir: str) -> None:
         self._run_dir = run_dir
+        self._started = time.monotonic()
         _print(f"expman: recording to {run_dir}")
 
     def end(self) -> None:
         """Prints how the run ended, as its run.yaml has it, and where to look."""
         try:
-            facts = _facts(os.path.join(self._run_dir, RUN_YAML))
+            status, facts = _facts(os.path.join(self._run_dir, RUN_YAML))
         except OSError:
-            facts = {}
-        words = [f"expman: {_status(facts.get('status'))}"]
-        if "duration_secs" in facts:
-            words.append(f"after {float(facts['duration_secs']):.1f} s")
-        counts = [f"{int(facts.get('rows_logged', 0)):,} rows"]
-        for key in ("dropped", "missing"):
-            number = int(facts.get(f"rows_{key}", 0))
-            if number:
-                counts.append(f"{number:,} {key}")
-        show = f"expman show {shlex.quote(self._run_dir)}"
-        _print(f"{' '.join(words)}, {', '.join(counts)}; look with: {show}")
+            status, facts = None, {}
+        counts = [_rows(facts.get("rows_logged", 0))]
+        counts += [f"{facts[key]:,} {word}" for key, word in _LOST.items() if facts.get(key)]
+        _print(
+            f"expman: {status or 'ended with the program'} after "
+            f"{time.monotonic() - self._started:.1f} s, {', '.join(counts)}; "
+            f"look with: expman show {shlex.quote(self._run_dir)}"
+        )
 
 
-def _status(status: str | None) -> str:
-    if status in (None, "RUNNING"):
-        return "the run ends with the program, whose exit status decides"
-    return f"{status}"
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number:,} rows"
 
 
-def _facts(path: str) -> dict[str, str]:
-    """Some top-level keys of a run.yaml. The trainer has no YAML library, and needs none here."""
+def _facts(path: str) -> tuple[str | None, dict[str, int]]:
+    """The final status and the counts of a run.yaml.
+
+    The trainer has no YAML library, and needs none: these keys stand at the beginning of a line.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe would have us wait
-            return {}
+            return None, {}
         content = file.read(_MAX_YAML_BYTES)
-    return {key.decode(): value.decode() for key, value in _FACT.findall(content)}
+    status = _STATUS.search(content)
+    counts = {key.decode(): int(number) for key, number in _COUNT.findall(content)}
+    return (status[1].decode() if status else None), counts
 
 
 def _print(text: str) -> None:

@@ -210,6 +210,7 @@ def program_env() -> dict[str, str]:
     env[TOKEN_VARIABLE] = os.environ[TOKEN_VARIABLE]
     env["PYTHONUNBUFFERED"] = "1"
     env["PYTHONFAULTHANDLER"] = "1"
+    env["EXPMAN_QUIET"] = "1"  # tests look at what else a program prints
     return env
 
 

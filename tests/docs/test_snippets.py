@@ -52,8 +52,12 @@ def test_python_of_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) ->
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        # Python 3.12 and newer warn of every fork in a process with threads.
-        env={**os.environ, "PYTHONWARNINGS": "error,ignore:This process:DeprecationWarning"},
+        env={
+            **os.environ,
+            # Python 3.12 and newer warn of every fork in a process with threads.
+            "PYTHONWARNINGS": "error,ignore:This process:DeprecationWarning",
+            "EXPMAN_QUIET": "1",
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -23,7 +23,7 @@ def test_the_tutorial_from_top_to_bottom(tmp_path: Path) -> None:
     """Each block works in its turn, and at the end there is a picture of both runs."""
     page = (ROOT / "docs" / "learn" / "tutorial.md").read_text()
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    env |= {"MPLCONFIGDIR": str(tmp_path / ".matplotlib"), "COLUMNS": "80"}
+    env |= {"MPLCONFIGDIR": str(tmp_path / ".matplotlib"), "COLUMNS": "80", "EXPMAN_QUIET": "1"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     said = {}

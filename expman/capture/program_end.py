@@ -12,13 +12,13 @@ from expman.models import RunStatus
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
     from expman.transport.producer import LaneProducer
 
-__all__ = ["Final", "RunEnd"]
+__all__ = ["Final", "ProgramEnd"]
 
 Final: TypeAlias = tuple[RunStatus, str | None]
 """A status and its reason."""
 
 
-class RunEnd:
+class ProgramEnd:
     """The end of a run, as its owner knows it.
 
     Attributes:
