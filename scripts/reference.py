@@ -1,4 +1,4 @@
-"""Makes the pages of the reference that follow from the code: settings, and the command's help.
+"""Makes the pages of the reference that follow from the code: settings, errors, help texts.
 
 `tests/docs/test_reference.py` compares the pages with what is made here.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from error_messages import errors_page
 
 from expman.cli.commands import cli
 from expman.settings import SETTINGS, Setting
@@ -25,6 +26,8 @@ def main() -> None:
         path = PAGES / name
         path.write_text(make(path.read_text()))
         print(f"wrote {path}")
+    (PAGES / "errors.md").write_text(errors_page())
+    print(f"wrote {PAGES / 'errors.md'}")
 
 
 def with_settings(page: str) -> str:

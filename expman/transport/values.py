@@ -90,6 +90,8 @@ def _scalar(value: Any) -> MetricValue:
         return _zero_d(value)
     if type(dimensions) is int and math.prod(value.shape) == 1:
         raise TypeError(f"{type_name(value)} of shape {tuple(value.shape)}: call .item() on it")
+    if value is None:
+        raise TypeError("None (NoneType)")
     raise TypeError(f"{type_name(value)}, which is not a scalar")
 
 
@@ -220,7 +222,7 @@ def check_key(key: object) -> str:
         ValueError: it is empty, or the name of a fixed column.
     """
     if not isinstance(key, str):
-        raise TypeError(f"metric name {shown(key)} is {type_name(key)}, not text")
+        raise TypeError(f"metric name {shown(key)} is {type_name(key)}, not text; use a str")
     if not key:
         raise ValueError("metric name '' is empty; give the metric a name")
     if key in RESERVED_COLUMNS:
@@ -247,9 +249,11 @@ def plain_step(step: object) -> int | None:
     if isinstance(plain, float) and plain.is_integer():
         plain = int(plain)
     if type(plain) is not int:
-        raise TypeError(f"step {shown(step)} is {type_name(step)}, not a whole number")
+        raise TypeError(
+            f"step {shown(step)} is {type_name(step)}, not a whole number; pass an int or None"
+        )
     if not -(2**63) <= plain < 2**63:
-        raise ValueError(f"step {shown(plain)} does not fit into 64 bits")
+        raise ValueError(f"step {shown(plain)} does not fit into 64 bits; pass a smaller one")
     return plain
 
 
