@@ -90,8 +90,6 @@ def _scalar(value: Any) -> MetricValue:
         return _zero_d(value)
     if type(dimensions) is int and math.prod(value.shape) == 1:
         raise TypeError(f"{type_name(value)} of shape {tuple(value.shape)}: call .item() on it")
-    if value is None:
-        raise TypeError("None (NoneType)")
     raise TypeError(f"{type_name(value)}, which is not a scalar")
 
 
