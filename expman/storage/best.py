@@ -25,6 +25,9 @@ MAX_METRICS = 2000
 MAX_NAMES = 512 * 1024
 """Characters of their names."""
 SHORT_ROWS = 64
+MAX_HELD_CELLS = 256 * 1024
+MAX_HELD_BATCHES = 256
+_TEXT = pa.string()
 _INFINITY = 0x7FF << 52
 _NEGATIVE_INFINITY = -1 << 52
 """The bits of the infinities, as signed integers."""
@@ -36,21 +39,29 @@ _Step: TypeAlias = int | None
 _Footer: TypeAlias = tuple[bool, dict[str, tuple[_Number, _Step, _Number, _Step, _Number, _Step]]]
 
 
+_Column: TypeAlias = list[tuple[pa.Array, pa.Array]]
+"""Pieces of one metric: steps and values, of one type."""
+
+
 class BestValues:
     """The best values of one run's metrics, as far as its rows are in the files.
 
     NaN is never the least or the greatest, but may be the last. Of equal values the first counts.
     Text is left out.
 
+    Batches are kept until somebody asks, or until they have many cells: a call of Arrow for each
+    column of each small batch would cost as much as the rest of a commit.
+
     Attributes:
-        metrics: by metric, in order of first appearance.
-        is_full: metrics that are not in `metrics` are never added.
+        is_full: metrics that are not there are never added.
     """
 
     def __init__(self) -> None:
-        self.metrics: dict[str, MetricBest] = {}
         self.is_full = False
+        self._metrics: dict[str, MetricBest] = {}
         self._room = MAX_NAMES
+        self._held: list[tuple[pa.Array, list[tuple[str, pa.Array]]]] = []
+        self._held_cells = 0
 
     def add(self, steps: pa.Array, columns: Iterable[tuple[str, pa.Array]]) -> None:
         """Adds the rows of one batch.
@@ -59,16 +70,34 @@ class BestValues:
             steps: the user's step of each row.
             columns: metric and values, of any type.
         """
-        for metric, array in columns:
-            if pa.types.is_string(array.type) or array.null_count == len(array):
-                continue
-            known = self.metrics.get(metric)
+        numbers = [(metric, array) for metric, array in columns if array.type != _TEXT]
+        self._held.append((steps, numbers))
+        self._held_cells += len(steps) * (1 + len(numbers))
+        if self._held_cells > MAX_HELD_CELLS or len(self._held) > MAX_HELD_BATCHES:
+            self._settle()
+
+    @property
+    def metrics(self) -> dict[str, MetricBest]:
+        """By metric, in order of first appearance."""
+        self._settle()
+        return self._metrics
+
+    def _settle(self) -> None:
+        """Takes the batches into account that are kept."""
+        columns: dict[tuple[str, pa.DataType], _Column] = {}
+        for steps, numbers in self._held:
+            for metric, array in numbers:
+                if array.null_count < len(array):
+                    columns.setdefault((metric, array.type), []).append((steps, array))
+        for (metric, _), column in columns.items():
+            known = self._metrics.get(metric)
             if known is not None or self._has_room(metric):
-                self.metrics[metric] = _joined(known or MetricBest(), steps, array)
+                self._metrics[metric] = _joined(known or MetricBest(), column)
+        self._held, self._held_cells = [], 0  # at the end: a batch may be taken twice, not never
 
     def _has_room(self, metric: str) -> bool:
         self._room -= len(metric)
-        self.is_full = self.is_full or self._room < 0 or len(self.metrics) >= MAX_METRICS
+        self.is_full = self.is_full or self._room < 0 or len(self._metrics) >= MAX_METRICS
         return not self.is_full
 
     def encode(self) -> str:
@@ -79,7 +108,7 @@ class BestValues:
     def copy(self) -> BestValues:
         """Returns the values as they are now."""
         other = BestValues()
-        other.metrics, other.is_full, other._room = dict(self.metrics), self.is_full, self._room
+        other._metrics, other.is_full, other._room = dict(self.metrics), self.is_full, self._room
         return other
 
     @classmethod
@@ -91,7 +120,7 @@ class BestValues:
             return None
         best = cls()
         best.is_full, metrics = found
-        best.metrics = {name: MetricBest(*values) for name, values in metrics.items()}
+        best._metrics = {name: MetricBest(*values) for name, values in metrics.items()}
         best._room -= sum(map(len, metrics))
         return best
 
@@ -111,27 +140,31 @@ def last_valid(array: pa.Array) -> int:
     return low
 
 
-def _joined(known: MetricBest, steps: pa.Array, array: pa.Array) -> MetricBest:
-    """The best of what was known and of one batch."""
-    last = last_valid(array)
-    low, high = _ends(array)
+def _joined(known: MetricBest, column: _Column) -> MetricBest:
+    """The best of what was known and of further rows."""
+    steps = pa.chunked_array([piece for piece, _ in column])
+    values = pa.chunked_array([piece for _, piece in column])
+    low, high = _ends(values)
     least, least_step = known.min, known.min_step
     if low is not None and (least is None or low < least):
-        least, least_step = low, _step_of(low, steps, array)
+        least, least_step = low, _step_of(low, steps, values)
     greatest, greatest_step = known.max, known.max_step
     if high is not None and (greatest is None or high > greatest):
-        greatest, greatest_step = high, _step_of(high, steps, array)
+        greatest, greatest_step = high, _step_of(high, steps, values)
+    last_steps, last_values = column[-1]
+    last = last_valid(last_values)
     return MetricBest(
-        least, least_step, greatest, greatest_step, array[last].as_py(), steps[last].as_py()
+        *(least, least_step, greatest, greatest_step),
+        *(last_values[last].as_py(), last_steps[last].as_py()),
     )
 
 
-def _step_of(value: Number, steps: pa.Array, array: pa.Array) -> int | None:
-    step: int | None = steps[pc.index(array, pa.scalar(value, array.type)).as_py()].as_py()
+def _step_of(value: Number, steps: pa.ChunkedArray, values: pa.ChunkedArray) -> int | None:
+    step: int | None = steps[pc.index(values, pa.scalar(value, values.type)).as_py()].as_py()
     return step
 
 
-def _ends(array: pa.Array) -> tuple[Number | None, Number | None]:
+def _ends(array: pa.ChunkedArray) -> tuple[Number | None, Number | None]:
     """The least and the greatest value that is not NaN; None if there is none."""
     if len(array) <= SHORT_ROWS:  # a call of Arrow costs as much as 100 values
         values = [value for value in array.to_pylist() if value is not None and value == value]
@@ -145,14 +178,15 @@ def _ends(array: pa.Array) -> tuple[Number | None, Number | None]:
     return (low, high) if low == low else (None, None)
 
 
-def _ends_by_bits(array: pa.Array) -> tuple[float, float] | None:
+def _ends_by_bits(array: pa.ChunkedArray) -> tuple[float, float] | None:
     """The ends of an array of one sign and without NaN, at a tenth of the cost; else None.
 
     Arrow finds the ends of integers with SIMD, those of floats one by one. Non-negative floats
     sort as their bits do, negative ones the other way round, and NaN is beyond the infinity of
     its sign (IEEE 754, binary64).
     """
-    low, high = _ends_of_integers(array.view(pa.int64()))
+    bits = pa.chunked_array([chunk.view(pa.int64()) for chunk in array.chunks])
+    low, high = _ends_of_integers(bits)
     if low >= 0 and high <= _INFINITY:
         return _float_of(low), _float_of(high)
     if high <= _NEGATIVE_INFINITY:
@@ -160,7 +194,7 @@ def _ends_by_bits(array: pa.Array) -> tuple[float, float] | None:
     return None
 
 
-def _ends_of_integers(array: pa.Array) -> tuple[int, int]:
+def _ends_of_integers(array: pa.ChunkedArray) -> tuple[int, int]:
     low, high = _min_max.call([array]).values()
     return low.as_py(), high.as_py()
 
