@@ -1,12 +1,12 @@
-"""A file that grows by appends, and is durable when `sync` says so: also after an fsync failed.
+"""A file that grows by appends and is durable once `sync` returns, even if an fsync failed before.
 
 Where fsync fails, Linux reports the error once and takes the pages that it could not write for
 clean: the next fsync succeeds, and the bytes are nowhere ("PostgreSQL's fsyncgate", LWN 752063).
 So what was appended since the last good fsync is kept in memory. After a failure it goes to a new
 file, behind a copy of the bytes that are durable, and the new file takes the name.
 
-The descriptor is kept open until the bytes are durable: a kernel may forget an error that no open
-descriptor has to be told of.
+The descriptor is kept open until the bytes are durable: a kernel may forget an error that it
+cannot report to an open descriptor.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class AppendFile:
         """Opens the file as it is; with `create`, makes it if there is none.
 
         Raises:
-            OSError: it cannot be opened, or is no plain file.
+            OSError: it cannot be opened, or is not a plain file.
         """
         is_new = create and not os.path.lexists(self.path)
         if is_new:
@@ -206,14 +206,14 @@ class AppendFile:
             self.close()
 
     def forget(self) -> None:
-        """Lets go of the file, which somebody else has changed, and of what was known about it."""
+        """Closes a file that another process has changed, and forgets what was known about it."""
         self.close()
         self._kept.clear()
         self.good_bytes = self._kept_from = 0
         self.torn = self.synced = self.is_doubtful = False
 
     def close(self) -> None:
-        """Lets go of the descriptor."""
+        """Closes the descriptor."""
         fd, self._fd = self._fd, None
         if fd is not None:
             with contextlib.suppress(OSError):

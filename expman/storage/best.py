@@ -49,8 +49,8 @@ class BestValues:
     NaN is never the least or the greatest, but may be the last. Of equal values the first counts.
     Text is left out.
 
-    Batches are kept until somebody asks, or until they have many cells: a call of Arrow for each
-    column of each small batch would cost as much as the rest of a commit.
+    Batches are kept until the values are asked for, or until they have many cells. A call of Arrow
+    for each column of each small batch would cost as much as the rest of a commit.
 
     Attributes:
         is_full: metrics that are not there are never added.

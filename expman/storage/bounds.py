@@ -108,7 +108,7 @@ def unpacked(value: object) -> MetricValue:
     """What `packed` was given.
 
     Raises:
-        ValueError, KeyError, TypeError: it is none.
+        ValueError, KeyError, TypeError: the value does not come from `packed`.
     """
     if isinstance(value, dict):
         return int(value["hex"], 16)

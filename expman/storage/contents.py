@@ -78,7 +78,7 @@ class Contents:
         return other
 
     def footer(self, rows: int) -> dict[str, str]:
-        """Returns the keys for the footer of a vectors.parquet with so many rows."""
+        """Returns the keys for the footer of a vectors.parquet with that number of rows."""
         return {
             LANES_KEY: json.dumps(self.lanes),
             LATEST_KEY: json.dumps(fitting(self.latest)),

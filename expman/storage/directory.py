@@ -1,4 +1,4 @@
-"""The directory of a run, held open: whatever stands at its path, we know which one is ours.
+"""The directory of a run, held open, so that another directory at its path is recognized.
 
 A mount may be lost and come back, a directory above may be renamed and renamed back, another one
 may be put in its place. Until ours is at its path again, nothing is written and nothing counts as
@@ -32,7 +32,7 @@ class RunDirectory:
         self.names_changed = True
 
     def ensure(self) -> None:
-        """Sees to it that our directory is at its path; makes a new one if it was deleted.
+        """Makes sure that our directory is at its path; makes a new one if it was deleted.
 
         Not those above it: where the whole base directory is gone, a mount is, and files below
         the empty mount point would be out of sight once it is back.
@@ -75,7 +75,7 @@ class RunDirectory:
         assert self._fd is not None
         ours = os.fstat(self._fd)
         if ours.st_nlink == 0:
-            return "the run's own was deleted, and is made anew once the path is free"
+            return "the run's own was deleted, and is made again once the path is free"
         place = os.readlink(f"/proc/self/fd/{self._fd}")
         there = _stat(place)
         if there is None or not os.path.samestat(ours, there):
@@ -120,7 +120,7 @@ class RunDirectory:
         self.names_changed = False
 
     def close(self) -> None:
-        """Lets go of it."""
+        """Closes it."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
@@ -146,7 +146,7 @@ def _stat(path: str) -> os.stat_result | None:
 
 
 def _is_other_mount_of(ours: os.stat_result, there: os.stat_result) -> bool:
-    """Whether a file system that was mounted anew has another device number for our directory."""
+    """Whether a new mount of the file system gave our directory another device number."""
     return ours.st_dev != there.st_dev and (ours.st_ino, ours.st_mtime_ns, ours.st_ctime_ns) == (
         there.st_ino,
         there.st_mtime_ns,

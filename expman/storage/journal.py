@@ -1,4 +1,4 @@
-"""The journal of a run that lives: what run.yaml says, so that damage to run.yaml costs nothing.
+"""The journal of a live run: what run.yaml has, so that damage to run.yaml costs nothing.
 
 `.run.journal` has a line for each change: the CRC-32 of the rest, and JSON with all keys of
 run.yaml but `scalars`, `vectors` and `best`, and with the scalars that have changed. The first
@@ -53,7 +53,7 @@ class Journal:
         self._limit_bytes = 0
 
     def read(self) -> RunMetadata | None:
-        """The state that the last whole line has; None if there is none.
+        """Returns the state in the last whole line; None without such a line.
 
         Raises:
             StorageError: it is there and cannot be read.
@@ -98,7 +98,7 @@ class Journal:
             raise storage_error(self.path, exc) from exc
 
     def _begin(self, meta: RunMetadata) -> None:
-        """Writes it anew."""
+        """Replaces the file by one with a single line."""
         self._file.forget()
         line = _encode(meta, meta.scalars)
         replace_file(self.path, line)
@@ -124,12 +124,12 @@ class Journal:
             os.unlink(self.path)
 
     def close(self) -> None:
-        """Lets go of the open file."""
+        """Closes the file."""
         self._file.close()
 
 
 def known_state(run_dir: str) -> RunMetadata | None:
-    """What the journal or, where there is none, run.yaml says; None if neither can be read.
+    """Reads the state from the journal, or from run.yaml; None if neither can be read.
 
     Raises:
         StorageError: the system cannot read one of them at present.
@@ -165,7 +165,7 @@ def set_aside_damage(run_dir: str) -> str | None:
 
 
 def _cut_off(run_dir: str, path: str, found: dict[str, object]) -> str | None:
-    """What to say of a file that was cut at a line's end: it is good YAML, and lacks keys."""
+    """Returns the message about a file that was cut at the end of a line: valid, but incomplete."""
     try:
         to_metadata(path, dict(found))
     except StorageError as exc:

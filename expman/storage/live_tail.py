@@ -18,9 +18,9 @@ from expman.storage.tail import TailFile
 __all__ = ["LiveTail"]
 
 MAX_KEPT_BYTES = 8 * 1024 * 1024
-"""About so much is kept in memory until it is durable."""
+"""Bytes that are kept in memory until they are durable, about."""
 MAX_OPEN_TAILS = 16
-"""So many tail files may be open at once, because they are not durable yet."""
+"""Tail files that may be open at once because they are not durable yet."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 

@@ -63,7 +63,7 @@ NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags that make a file, and fail if anything, a link too, has its name."""
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 OPEN_SOURCE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-"""Flags that open a file of the user's, and never wait, whatever it is."""
+"""Flags that open a file of the user's without waiting, even if it is a pipe."""
 TEMP_PREFIX = ".expman-tmp-"
 
 _OURS = frozenset(
@@ -107,7 +107,7 @@ def is_run_file(name: str) -> bool:
 
 
 def storage_error(path: str, exc: BaseException) -> StorageError:
-    """A StorageError about `path` that says what the system said."""
+    """Returns a StorageError about `path` with the system's message."""
     detail = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
     return StorageError(path, detail or type(exc).__name__)
 
@@ -208,7 +208,7 @@ def is_regular(path: str) -> bool:
 def open_regular(
     path: str, flags: int = os.O_RDONLY, *, follow: bool = False, dir_fd: int | None = None
 ) -> int:
-    """Opens a plain file and returns its descriptor; never waits, whatever has the name.
+    """Opens a plain file and returns its descriptor. Never waits.
 
     A pipe would block the open until somebody writes, and a device may do anything. Both are
     refused before they are opened, and once more after it, in case they were put there between.

@@ -67,7 +67,7 @@ class PendingRows:
         return self.blocks[:count]
 
     def remove_first(self, count: int) -> None:
-        """Removes so many blocks: they are in a file, or in none for good."""
+        """Removes the first `count` blocks: they are written, or were left out."""
         self.rows -= sum(len(block.steps) for block in self.blocks[:count])
         del self.blocks[:count]
 

@@ -1,6 +1,6 @@
-"""Finds out where the files of a run stand, whatever ended their last writer.
+"""Finds out where the files of a run stand, however their last writer ended.
 
-Each row that is in a file is kept once: the Parquet file's footer says how far each producer's
+Each row that is in a file is kept once: the Parquet file's footer has how far each producer's
 rows are in it, and rows of the tail that it covers already are dropped. A torn end is cut off;
 what cannot be read is renamed to `.corrupt`, never deleted.
 """
@@ -101,7 +101,7 @@ def _set_aside(path: str, why: str, warn: Warn) -> None:
 
 def _resume_parquet(path: str, state: Resumed, columns: Columns, warn: Warn) -> None:
     if not is_regular(path):
-        _set_aside(path, "is no regular file", warn)
+        _set_aside(path, "is not a regular file", warn)
         return
     try:
         with open_arrow(path) as source, pq.ParquetFile(source, pre_buffer=False) as file:
@@ -136,7 +136,7 @@ def _read_best(file: pq.ParquetFile, contents: Contents, columns: Columns) -> No
 
 def _resume_tail(path: str, state: Resumed, columns: Columns, warn: Warn) -> TailFile | None:
     if not is_regular(path):
-        _set_aside(path, "is no regular file", warn)
+        _set_aside(path, "is not a regular file", warn)
         return None
     written_back = _written_back(path)
     tail: TailFile | None = None

@@ -1,7 +1,7 @@
 """Rewrites vectors.parquet from its old content and the tail, in bounded memory.
 
 The work runs in a thread of the writer process, nearly all of it in Arrow without the GIL, so
-that the writer goes on polling its lanes whatever a row group costs. The thread reads only
+that the writer goes on polling its lanes meanwhile. The thread reads only
 sealed files and writes only its temporary file; the store renames that file and owns all state.
 
 Parquet with what every reader knows: zstd, statistics, plain logical types (no Arrow schema),
@@ -113,7 +113,7 @@ class Rewrite:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody called it off."""
+        """Whether it was cancelled."""
         return self._cancelled.is_set()
 
     def _run(self) -> None:

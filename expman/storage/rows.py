@@ -18,7 +18,7 @@ __all__ = ["RowBlock", "build_columns", "halve", "trim"]
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 SHORT_BLOCK = 16
 SPARSE = 16
-"""A metric that fewer than one in so many rows has is built from its values alone."""
+"""A metric in less than one of this many rows is built from its values alone."""
 _KIND_OF = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT}
 _Values = Sequence[MetricValue | None]
 _Item = TypeVar("_Item")

@@ -109,14 +109,14 @@ class RunLog:
     def create(self) -> None:
         """Makes an empty file unless there is one, so that it can be followed from the start.
 
-        Where that fails, the first append says why.
+        If that fails, the first append raises the reason.
         """
         with contextlib.suppress(OSError):
             self._open()
             self._file.close()
 
     def _open(self) -> None:
-        """Opens it for appending; what stands there and is no file is set aside."""
+        """Opens it for appending; sets aside what is there and is not a plain file."""
         try:
             self._file.open()
         except IrregularFileError:
@@ -231,5 +231,5 @@ class RunLog:
         self._file.has_new_name = False
 
     def close(self) -> None:
-        """Lets go of the open file."""
+        """Closes the file."""
         self._file.close()

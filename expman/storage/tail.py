@@ -28,7 +28,7 @@ _CHECK_BYTES = 8
 
 
 class TornTail(Exception):
-    """Bytes at `offset` that are no whole message; the ones before it are fine.
+    """The bytes at `offset` are not a whole message; the ones before it are good.
 
     Attributes:
         offset: bytes that are good.
@@ -89,7 +89,7 @@ def read_tail(
         The schema, a batch (None with the first item, the schema's), the offset behind it.
 
     Raises:
-        TornTail: at the first bytes that are no whole, valid message.
+        TornTail: at the first bytes that are not a whole, valid message.
         OSError: the file cannot be read.
     """
     with open_arrow(path) as file:

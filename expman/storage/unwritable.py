@@ -45,7 +45,7 @@ def _can_build(row: RowBlock, columns: Columns) -> bool:
         build_columns([row], columns, _ignore)
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - whatever it is; the caller says what it costs
+    except Exception:  # noqa: BLE001 - any kind of failure means that it cannot be built
         return False
     return True
 

@@ -2,7 +2,7 @@
 
 Rows go `append()` → memory, `flush()` → the tail, `consolidate()` → vectors.parquet. Every step
 is failure-atomic: after an error the rows are where they were, and the next call tries again.
-Each row carries its producer and seq, and the Parquet footer says how far each producer's rows
+Each row carries its producer and seq, and the Parquet footer has how far each producer's rows
 reach, so a successor knows what is in the files from the files alone.
 """
 
@@ -112,7 +112,7 @@ class VectorStore:
         return self._warnings.take()
 
     def summarize(self, meta: RunMetadata) -> None:
-        """Puts the latest and the best value of each metric into what run.yaml will say."""
+        """Puts the latest and the best value of each metric into the run's metadata."""
         meta.vectors = dict(self.latest)
         best = self._contents.best
         meta.best = dict(best.metrics)
