@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # what only a run needs is imported by its first engine
 __all__ = ["Durability"]
 
 _REAP_S = 2.0
-"""So long the owner waits for the end of its writer when the run has ended."""
+"""How long the owner waits for its writer to end after the run's end."""
 
 
 class Durability:

@@ -150,10 +150,7 @@ class LoggingEngine:
         self._lane.log_vector(values, step)
 
     def log(self, values: Mapping[str, object], step: int | None = None) -> None:
-        """Logs a row of metrics: another name of `log_vector`.
-
-        Durability: published when it returns.
-        """
+        """Logs a row of metrics: another name of `log_vector`."""
         self.log_vector(values, step)
 
     def log_scalar(self, key: str, value: object) -> None:
@@ -293,21 +290,19 @@ class LoggingEngine:
     ) -> None:
         """Ends the run with a status, and waits until it is durable.
 
-        Twice is fine: it waits again for what the first call did not wait for, with the first
-        status. That holds for a call that was interrupted, too. Shared memory and descriptors
-        are given back at once; `durable_seq` and `durable_step` still answer.
+        May be called again: it waits for what the first call did not wait for, also if that was
+        interrupted; the first status counts. Shared memory and descriptors are given back.
 
         In a worker (a forked child, an attached process) it ends the worker's part only: the
         run goes on, and the status does not count.
 
         Raises:
-            ValueError: the status is none, or RUNNING, or the timeout is NaN.
+            ValueError: the status is not FINISHED, FAILED or CRASHED, or the timeout is NaN.
             TypeError: the timeout is not a number.
             FlushError: not everything is durable after `timeout_s` seconds; the message says
                 why and how to recover. The writer goes on trying.
             FlushError: the run has ended, and rows are missing that no flush() has named.
-            ArtifactError: the run has ended, and artifacts are missing that no flush() has
-                named.
+            ArtifactError: the same for artifacts.
         """
         from expman.transport.values import plain_text
 

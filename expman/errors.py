@@ -15,7 +15,7 @@ ExpmanError
  └─ NoActiveRunError              a module-level function before expman.init()
 
 A value that cannot be logged raises the built-in `TypeError` or `ValueError`.
-Every class carries what it is about as attributes; every message says what to do.
+Every class carries what it is about as attributes; every message includes what to do.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class StorageError(ExpmanError):
 
 
 class FlushError(ExpmanError):
-    """Not everything logged is durable; the message says what is where."""
+    """Not everything logged is durable; the message says where the data is."""
 
     def __init__(self, run_dir: str, detail: str, recovery: str) -> None:
         super().__init__(f"run {run_dir}: {detail}; {recovery}")

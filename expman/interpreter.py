@@ -132,7 +132,7 @@ def _is_executable(path: str) -> bool:
 
 
 def _options() -> list[str]:
-    """The trainer's own options, as far as they say what is found where, and how it is spelt."""
+    """The trainer's own options that decide where modules are found and how paths are encoded."""
     flags = sys.flags
     options = ["-X", f"utf8={int(sys.getfilesystemencoding().lower() == 'utf-8')}"]
     options += ["-I"] * flags.isolated + ["-E"] * flags.ignore_environment

@@ -223,12 +223,12 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rank(msgspec.Struct, frozen=True, kw_only=True):
-    """A process's place in a job of many, as its launcher says.
+    """A process's place in a job of many, from its settings or its launcher.
 
     Attributes:
         rank: from 0, over all nodes.
-        local_rank: from 0, on this node; None if the launcher does not say.
-        world_size: number of ranks; None if the launcher does not say.
+        local_rank: from 0, on this node; None if the launcher does not set it.
+        world_size: number of ranks; None if the launcher does not set it.
     """
 
     rank: int
@@ -257,7 +257,7 @@ class MetricBest(msgspec.Struct, frozen=True):
 
 
 class RunMetadata(msgspec.Struct, kw_only=True):
-    """What run.yaml says. Times are UTC in ISO 8601, durations in seconds."""
+    """The content of run.yaml. Times are UTC in ISO 8601, durations in seconds."""
 
     name: str
     experiment: str
@@ -292,7 +292,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
 
 
 class ExperimentMetadata(msgspec.Struct, kw_only=True):
-    """What experiment.yaml says."""
+    """The content of experiment.yaml."""
 
     display_name: str | None = None
     description: str | None = None

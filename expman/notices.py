@@ -34,7 +34,7 @@ def warn_aside(text: str) -> None:
 class _Aside:
     """Notices on their way to the handlers, and the thread that brings them there.
 
-    The thread ends when there is nothing left, so that a program that hears of nothing has none.
+    The thread ends when nothing is left, so that a program without notices has no such thread.
     Where a handler never returns, that thread is lost and notices are dropped.
     """
 

@@ -1,1 +1,1 @@
-"""What the trainer records unasked."""
+"""Records what nobody logs: how the program ended."""

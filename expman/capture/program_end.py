@@ -1,4 +1,4 @@
-"""How an owner's run ends with its program: with what status, and who says it."""
+"""How a run ends with its program, and where its status comes from."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The trainer's side of the writer: start it, watch it, say what it cannot do."""
+"""The trainer's side of the writer: finds, starts and supervises it."""

@@ -1,4 +1,4 @@
-"""A writer that was started here: what it says, and that it has ended."""
+"""A writer process that was started here: its messages and its end."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ FIRST_YAML = f"{TEMP_PREFIX}first"
 
 
 def check_base_dir(config: ExperimentConfig) -> None:
-    """Checks that the writer can be told where the runs are.
+    """Checks that the base directory has a path that the writer can use.
 
     Raises:
         ConfigError: the absolute path is not text.

@@ -29,7 +29,7 @@ __all__ = ["RunStart"]
 _LOOK_S = 0.5
 """Spacing of looks at whether the constructor still runs."""
 _TAKE_BACK_S = 5.0
-"""So long an interrupted constructor waits until all is taken back."""
+"""How long an interrupted constructor waits until everything is taken back."""
 
 
 class RunStart:

@@ -25,11 +25,11 @@ from expman.transport.liveness import mark_of
 __all__ = ["Supervisor", "WatchedLane"]
 
 WARN_DEATHS = 4
-"""So many writers in a row that wrote nothing: the user hears of it."""
+"""The user is warned after this many writers in a row that wrote nothing."""
 KILLS = 12
-"""So many in a row that were killed by a signal before they wrote anything: no more hope."""
+"""After this many in a row that a signal killed before they wrote anything, flush() gives up."""
 CLEANERS = 3
-"""So many successors of a writer that was killed between the end of the run and its own."""
+"""How many successors clean up after a writer that was killed after the run's end."""
 SUCCESSOR_S = 0.8
 LONGEST_PAUSE_S = 10.0
 ANOTHER_SERVES = 3
@@ -40,7 +40,7 @@ class WatchedLane(Protocol):
     """What there is to know of the owner's lane."""
 
     def has_ended(self) -> bool:
-        """Whether the run has ended, so that the writer's end is no accident."""
+        """Whether the run has ended, so that the writer is expected to end."""
         ...
 
     def progress(self) -> int:

@@ -25,7 +25,7 @@ class Wake:
         self._calls.put(None)
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Waits until it is set, or for so long."""
+        """Waits until it is set, or until the timeout."""
         try:
             self._calls.get(timeout=timeout_s)
             while True:
