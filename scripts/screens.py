@@ -1,4 +1,4 @@
-"""Refreshes docs/learn/screens.md, and the picture of the README, from real runs.
+"""Refreshes docs/learn/screens.md, its pictures and that of the README, from real runs.
 
 Four small networks are trained and recorded; the last run goes on while the commands run.
 The output of `expman doctor` is about the machine and stays as it is.
@@ -23,8 +23,13 @@ from expman import Experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "learn" / "screens.md"
-PICTURE = ROOT / "docs" / "images" / "terminal.svg"
-SHOWN = ("ls", "show latest", "plot latest loss")
+IMAGES = ROOT / "docs" / "images"
+# Curves are pictures: many fonts give the signs that they are made of a width of their own.
+PICTURES = {
+    "terminal.svg": ("ls", "show latest", "plot latest loss"),
+    "compare.svg": ("compare baseline low-lr -m loss",),
+}
+WITHOUT_TEXT = ("doctor", "plot", "compare")
 WIDTH = 80
 _BLOCK = re.compile(r"^```text\n\$ (?P<command>[^\n]*)\n.*?^```$", re.MULTILINE | re.DOTALL)
 _FONT = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
@@ -46,8 +51,9 @@ def main() -> None:
             train(run, 0.2, 32, steps=400)
             run.flush()
             PAGE.write_text(_BLOCK.sub(refreshed, PAGE.read_text()))
-            shown = [(command, output(f"expman {command}")) for command in SHOWN]
-            PICTURE.write_text(picture(shown))
+            for name, commands in PICTURES.items():
+                shown = [(command, output(f"expman {command}")) for command in commands]
+                (IMAGES / name).write_text(picture(shown))
 
 
 def train(run: Experiment, lr: float, hidden: int, steps: int) -> None:
@@ -81,7 +87,7 @@ def train(run: Experiment, lr: float, hidden: int, steps: int) -> None:
 
 def refreshed(block: re.Match[str]) -> str:
     """The block with what its command prints now."""
-    if "doctor" in block["command"]:
+    if any(word in block["command"] for word in WITHOUT_TEXT):
         return block[0]
     text = Text.from_ansi(output(block["command"])).plain
     lines = "\n".join(line.rstrip() for line in text.rstrip().splitlines())
