@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from leaks import REPOSITORY, TOKEN_VARIABLE, Snapshot, find_leaks, take_snapshot
 
 DEADLINE_S = 120.0
@@ -38,7 +39,12 @@ _BEFORE = pytest.StashKey[Snapshot]()
 _LEAKS = pytest.StashKey[list[str]]()
 
 
+# No test measures time: a busy machine would fail it.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("untimed")
     config.addinivalue_line("markers", "strace: needs strace")
     # Set before any test starts a process; scripts/test sets it before Python starts, so that
     # forked children carry it, too.

@@ -85,7 +85,6 @@ def for_any(*arguments: st.SearchStrategy[Any], examples: int) -> Any:
     def run(function: Callable[..., None]) -> None:
         @settings(
             max_examples=examples,
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         )

@@ -175,18 +175,14 @@ class LaneMachine(RuleBasedStateMachine):
             assert self.lane.dropped_rows == self.consumer.dropped_rows
 
 
-LaneMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, print_blob=True
-)
+LaneMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, print_blob=True)
 TestLane = LaneMachine.TestCase
 
 
 # -- damage ----------------------------------------------------------------------------------
 
 COUNT = 900
-DAMAGE = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+DAMAGE = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @contextlib.contextmanager

@@ -237,4 +237,4 @@ def stands_for(found: Any, logged: Value) -> bool:
 
 
 TestStorage = Storage.TestCase
-TestStorage.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestStorage.settings = settings(max_examples=40, stateful_step_count=25)

@@ -343,6 +343,45 @@ def is_setter(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bo
     return any(ast.unparse(found).endswith(".setter") for found in node.decorator_list)
 
 
+MOST_LINES = 400
+MOST_ATTRIBUTES = 12
+# Records that mirror a file, a header or the table of settings have as many fields as that has.
+PLAIN_DATA = {"ExperimentConfig", "Hello", "RunMetadata"}
+
+
+def attributes(node: ast.ClassDef) -> set[str]:
+    """What a class declares, and what its methods assign to `self`."""
+    found = {
+        item.target.id
+        for item in node.body
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    }
+    for item in ast.walk(node):
+        is_set = isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store)
+        if is_set and isinstance(item.value, ast.Name) and item.value.id == "self":
+            found.add(item.attr)
+    return found
+
+
+def classes() -> Iterator[ast.ClassDef]:
+    for tree in MODULES.values():
+        yield from (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+
+
+def test_no_class_has_many_attributes() -> None:
+    """A class with much state is several objects."""
+    counts = {node.name: len(attributes(node)) for node in classes()}
+    assert counts["RunMetadata"] > MOST_ATTRIBUTES
+    many = {name for name, count in counts.items() if count > MOST_ATTRIBUTES}
+    assert set() == many - PLAIN_DATA
+
+
+def test_no_file_is_long() -> None:
+    """A file has one subject."""
+    lines = {path: path.read_text().count("\n") for path in PACKAGE.rglob("*.py")}
+    assert [] == [path for path, count in lines.items() if count > MOST_LINES]
+
+
 def undocumented(tree: ast.AST, where: str) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
