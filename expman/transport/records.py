@@ -196,14 +196,18 @@ def decode_one(data: bytes | memoryview) -> Record:
     try:
         record: Record = _decoders_of(KINDS).one(data)
         return record
-    except msgspec.ValidationError:
+    except msgspec.ValidationError as exc:
         items = msgspec.msgpack.decode(data)
         if not isinstance(items, list) or len(items) != 6 or items[0] != VECTOR:
             raise
         *head, values = items
         if not isinstance(values, list) or not {dict, list} & set(map(type, values)):
             raise
-        row: Vector = msgspec.convert([*head, list(map(_text_of_fields, values))], Vector)
+        try:
+            texts = list(map(_text_of_fields, values))
+        except (TypeError, ValueError, RecursionError):  # no text holds an extension's bytes
+            raise exc from None
+        row: Vector = msgspec.convert([*head, texts], Vector)
         return row
 
 

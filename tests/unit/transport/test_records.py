@@ -199,3 +199,11 @@ def test_an_unknown_extension_is_no_record() -> None:
 
     with pytest.raises(ValueError, match="unknown extension 9"):
         wire.decode_one(payload)
+
+
+def test_a_row_with_an_extension_among_its_fields_is_no_record() -> None:
+    """A field that no text can hold is damage, not a failure of the reader."""
+    values = [[msgspec.msgpack.Ext(0, b"")]]
+    payload = encoding.encode((encoding.VECTOR, 0, NOW, None, 0, values))
+    with pytest.raises(msgspec.DecodeError):
+        wire.decode_one(payload)
