@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import re
 
-__all__ = ["iso", "parse_time", "seconds_between"]
+__all__ = ["iso", "parse_time", "seconds_between", "since_epoch_ns"]
 
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
 _NANOSECONDS = re.compile(r"(\.\d{6})\d+")
 
 
@@ -25,6 +27,12 @@ def parse_time(text: str | None) -> datetime.datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+
+
+def since_epoch_ns(text: str | None) -> int:
+    """A time of run.yaml as nanoseconds since the Unix epoch, to the microsecond; 0 if it is none."""
+    moment = parse_time(text)
+    return 0 if moment is None else (moment - _EPOCH) // _MICROSECOND * 1000
 
 
 def seconds_between(start: str | None, end: str | None) -> float | None:

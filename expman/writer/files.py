@@ -40,14 +40,15 @@ class RunFiles:
     Args:
         hello: the owner's, or that of a worker whose owner is gone.
         restarts: how many writers have served the run before this one.
+        owner_was_dead: before this writer came.
 
     Attributes:
         run: what its sinks share.
         rows, metadata, marks: three of its sinks.
     """
 
-    def __init__(self, hello: Hello, restarts: int) -> None:
-        self.run = OpenRun(hello, restarts)
+    def __init__(self, hello: Hello, restarts: int, *, owner_was_dead: bool = False) -> None:
+        self.run = OpenRun(hello, restarts, owner_was_dead=owner_was_dead)
         self._sinks: dict[type[Sink], Sink] = {kind: kind(self.run) for kind in SINKS}
         self._sink_of = {kind: self._sinks[sink] for sink, kinds in SINKS.items() for kind in kinds}
         self.rows = self._sink(RowSink)
@@ -86,6 +87,7 @@ class RunFiles:
         position = Position(batch.first_row, batch.first_record)
         for kind, group in groupby(batch.records, type):
             same = list(group)
+            self.run.last_sign.note(_logged_at_ns(same[-1]))
             self._sink_of[kind].take_all(same, state, position)
             position = _behind(same, position)
 
@@ -177,6 +179,11 @@ class RunFiles:
         self.run.close()
         for sink in self._sinks.values():
             sink.close()
+
+
+def _logged_at_ns(record: Any) -> int:
+    found: int = record.logged_at_ns[-1] if isinstance(record, Rows) else record.logged_at_ns
+    return found
 
 
 def _behind(records: Sequence[Any], start: Position) -> Position:

@@ -10,7 +10,7 @@ import msgspec
 
 from expman.models import LogLevel, RunMetadata, RunStatus, reason_of
 from expman.storage.journal import known_state, set_aside_damage
-from expman.storage.times import iso
+from expman.storage.times import iso, since_epoch_ns
 from expman.storage.vectors import VectorStore
 from expman.transport.consumer import LaneConsumer
 from expman.transport.hello import Hello
@@ -18,7 +18,7 @@ from expman.writer.copier import Copier
 from expman.writer.lanes import LaneState, RunLanes
 from expman.writer.whose import refuse_other_run
 
-__all__ = ["Line", "OpenRun"]
+__all__ = ["LastSign", "Line", "OpenRun"]
 
 
 class Line(msgspec.Struct):
@@ -35,16 +35,42 @@ class Line(msgspec.Struct):
     entry: tuple[str, int, str]
 
 
+class LastSign(msgspec.Struct):
+    """The latest moment at which a run is known to have lived.
+
+    Attributes:
+        owner_was_dead: when this writer opened the run: no later sign comes.
+        time_ns: nanoseconds since the Unix epoch.
+    """
+
+    owner_was_dead: bool
+    time_ns: int = 0
+
+    def note(self, time_ns: int) -> None:
+        """Takes the time of a heartbeat or a record."""
+        self.time_ns = max(self.time_ns, time_ns)
+
+    def ended_at_ns(self) -> int:
+        """When the run ended: now, or at its last sign if nobody watched it then.
+
+        A clock may have been set back: the end is never in the future.
+        """
+        now_ns = time.time_ns()
+        return min(now_ns, self.time_ns) if self.owner_was_dead else now_ns
+
+
 class OpenRun:
     """What the sinks of one run share. None of them knows another one.
 
     Args:
         hello: the owner's, or that of a worker whose owner is gone.
         restarts: how many writers have served the run before this one.
+        owner_was_dead: before this writer came.
 
     Attributes:
         run_dir: the run's directory.
         earlier: the status that an earlier writer gave the run, and its reason; None while it ran.
+        last_sign: when the run is known to have lived.
         meta: what run.yaml will say.
         meta_changed: something in it has changed that the journal does not have.
         lanes: its lanes.
@@ -56,7 +82,7 @@ class OpenRun:
         StorageError: its directory cannot be used at present, or has the files of another run.
     """
 
-    def __init__(self, hello: Hello, restarts: int) -> None:
+    def __init__(self, hello: Hello, restarts: int, *, owner_was_dead: bool = False) -> None:
         self.hello = hello
         self.run_dir = hello.run_dir
         refuse_other_run(self.run_dir, hello)
@@ -69,6 +95,8 @@ class OpenRun:
             name=hello.run_name, experiment=hello.experiment
         )
         self.earlier = self._earlier_status()
+        self.last_sign = LastSign(owner_was_dead, hello.started_at_ns)
+        self.last_sign.note(since_epoch_ns(self.meta.heartbeat_at))
         self.meta_changed = False
         self._begin(restarts)
         if damage is not None:

@@ -128,7 +128,8 @@ class RunWriter:
         if lanes.owner is None and all(lane.is_empty() for lane in lanes.new):
             self.end.is_done = lanes.remove_empty()
             return None
-        self._files = RunFiles(self._hello, lanes.restarts)
+        is_dead = lanes.owner is None or not lanes.owner.producer_alive()
+        self._files = RunFiles(self._hello, lanes.restarts, owner_was_dead=is_dead)
         return self._files
 
     def _is_over(self, files: RunFiles, check: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from process.runs import read_rows, run_yaml, wait_for_end, wait_until, writer_o
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 NOBODY = 65534
+DAY_S = 86_400
 UNREAPING = """
 import subprocess, sys
 child = subprocess.Popen([sys.executable, *sys.argv[1:]])
@@ -133,6 +135,30 @@ def test_clock_set(program, run_base: Path, tmp_path: Path, hours: int):
     trainer.process.kill()
     run = check_finished(run_base / "faults" / "killed", 50, "CRASHED")
     assert 0 <= run["duration_secs"] < 60
+
+
+def test_recovered_long_after(program, run_base: Path, tmp_path: Path):
+    """A run that is recovered a day after its death ended then, not when it is recovered."""
+    skew = tmp_path / "skew"
+    skew.write_text(str(-DAY_S))
+    options = {"PYTHONPATH": str(PROGRAMS / "skewed"), "SKEW_FILE": str(skew)}
+    writer, env = start_writer(program, env=options)
+    trainer = Obeying(program, run_base, env={**options, **env})
+    run_dir = trainer.open()
+    trainer("log 50")
+    trainer("flush 120")
+    writer.send_signal(signal.SIGSTOP)
+    trainer("log 50")
+    trainer.process.kill()
+    writer.kill()
+    latest_s = time.time()
+    recovery = program(["-m", "expman.writer", "recover", str(run_base)])
+    assert f"recovered {run_dir}: CRASHED, 100 rows\n" == recovery.succeed()
+    run = check_finished(run_dir, 100, "CRASHED")
+    finished_s = datetime.datetime.fromisoformat(run["finished_at"]).timestamp()
+    last_row_s = read_raw(run_dir)["timestamp"].cast("int64")[99].as_py() / 1e6
+    assert last_row_s - 0.001 <= finished_s <= latest_s - DAY_S
+    assert 0 <= run["duration_secs"] < 120
 
 
 @pytest.mark.root

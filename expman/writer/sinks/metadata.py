@@ -177,7 +177,7 @@ class MetadataSink(Sink):
         if run.earlier is None:
             reason = "; ".join([*([reason] if reason else []), *lacks]) or None
         if not meta.finished_at:
-            meta.finished_at = iso(time.time_ns())
+            meta.finished_at = iso(run.last_sign.ended_at_ns())
             meta.duration_secs = self._duration_s()
             if run.earlier is None:
                 self._report_end(status, reason, bool(lacks))
@@ -203,8 +203,10 @@ class MetadataSink(Sink):
             yield f"{meta.lanes_unreadable} lanes could not be read, with all their rows"
 
     def _duration_s(self) -> float | None:
-        """Seconds by the monotonic clock, if the machine has not been restarted since."""
+        """Seconds by the monotonic clock, if the run ends now on the machine as it was started."""
         hello, meta = self.run.hello, self.run.meta
+        if self.run.last_sign.owner_was_dead:
+            return seconds_between(meta.started_at, meta.finished_at)
         if hello.started_monotonic_ns and hello.host.boot_id == this_host("").boot_id:
             return round((time.monotonic_ns() - hello.started_monotonic_ns) / 1e9, 3)
         return seconds_between(meta.started_at, meta.finished_at)
