@@ -30,7 +30,7 @@ def parse_time(text: str | None) -> datetime.datetime | None:
 
 
 def since_epoch_ns(text: str | None) -> int:
-    """A time of run.yaml as nanoseconds since the Unix epoch, to the microsecond; 0 if it is none."""
+    """Returns a time of run.yaml as nanoseconds since the Unix epoch; 0 if it is not a time."""
     moment = parse_time(text)
     return 0 if moment is None else (moment - _EPOCH) // _MICROSECOND * 1000
 
