@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from expman.models import MetricBest, Number
 from expman.reading.columns import FIXED
-from expman.reading.vectors import read_vectors
+from expman.reading.vectors import columns_of, read_vectors
 from expman.storage.best import BestValues
 from expman.storage.columns import columns_metadata
 
@@ -39,8 +39,8 @@ def computed_best(run_dir: str, metrics: Sequence[str] | None = None) -> dict[st
     Raises:
         StorageError: a file cannot be read.
     """
-    columns = None if metrics is None else ["step", *metrics]
-    table = read_vectors(run_dir, columns, lenient=True)
+    columns = None if metrics is None else ["step", *columns_of(run_dir, metrics)]
+    table = read_vectors(run_dir, columns)
     metric_of = columns_metadata(table.schema.metadata)
     names = [name for name in table.column_names if name not in FIXED]
     best = BestValues()

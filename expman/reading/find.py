@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -75,7 +76,7 @@ class RunList(list[Run]):
         return pandas_frame(self.table(columns))
 
     def sorted_by(self, column: str, *, reverse: bool | None = None) -> RunList:
-        """The runs in the order of a column of `table()`; those without a value come last.
+        """The runs in the order of a column of `table()`; without a value, or with NaN, come last.
 
         Args:
             column: the column; `loss:min` has the best run first, as has `accuracy:max`.
@@ -90,12 +91,12 @@ class RunList(list[Run]):
         if self:
             check_columns(self, [column])
         values = [(known_value(run, column), run) for run in self]
-        known = [entry for entry in values if entry[0] is not None]
-        if len({isinstance(value, int | float) for value, _ in known}) > 1:
-            known = [(str(value), run) for value, run in known]
+        known = [(value, run) for value, run in values if not _sorts_last(value)]
+        if not all(isinstance(value, int | float) for value, _ in known):
+            known = [(str(value), run) for value, run in known]  # times in UTC sort as text, too
         descending = column.endswith(":max") if reverse is None else reverse
         known.sort(key=lambda entry: entry[0], reverse=descending)  # type: ignore[arg-type,return-value]
-        rest = [run for value, run in values if value is None]
+        rest = [run for value, run in values if _sorts_last(value)]
         return RunList([*(run for _, run in known), *rest], self.unreadable)
 
     def summaries(self, limit: int | None = None) -> list[RunSummary | UnreadableRun]:
@@ -122,6 +123,10 @@ class RunList(list[Run]):
         from expman.reading.rich_view import runs_view
 
         return runs_view(self.summaries())
+
+
+def _sorts_last(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def runs(

@@ -78,7 +78,9 @@ def check_columns(runs: Sequence[Run], columns: Iterable[str]) -> None:
             rule = f"no run has the parameter {column.removeprefix(_PARAMS)!r}"
         else:
             metric, _, suffix = column.rpartition(":")
-            known = [f"{name}:{suffix}" for run in runs[:_SEARCHED] for name in run.metrics]
+            names = dict.fromkeys(name for run in runs[:_SEARCHED] for name in run.best_numbers())
+            # The suffix, which all have, must not count as a resemblance.
+            known = [f"{name}:{suffix}" for name in names if did_you_mean([metric], [name])]
             rule = f"no run has a number of the metric {metric!r}"
         raise ConfigError("columns", column, rule + did_you_mean([column], known))
 

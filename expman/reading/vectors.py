@@ -20,7 +20,7 @@ from expman.reading.rows import python_rows
 from expman.reading.tailfiles import read_whole, tail_paths
 from expman.storage.columns import COLUMNS_KEY, PRODUCER_COLUMNS, columns_metadata
 
-__all__ = ["Steps", "metric_names", "read_parts", "read_vectors"]
+__all__ = ["Steps", "columns_of", "metric_names", "read_parts", "read_vectors"]
 
 Steps = range | slice | int | Collection[int]
 _ROW_ID = ("_producer", "_seq")
@@ -53,6 +53,12 @@ class _Parts:
 def metric_names(run_dir: str) -> list[str]:
     """Returns the metric columns that the files of a run have now."""
     return _read(run_dir, frozenset(), None, None).metrics
+
+
+def columns_of(run_dir: str, metrics: Collection[str]) -> list[str]:
+    """Returns the columns of some metrics: one or two of each, none of one that is not there."""
+    parts = _read(run_dir, frozenset(), None, None)
+    return [name for name in parts.metrics if parts.metric_of.get(name, name) in metrics]
 
 
 def read_parts(run_dir: str) -> list[pa.Table]:

@@ -157,10 +157,45 @@ def test_the_other_way_round(sweep: expman.RunList) -> None:
     assert ["stored", "computed", "neither"] == [run.name for run in found]
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_nan_is_sorted_last(tmp_path: Path, reverse: bool) -> None:
+    """NaN compares with nothing: it must not disturb the order of the others."""
+    for name, last in (("a", 0.3), ("b", NAN), ("c", 0.9), ("d", 0.1)):
+        make_run(tmp_path, name, block(0, {"loss": [0.5, last]}))
+    expected = ["c", "a", "d", "b"] if reverse else ["d", "a", "c", "b"]
+    found = expman.runs(tmp_path).sorted_by("loss:last", reverse=reverse)
+    assert expected == [run.name for run in found]
+
+
+def test_parameters_of_several_kinds_are_sorted_as_text(tmp_path: Path) -> None:
+    """Lists, texts and numbers cannot be compared with each other."""
+    for name, value in (("a", [1, 2]), ("b", ["x"]), ("c", "z"), ("d", 3)):
+        make_run(tmp_path, name, params={"p": value})
+    found = expman.runs(tmp_path).sorted_by("params.p")
+    assert ["d", "b", "a", "c"] == [run.name for run in found]
+    lists = expman.RunList(run for run in found if run.name in "ab")
+    assert ["b", "a"] == [run.name for run in lists.sorted_by("params.p")]
+
+
+@pytest.mark.parametrize("column", ["step", "timestamp", "_seq"])
+def test_fixed_columns_are_not_metrics(tmp_path: Path, column: str) -> None:
+    """They have no best numbers."""
+    run = expman.Run(make_run(tmp_path, "r", block(0, {"loss": [1.0]})))
+    with pytest.raises(ConfigError, match=f"has no metric '{column}'"):
+        run.best(column, "min")
+
+
+def test_a_metric_that_began_as_text(tmp_path: Path) -> None:
+    """Its numbers are in a column of another name; older runs give them, too."""
+    run = expman.Run(make_run(tmp_path, "r", block(0, {"mix": ["x"]}), block(1, {"mix": [3.0]})))
+    assert 3.0 == run.best("mix", "max").value
+
+
 @pytest.mark.parametrize(
     ("column", "message"),
     [
         ("lss:min", "no run has a number of the metric 'lss'; did you mean 'loss:min'"),
+        ("text:min", "no run has a number of the metric 'text'$"),
         ("params.lrr", "no run has the parameter 'lrr'; did you mean 'params.lr'"),
         ("loss", "must be one of experiment, run, path, .*METRIC:min"),
     ],
