@@ -39,11 +39,14 @@ class Contents:
     def add_blocks(
         self, blocks: Sequence[RowBlock], steps: pa.Array, metrics: Iterator[tuple[str, pa.Array]]
     ) -> None:
-        """Adds rows that were just written, as blocks and as the columns made of them."""
-        self.best.add(steps, metrics)
+        """Adds rows that were just written, as blocks and as the columns made of them.
+
+        The best values come last: if memory for them is lacking, they are found the next time.
+        """
         for block in blocks:
             self.lanes[safe_text(block.producer)] = block.first_seq + len(block.steps)
             note_latest(self.latest, block)
+        self.best.add(steps, metrics)
 
     def add_batch(self, batch: pa.RecordBatch, columns: Columns) -> None:
         """Adds rows that were read back, but for `lanes`."""

@@ -224,7 +224,7 @@ class VectorStore:
             OSError: the disk's trouble; what is not written waits.
         """
         try:
-            self._write_group(blocks)
+            steps, arrays = self._append_to_tail(blocks)
         except OSError:
             raise
         except Exception as exc:
@@ -246,8 +246,11 @@ class VectorStore:
                 parts = [[row]]
             for part in parts:
                 self._write(part)
+        else:  # they are in the file: whatever fails from here on, they are not written again
+            self._note_written(blocks, steps, arrays)
 
-    def _write_group(self, blocks: list[RowBlock]) -> None:
+    def _append_to_tail(self, blocks: list[RowBlock]) -> tuple[pa.Array, dict[str, pa.Array]]:
+        """Appends blocks as one batch; returns their steps and their other columns."""
         fixed, arrays = build_columns(blocks, self._columns, self._warnings.add)
         rows = len(fixed[0])
         tail = self._tail.file_for(self._columns, arrays, rows)
@@ -263,11 +266,16 @@ class VectorStore:
         except Exception as exc:
             self._tail.after_failure(tail, exc)
             raise
+        return fixed[0], arrays
+
+    def _note_written(
+        self, blocks: list[RowBlock], steps: pa.Array, arrays: dict[str, pa.Array]
+    ) -> None:
         self._pending.remove_first(len(blocks))
         self._written_cells += sum(len(block.steps) * len(block.keys) for block in blocks)
         metric_of = self._columns.metric_of
         metrics = ((metric_of[name], arrays[name]) for name in arrays if name in metric_of)
-        self._contents.add_blocks(blocks, fixed[0], metrics)
+        self._contents.add_blocks(blocks, steps, metrics)
 
     def _sync(self) -> None:
         self._sync_tail()

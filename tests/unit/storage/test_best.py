@@ -215,3 +215,27 @@ def test_run_yaml_has_a_line_for_each_metric(tmp_path: Path) -> None:
     lines = [line for line in text.splitlines() if "min_step" in line]
     assert 4 == len(lines)
     assert all("last_step" in line for line in lines)
+
+
+def test_lack_of_memory_costs_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where best values cannot be found now, the rows that were written stay written, once."""
+
+    def fail(self: BestValues) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(best_module, "MAX_HELD_BATCHES", 0)
+    store = VectorStore(str(tmp_path / "r"))
+    with monkeypatch.context() as patch:
+        patch.setattr(BestValues, "_settle", fail)
+        for first in (0, 2):
+            store.append(block(first, {"x": [first + 5.0, first + 6.0]}))
+        with pytest.raises(MemoryError):
+            store.flush()
+    store.append(block(4, {"x": [1.0, 2.0]}))
+    store.finish()
+    assert [5.0, 6.0, 7.0, 8.0, 1.0, 2.0] == pq.read_table(tmp_path / "r" / "vectors.parquet")[
+        "x"
+    ].to_pylist()
+    best = summary(store).best["x"]
+    assert (1.0, 8.0, 2.0) == (best.min, best.max, best.last)
+    store.close()
