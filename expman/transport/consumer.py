@@ -185,8 +185,12 @@ class LaneConsumer:
         """Stores up to where records were taken. Nothing more is taken from now on.
 
         A successor stops at the same byte, so that a call that raised RunClosedError has logged
-        nothing (`test_late_rows`).
+        nothing (`test_late_rows`). The first cutoff stays: once its term is sealed, the position is
+        in the next one, and a cutoff there would include records that were not taken
+        (`test_the_first_cutoff_stays`).
         """
+        if self.control.cutoff is not None:
+            return
         term, serial = self._term, self.position.serial
         if term is None:
             self.control.cutoff = Cutoff(serial, 0, 0, ())

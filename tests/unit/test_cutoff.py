@@ -118,6 +118,24 @@ def test_a_thread_that_was_overtaken(
     assert ([0, 7, 1] if appended else [0, 1]) == values(successor)
 
 
+def test_the_first_cutoff_stays(address: Address, worker: LaneProducer) -> None:
+    """A row that came after it is refused, also once its term is sealed and the end goes on."""
+    lane = LaneConsumer(address, worker.lane)
+    watch, term = worker._own.claimed.cutoff, ring_of(worker).term
+    assert watch is not None
+    assert [0] == end(lane)
+    slow = next(term.index.ordinals)  # a thread that is held up before it looks at CLOSING
+    term.index.lengths[slow] = term.data.write(
+        encoding.encode((encoding.VECTOR, slow, 3, None, 0, (7,)))
+    )
+    ring_of(worker).seal(term)  # another thread opens the next term
+    for consumer in (lane, LaneConsumer(address, worker.lane)):
+        values(consumer)
+        consumer.set_cutoff()
+        with pytest.raises(RunClosedError):
+            watch.wait(term.serial, slow)
+
+
 def test_the_first_record_comes_too_late(
     address: Address, owner: LaneProducer, worker: LaneProducer
 ) -> None:
