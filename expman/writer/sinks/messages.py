@@ -64,6 +64,10 @@ class MessageSink(Sink):
 
     def leave_out(self, why: str) -> None:
         """Gives up the lines, and reports that in a line that can be written."""
+        # An intent that stayed open would have a successor cut off the lines that come later.
+        for line in self.run.lines:
+            if line.lane is not None:
+                line.lane.control.log_done = line.record + 1
         count = len(self.run.lines)
         self.run.lines.clear()
         self.run.note(LogLevel.ERROR, f"{count} lines were left out: {why}")

@@ -10,6 +10,7 @@ from lanes import fresh_address, make_hello
 
 from expman.errors import StorageError
 from expman.models import LogLevel
+from expman.storage.runlog import RunLog
 from expman.transport import records as wire
 from expman.transport.bulk_decode import Rows
 from expman.transport.consumer import LaneConsumer
@@ -61,6 +62,36 @@ def test_a_sink_that_fails_costs_no_other(files: RunFiles, monkeypatch: pytest.M
         files.commit()
         assert "parameters were left out (lr): ZeroDivisionError" in log_text(files)
         files.close()
+        consumer.remove()
+
+
+def test_lines_left_out_cost_no_later_line(
+    files: RunFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A successor does not take their append for one that a kill has interrupted."""
+
+    def fail(log: RunLog, lines: object) -> None:
+        raise ZeroDivisionError("odd lines")
+
+    with fresh_address() as address:
+        lane = LaneProducer(address, files.run.hello)
+        consumer = LaneConsumer(address, lane.lane)
+        files.add_lane(consumer)
+        lane.log_message(LogLevel.INFO, "hello")
+        files.take(consumer, consumer.poll())
+        with monkeypatch.context() as patch:
+            patch.setattr(RunLog, "append", fail)
+            for _ in range(TRIES - 1):
+                with pytest.raises(StorageError):
+                    files.commit()
+            files.commit()
+        files.note(LogLevel.INFO, "later")
+        files.commit()
+        files.close()
+        successor = RunFiles(files.run.hello, 1)
+        successor.add_lane(consumer.reopen())
+        assert "later" in log_text(files)
+        successor.close()
         consumer.remove()
 
 
