@@ -239,9 +239,6 @@ class Ring:
             if self._unused_bytes() >= wanted:
                 break
             self._discard(slot)
-            if self._unused_bytes() >= wanted:
-                break
-            self._discard(slot)
         if self._unused_bytes() < wanted:
             return None
         try:
