@@ -91,17 +91,20 @@ class Follower:
 
     def skip(self, last: int) -> pa.Table:
         """Skips all existing rows; returns the last ones."""
+        is_numbered = True
         for table in self._poll_tails():
-            if "_seq" in table.column_names:
+            is_numbered = "_seq" in table.column_names
+            if is_numbered:
                 self._take(table)
         parquet = VectorsParquet.open(self._run_dir)
         if parquet is not None:
             with parquet:
+                is_numbered = parquet.lanes is not None
                 for producer, seq in (parquet.lanes or {}).items():
                     self._seqs[producer] = max(seq, self._seqs.get(producer, 0))
         columns = [*FIXED, *metric_names(self._run_dir)]
         table = read_vectors(self._run_dir, columns, last=last, lenient=True)
-        if table["_seq"].null_count:  # expman-rs wrote it
+        if not is_numbered:  # expman-rs wrote it
             table = table.drop_columns(["_producer", "_seq"])
             self._unnumbered = read_vectors(self._run_dir, ["timestamp"]).num_rows
         else:

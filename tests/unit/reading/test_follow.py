@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from unit.reading.run_files import block
 
@@ -128,3 +130,20 @@ def test_beginning_with_the_last_rows(tmp_path: Path, last: int) -> None:
     assert [("main", 7)] == take(follower)
     follower.close()
     store.close()
+
+
+@pytest.mark.parametrize("place", ["vectors.parquet", "vectors-0001.arrow"])
+@pytest.mark.parametrize("last", [0, 2, 9])
+def test_rows_without_numbers(tmp_path: Path, place: str, last: int) -> None:
+    """Of a run of expman-rs, too, the rows that were skipped do not come again."""
+    stamps = pa.array([1, 2, 3], pa.timestamp("us", "UTC"))
+    table = pa.table({"step": [0, 1, 2], "timestamp": stamps, "x": [0.0, 1.0, 2.0]})
+    if place.endswith(".parquet"):
+        pq.write_table(table, tmp_path / place)
+    else:
+        with pa.ipc.new_stream(str(tmp_path / place), table.schema) as stream:
+            stream.write_table(table)
+    follower = Follower(str(tmp_path))
+    assert [0, 1, 2][3 - last if last < 3 else 0 :] == follower.skip(last)["step"].to_pylist()
+    assert [] == take(follower)
+    follower.close()
