@@ -114,7 +114,8 @@ class Copier:
         """Makes what was taken durable as requests, and has it copied.
 
         Yields:
-            Each request as soon as it is durable.
+            Each request as soon as it is durable, and before it is copied: once it is stored, its
+            file is gone, and only what the caller notes keeps a successor from storing it again.
 
         Raises:
             StorageError: the rest is not; call it again.
@@ -122,10 +123,10 @@ class Copier:
         while self._taken:
             request = self._taken[0]
             self._requests.keep(request)
+            yield request
             self._copying.open.append(request)
             self._kept += 1
             self._taken.popleft()
-            yield request
         self.start()
 
     def start(self) -> None:

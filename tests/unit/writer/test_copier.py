@@ -59,6 +59,17 @@ def test_what_is_kept_counts_though_the_next_fails(
     copier.stop()
 
 
+def test_nothing_is_copied_before_it_is_noted(run_dir: Path, source: Path) -> None:
+    """A thread that is at work takes a request only after the caller has noted that it is kept."""
+    copier = Copier(str(run_dir))
+    copier.take(7, 0, artifact(0, source))
+    for _ in copier.keep():
+        copier.start()
+        assert not copier._copying.open
+    wait_until(lambda: (run_dir / "artifacts" / "a0").exists(), "the copy")
+    copier.stop()
+
+
 def test_a_successor_waits_for_the_thread_of_its_predecessor(
     run_dir: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
