@@ -13,6 +13,7 @@ array of tag, ordinal, nanoseconds since the epoch and the fields of that kind.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -53,10 +54,10 @@ class UnknownRecords:
     def __init__(self, run_dir: str) -> None:
         self.path = os.path.join(run_dir, UNKNOWN_RECORDS)
         self._file = _File(self.path)
-        self._known: set[tuple[int, int]] = set()
+        self._next: dict[int, int] = {}  # by lane: all records below this number are there
 
     def append(self, records: Sequence[UnknownRecord]) -> None:
-        """Appends the records that are not there yet.
+        """Appends the records that are not there yet; those of one lane come in their order.
 
         Durability: written when it returns; see `sync`.
 
@@ -68,7 +69,7 @@ class UnknownRecords:
         try:
             if not self._file.is_open or self._file.was_removed:
                 self._open()
-            new = [one for one in records if (one.lane, one.number) not in self._known]
+            new = [one for one in records if one.number >= self._next.get(one.lane, 0)]
             data = b"".join(msgspec.json.encode(one) + b"\n" for one in new)
             if self._file.kept_bytes > _KEPT_BYTES:
                 self.sync()
@@ -76,7 +77,7 @@ class UnknownRecords:
                 write(data, "")
         except OSError as exc:
             raise storage_error(self.path, exc) from exc
-        self._known.update((one.lane, one.number) for one in new)
+        self._next |= _next_numbers(new)
 
     def _open(self) -> None:
         """Opens the file, finds what is in it, and cuts off a line that a kill has torn."""
@@ -91,7 +92,7 @@ class UnknownRecords:
             self._file.heal()
             self._file.inherit()
             self._file.synced = False
-        self._known = {(one.lane, one.number) for one in entries}
+        self._next = _next_numbers(entries)
 
     def sync(self) -> None:
         """Makes durable what was written.
@@ -134,18 +135,17 @@ def read_unknown_records(run_dir: str) -> list[UnknownRecord]:
         return []
 
 
+def _next_numbers(records: Sequence[UnknownRecord]) -> dict[int, int]:
+    """For each lane the number behind that of its last record."""
+    return {one.lane: one.number + 1 for one in records}
+
+
 def _read(path: str) -> tuple[list[UnknownRecord], int]:
-    """The whole lines, and how many bytes they take."""
+    """The records of the whole lines, and how many bytes these take. Damaged lines are left out."""
     data = read_regular(path)
+    end = data.rfind(b"\n") + 1
     entries: list[UnknownRecord] = []
-    end = 0
-    for line in data.splitlines(keepends=True):
-        try:
+    for line in data[:end].splitlines():
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
             entries.append(msgspec.json.decode(line, type=UnknownRecord))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            break
-        if not line.endswith(b"\n"):
-            entries.pop()
-            break
-        end += len(line)
     return entries, end
