@@ -1,4 +1,4 @@
-"""What stands in a lane's place where a run cannot be joined any more."""
+"""A stand-in for the lane of a run that cannot be joined any more."""
 
 from __future__ import annotations
 

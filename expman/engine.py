@@ -363,7 +363,7 @@ class LoggingEngine:
             notices.warn(f"expman: {exc}")
 
     def _leave_to_exit_status(self, end: ProgramEnd) -> bool:
-        """Ends the run with the program: its exit status decides; False: nobody can tell it.
+        """Ends the run with the program: its exit status decides; False if none can be had.
 
         All but the status is durable when it returns; the writer adds that when libc has stored
         it, and the process ends only after that, unless it takes long.

@@ -8,7 +8,7 @@ ExpmanError
  ├─ RecordTooLargeError           one record larger than max_buffer_bytes
  ├─ SharedMemoryError             no shared memory, nor a file in its place
  ├─ LayoutVersionError            a lane written by another layout version
- ├─ CorruptLaneError              bytes in a lane that are no record
+ ├─ CorruptLaneError              bytes in a lane that do not make a record
  ├─ StorageError                  a file of the run cannot be written or read
  ├─ FlushError                    flush() or close(): not everything is durable, or rows are missing
  │   └─ ArtifactError             artifacts that could not be stored, and never will be

@@ -41,12 +41,12 @@ class Producer(Protocol):
 
 
 class FixedColumn(msgspec.Struct, frozen=True):
-    """One column that is no metric.
+    """One column besides the metrics.
 
     Attributes:
         name: its name, which no metric may have.
         kind: its type: "int64", "string", or "timestamp" (microseconds, UTC).
-        meaning: what it says of a row.
+        meaning: what its values mean.
         since: the layout version that it came with.
         of: what it is for all rows of a producer. A file has such a column only if one of its
             producers has a value. None: each row has its own, and every file has the column.

@@ -14,7 +14,7 @@ __all__ = ["Losses"]
 
 
 class Losses:
-    """What the writer has reported missing in a producer's lane, and what was raised of it.
+    """Losses that the writer has reported in a producer's lane, each raised once.
 
     Args:
         lane: the producer's.
@@ -55,7 +55,7 @@ class Losses:
         if count > before:
             raise FlushError(
                 self._lane.run_dir,
-                f"{count - before:,} rows are missing, run.log says more",
+                f"{count - before:,} rows are missing, see run.log",
                 "they were in files or shared memory that somebody removed or damaged; all "
                 "others are durable",
             )

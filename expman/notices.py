@@ -1,4 +1,4 @@
-"""What the user is to hear, by the logger "expman".
+"""Warnings for the user, by the logger "expman".
 
 Handlers are the user's: they may raise, wait for a lock or for another thread, or log into the
 run that the notice is about. None of it may end a log call or hold up the supervisor.

@@ -13,7 +13,7 @@ __all__ = ["Engine", "add", "at", "discard", "every", "watch_os_exit"]
 
 
 class Engine(Protocol):
-    """What is asked of an engine here."""
+    """The part of an engine that this module uses."""
 
     address: str
 

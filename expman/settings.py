@@ -27,17 +27,17 @@ _INTERPRETER = (sys.executable or "").encode("utf-8", "backslashreplace").decode
 
 
 class IntDefault(int):
-    """A default that can be told from the same number given by the user."""
+    """A default that differs, by its type, from the same number given by the user."""
 
 
 class TextDefault(str):
-    """A default that can be told from the same text given by the user."""
+    """A default that differs, by its type, from the same text given by the user."""
 
     __slots__ = ()
 
 
 class TupleDefault(tuple[str, ...]):
-    """A default that can be told from an empty tuple given by the user."""
+    """A default that differs, by its type, from an empty tuple given by the user."""
 
     __slots__ = ()
 

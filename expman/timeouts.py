@@ -1,4 +1,4 @@
-"""What a timeout may be."""
+"""Check of timeouts."""
 
 from __future__ import annotations
 

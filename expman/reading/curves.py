@@ -35,7 +35,7 @@ class Curve(NamedTuple):
 
     @property
     def remark(self) -> str:
-        """Says what the curve does not show; empty if it shows every value."""
+        """A remark on the values that the curve leaves out; empty if it shows all."""
         return f"{self.left_out:,} NaN or infinite" if self.left_out else ""
 
 

@@ -100,7 +100,7 @@ class RunList(list[Run]):
         return RunList([*(run for _, run in known), *rest], self.unreadable)
 
     def summaries(self, limit: int | None = None) -> list[RunSummary | UnreadableRun]:
-        """What run.yaml says about each run, or why it cannot be read, as plain records.
+        """The content of each run's run.yaml, or why it cannot be read, as plain records.
 
         Args:
             limit: only so many runs, the first ones.

@@ -345,7 +345,7 @@ class Run:
         return self.path
 
     def summary(self) -> RunSummary:
-        """What run.yaml says, read once, as a plain record.
+        """The content of run.yaml, read once, as a plain record.
 
         Raises:
             StorageError: it is absent or damaged.

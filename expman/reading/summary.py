@@ -27,7 +27,7 @@ def experiment_of(run_dir: str) -> str:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What run.yaml says about a run at one moment.
+    """The content of a run's run.yaml at one moment.
 
     Attributes:
         path: the run's directory.
@@ -99,10 +99,10 @@ class UnreadableRun:
 
 @dataclass(frozen=True)
 class RunDetails:
-    """What the view of a single run shows.
+    """Everything that the view of a single run shows.
 
     Attributes:
-        summary: what run.yaml says.
+        summary: the content of run.yaml.
         metrics: the names of all metrics.
         curves: the curves of the first metrics that are numbers.
         params: the parameters under dotted names.

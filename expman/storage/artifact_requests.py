@@ -1,4 +1,4 @@
-"""What artifacts a run still has to store: one small file for each, in the staging directory.
+"""Requests for artifacts that a run still has to store: a small file each, in staging.
 
 A record that asks for an artifact may leave shared memory once its request is durable here,
 however long the copy takes. Whoever serves the run next, or recovers it, goes on with them.

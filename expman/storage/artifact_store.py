@@ -68,7 +68,7 @@ class SourceError(StorageError):
 
 
 class Stored(msgspec.Struct):
-    """What became of an artifact.
+    """Outcome of storing an artifact.
 
     Attributes:
         warnings: for run.log: what was left out on purpose, or has another name.

@@ -1,4 +1,4 @@
-"""What the rows in the files of a run add up to; the footer of vectors.parquet has it, too."""
+"""Summary of the rows in the files of a run; the footer of vectors.parquet has it, too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS_KEY = "expman.rows"
 
 
 class Contents:
-    """What is in the files, as of their last row.
+    """Summary of the files, as of their last row.
 
     Attributes:
         lanes: for each producer the first seq that is in no file.

@@ -36,7 +36,7 @@ class Stopped(Exception):
 
 
 class TargetError(OSError):
-    """What went wrong on the side of the copy; any other OSError is the source's."""
+    """A failure on the side of the copy; any other OSError is the source's."""
 
 
 @contextlib.contextmanager

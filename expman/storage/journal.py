@@ -184,7 +184,7 @@ def _set_aside(run_dir: str, path: str, exc: StorageError) -> str:
     source = "its journal" if Journal(run_dir).read() is not None else "nowhere"
     try:
         name = os.path.basename(quarantine(path))
-        return f"{exc}; it was renamed to {name}, what it said comes from {source}"
+        return f"{exc}; it was renamed to {name}, its content comes from {source}"
     except OSError as trouble:
         raise storage_error(path, trouble) from trouble
 

@@ -37,7 +37,7 @@ __all__ = ["ParquetFacts", "Resumed", "resume"]
 
 
 class ParquetFacts(msgspec.Struct):
-    """What is known about vectors.parquet.
+    """Facts about vectors.parquet.
 
     Attributes:
         path: where it is.
@@ -120,7 +120,7 @@ def _resume_parquet(path: str, state: Resumed, columns: Columns, warn: Warn) -> 
     except (pa.ArrowException, OSError) as exc:
         if isinstance(exc, OSError) and exc.errno:
             raise
-        _set_aside(path, f"is no valid Parquet file ({exc})", warn)
+        _set_aside(path, f"is not a valid Parquet file ({exc})", warn)
 
 
 def _read_rows(file: pq.ParquetFile, contents: Contents, columns: Columns) -> None:
@@ -198,7 +198,7 @@ def _cut_off(path: str, cut: TornTail, unreadable: bool, warn: Warn) -> bool:
     """Ends the file where its whole messages end; False if nothing of it is left."""
     size = os.path.getsize(path)
     if unreadable and size and not _looks_torn(path):
-        _set_aside(path, f"is no Arrow stream ({cut.detail})", warn)
+        _set_aside(path, f"is not an Arrow stream ({cut.detail})", warn)
         return False
     if not cut.torn:
         copy = f"{path}.corrupt"

@@ -81,7 +81,7 @@ class Rewrite:
 
     @property
     def findings(self) -> Findings:
-        """What was wrong with the old files."""
+        """Faults of the old files."""
         return self._source.findings
 
     def start(self) -> None:

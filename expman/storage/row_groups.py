@@ -34,7 +34,7 @@ def group_rows(columns: int) -> int:
 
 
 class Findings(msgspec.Struct):
-    """What was wrong with the files that were read.
+    """Faults of the files that were read.
 
     Attributes:
         warnings: subject and message, for run.log.

@@ -220,7 +220,7 @@ def parse_yaml(path: str, data: bytes, *, dates: bool = True) -> dict[str, objec
     except Exception as exc:  # PyYAML raises AttributeError over some dates, and more
         if "maximum nesting depth" in str(exc):  # libyaml 0.2.6 has a limit of its own
             raise StorageError(path, _TOO_DEEP) from exc
-        raise StorageError(path, f"is no valid YAML: {exc}") from exc
+        raise StorageError(path, f"is not valid YAML: {exc}") from exc
     if found is None:
         return {}
     if not isinstance(found, dict):
@@ -307,7 +307,11 @@ def add_rest(path: str, found: dict[str, object]) -> None:
 
 
 def to_metadata(path: str, found: dict[str, object]) -> RunMetadata:
-    """What a run.yaml means that holds `found`, which is changed; `path` is where it is.
+    """Makes metadata of the mapping `found` of a run.yaml, which it changes.
+
+    Args:
+        path: the file, for messages and for scalars.json beside it.
+        found: its content.
 
     Raises:
         StorageError: a value is not what its key asks for.

@@ -150,7 +150,7 @@ def test_damaged_run_yaml(program, run_base: Path, way: str, memory: str) -> Non
     assert not (run_dir / ".run.journal").exists()
     if way in ("zeros", "rubbish"):
         assert DAMAGE[way] == (run_dir / "run.yaml.corrupt").read_bytes()
-        assert "run.yaml.corrupt, what it said comes" in (run_dir / "run.log").read_text()
+        assert "run.yaml.corrupt, its content comes" in (run_dir / "run.log").read_text()
 
 
 def test_an_unreadable_lane(program, run_base: Path) -> None:

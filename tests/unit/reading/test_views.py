@@ -70,7 +70,7 @@ def test_html_of_runs(tmp_path: Path) -> None:
     (bad / "run.yaml").write_text("[")
 
     assert "1 run cannot be read" in expman.runs(tmp_path)._repr_html_()
-    assert "is no valid YAML" in expman.Run(bad)._repr_html_()
+    assert "is not valid YAML" in expman.Run(bad)._repr_html_()
     assert "no runs" in expman.RunList()._repr_html_()
 
 

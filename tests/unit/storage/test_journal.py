@@ -94,7 +94,7 @@ def test_damaged_run_yaml(tmp_path: Path, damage: bytes) -> None:
 
     said = set_aside_damage(str(tmp_path))
 
-    assert "run.yaml.corrupt, what it said comes from its journal" in said
+    assert "run.yaml.corrupt, its content comes from its journal" in said
     assert damage == (tmp_path / "run.yaml.corrupt").read_bytes()
     assert state(scalars={"a": 1}) == known_state(str(tmp_path))
 

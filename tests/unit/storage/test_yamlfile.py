@@ -147,16 +147,16 @@ def bomb(levels: int = 9) -> str:
         ("[" * 100_000, "nested deeper than 100"),
         ("- a\n- b", "holds a list, expected a mapping"),
         ("text", "holds a str, expected a mapping"),
-        ("a: !!python/object/apply:os.system ['true']", "is no valid YAML"),
-        ("a: !custom 1", "is no valid YAML"),
-        ("a: [1", "is no valid YAML"),
-        ("a: b: c", "is no valid YAML"),
-        ("a: 1\n--- \nb: 2", "is no valid YAML"),
-        ("a: 2026-13-45", "is no valid YAML"),
-        ("a: \udcff", "is no valid YAML"),
-        ("\0", "is no valid YAML"),
-        ("? [a]\n: 1", "is no valid YAML"),
-        ("? {a: 1}\n: 1", "is no valid YAML"),
+        ("a: !!python/object/apply:os.system ['true']", "is not valid YAML"),
+        ("a: !custom 1", "is not valid YAML"),
+        ("a: [1", "is not valid YAML"),
+        ("a: b: c", "is not valid YAML"),
+        ("a: 1\n--- \nb: 2", "is not valid YAML"),
+        ("a: 2026-13-45", "is not valid YAML"),
+        ("a: \udcff", "is not valid YAML"),
+        ("\0", "is not valid YAML"),
+        ("? [a]\n: 1", "is not valid YAML"),
+        ("? {a: 1}\n: 1", "is not valid YAML"),
     ],
 )
 def test_what_is_hostile_or_damaged_is_refused(tmp_path: Path, text: str, detail: str) -> None:
@@ -317,7 +317,7 @@ def test_a_damaged_config_is_kept(tmp_path: Path) -> None:
     path.write_text("a: [1")
     [warning] = merge_params(str(tmp_path), {"lr": 0.1})
     assert "a: [1" == (tmp_path / "config.yaml.corrupt").read_text()
-    assert "is no valid YAML" in warning
+    assert "is not valid YAML" in warning
     assert "config.yaml.corrupt" in warning
     assert "lr: 0.1\n" == path.read_text()
     assert [] == merge_params(str(tmp_path), {"seed": 7})
