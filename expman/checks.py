@@ -22,6 +22,8 @@ __all__ = [
 
 MAX_NAME_BYTES = 255
 MAX_TAGS = 1000
+MAX_NUMBER = 2**63 - 1
+"""The columns and the records hold no larger number."""
 
 
 def check_text(label: str, value: object) -> str:
@@ -95,6 +97,8 @@ def check_count(label: str, value: object, least: int = 1) -> int:
     """Checks a whole number of at least 1, or of at least another number."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(label, value, f"must be a whole number of at least {least}")
+    if value > MAX_NUMBER:
+        raise ConfigError(label, value, f"must not be greater than {MAX_NUMBER}")
     return int(value)
 
 

@@ -30,21 +30,19 @@ class _Slot:
         task = _task()
         self._task = None if task is None else weakref.ref(task)
 
-    def is_of_thread(self) -> bool:
-        """Whether this thread, or a task in it, has put it there."""
-        return self._thread == threading.get_ident()
+    def is_at_hand(self) -> bool:
+        """Whether this thread has put it there, and not another of its tasks that still lives."""
+        if self._thread != threading.get_ident():
+            return False
+        task = None if self._task is None else self._task()
+        return task is None or task.done() or task is _task()
 
     def is_own(self) -> bool:
         """Whether the caller is who has put it there: a copied context has the same variables.
 
         What a task of this thread has left behind is the thread's: a notebook's cells are tasks.
         """
-        if not self.is_of_thread():
-            return False
-        if self._task is None:
-            return _task() is None
-        task = self._task()
-        return task is None or task.done() or task is _task()
+        return self.is_at_hand() and (self._task is not None or _task() is None)
 
 
 _here: ContextVar[_Slot | None] = ContextVar("expman_current_run", default=None)
@@ -66,7 +64,7 @@ def _slot() -> _Slot | None:
     slot, fallback = _here.get(), _of_process
     if slot is None or fallback is None:
         return slot or fallback
-    if slot.run is None and (fallback.is_of_thread() or not slot.is_own()):
+    if slot.run is None and (fallback.is_at_hand() or not slot.is_own()):
         return fallback
     return slot  # who has ended a run of its own does not go on in a stranger's
 

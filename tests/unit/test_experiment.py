@@ -424,6 +424,32 @@ def test_init_in_tasks(base: str) -> None:
     assert [[1, 7], [2, 7], [3]] == [numbers(name, base) for name in ("1", "2", "study")]
 
 
+def test_a_task_does_not_go_on_in_the_run_of_another(base: str) -> None:
+    """A task that has closed its run has none, although another task's is the process's."""
+
+    async def first(ended: asyncio.Event, begun: asyncio.Event) -> None:
+        expman.init("exp", "first", base)
+        await begun.wait()
+        expman.close()
+        with pytest.raises(NoActiveRunError):
+            expman.log_vector({"n": 1})
+        ended.set()
+
+    async def second(ended: asyncio.Event, begun: asyncio.Event) -> None:
+        expman.init("exp", "second", base)
+        begun.set()
+        await ended.wait()
+        expman.log_vector({"n": 2})
+        expman.close()
+
+    async def study() -> None:
+        events = asyncio.Event(), asyncio.Event()
+        await asyncio.gather(first(*events), second(*events))
+
+    asyncio.run(study())
+    assert [2] == numbers("second", base)
+
+
 def test_init_in_a_task_after_a_task(base: str) -> None:
     """The cells of a notebook are tasks, one after the other: a new run closes the one before."""
 

@@ -232,3 +232,11 @@ def test_a_run_of_a_sweep(run_base: Path, monkeypatch: pytest.MonkeyPatch) -> No
     }
     found = run_yaml(run.run_dir)
     assert expected == {key: found[key] for key in expected}
+
+
+@pytest.mark.parametrize("name", ["flush_interval_rows", "rank", "max_buffer_bytes"])
+def test_a_number_that_no_record_holds_is_refused(name: str) -> None:
+    """Also at the greatest one that the records and the columns hold, the rule is named."""
+    assert 2**63 - 1 == getattr(made(**{name: 2**63 - 1}), name)
+    with pytest.raises(ConfigError, match=f"^{name}=9223372036854775808: must not be greater"):
+        made(**{name: 2**63})
