@@ -109,7 +109,8 @@ class OpenRun:
     def _begin(self, restarts: int) -> None:
         meta, hello = self.meta, self.hello
         meta.started_at = meta.started_at or iso(hello.started_at_ns)
-        meta.status, meta.finished_at = RunStatus.RUNNING, None
+        if self.earlier is None:  # a writer that is killed leaves an ended run as it was
+            meta.status, meta.finished_at = RunStatus.RUNNING, None
         meta.description, meta.tags = hello.description, list(hello.tags) or None
         meta.language, meta.env_path = hello.language, hello.env_path
         meta.group, meta.rank, meta.host = hello.group, hello.rank, hello.host
