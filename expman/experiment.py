@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -97,18 +97,7 @@ class Experiment:
         quiet: bool | None = None,
         config: object = None,
     ) -> None:
-        given = dict(locals())
-        for name_of, setting in settings.SETTINGS.items():
-            if setting.only is not None and given[name_of] not in (None, *setting.only):
-                raise NotImplementedError(
-                    f"{name_of}={given[name_of]!r} is not available in this release; "
-                    f"leave it out, or pass {setting.only[0]}"
-                )
-        taken = {setting: given[setting] for setting in ExperimentConfig.__struct_fields__}
-        settled = ExperimentConfig(**taken)
-        if settled.quiet is None:
-            settled = msgspec.structs.replace(settled, quiet=False)
-        self.engine = LoggingEngine(settled)
+        self.engine = LoggingEngine(_config_of(locals()))
         self._bind()
         if config is not None:
             try:
@@ -215,6 +204,22 @@ class Experiment:
         return f"Experiment({self.run_dir!r})"
 
 
+def _config_of(given: Mapping[str, Any]) -> ExperimentConfig:
+    """The config for the arguments of Experiment.
+
+    Raises:
+        ConfigError, NotImplementedError: as Experiment does.
+    """
+    for name, setting in settings.SETTINGS.items():
+        if setting.only is not None and given[name] not in (None, *setting.only):
+            raise NotImplementedError(
+                f"{name}={given[name]!r} is not available in this release; "
+                f"leave it out, or pass {setting.only[0]}"
+            )
+    config = ExperimentConfig(**{name: given[name] for name in ExperimentConfig.__struct_fields__})
+    return config if config.quiet is not None else msgspec.structs.replace(config, quiet=False)
+
+
 def init(
     name: str = settings.NAME,
     run_name: str | None = None,
@@ -249,6 +254,7 @@ def init(
     started them, or the process's. `with expman.init(…) as run:` ends the run with the block.
     """
     given = dict(locals())
+    _config_of(given)  # a setting that cannot be used leaves the run before as it is
     before = current_run.end_own()
     was_open = before is not None and before.engine.is_open
     if before is not None:

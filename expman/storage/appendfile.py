@@ -169,6 +169,7 @@ class AppendFile:
             self._copy(fd)
             for piece in self._kept:
                 write_all(fd, piece)
+            hit(self.sync_point)
             os.fsync(fd)
             fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
             os.rename(temp, self.path)

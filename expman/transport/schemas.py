@@ -51,8 +51,8 @@ class RowCodec(msgspec.Struct, frozen=True):
     def takes(self, row: tuple[object, ...]) -> bool:
         """Whether it takes these values as they are."""
         try:
+            self.encode(row)  # first: the check of a tensor with a gradient would warn
             self.check(row, row)
-            self.encode(row)
         except REFUSALS:
             return False
         return True

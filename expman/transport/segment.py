@@ -52,6 +52,7 @@ __all__ = [
     "is_locked_here",
     "link",
     "links",
+    "made_at",
     "remove",
 ]
 
@@ -342,6 +343,15 @@ def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:
             tried.append(f"{place or temporary_directory()}: {exc.strerror or exc}")
             code = exc.errno
     raise SharedMemoryError(size + room, tried, code)
+
+
+def made_at(place: str, name: str) -> float:
+    """When a segment was made, in seconds since the epoch.
+
+    Raises:
+        OSError: it is gone.
+    """
+    return os.stat(path_of(place, name)).st_mtime
 
 
 def links(segment: Segment) -> int:

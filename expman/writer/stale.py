@@ -12,6 +12,7 @@ from expman.errors import CorruptLaneError, ExpmanError, LayoutVersionError, Sto
 from expman.models import Host, RunMetadata, RunStatus
 from expman.storage.journal import known_state
 from expman.storage.paths import RUN_JOURNAL, RUN_YAML, TEMP_PREFIX, open_regular
+from expman.storage.times import since_epoch_ns
 from expman.storage.yamlfile import RunFile
 from expman.transport import identity, nameless, places, segment
 from expman.transport.address import find_lanes, is_served_elsewhere
@@ -22,6 +23,8 @@ __all__ = ["SILENT_S", "StaleAddress", "StaleRun", "served_runs", "stale_address
 
 YOUNG_S = 10.0
 """A run directory or an address this young may still be on its way to its first lane."""
+FIRST_LANE_S = 600.0
+"""The owner's lane is made so soon before or after the start that run.yaml names."""
 SILENT_S = 180.0
 """A live run renews its run.yaml every 30 s, and a mount may show that a minute late."""
 SILENT_WITHOUT_HEARTBEAT_S = 86_400.0
@@ -139,6 +142,7 @@ def stale_runs(
         dry_run: write nothing; then silence is measured by the clock of this host.
     """
     nameless_runs: set[str] | None = None
+    strange_lanes: list[float] | None = None
     now = time.time() if dry_run else _file_system_now(base_dir)
     here = identity.this_host(places.SHM)
     memories = {places.place_id(place) for place in places.all_places()}
@@ -163,8 +167,36 @@ def stale_runs(
             continue
         if any_host:
             yield StaleRun(run_dir, True, "no host runs it")
-        else:
-            yield _judge(run_dir, meta, silent_s, here, memories)
+            continue
+        found = _judge(run_dir, meta, silent_s, here, memories)
+        if found.dead and meta.host.boot_id == here.boot_id:
+            strange_lanes = _strange_lanes() if strange_lanes is None else strange_lanes
+            if _may_be_of(meta, strange_lanes):
+                why = "another version of expman has lanes in shared memory; recover it with that"
+                found = StaleRun(run_dir, False, why)
+        yield found
+
+
+def _strange_lanes() -> list[float]:
+    """When the lanes of other layout versions were made, in seconds since the epoch."""
+    times = []
+    for place in places.all_places():
+        for address, numbers in find_lanes(place).items():
+            for number in numbers:
+                try:
+                    RunGate.attach(address, number)
+                except LayoutVersionError:
+                    with contextlib.suppress(OSError):
+                        times.append(segment.made_at(place, address.segment(number)))
+                except (OSError, ValueError, ExpmanError):
+                    continue
+    return times
+
+
+def _may_be_of(meta: RunMetadata, lanes: list[float]) -> bool:
+    """Whether one of these lanes can be that of a run's owner, by its time: it cannot be read."""
+    started_at = since_epoch_ns(meta.started_at) / 1e9
+    return any(abs(made_at - started_at) < FIRST_LANE_S for made_at in lanes)
 
 
 def _judge(

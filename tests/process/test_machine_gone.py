@@ -16,14 +16,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from lanes import make_hello
+from lanes import HandLane, fresh_address, make_hello
 from process.ledger import Ledger, check_values, raw_rows
 from process.runs import kill_writers, run_yaml, segments_of, wait_until, writer_of
 
 from expman import ExperimentConfig, LoggingEngine
 from expman.models import Host, RunMetadata
+from expman.storage.times import iso
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.storage.yamlfile import RunFile
+from expman.transport import layout
 from expman.transport.identity import this_host
 from expman.writer.files import RunFiles
 from expman.writer.recover import recover
@@ -240,6 +242,24 @@ def test_runs_of_others_are_left_alone(run_base: Path, host: Host, why: str) -> 
     assert said.ok
     assert "CRASHED" == run_yaml(run_dir)["status"]
     assert list(range(5)) == raw_rows(run_dir)["n"].to_pylist()
+
+
+def test_a_run_whose_lane_may_be_of_another_version(run_base: Path) -> None:
+    """Its lane cannot be read: what is in it must not be taken for gone."""
+    run_dir = leave_running(run_base, "run", this_host("shm"))
+    why = "another version of expman has lanes in shared memory; recover it with that"
+    meta = RunFile(str(run_dir)).read()
+    meta.started_at = iso(time.time_ns())
+    RunFile(str(run_dir)).write(meta)
+    age(run_dir)
+    with fresh_address() as address:
+        HandLane(address).word(8 * layout.VERSION, layout.LAYOUT_VERSION - 1)
+        (line,) = recover(str(run_base))
+        assert line.startswith(f"left alone {run_dir}: {why}")
+        assert "RUNNING" == run_yaml(run_dir)["status"]
+    (after,) = recover(str(run_base))
+    assert after.ok
+    assert "CRASHED" == run_yaml(run_dir)["status"]
 
 
 def test_a_run_that_was_renewed_lately_lives(run_base: Path) -> None:

@@ -16,7 +16,14 @@ import pytest
 from run_files import log_lines, params, rows, run_yaml
 
 import expman
-from expman import Experiment, NoActiveRunError, RunClosedError, RunEndedError, RunStatus
+from expman import (
+    ConfigError,
+    Experiment,
+    NoActiveRunError,
+    RunClosedError,
+    RunEndedError,
+    RunStatus,
+)
 
 DEADLINE_S = 120.0
 
@@ -475,3 +482,13 @@ def test_an_experiment_is_unpickled_after_its_run(base: str) -> None:
         with pytest.raises(RunEndedError, match="it has ended"):
             log()
     again.close()
+
+
+def test_init_with_a_bad_setting_leaves_the_run_before(run_base: Path) -> None:
+    """What cannot begin ends nothing."""
+    run = expman.init("exp", base_dir=run_base)
+    with pytest.raises(ConfigError, match="flush_interval_rows"):
+        expman.init("exp", base_dir=run_base, flush_interval_rows=0)
+    expman.log({"loss": 0.5}, 1)
+    expman.close()
+    assert "FINISHED" == run_yaml(Path(run.run_dir))["status"]
