@@ -310,13 +310,14 @@ _keys = _leaves.filter(_hashable)
 def _around(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     lists = st.lists(inner, max_size=3)
     named = st.dictionaries(texts, inner, max_size=3)
+    fields = st.dictionaries(texts.filter(lambda name: name[:2] != "__"), inner, max_size=3)
     return st.one_of(
         *(lists, lists.map(tuple), lists.map(collections.deque), named, named.map(SelfMade_of)),
         st.dictionaries(_keys, inner, max_size=3),
         st.lists(_keys, max_size=3).map(_set),
         *(inner.map(kind) for kind in (Data, FloatData, FloatArray, Attrs, Struct, Pair)),
-        named.map(lambda found: types.SimpleNamespace(**found)),
-        named.map(lambda found: argparse.Namespace(**found)),
+        fields.map(lambda found: types.SimpleNamespace(**found)),
+        fields.map(lambda found: argparse.Namespace(**found)),
         st.builds(Tensor, inner, st.sampled_from([(), (1,), (2, 1), "odd"])),
         st.sampled_from([RuntimeError("no"), ValueError("no"), Tensor]).map(
             lambda item: Tensor(item, ())

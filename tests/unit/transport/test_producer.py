@@ -384,6 +384,15 @@ def test_scalars_after_floats_and_floats_after_scalars(address: Address) -> None
     assert repr(logged) == repr(rows_of(read_all(LaneConsumer(address, lane.lane)).records))
 
 
+def test_a_complex_value_is_refused_without_a_warning(address: Address) -> None:
+    """Where the same name had a float before, too; warnings are errors here."""
+    lane = open_lane(address)
+    lane.log_vector({"loss": 0.5}, 0)
+    lane.log_vector({"loss": 0.5, "acc": 0.5}, 1)
+    with pytest.raises(TypeError, match="loss"):
+        lane.log_vector({"loss": np.complex64(1)}, 2)
+
+
 @pytest.mark.torch
 def test_a_tensor_with_a_gradient_does_not_warn(address: Address) -> None:
     """Not even where the same name had a float before; warnings are errors here."""
