@@ -80,7 +80,7 @@ def check_tags(label: str, value: object) -> tuple[str, ...]:
         return ()
     if isinstance(value, str):
         return (check_text(label, value),)
-    rule = "must be a text or some texts"
+    rule = "must be a string or a sequence of strings"
     if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
         raise ConfigError(label, value, rule)
     try:

@@ -249,9 +249,12 @@ def init(
 ) -> Experiment:
     """Starts a run and makes it the current one of this thread, or of this asyncio task.
 
-    Takes what Experiment takes. The run that the same thread or task made current before is ended
-    first, with a warning. Threads and tasks that call no `init()` have the run of the one that
-    started them, or the process's. `with expman.init(…) as run:` ends the run with the block.
+    Most runs need only `name`, `run_name` (a time stamp if left out), `base_dir`, `tags` and
+    `config` (parameters to log). `help(expman.Experiment)` explains all settings.
+
+    The run that the same thread or task made current before is ended first, with a warning.
+    Threads and tasks that call no `init()` have the run of the one that started them, or the
+    process's. `with expman.init(…) as run:` ends the run with the block.
     """
     given = dict(locals())
     _config_of(given)  # a setting that cannot be used leaves the run before as it is

@@ -179,7 +179,7 @@ _TABLE = (
         check=checks.check_tags,
         read=_list,
         variable="EXPMAN_TAGS",
-        meaning="Tags of the run; a single text is one tag. The variable holds tags with commas "
+        meaning="Tags of the run; a single string is one tag. The variable holds tags with commas "
         "between them: they are put before those of the argument, and replace none.",
         recorded="run.yaml: tags",
         place=7,
@@ -282,7 +282,7 @@ _TABLE = (
         default=OVERFLOW,
         check=lambda label, value: checks.check_choice(label, value, "block", "drop"),
         variable="EXPMAN_OVERFLOW",
-        meaning='What a log call does once that much waits to be written: "block" waits for the '
+        meaning='What a log call does once `max_buffer_bytes` wait: "block" waits for the '
         'writer, "drop" drops the row and counts it.',
         recorded="run.yaml: rows_dropped counts the rows",
     ),
@@ -309,7 +309,7 @@ _TABLE = (
         check=checks.check_flag,
         read=_flag,
         variable="EXPMAN_QUIET",
-        meaning="Whether the run prints nothing. By default Experiment and init print one line to "
+        meaning="Print nothing. By default Experiment and init print one line to "
         "stderr at the start and one at the end, and a LoggingEngine prints none; workers and "
         "ranks above 0 never do.",
     ),

@@ -124,7 +124,9 @@ class RunEnd:
         owner, sentinel = self._lanes.owner, files.marks.sentinel
         if owner is None or sentinel is None or sentinel.status is not RunStatus.RUNNING:
             return False
-        owner.control.settled = True
+        if not owner.control.settled:
+            files.metadata.refresh()  # the program prints its counts
+            owner.control.settled = True
         lives = owner.producer_alive()  # before the look: what it stores last is seen then
         return lives and exit_record.read(owner.control) is None and files.run.earlier is None
 

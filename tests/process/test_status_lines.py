@@ -17,10 +17,13 @@ from expman import Experiment, ExperimentConfig, LoggingEngine
 SPEAKS = {"EXPMAN_QUIET": "0"}
 LOGS = """
 import sys
+import time
 import expman
 run = expman.init("exp", "r", sys.argv[1])
 for step in range(1234):
     run.log({"a": step}, step=step)
+    if step % 100 == 50:  # run.yaml is written in between
+        time.sleep(0.1)
 """
 DEADLINE_S = 50
 

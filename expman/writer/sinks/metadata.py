@@ -109,6 +109,15 @@ class MetadataSink(Sink):
             self._journal.sync()
             self._counts.update()
 
+    def refresh(self) -> None:
+        """Writes run.yaml now.
+
+        Raises:
+            StorageError: nothing is lost; call it again.
+        """
+        self._schedule.next_write = 0.0
+        self.commit(sync=False)
+
     def leave_out(self, why: str) -> None:
         """Gives up what has changed since the last time."""
         self.run.meta_changed = False
