@@ -255,7 +255,13 @@ def test_a_private_directory_takes_its_place(
     """Without room in /dev/shm the address is a file in a directory of mode 0700."""
     full_shm(monkeypatch)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    before = places.list_names(SHM)
+    fresh, tried = segment.Address.fresh, list[segment.Address]()
+
+    def note(place: str) -> segment.Address:
+        tried.append(fresh(place))
+        return tried[-1]
+
+    monkeypatch.setattr(segment.Address, "fresh", staticmethod(note))
 
     address, memory = segment.create_anywhere(4096, 1 << 16)
 
@@ -263,7 +269,9 @@ def test_a_private_directory_takes_its_place(
     assert str(directory) == address.place == places.all_places()[1]
     assert 0o700 == stat.S_IMODE(directory.stat().st_mode)
     assert [address.segment()] == os.listdir(directory)
-    assert set(places.list_names(SHM)) <= set(before)
+    assert [SHM, str(directory)] == [one.place for one in tried]
+    left = [name for name in places.list_names(SHM) if tried[0].token in name]
+    assert [] == left
     memory.close()
 
 
