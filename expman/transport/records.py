@@ -212,7 +212,21 @@ def decode_one(data: bytes | memoryview) -> Record:
 
 
 def _text_of_fields(value: object) -> object:
-    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
+    if not isinstance(value, dict | list):
+        return value
+    return msgspec.json.encode(_with_text_keys(value)).decode()
+
+
+def _with_text_keys(value: object) -> object:
+    """The fields, with text for the keys that JSON has no kind for: None, bool, tuples."""
+    if isinstance(value, list):
+        return list(map(_with_text_keys, value))
+    if not isinstance(value, dict):
+        return value
+    return {
+        key if type(key) in (str, int, float, bytes) else repr(key): _with_text_keys(item)
+        for key, item in value.items()
+    }
 
 
 def decode_many(batch: bytes | memoryview, count: int) -> list[Record]:

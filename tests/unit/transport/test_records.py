@@ -207,3 +207,12 @@ def test_a_row_with_an_extension_among_its_fields_is_no_record() -> None:
     payload = encoding.encode((encoding.VECTOR, 0, NOW, None, 0, values))
     with pytest.raises(msgspec.DecodeError):
         wire.decode_one(payload)
+
+
+@pytest.mark.parametrize("key", [None, True, (), (1, "a"), 1.5, b"a"])
+def test_fields_under_any_key_are_kept_as_text(key: object) -> None:
+    """A row whose call returned is never damage, whatever the fields of its values are."""
+    payload = encoding.encode((encoding.VECTOR, 0, NOW, None, 0, ({"x": [{key: 1}]},)))
+    row = wire.decode_one(payload)
+    assert isinstance(row, wire.Vector)
+    assert isinstance(row.values[0], str)
