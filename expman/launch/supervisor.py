@@ -73,6 +73,7 @@ class Supervisor:
         shared: bool,
     ) -> None:
         self.failing = False
+        self._asked = 0  # how often somebody has asked for a try
         self._lane = lane
         self._address = address
         self._run_dir = run_dir
@@ -113,7 +114,7 @@ class Supervisor:
                 self._wake.wait(SUCCESSOR_S)
 
     def _watch(self) -> None:
-        deaths, known, cleaners = 0, -1, CLEANERS
+        deaths, known, cleaners, asked = 0, -1, CLEANERS, 0
         while True:
             if self._shared:
                 if not self._await_end():
@@ -137,12 +138,15 @@ class Supervisor:
             killed = code is not None and code < 0
             if deaths == WARN_DEATHS:
                 self._warn_of_deaths()
-            self.failing = deaths >= (KILLS if killed else WARN_DEATHS)
+            # A try that began before somebody asked for one is not the one that he waits for.
+            is_last = asked == self._asked
+            self.failing = is_last and deaths >= (KILLS if killed else WARN_DEATHS)
             longest_s = LONGEST_PAUSE_S if self.failing else SUCCESSOR_S
             pause_s = 0.0 if deaths == 1 else min(0.05 * 2 ** min(deaths - 1, 16), longest_s)
             self._wake.wait(pause_s)
             if self._is_over():
                 return
+            asked = self._asked
             self._process = self._succeed()
 
     def _succeed(self) -> Child | None:
@@ -193,6 +197,7 @@ class Supervisor:
     def try_again(self) -> None:
         """Somebody waits for the writer: a try that is put off for some seconds is made now."""
         if self.failing:
+            self._asked += 1
             self.failing = False  # until this try has failed, too
             self._wake.set()
 
