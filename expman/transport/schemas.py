@@ -51,9 +51,7 @@ class RowCodec(msgspec.Struct, frozen=True):
     def takes(self, row: tuple[object, ...]) -> bool:
         """Whether it takes these values as they are."""
         try:
-            if self is MIXED:  # its encoder asks objects for their values, whatever they raise
-                self.check(row, row)
-            self.encode(row)  # before PLAIN's check: that of a tensor with a gradient would warn
+            self.encode(row)  # first: the check of a tensor with a gradient would warn
             self.check(row, row)
         except REFUSALS:
             return False
