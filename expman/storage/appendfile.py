@@ -19,7 +19,15 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from expman.failpoints import hit
-from expman.storage.paths import NEW_FILE, create_temp, fsync_dir, open_regular, write_all
+from expman.storage.paths import (
+    NEW_FILE,
+    IrregularFileError,
+    create_temp,
+    fsync_dir,
+    open_regular,
+    quarantine,
+    write_all,
+)
 
 __all__ = ["AppendFile"]
 
@@ -38,7 +46,7 @@ class AppendFile:
         is_doubtful: an fsync failed; the next `sync` makes a new file.
         sync_point: the named point right before fsync.
         has_new_name: the name is not durable as far as is known; whoever fsyncs the directory
-            sets it to False.
+            sets it to False, `sync_name` for a single file.
     """
 
     sync_point: ClassVar[str]
@@ -74,6 +82,18 @@ class AppendFile:
         self._fd = fd
         self.good_bytes = self._kept_from = os.fstat(fd).st_size
         self.has_new_name |= is_new
+
+    def open_or_replace(self) -> None:
+        """Opens the file, or makes it; sets aside what has its name and is not a plain file.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        try:
+            self.open()
+        except IrregularFileError:
+            quarantine(self.path)
+            self.open()
 
     def inherit(self) -> None:
         """Takes over a file with `good_bytes` that are durable and not in memory."""
@@ -149,6 +169,21 @@ class AppendFile:
         self._kept_from = self.good_bytes
         if self._sealed:
             self.close()
+
+    def sync_name(self) -> None:
+        """Makes its name durable, unless that is known.
+
+        Raises:
+            OSError: it is not durable; the next `sync` makes a new file.
+        """
+        if not self.has_new_name:
+            return
+        try:
+            fsync_dir(os.path.dirname(self.path))
+        except OSError:
+            self.doubt()
+            raise
+        self.has_new_name = False
 
     def _fsync(self) -> None:
         fd = open_regular(self.path) if self._fd is None else self._fd

@@ -21,9 +21,7 @@ from expman.storage.escapes import escape
 from expman.storage.paths import (
     RUN_LOG,
     IrregularFileError,
-    fsync_dir,
     open_regular,
-    quarantine,
     storage_error,
 )
 from expman.storage.times import parse_time
@@ -112,16 +110,8 @@ class RunLog:
         If that fails, the first append raises the reason.
         """
         with contextlib.suppress(OSError):
-            self._open()
+            self._file.open_or_replace()
             self._file.close()
-
-    def _open(self) -> None:
-        """Opens it for appending; sets aside what is there and is not a plain file."""
-        try:
-            self._file.open()
-        except IrregularFileError:
-            quarantine(self.path)
-            self._file.open()
 
     def append(self, lines: Sequence[tuple[str, int, str]]) -> None:
         """Appends (level, timestamp_ns, message) entries in one write.
@@ -141,7 +131,7 @@ class RunLog:
             if self._file.was_removed:
                 self._file.forget()
             if not self._file.is_open:
-                self._open()
+                self._file.open_or_replace()
             with self._file.appending() as write:
                 hit("log-before-append")
                 write(data, "log-half-appended")
@@ -212,8 +202,7 @@ class RunLog:
             if not file.is_open:
                 file.open(create=False)
             file.sync()
-            if file.has_new_name:
-                self._sync_name()
+            file.sync_name()
             file.close()
         except FileNotFoundError as exc:
             if not os.path.isdir(os.path.dirname(self.path)):
@@ -221,14 +210,6 @@ class RunLog:
             file.close()  # there is none, or somebody deleted it
         except OSError as exc:
             raise storage_error(self.path, exc) from exc
-
-    def _sync_name(self) -> None:
-        try:
-            fsync_dir(os.path.dirname(self.path))
-        except OSError:
-            self._file.doubt()
-            raise
-        self._file.has_new_name = False
 
     def close(self) -> None:
         """Closes the file."""

@@ -22,9 +22,6 @@ import msgspec
 from expman.storage.appendfile import AppendFile
 from expman.storage.paths import (
     UNKNOWN_RECORDS,
-    IrregularFileError,
-    fsync_dir,
-    quarantine,
     read_regular,
     storage_error,
 )
@@ -81,11 +78,7 @@ class UnknownRecords:
 
     def _open(self) -> None:
         """Opens the file, finds what is in it, and cuts off a line that a kill has torn."""
-        try:
-            self._file.open()
-        except IrregularFileError:
-            quarantine(self.path)
-            self._file.open()
+        self._file.open_or_replace()
         entries, good_bytes = _read(self.path)
         if good_bytes < self._file.good_bytes:
             self._file.good_bytes = good_bytes
@@ -105,18 +98,9 @@ class UnknownRecords:
             return
         try:
             file.sync()
-            if file.has_new_name:
-                self._sync_name()
+            file.sync_name()
         except OSError as exc:
             raise storage_error(self.path, exc) from exc
-
-    def _sync_name(self) -> None:
-        try:
-            fsync_dir(os.path.dirname(self.path))
-        except OSError:
-            self._file.doubt()
-            raise
-        self._file.has_new_name = False
 
     def close(self) -> None:
         """Closes the file."""
