@@ -110,8 +110,7 @@ class OwnLane:
             RunClosedError: after close(), or after the run's end.
         """
         lane, gate = self._lane.get(None), self.gate  # before the look: they can still be used
-        cutoff = None if lane is None else lane.cutoff
-        if self._closed or (cutoff is not None and cutoff.is_closing):
+        if self.closed:
             raise RunClosedError(self.run_dir)
         if lane is None and gate is not None:
             return self._claim_as_worker(gate)
