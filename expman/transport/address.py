@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 
 from expman.transport import layout, nameless, places, segment
 from expman.transport.address_control import AddressControl
 
 __all__ = [
     "claim_lane",
+    "find_all_lanes",
     "find_lanes",
     "give_up_address",
     "is_served_elsewhere",
@@ -90,6 +92,12 @@ def find_lanes(place: str) -> dict[segment.Address, list[int]]:
         lanes = found.setdefault(segment.Address(place, token), [])
         lanes += [int(number) for number in numbers if number.isdecimal()]
     return {address: sorted(lanes) for address, lanes in found.items()}
+
+
+def find_all_lanes() -> Iterator[tuple[segment.Address, list[int]]]:
+    """The addresses of this user on this machine, each with the numbers of its lanes."""
+    for place in places.all_places():
+        yield from find_lanes(place).items()
 
 
 def lane_numbers(address: segment.Address) -> set[int]:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 from expman.errors import CorruptLaneError, LayoutVersionError
 from expman.transport import layout, places, segment
+from expman.transport.address import find_all_lanes
 from expman.transport.lane_control import LaneControl
 from expman.transport.liveness import lives
 from expman.transport.open_term import OpenTerm, published_records
@@ -95,13 +96,10 @@ class LaneView:
 
 def all_lanes() -> Iterator[LaneView]:
     """Every lane of this user on this machine that can be read."""
-    for place in places.all_places():
-        for name in places.list_names(place):
-            parts = name.split("-")
-            if len(parts) != 3 or not parts[2].isdecimal():
-                continue
+    for address, numbers in find_all_lanes():
+        for number in numbers:
             try:
-                yield LaneView(segment.Address(place, parts[1]), int(parts[2]))
+                yield LaneView(address, number)
             except (OSError, CorruptLaneError, LayoutVersionError):
                 continue
 

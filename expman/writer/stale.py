@@ -15,7 +15,7 @@ from expman.storage.paths import RUN_JOURNAL, RUN_YAML, TEMP_PREFIX, open_regula
 from expman.storage.times import since_epoch_ns
 from expman.storage.yamlfile import RunFile
 from expman.transport import identity, nameless, places, segment
-from expman.transport.address import find_lanes, is_served_elsewhere
+from expman.transport.address import find_all_lanes, is_served_elsewhere
 from expman.transport.address_control import AddressControl
 from expman.transport.gate import RunGate
 
@@ -66,11 +66,10 @@ class StaleRun(NamedTuple):
 
 def stale_addresses() -> Iterator[StaleAddress]:
     """All such addresses of this user on this host."""
-    for place in places.all_places():
-        for address, numbers in find_lanes(place).items():
-            found = _look(address, numbers)
-            if found is not None:
-                yield found
+    for address, numbers in find_all_lanes():
+        found = _look(address, numbers)
+        if found is not None:
+            yield found
 
 
 def _look(address: segment.Address, numbers: list[int]) -> StaleAddress | None:
@@ -180,16 +179,15 @@ def stale_runs(
 def _strange_lanes() -> list[float]:
     """When the lanes of other layout versions were made, in seconds since the epoch."""
     times = []
-    for place in places.all_places():
-        for address, numbers in find_lanes(place).items():
-            for number in numbers:
-                try:
-                    RunGate.attach(address, number)
-                except LayoutVersionError:
-                    with contextlib.suppress(OSError):
-                        times.append(segment.made_at(place, address.segment(number)))
-                except (OSError, ValueError, ExpmanError):
-                    continue
+    for address, numbers in find_all_lanes():
+        for number in numbers:
+            try:
+                RunGate.attach(address, number)
+            except LayoutVersionError:
+                with contextlib.suppress(OSError):
+                    times.append(segment.made_at(address.place, address.segment(number)))
+            except (OSError, ValueError, ExpmanError):
+                continue
     return times
 
 
@@ -280,9 +278,8 @@ def _directories(path: str) -> list[str]:
 def served_runs() -> set[str]:
     """Resolved directories of all runs that have a lane of this user on this host."""
     runs = set()
-    for place in places.all_places():
-        for address, numbers in find_lanes(place).items():
-            runs |= _runs_of(address, numbers)
+    for address, numbers in find_all_lanes():
+        runs |= _runs_of(address, numbers)
     return runs
 
 
