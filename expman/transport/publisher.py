@@ -48,7 +48,8 @@ class Publisher:
         own: the lane.
         max_bytes: limit of the lane's memory.
         drops_rows: a row that finds no room is dropped; otherwise its call waits.
-        on_full: called before the next term is opened; then nobody should hold the full one.
+        on_full: called when a row found no room; then nobody should hold the full term, and the
+            next row must come here, where drops are reported first.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Publisher:
                 and full.serial == term.serial
                 and self._is_still(full, lane, row, step)
             ):
+                self._on_full()  # a fast row would come before the report of this drop
                 break
             if self._append_row(term, schema, row, step):
                 return

@@ -854,6 +854,20 @@ def test_a_forked_child_does_not_log_into_the_parents_lane(address: Address) -> 
 # -- calls from within calls ------------------------------------------------------------
 
 
+def test_rows_of_two_sizes_that_take_turns_keep_their_numbers(
+    address: Address, small_terms: None
+) -> None:
+    """The long row is dropped again and again, the short one fits: each drop comes first."""
+    lane = open_lane(address, max_bytes=SMALL, overflow="drop")
+    for step in range(3_000):
+        lane.log_vector({"text": "x" * 2_000} if step % 2 else {"loss": 0.5}, step)
+    kept = numbered_rows(LaneConsumer(address, lane.lane))
+    lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+
+    assert 0 < lane.dropped_rows
+    assert [step for _, step in kept] == [number for number, _ in kept]
+
+
 @pytest.fixture
 def alarm() -> Iterator[None]:
     """SIGVTALRM as it was, afterwards; SIGALRM is for the timeouts of the tests.
