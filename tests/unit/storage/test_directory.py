@@ -111,10 +111,13 @@ def test_a_store_that_cannot_be_opened_keeps_no_descriptor(
     def no_listing(path: str) -> list[str]:
         raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
-    before = len(os.listdir("/proc/self/fd"))
+    def open_in_run() -> list[str]:
+        paths = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        return [path for path in paths if path.startswith(str(tmp_path))]
+
     with monkeypatch.context() as patch:
         patch.setattr("expman.storage.resume.os.listdir", no_listing)
         for _ in range(3):
             with pytest.raises(StorageError):
                 VectorStore(str(tmp_path / "run"))
-    assert before == len(os.listdir("/proc/self/fd"))
+    assert [] == open_in_run()
