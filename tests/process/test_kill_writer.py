@@ -14,6 +14,7 @@ import pytest
 from process.ledger import Ledger
 from process.runs import (
     DEADLINE_S,
+    is_running,
     segments_of,
     serving,
     wait_until,
@@ -21,6 +22,8 @@ from process.runs import (
     writers_counted,
     writers_of,
 )
+
+from expman.writer.recover import recover
 
 SEED = 20_260_203
 PACKAGE = Path(__file__).parents[2] / "expman"
@@ -39,6 +42,9 @@ ONCE = {"address-before-remove", "finish-before-ended", "finish-before-status", 
 AT_END = {"lane-before-remove", "lane-half-removed"}
 # Its successor does not pass this one again: what it leads to is done.
 NEVER_AGAIN = {"retire-before-count"}
+# What it leaves belongs to no run any more. Any recovery of this user may remove that, and those of
+# other tests run beside this one: then there is nothing left to do for a successor.
+LEFT_TO_ANYBODY = {"address-before-remove"}
 LONGEST_CALL_S = 10.0
 """Calls take microseconds; they wait for no writer as long as the buffer has room."""
 
@@ -71,7 +77,11 @@ def test_killed_at_each_point(program, tmp_path: Path, run_base: Path, point: st
     run_dir = Path(trainer.read_line())
     writer = writer_of(trainer.pid)
     trainer.expect_line("closed")
-    wait_until(lambda: not first.exists() and not later.exists(), "both kills")
+    wait_until(lambda: not first.exists(), "the first kill")
+    wait_until(
+        lambda: not later.exists() or (point in LEFT_TO_ANYBODY and not segments_of(writer)),
+        "the second kill",
+    )
     wait_until(lambda: not segments_of(writer), "the end of the last writer")
     trainer.send_line()
     trainer.succeed()
@@ -191,3 +201,29 @@ def test_killed_with_a_full_buffer_that_is_in_the_files(
     trainer.expect_line("closed")
     trainer.succeed()
     ledger.check(run_dir, "FINISHED")
+
+
+def test_a_recovery_comes_before_the_successor(program, tmp_path: Path, run_base: Path) -> None:
+    """Any recovery removes the address of a killed writer whose runs have ended; nothing waits."""
+    stopped = tmp_path / "stopped"
+    stopped.touch()
+    ledger = new_ledger(tmp_path)
+    trainer = program(
+        "log_for_ledger.py",
+        ledger.options(run_base, rows=500, stay=True),
+        env={"EXPMAN_FAILPOINTS": f"address-before-remove=stop@1:{stopped}"},
+    )
+    run_dir = Path(trainer.read_line())
+    writer = writer_of(trainer.pid)
+    wait_until(lambda: not stopped.exists(), "the end of the run")
+    os.kill(trainer.pid, signal.SIGSTOP)  # so that it starts no successor yet
+    os.kill(writer.pid, signal.SIGKILL)
+    wait_until(lambda: not is_running(writer.pid), "the end of the writer")
+    assert [] == list(recover(str(tmp_path / "elsewhere")))
+    wait_until(lambda: not segments_of(writer), "this recovery or one beside it")
+    os.kill(trainer.pid, signal.SIGCONT)
+    trainer.expect_line("closed")
+    trainer.send_line()
+    trainer.succeed()
+    ledger.check(run_dir, "FINISHED")
+    assert [] == segments_of(writer)
