@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 
+_UNASKED = (("quiet", False), ("system_metrics_interval_secs", 15), ("capture_provenance", True))
+"""What an Experiment does and a LoggingEngine does not, where neither is asked."""
+
+
 class Experiment:
     """One run, with the names and defaults that expman-rs users know.
 
@@ -46,12 +50,14 @@ class Experiment:
         project: recorded in run.yaml.
         tags: recorded in run.yaml; one text is one tag.
         description: recorded in run.yaml.
-        heartbeat_interval_secs: not available in this release; heartbeats come every 30 s.
+        heartbeat_interval_secs: seconds after which run.yaml's `heartbeat_at` is renewed.
         group: what the runs of one job have in common; the launcher's job if left out.
         rank: number of this process in its job; the launcher's if left out.
-        system_metrics_interval_secs: not available in this release.
-        capture_provenance: not available in this release.
-        capture_diff: not available in this release.
+        system_metrics_interval_secs: seconds between samples of the machine, in system.parquet;
+            15 if left out, 0 for none.
+        capture_provenance: record the code and the environment, in provenance.yaml; True if
+            left out.
+        capture_diff: record the uncommitted changes there, too.
         suffix_if_taken: see ExperimentConfig, as for all that follow.
         language: recorded in run.yaml.
         env_path: recorded in run.yaml.
@@ -80,7 +86,7 @@ class Experiment:
         project: str | None = None,
         tags: Sequence[str] | None = settings.TAGS,
         description: str | None = None,
-        heartbeat_interval_secs: int | None = None,
+        heartbeat_interval_secs: int = settings.HEARTBEAT_INTERVAL_SECS,
         group: str | None = None,
         rank: int | None = None,
         system_metrics_interval_secs: int | None = None,
@@ -217,7 +223,8 @@ def _config_of(given: Mapping[str, Any]) -> ExperimentConfig:
                 f"leave it out, or pass {setting.only[0]}"
             )
     config = ExperimentConfig(**{name: given[name] for name in ExperimentConfig.__struct_fields__})
-    return config if config.quiet is not None else msgspec.structs.replace(config, quiet=False)
+    left_out = {name: default for name, default in _UNASKED if getattr(config, name) is None}
+    return msgspec.structs.replace(config, **left_out) if left_out else config
 
 
 def init(
@@ -230,7 +237,7 @@ def init(
     project: str | None = None,
     tags: Sequence[str] | None = settings.TAGS,
     description: str | None = None,
-    heartbeat_interval_secs: int | None = None,
+    heartbeat_interval_secs: int = settings.HEARTBEAT_INTERVAL_SECS,
     group: str | None = None,
     rank: int | None = None,
     system_metrics_interval_secs: int | None = None,

@@ -22,6 +22,7 @@ __all__ = [
     "MetricBest",
     "MetricValue",
     "Number",
+    "Program",
     "Rank",
     "RunMetadata",
     "RunStatus",
@@ -153,6 +154,12 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
             a writer of the run's own.
         python: path of the interpreter that runs the writer, where `sys.executable` is not one
             (a frozen application, a program that embeds Python).
+        heartbeat_interval_secs: seconds after which run.yaml's `heartbeat_at` is renewed.
+        system_metrics_interval_secs: seconds between samples of the machine and the process tree;
+            0: none. None: 15 for an Experiment, 0 for a LoggingEngine.
+        capture_provenance: record the code and the environment of the run. None: an Experiment
+            does, a LoggingEngine does not.
+        capture_diff: record the uncommitted changes and small untracked files, too.
         group: what runs of one job have in common; found out from the launcher
             (torchrun, SLURM, MPI, …) if left out.
         rank: number of this process in its job, from 0; found out from the launcher if left out.
@@ -178,6 +185,10 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
     python: str | None = None
     group: str | None = None
     rank: int | None = None
+    heartbeat_interval_secs: int = settings.HEARTBEAT_INTERVAL_SECS
+    system_metrics_interval_secs: int | None = None
+    capture_provenance: bool | None = None
+    capture_diff: bool | None = None
     quiet: bool | None = None
 
     def __post_init__(self) -> None:
@@ -234,6 +245,22 @@ class Rank(msgspec.Struct, frozen=True, kw_only=True):
     rank: int
     local_rank: int | None = None
     world_size: int | None = None
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """Describes the program that owns a run, so that the writer can say what it was.
+
+    Attributes:
+        cwd: the working directory when the run began.
+        argv: `sys.argv`.
+        python: version of the interpreter.
+        path: directories from which it imports.
+    """
+
+    cwd: str = ""
+    argv: tuple[str, ...] = ()
+    python: str = ""
+    path: tuple[str, ...] = ()
 
 
 class MetricBest(msgspec.Struct, frozen=True):

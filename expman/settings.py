@@ -46,6 +46,7 @@ NAME = TextDefault("")
 BASE_DIR = TextDefault("experiments")
 FLUSH_INTERVAL_ROWS = IntDefault(50)
 FLUSH_INTERVAL_MS = IntDefault(500)
+HEARTBEAT_INTERVAL_SECS = IntDefault(30)
 TAGS = TupleDefault()
 LANGUAGE = TextDefault("python")
 ENV_PATH = TextDefault(_INTERPRETER)
@@ -195,10 +196,13 @@ _TABLE = (
     Setting(
         name="heartbeat_interval_secs",
         type="int",
-        check=checks.check_rank,
-        meaning="Seconds between heartbeats. In this release they come every 30 s.",
+        default=HEARTBEAT_INTERVAL_SECS,
+        check=checks.check_count,
+        read=_number,
+        variable="EXPMAN_HEARTBEAT_INTERVAL_SECS",
+        meaning="Seconds after which `heartbeat_at` of run.yaml is renewed while the run lives.",
+        recorded="run.yaml: heartbeat_at",
         place=9,
-        only=(30,),
     ),
     Setting(
         name="group",
@@ -224,25 +228,34 @@ _TABLE = (
         name="system_metrics_interval_secs",
         type="int",
         check=checks.check_rank,
-        meaning="Seconds between samples of the machine.",
+        read=_number,
+        variable="EXPMAN_SYSTEM_METRICS_INTERVAL_SECS",
+        meaning="Seconds between samples of the machine and the process tree; 0: none. By default "
+        "15 for Experiment and init, and 0 for a LoggingEngine.",
+        recorded="system.parquet",
         place=12,
-        only=(0,),
     ),
     Setting(
         name="capture_provenance",
         type="bool",
         check=checks.check_flag,
-        meaning="Record the code and the environment of the run.",
+        read=_flag,
+        variable="EXPMAN_CAPTURE_PROVENANCE",
+        meaning="Record the code and the environment of the run. By default Experiment and init "
+        "do, and a LoggingEngine does not.",
+        recorded="provenance.yaml",
         place=13,
-        only=(False,),
     ),
     Setting(
         name="capture_diff",
         type="bool",
         check=checks.check_flag,
-        meaning="Record the uncommitted changes, too.",
+        read=_flag,
+        variable="EXPMAN_CAPTURE_DIFF",
+        meaning="Record the uncommitted changes and the untracked text files, too, as far as they "
+        "are small. By default False.",
+        recorded="provenance.yaml: git.diff",
         place=14,
-        only=(False,),
     ),
     Setting(
         name="suffix_if_taken",

@@ -47,6 +47,7 @@ MAX_DEPTH = 100
 MAX_LINE = 1 << 20
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 _NESTING = (b"[", b"{", b"-", b"?")
+_HEARTBEAT = re.compile(rb"^heartbeat_at: .*$", re.MULTILINE)
 RUN_KEYS = (
     *("name", "experiment", "status", "started_at", "finished_at", "duration_secs"),
     *("description", "tags", "scalars", "vectors", "language", "env_path"),
@@ -250,6 +251,7 @@ class RunFile:
 
     def __init__(self, run_dir: str) -> None:
         self.path = os.path.join(run_dir, RUN_YAML)
+        self._text = b""  # as it was written last
 
     def write(self, meta: RunMetadata) -> None:
         """Replaces run.yaml; `tags` and `description` are null if there are none.
@@ -273,9 +275,28 @@ class RunFile:
         if meta.rank is not None:  # a number, as in expman-rs, which cannot read a mapping there
             fields |= fields.pop("rank")
         ordered = {key: fields.pop(key) for key in RUN_KEYS}
-        write_yaml(self.path, {**ordered, **fields})
+        text = dump_yaml(self.path, {**ordered, **fields})
+        replace_file(self.path, text)
+        self._text = text
         if not rest:
             write_rest(run_dir, {})
+
+    def beat(self, heartbeat_at: str) -> bool:
+        """Replaces run.yaml by one with another `heartbeat_at`; the rest is not expressed anew.
+
+        Returns:
+            False: this object has not written it yet.
+
+        Durability: durable when it returns.
+
+        Raises:
+            StorageError: the file is as before.
+        """
+        text, count = _HEARTBEAT.subn(b"heartbeat_at: '%s'" % heartbeat_at.encode(), self._text, 1)
+        if count:
+            replace_file(self.path, text)
+            self._text = text
+        return bool(count)
 
     def read(self) -> RunMetadata:
         """Reads run.yaml; keys it does not know are ignored, absent ones have their default.

@@ -8,7 +8,7 @@ import msgspec
 
 from expman.checks import check_name
 from expman.errors import ConfigError
-from expman.models import Host, Rank
+from expman.models import Host, Program, Rank
 
 __all__ = ["Hello", "decode_hello", "encode_hello"]
 
@@ -21,6 +21,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         producer: the name that the producer asks for; "worker" asks for a numbered one.
         started_at_ns: nanoseconds since the Unix epoch.
         started_monotonic_ns: the same moment by the monotonic clock.
+        program: what the owner runs.
     """
 
     role: str
@@ -43,6 +44,11 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     rank: Rank | None = None
     group: str | None = None
     project: str | None = None
+    heartbeat_interval_secs: int = 30
+    system_metrics_interval_secs: int | None = None
+    capture_provenance: bool | None = None
+    capture_diff: bool | None = None
+    program: Program | None = None
 
     def __post_init__(self) -> None:
         # Memory can be damaged, and no name may lead out of the base directory. msgspec turns this

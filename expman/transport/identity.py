@@ -9,11 +9,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from expman.models import Host, Rank
+from expman.models import Host, Program, Rank, safe_text
 from expman.transport import places
 from expman.transport.hello import Hello
 
-__all__ = ["find_group", "find_rank", "this_host", "worker_hello"]
+__all__ = ["find_group", "find_rank", "this_host", "this_program", "worker_hello"]
 
 # (rank, local rank, number of ranks), by launcher: what the user says, torchrun, SLURM's srun,
 # Open MPI, PMIx, MPICH and Intel MPI, MVAPICH2.
@@ -26,6 +26,9 @@ _LAUNCHERS = (
     ("PMI_RANK", "MPI_LOCALRANKID", "PMI_SIZE"),
     ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_SIZE"),
 )
+_MOST_TEXTS = 256
+"""Arguments and directories of a program that are recorded."""
+_MOST_CHARS = 4096
 _JOBS = (
     "TORCHELASTIC_RUN_ID",
     "SLURM_JOB_ID",
@@ -46,6 +49,26 @@ def this_host(place: str) -> Host:
         uid=os.geteuid(),
         pid=os.getpid(),
     )
+
+
+def this_program() -> Program:
+    """Describes the program of this process."""
+    try:
+        cwd = os.getcwd()
+    except OSError:  # it was removed
+        cwd = ""
+    argv = [text for text in getattr(sys, "argv", ()) if isinstance(text, str)]
+    path = [text for text in sys.path if isinstance(text, str) and os.path.isabs(text)]
+    return Program(
+        cwd=safe_text(cwd),
+        argv=tuple(map(_shortened, argv[:_MOST_TEXTS])),
+        python=sys.version.split()[0],
+        path=tuple(map(safe_text, path[:_MOST_TEXTS])),
+    )
+
+
+def _shortened(text: str) -> str:
+    return safe_text(text if len(text) <= _MOST_CHARS else text[:_MOST_CHARS] + "…")
 
 
 def _first_line(path: str) -> str:
@@ -93,6 +116,7 @@ def worker_hello(owner: Hello) -> Hello:
         started_at_ns=time.time_ns(),
         started_monotonic_ns=time.monotonic_ns(),
         rank=rank,
+        program=None,
     )
 
 

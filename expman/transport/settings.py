@@ -6,6 +6,7 @@ import os
 import time
 
 from expman.models import ExperimentConfig, Host, Rank
+from expman.transport import identity
 from expman.transport.hello import Hello
 
 __all__ = ["config_of", "owner_hello"]
@@ -20,6 +21,10 @@ _SAME = (
     "max_buffer_bytes",
     "overflow",
     "project",
+    "heartbeat_interval_secs",
+    "system_metrics_interval_secs",
+    "capture_provenance",
+    "capture_diff",
 )
 """What has the same name and type in both."""
 
@@ -40,6 +45,7 @@ def owner_hello(
         host=host,
         rank=rank,
         group=group,
+        program=identity.this_program(),
         **{name: getattr(config, name) for name in _SAME},
     )
 

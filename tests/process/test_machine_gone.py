@@ -356,6 +356,23 @@ def test_a_live_run_renews_its_heartbeat(tmp_path: Path) -> None:
     files.close()
 
 
+def test_a_heartbeat_leaves_the_rest_of_run_yaml_as_it_is(tmp_path: Path) -> None:
+    """Also where it takes long to express: only the line with the time is another one."""
+    run_dir = tmp_path / "lanes" / "run"
+    run_dir.mkdir(parents=True)
+    files = RunFiles(make_hello(base_dir=str(tmp_path)), 0)
+    files.commit()
+    before = (run_dir / "run.yaml").read_text().splitlines()
+    schedule = files.metadata._schedule
+    schedule.next_write = math.inf
+    schedule.next_heartbeat = schedule.next_stamp = 0.0
+    files.commit()
+    after = (run_dir / "run.yaml").read_text().splitlines()
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert [True] == [line.startswith("heartbeat_at: '20") for line in changed]
+    files.close()
+
+
 def test_a_run_that_lives_is_left_alone(program, run_base: Path) -> None:
     """Recovery does not touch a run whose trainer and writer live, however old its run.yaml."""
     trainer = program("log_and_wait.py", run_base)

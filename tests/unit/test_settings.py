@@ -42,6 +42,10 @@ SAMPLES: dict[str, tuple[str, Any, Any]] = {
     "max_buffer_bytes": ("1048576", 2**20, 64 * 2**20),
     "overflow": ("drop", "drop", "block"),
     "quiet": ("1", True, False),
+    "heartbeat_interval_secs": ("7", 7, 30),
+    "system_metrics_interval_secs": ("3", 3, 0),
+    "capture_provenance": ("1", True, False),
+    "capture_diff": ("yes", True, False),
 }
 BAD = {
     "name": "a/b",
@@ -54,6 +58,10 @@ BAD = {
     "max_buffer_bytes": "1",
     "overflow": "wait",
     "quiet": "2",
+    "heartbeat_interval_secs": "0",
+    "system_metrics_interval_secs": "-1",
+    "capture_provenance": "2",
+    "capture_diff": "both",
 }
 
 

@@ -29,16 +29,30 @@ MANY_ENTRIES = 1000
 
 
 class _Schedule:
-    """When run.yaml is written next."""
+    """When run.yaml is written next.
 
-    def __init__(self) -> None:
-        self.next_write = self.next_heartbeat = time.monotonic()
+    Args:
+        heartbeat_s: seconds between heartbeats that its content has, too.
+    """
+
+    def __init__(self, heartbeat_s: float) -> None:
+        self._heartbeat_s = heartbeat_s
+        self.next_write = self.next_heartbeat = self.next_stamp = time.monotonic()
 
     def note_written(self, started: float) -> None:
         """Sets the next times, from what writing it has cost since `started`."""
         cost_s = time.monotonic() - started
         self.next_write = started + max(SPACING_S, cost_s / SHARE)
-        self.next_heartbeat = started + HEARTBEAT_S
+        self.note_stamp(started)
+
+    def note_stamp(self, now: float) -> None:
+        """Notes that the content has the time of a heartbeat."""
+        self.next_stamp = now + self._heartbeat_s
+        self.note_heartbeat(now)
+
+    def note_heartbeat(self, now: float) -> None:
+        """Notes that the file's own time is that of a heartbeat."""
+        self.next_heartbeat = now + min(self._heartbeat_s, HEARTBEAT_S)
 
 
 class MetadataSink(Sink):
@@ -55,7 +69,7 @@ class MetadataSink(Sink):
         self._file = yamlfile.RunFile(run.run_dir)
         self._journal = Journal(run.run_dir)
         self._counts = Counts(run)
-        self._schedule = _Schedule()
+        self._schedule = _Schedule(run.hello.heartbeat_interval_secs)
         self._changed_scalars: dict[str, MetricValue] = {}
         self._is_behind = False  # run.yaml: the journal has what it has not
         self._rows_shown = run.store.rows_written
@@ -147,12 +161,19 @@ class MetadataSink(Sink):
         run.meta_changed, self._is_behind = False, True
 
     def _beat(self) -> None:
-        """Renews run.yaml's time alone; a run.yaml that takes long to write is not due yet."""
+        """Renews the times of run.yaml alone; one that takes long to express is not due yet."""
+        now = time.monotonic()
+        if now >= self._schedule.next_stamp:
+            moment_ns = time.time_ns()
+            if self._file.beat(iso(moment_ns)):
+                self.run.last_sign.note(moment_ns)
+                self._schedule.note_stamp(now)
+                return
         try:
             os.utime(self._file.path, follow_symlinks=False)
         except OSError:
             self._write_run()
-        self._schedule.next_heartbeat = time.monotonic() + HEARTBEAT_S
+        self._schedule.note_heartbeat(time.monotonic())
 
     def _fit(self) -> None:
         """Leaves out what run.yaml has no room for, with one line in run.log."""
