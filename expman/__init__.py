@@ -42,6 +42,7 @@ from expman.experiment import (
     log_scalar,
     log_vector,
     save_artifact,
+    tensorboard_dir,
     warn,
 )
 from expman.models import (
@@ -53,13 +54,21 @@ from expman.models import (
     RunStatus,
     VectorRow,
 )
+from expman.sweep import sweep_name, sweep_params
 
 if typing.TYPE_CHECKING:
-    from expman.reading.expman_rs import load_config, load_run, load_runs, read_metrics
+    from expman.reading.expman_rs import (
+        load_config,
+        load_projects,
+        load_run,
+        load_runs,
+        read_metrics,
+    )
     from expman.reading.find import RunList, runs
     from expman.reading.logfile import LogEntry
     from expman.reading.multirun import vectors
     from expman.reading.run import Run
+    from expman.storage.experiment_file import assign_project
 
 __version__ = "0.1.0"
 
@@ -90,6 +99,7 @@ __all__ = [
     "StorageError",
     "VectorRow",
     "__version__",
+    "assign_project",
     "attach",
     "close",
     "error",
@@ -97,6 +107,7 @@ __all__ = [
     "info",
     "init",
     "load_config",
+    "load_projects",
     "load_run",
     "load_runs",
     "log",
@@ -106,16 +117,23 @@ __all__ = [
     "read_metrics",
     "runs",
     "save_artifact",
+    "sweep_name",
+    "sweep_params",
+    "tensorboard_dir",
     "vectors",
     "warn",
 ]
 
-_READING = {
-    "LogEntry": "logfile",
-    "Run": "run",
-    **dict.fromkeys(("RunList", "runs"), "find"),
-    **dict.fromkeys(("load_config", "load_run", "load_runs", "read_metrics"), "expman_rs"),
-    "vectors": "multirun",
+_LAZY = {
+    "LogEntry": "reading.logfile",
+    "Run": "reading.run",
+    **dict.fromkeys(("RunList", "runs"), "reading.find"),
+    **dict.fromkeys(
+        ("load_config", "load_projects", "load_run", "load_runs", "read_metrics"),
+        "reading.expman_rs",
+    ),
+    "assign_project": "storage.experiment_file",
+    "vectors": "reading.multirun",
 }
 
 
@@ -124,10 +142,10 @@ def __getattr__(name: str) -> object:
         raise AttributeError(
             "expman.SummaryWriter is not available in this release; use expman.Experiment"
         )
-    if name not in _READING:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Brings pyarrow and yaml, so only if it is asked for.
-    found: object = getattr(_import_module(f"expman.reading.{_READING[name]}"), name)
+    found: object = getattr(_import_module(f"expman.{_LAZY[name]}"), name)
     globals()[name] = found
     return found
 

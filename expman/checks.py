@@ -18,6 +18,7 @@ __all__ = [
     "check_rank",
     "check_tags",
     "check_text",
+    "check_text_or_none",
 ]
 
 MAX_NAME_BYTES = 255
@@ -42,6 +43,11 @@ def check_text(label: str, value: object) -> str:
             label, value, "must be valid text: a path's bytes must be UTF-8, and the locale, too"
         ) from None
     return plain
+
+
+def check_text_or_none(label: str, value: object) -> str | None:
+    """Returns the text itself as a plain str, or None."""
+    return None if value is None else check_text(label, value)
 
 
 def check_name(label: str, value: object) -> str:

@@ -15,7 +15,8 @@ from expman.durability import Durability
 from expman.ended_run import NoLane
 from expman.errors import ExpmanError, FlushError, RunClosedError, RunEndedError
 from expman.losses import Losses
-from expman.models import ExperimentConfig, LogLevel, RunStatus
+from expman.models import ExperimentConfig, RunStatus
+from expman.record_calls import RecordCalls
 from expman.shown import type_name
 from expman.status_lines import StatusLines
 from expman.timeouts import seconds
@@ -31,7 +32,7 @@ DEFAULT_TIMEOUT_S = 60.0
 _MAX_REASON = 4000
 
 
-class LoggingEngine:
+class LoggingEngine(RecordCalls):
     """Records one run. Starts the writer process and does not wait for it.
 
     Args:
@@ -152,59 +153,6 @@ class LoggingEngine:
     def log(self, values: Mapping[str, object], step: int | None = None) -> None:
         """Logs a row of metrics: another name of `log_vector`."""
         self.log_vector(values, step)
-
-    def log_scalar(self, key: str, value: object) -> None:
-        """Sets a single value of the run; the latest one counts.
-
-        Durability: published when it returns.
-
-        Raises:
-            TypeError, ValueError: the key or the value cannot be used.
-            RunClosedError: after close().
-        """
-        from expman.transport import values
-
-        name = values.check_key(key)
-        self._lane.log_scalar(name, values.plain_metric(name, value))
-
-    def log_params(self, params: object) -> None:
-        """Records parameters; later calls merge at the top level.
-
-        Takes a mapping, or an object with fields: argparse.Namespace, a dataclass, an attrs
-        class, a pydantic model, OmegaConf's DictConfig, … Structure is kept at any depth; the
-        guide says how each kind of value is kept. What YAML has no kind for becomes text or null,
-        with a line in run.log.
-
-        Durability: published when it returns.
-
-        Raises:
-            TypeError: the parameters have no names, or a name is not text.
-            ValueError: two names have the same text, or there are more than 100,000 values or
-                1 Mi characters.
-            RecordTooLargeError: they are larger than the buffer.
-            RunClosedError: after close().
-        """
-        from expman.transport.params import plain_params
-
-        plain, note = plain_params(params)
-        self._lane.log_params(plain)
-        if note:
-            self._lane.log_message(LogLevel.WARN, note)
-
-    def log_message(self, level: LogLevel | str, message: object) -> None:
-        """Adds a line to run.log: the message's str().
-
-        Durability: published when it returns.
-
-        Raises:
-            ValueError: the level is not INFO, WARN or ERROR.
-            TypeError: the message has no str().
-            RecordTooLargeError: the message is larger than the buffer.
-            RunClosedError: after close().
-        """
-        from expman.transport.values import plain_text
-
-        self._lane.log_message(LogLevel.parse(level), plain_text("message", message))
 
     def save_artifact(
         self, path: str | os.PathLike[str], name: str | os.PathLike[str] | None = None

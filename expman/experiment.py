@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from expman import current_run, notices, settings
+from expman.annotations import Annotations
 from expman.attaching import RUN_VARIABLE, attach
 from expman.engine import DEFAULT_TIMEOUT_S, LoggingEngine
 from expman.errors import ExpmanError, NoActiveRunError
@@ -27,6 +28,7 @@ __all__ = [
     "log_scalar",
     "log_vector",
     "save_artifact",
+    "tensorboard_dir",
     "warn",
 ]
 
@@ -35,7 +37,7 @@ _UNASKED = (("quiet", False), ("system_metrics_interval_secs", 15), ("capture_pr
 """What an Experiment does and a LoggingEngine does not, where neither is asked."""
 
 
-class Experiment:
+class Experiment(Annotations):
     """One run, with the names and defaults that expman-rs users know.
 
     What is left out comes from its environment variable (`EXPMAN_…`), else from its default.
@@ -113,6 +115,7 @@ class Experiment:
                 raise
 
     def _bind(self) -> None:
+        self._project = self.engine.config.project
         # Shadows the methods below: saves a call for each row.
         self.log_vector = self.log = self.engine.log_vector  # type: ignore[method-assign]
 
@@ -168,6 +171,41 @@ class Experiment:
     def run_name(self) -> str:
         """Name of the run."""
         return self.engine.config.run_name or ""
+
+    @property
+    def project(self) -> str | None:
+        """The project that the run belongs to, as this process knows it."""
+        return self._project
+
+    @property
+    def group(self) -> str | None:
+        """The group that the run belongs to, from its settings or its launcher."""
+        return self.engine.config.group
+
+    @property
+    def rank(self) -> int | None:
+        """Number of this process in its job, from 0; None if it is not part of one."""
+        return self.engine.config.rank
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether this is rank 0, or the only process of its job."""
+        return not self.rank
+
+    @property
+    def tensorboard_dir(self) -> str:
+        """A directory of the run for event files of TensorBoard or a profiler; it is made."""
+        path = os.path.join(self.run_dir, "tensorboard")
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    def set_project(self, project: str | None) -> None:
+        """Sets the project of the run and of its experiment. See LoggingEngine."""
+        super().set_project(project)
+        self._project = project
+
+    def _publish(self, tag: int, *fields: object) -> None:
+        self.engine._publish(tag, *fields)
 
     def info(self, message: str) -> None:
         """Adds an INFO line to run.log."""
@@ -330,6 +368,11 @@ def warn(message: str) -> None:
 def error(message: str) -> None:
     """Adds an ERROR line to the current run's log."""
     _active("error").error(message)
+
+
+def tensorboard_dir() -> str:
+    """The current run's directory for event files of TensorBoard or a profiler; it is made."""
+    return _active("tensorboard_dir").tensorboard_dir
 
 
 def close(status: RunStatus | str = "FINISHED", reason: str | None = None) -> None:

@@ -324,6 +324,7 @@ class ExperimentMetadata(msgspec.Struct, kw_only=True):
     display_name: str | None = None
     description: str | None = None
     tags: list[str] = []
+    project: str | None = None
 
 
 def reason_of(exc: BaseException) -> str:

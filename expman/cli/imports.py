@@ -31,10 +31,11 @@ from expman.models import (
 )
 from expman.reading.text import visible
 from expman.storage.configfile import merge_params
+from expman.storage.experiment_file import create_experiment
 from expman.storage.paths import ARTIFACTS, EXPERIMENT_YAML, is_run_file
 from expman.storage.times import iso
 from expman.storage.vectors import RowBlock, VectorStore
-from expman.storage.yamlfile import RunFile, create_experiment
+from expman.storage.yamlfile import RunFile
 
 __all__ = ["command"]
 

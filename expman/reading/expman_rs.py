@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from expman.errors import StorageError
 from expman.models import RunStatus
-from expman.reading.find import run_dirs
+from expman.reading.find import experiments, run_dirs
 from expman.reading.params import read_params
 from expman.reading.rows import python_rows
 from expman.reading.runyaml import RunYaml
@@ -29,7 +29,7 @@ from expman.storage import paths, yamlfile
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["load_config", "load_run", "load_runs", "read_metrics"]
+__all__ = ["load_config", "load_projects", "load_run", "load_runs", "read_metrics"]
 
 Record = dict[str, Any]
 _TIME = re.compile(r"([\d-]+T[\d:]+)(?:\.(\d{1,9}))?Z")
@@ -172,6 +172,40 @@ def load_config(run_dir: str | os.PathLike[str]) -> Record:
     return {key: _plain(value) for key, value in found.items()}
 
 
+def load_projects(base_dir: str | os.PathLike[str] = "experiments") -> list[Record]:
+    """Projects as dicts, sorted by id, each with the names of its experiments.
+
+    A project exists if `.projects/ID/project.yaml` describes it, as expman-rs's dashboard does, or
+    if an experiment's experiment.yaml names it.
+
+    Args:
+        base_dir: directory that holds all experiments.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    base = os.fspath(base_dir)
+    members: dict[str, list[str]] = {}
+    for name in experiments(base) if os.path.isdir(base) else []:
+        project = _read(os.path.join(base, name, paths.EXPERIMENT_YAML)).get("project")
+        if project:
+            members.setdefault(str(project), []).append(name)
+    home = os.path.join(base, ".projects")
+    described = os.listdir(home) if os.path.isdir(home) else []
+    found = []
+    for key in sorted({*members, *described}):
+        path = os.path.join(home, key, "project.yaml") if key in described else ""
+        if key not in members and not os.path.exists(path):
+            continue
+        known = _read(path)
+        record = {name: known.get(name) for name in _PROJECT_KEYS}
+        record |= {"id": key, "tags": known.get("tags") or []}
+        record |= {"generated": bool(known.get("generated")), "experiments": members.get(key, [])}
+        found.append(record)
+    return found
+
+
+_PROJECT_KEYS = ("display_name", "description", "created_at", "generated_from")
 _PLAIN_KEYS = ("duration_secs", "description", "group", "rank", "language", "env_path")
 
 

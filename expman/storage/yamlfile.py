@@ -1,4 +1,4 @@
-"""YAML files, run.yaml and experiment.yaml: written whole, read with care.
+"""YAML files, and run.yaml: written whole, read with care.
 
 What is written means the same in YAML 1.1 (PyYAML), in YAML 1.2 and in serde_yaml, which
 expman-rs uses: floats carry a dot, and texts that either of them would take for something else
@@ -17,10 +17,9 @@ import msgspec
 import yaml
 
 from expman.errors import StorageError
-from expman.models import ExperimentMetadata, MetricValue, RunMetadata, reason_of, safe_text
+from expman.models import MetricValue, RunMetadata, reason_of, safe_text
 from expman.storage.bounds import fitting, read_rest, shortened, write_rest
 from expman.storage.paths import (
-    EXPERIMENT_YAML,
     RUN_YAML,
     IrregularFileError,
     read_regular,
@@ -32,7 +31,6 @@ __all__ = [
     "MAX_YAML_BYTES",
     "RunFile",
     "add_rest",
-    "create_experiment",
     "dump_yaml",
     "leave_out",
     "parse_yaml",
@@ -360,14 +358,3 @@ def _iso(found: dict[str, object]) -> dict[str, object]:
         if hasattr(value := found.get(key), "isoformat")
     }
     return {**found, **times}
-
-
-def create_experiment(experiment_dir: str, meta: ExperimentMetadata | None = None) -> None:
-    """Writes experiment.yaml unless it is there: users edit it.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    path = os.path.join(experiment_dir, EXPERIMENT_YAML)
-    if not os.path.lexists(path):
-        write_yaml(path, msgspec.structs.asdict(meta or ExperimentMetadata()))

@@ -14,6 +14,7 @@ import msgspec
 from expman.transport.values import PlainValue, scalar_hook
 
 __all__ = [
+    "ANNOTATION",
     "ARTIFACT",
     "BIG_INT",
     "DATE",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 VECTOR, SCHEMA, SCALAR, PARAMS, LOG, ARTIFACT, FLUSH, DROP, SENTINEL = range(1, 10)
+ANNOTATION = 17
 DATE, DATETIME, BIG_INT = 1, 2, 3  # extensions of msgpack
 
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import datetime
 import functools
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Literal, Union
 
 import msgspec
 
 from expman.models import LogLevel, MetricValue, RunStatus
 from expman.transport.encoding import (
+    ANNOTATION,
     ARTIFACT,
     BIG_INT,
     DATE,
@@ -33,6 +34,7 @@ from expman.transport.encoding import (
 
 __all__ = [
     "KINDS",
+    "Annotation",
     "Artifact",
     "Drop",
     "Flush",
@@ -111,6 +113,18 @@ class Artifact(Record, tag=ARTIFACT, frozen=True, gc=False):
     target: str
 
 
+class Annotation(Record, tag=ANNOTATION, frozen=True):
+    """Changes how the run is described.
+
+    Attributes:
+        field: "project", "description", "tags" (all of them), or "add_tags".
+        value: the new one; for tags a list.
+    """
+
+    field: Literal["project", "description", "tags", "add_tags"]
+    value: str | list[str] | None
+
+
 class Flush(Record, tag=FLUSH, frozen=True, gc=False):
     """Asks that everything before it is made durable."""
 
@@ -131,7 +145,7 @@ class Sentinel(Record, tag=SENTINEL, frozen=True, gc=False):
 
 
 KINDS: tuple[type[Record], ...] = (
-    *(Vector, Schema, Scalar, Params, Log, Artifact, Flush, Drop, Sentinel),
+    *(Vector, Schema, Scalar, Params, Log, Artifact, Flush, Drop, Sentinel, Annotation),
 )
 """Every kind of record that a lane may hold, in any order. The only table of them."""
 

@@ -92,7 +92,11 @@ class OpenRun:
         self.copier = Copier(self.run_dir, self.store.directory.is_in_place)
         damage = set_aside_damage(self.run_dir)
         self.meta = known_state(self.run_dir) or RunMetadata(
-            name=hello.run_name, experiment=hello.experiment
+            name=hello.run_name,
+            experiment=hello.experiment,
+            description=hello.description,
+            tags=list(hello.tags) or None,
+            project=hello.project,
         )
         self.earlier = self._earlier_status()
         self.last_sign = LastSign(owner_was_dead, hello.started_at_ns)
@@ -111,10 +115,8 @@ class OpenRun:
         meta.started_at = meta.started_at or iso(hello.started_at_ns)
         if self.earlier is None:  # a writer that is killed leaves an ended run as it was
             meta.status, meta.finished_at = RunStatus.RUNNING, None
-        meta.description, meta.tags = hello.description, list(hello.tags) or None
         meta.language, meta.env_path = hello.language, hello.env_path
         meta.group, meta.rank, meta.host = hello.group, hello.rank, hello.host
-        meta.project = hello.project
         meta.writer_restarts = max(meta.writer_restarts, restarts)
 
     def note(self, level: LogLevel, message: str) -> None:

@@ -80,7 +80,21 @@ METHODS: dict[str, dict[str, Any]] = {
     "close": {"status": "FINISHED", "reason": None},
     "fail": {"reason": None},
 }
-FUNCTIONS: dict[str, dict[str, Any]] = {**METHODS, "init": OF_A_RUN}
+FUNCTIONS: dict[str, dict[str, Any]] = {
+    **METHODS,
+    "init": OF_A_RUN,
+    "tensorboard_dir": {},
+    "sweep_params": {},
+    "sweep_name": {},
+    "load_projects": {"base_dir": "experiments"},
+    "assign_project": {"experiment": NEEDED, "project": NEEDED, "base_dir": "experiments"},
+}
+METHODS |= {
+    "set_project": {"project": NEEDED},
+    "set_tags": {"tags": NEEDED},
+    "add_tags": {"tags": NEEDED},
+    "set_description": {"description": NEEDED},
+}
 
 
 def check_signature(function: Any, expected: dict[str, Any]) -> None:

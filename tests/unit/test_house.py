@@ -23,6 +23,7 @@ LEAVES = {
     "shown",
 }
 TRAINER = {
+    "annotations",
     "attaching",
     "capture",
     "current_run",
@@ -33,6 +34,7 @@ TRAINER = {
     "launch",
     "losses",
     "open_engines",
+    "record_calls",
     "status_lines",
     "timeouts",
 }
@@ -51,6 +53,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "storage": LEAVES,
     "capture": LEAVES | {"transport"},
     "launch": LEAVES | {"interpreter", "transport"} | LIGHT_STORAGE,
+    "annotations": LEAVES | {"transport"},
+    "record_calls": LEAVES | {"annotations", "transport"},
+    "sweep": set(),
     "timeouts": LEAVES,
     "ended_run": LEAVES,
     "durability": LEAVES | {"launch", "transport"},
@@ -59,11 +64,11 @@ MAY_KNOW: dict[str, set[str]] = {
     "status_lines": LEAVES | LIGHT_STORAGE,
     "engine": LEAVES
     | {"capture", "durability", "ended_run", "launch", "losses", "open_engines"}
-    | {"status_lines", "timeouts", "transport"}
+    | {"record_calls", "status_lines", "timeouts", "transport"}
     | LIGHT_STORAGE,
     "attaching": LEAVES | {"engine"},
     "current_run": LEAVES | {"engine", "experiment"},
-    "experiment": LEAVES | {"attaching", "current_run", "engine"},
+    "experiment": LEAVES | {"annotations", "attaching", "current_run", "engine"},
     "writer": LEAVES | {"interpreter", "transport", "storage"},
     "reading": LEAVES | {"storage"},
     "reading.peek": LEAVES | {"storage", "transport"},

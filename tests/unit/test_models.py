@@ -259,7 +259,7 @@ def test_metadata_defaults() -> None:
         other.rows_dropped,
         other.writer_restarts,
     )
-    assert (None, None, []) == msgspec.structs.astuple(ExperimentMetadata())
+    assert (None, None, [], None) == msgspec.structs.astuple(ExperimentMetadata())
 
 
 def test_metadata_keeps_the_kinds_of_values() -> None:

@@ -6,8 +6,10 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 
-from expman.models import LogLevel, MetricValue, RunStatus
+from expman.errors import StorageError
+from expman.models import ExperimentMetadata, LogLevel, MetricValue, RunStatus
 from expman.storage import yamlfile
+from expman.storage.experiment_file import create_experiment, set_experiment_project
 from expman.storage.journal import Journal
 from expman.storage.times import iso, seconds_between
 from expman.transport import records as wire
@@ -65,7 +67,9 @@ class MetadataSink(Sink):
 
     def __init__(self, run: OpenRun) -> None:
         super().__init__(run)
-        yamlfile.create_experiment(os.path.dirname(run.run_dir))
+        is_created = create_experiment(
+            os.path.dirname(run.run_dir), ExperimentMetadata(project=run.meta.project)
+        )
         self._file = yamlfile.RunFile(run.run_dir)
         self._journal = Journal(run.run_dir)
         self._counts = Counts(run)
@@ -75,13 +79,41 @@ class MetadataSink(Sink):
         self._rows_shown = run.store.rows_written
         self._unreadable_lanes = 0
         self._warned: set[str] = set()
+        if run.meta.project and not is_created and not run.meta.writer_restarts:
+            self._assign_project()
 
     # -- taking -------------------------------------------------------------------------
 
-    def take(self, record: wire.Scalar, lane: LaneState | None, number: int) -> None:
-        """Takes a scalar; taken once more, after a kill, it changes nothing."""
-        self.run.meta.scalars[record.key] = self._changed_scalars[record.key] = record.value
+    def take(
+        self, record: wire.Scalar | wire.Annotation, lane: LaneState | None, number: int
+    ) -> None:
+        """Takes a scalar or a changed description; taken once more, it changes nothing."""
+        if isinstance(record, wire.Annotation):
+            self._annotate(record)
+        else:
+            self.run.meta.scalars[record.key] = self._changed_scalars[record.key] = record.value
         self.run.meta_changed = True
+
+    def _annotate(self, record: wire.Annotation) -> None:
+        meta = self.run.meta
+        match record.field, record.value:
+            case "project", str() | None as project:
+                meta.project = project
+                self._assign_project()
+            case "description", str() | None as description:
+                meta.description = description
+            case "tags" | "add_tags", list() as tags:
+                kept = meta.tags or [] if record.field == "add_tags" else []
+                meta.tags = list(dict.fromkeys((*kept, *tags))) or None
+            case _:
+                raise ValueError(f"{record.field} cannot be {record.value!r}")
+
+    def _assign_project(self) -> None:
+        """Names the run's project in experiment.yaml, where readers of expman-rs look for it."""
+        try:
+            set_experiment_project(os.path.dirname(self.run.run_dir), self.run.meta.project)
+        except StorageError as exc:
+            self.run.note(LogLevel.WARN, f"the project is in run.yaml only: {exc}")
 
     def report_unreadable(self, problems: Sequence[str]) -> None:
         """Counts lanes that cannot be read, and has run.log say why."""

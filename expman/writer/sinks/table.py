@@ -22,7 +22,7 @@ SINKS: dict[type[Sink], tuple[type, ...]] = {
     UnknownSink: (wire.Unknown,),
     # The ones before may add lines to run.log and change the metadata.
     MessageSink: (wire.Log,),
-    MetadataSink: (wire.Scalar,),
+    MetadataSink: (wire.Scalar, wire.Annotation),
     MarkSink: (wire.Flush, wire.Sentinel),
 }
 """Each sink with the types of records that it takes, in the order in which they are committed."""

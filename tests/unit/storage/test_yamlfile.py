@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from expman import ExperimentMetadata, RunMetadata, RunStatus, StorageError
 from expman.storage import yamlfile
 from expman.storage.configfile import merge_params
-from expman.storage.yamlfile import RunFile, create_experiment, read_yaml, write_yaml
+from expman.storage.experiment_file import create_experiment
+from expman.storage.yamlfile import RunFile, read_yaml, write_yaml
 
 HOSTILE = [
     *("no", "yes", "on", "off", "y", "N", "true", "False", "null", "Null", "~", ""),
@@ -290,7 +291,7 @@ def test_experiment_yaml_is_the_users(tmp_path: Path) -> None:
     """It is written once; what the user has edited stays, and so does a dangling link."""
     create_experiment(str(tmp_path))
     path = tmp_path / "experiment.yaml"
-    expected = {"display_name": None, "description": None, "tags": []}
+    expected = {"display_name": None, "description": None, "tags": [], "project": None}
     assert expected == yaml.safe_load(path.read_text())
     path.write_text("display_name: mine\n")
     create_experiment(str(tmp_path), ExperimentMetadata(display_name="ours"))

@@ -39,6 +39,11 @@ SAMPLES: list[tuple[tuple[Any, ...], wire.Record]] = [
     ((encoding.LOG, 1, NOW, LogLevel.INFO, ""), wire.Log(1, NOW, LogLevel.INFO, "")),
     ((encoding.ARTIFACT, 1, NOW, "/a", None, "a"), wire.Artifact(1, NOW, "/a", None, "a")),
     ((encoding.ARTIFACT, 1, NOW, "/a", "/b", "a"), wire.Artifact(1, NOW, "/a", "/b", "a")),
+    (
+        (encoding.ANNOTATION, 1, NOW, "tags", ["a", "ä"]),
+        wire.Annotation(1, NOW, "tags", ["a", "ä"]),
+    ),
+    ((encoding.ANNOTATION, 1, NOW, "project", None), wire.Annotation(1, NOW, "project", None)),
     ((encoding.FLUSH, 1, NOW, 9), wire.Flush(1, NOW, 9)),
     ((encoding.DROP, 1, NOW, 2**40), wire.Drop(1, NOW, 2**40)),
     (
