@@ -30,8 +30,8 @@ from expman.errors import (
     SharedMemoryError,
     StorageError,
 )
-from expman.experiment import (
-    Experiment,
+from expman.experiment import Experiment
+from expman.functions import (
     close,
     error,
     fail,

@@ -112,7 +112,7 @@ def test_the_arguments_agree_with_the_table(function: Any) -> None:
 
 def test_types_are_those_of_the_table() -> None:
     """What an editor shows and what the reference shows are the same type, but for None."""
-    tree = ast.parse(inspect.getsource(expman.experiment))
+    tree = ast.parse(inspect.getsource(expman.experiment) + inspect.getsource(expman.functions))
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef) or node.name not in ("__init__", "init"):
             continue
