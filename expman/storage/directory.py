@@ -22,6 +22,7 @@ class RunDirectory:
     Attributes:
         path: where it belongs.
         names_changed: names in it changed since `sync` made them durable.
+        failed_syncs: how often `sync` failed: names that were new then may be lost.
     """
 
     def __init__(self, path: str) -> None:
@@ -30,6 +31,7 @@ class RunDirectory:
         self._inode = 0
         self._has_new_parents = True
         self.names_changed = True
+        self.failed_syncs = 0
 
     def ensure(self) -> None:
         """Makes sure that our directory is at its path; makes a new one if it was deleted.
@@ -110,14 +112,21 @@ class RunDirectory:
     def sync(self) -> None:
         """Makes the names in it durable, at first those of itself and its parent, too."""
         assert self._fd is not None
-        fsync_open_dir(self._fd)
+        try:
+            self._sync(self._fd)
+        except OSError:
+            self.failed_syncs += 1
+            raise
+        self.names_changed = False
+
+    def _sync(self, fd: int) -> None:
+        fsync_open_dir(fd)
         if self._has_new_parents:
             experiment = os.path.dirname(os.path.abspath(self.path))
             for path in (experiment, os.path.dirname(experiment)):
                 with contextlib.suppress(PermissionError):  # it may be another user's
                     fsync_dir(path)
             self._has_new_parents = False
-        self.names_changed = False
 
     def close(self) -> None:
         """Closes it."""

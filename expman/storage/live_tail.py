@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from expman.storage.columns import Columns, Warn
 from expman.storage.directory import RunDirectory
-from expman.storage.paths import tail_name
+from expman.storage.paths import VECTORS, tail_name
 from expman.storage.pending import MAX_BATCH_CELLS, SPARSE, WIDE_COLUMNS
 from expman.storage.tail import TailFile
 
@@ -33,13 +33,19 @@ class LiveTail:
     """
 
     def __init__(
-        self, directory: RunDirectory, files: list[TailFile], next_number: int, warn: Warn
+        self,
+        directory: RunDirectory,
+        files: list[TailFile],
+        next_number: int,
+        warn: Warn,
+        stem: str = VECTORS,
     ) -> None:
         self.files = files
         self.current: TailFile | None = None
         self._directory = directory
         self._next_number = next_number
         self._warn = warn
+        self._stem = stem
 
     @property
     def rows(self) -> int:
@@ -99,7 +105,7 @@ class LiveTail:
         if sum(file.is_open for file in self.files) >= MAX_OPEN_TAILS:
             self.sync()
         while True:
-            path = os.path.join(self._directory.path, tail_name(self._next_number))
+            path = os.path.join(self._directory.path, tail_name(self._next_number, self._stem))
             self._next_number += 1
             file = TailFile(path, schema)
             with contextlib.suppress(FileExistsError):  # not ours: leave it to the next resume

@@ -24,13 +24,16 @@ __all__ = [
     "NEW_FILE",
     "OPEN_DIRECTORY",
     "OPEN_SOURCE",
+    "PROVENANCE_YAML",
     "RUN_JOURNAL",
     "RUN_LOG",
     "RUN_YAML",
     "SCALARS_JSON",
     "STAGING",
+    "SYSTEM",
     "TEMP_PREFIX",
     "UNKNOWN_RECORDS",
+    "VECTORS",
     "VECTORS_PARQUET",
     "IrregularFileError",
     "create_temp",
@@ -39,6 +42,7 @@ __all__ = [
     "is_regular",
     "is_run_file",
     "open_regular",
+    "parquet_name",
     "quarantine",
     "read_regular",
     "remove_stale_temps",
@@ -53,7 +57,12 @@ RUN_YAML = "run.yaml"
 RUN_JOURNAL = ".run.journal"
 CONFIG_YAML = "config.yaml"
 EXPERIMENT_YAML = "experiment.yaml"
-VECTORS_PARQUET = "vectors.parquet"
+VECTORS = "vectors"
+"""Stem of the names of the files that have the rows that were logged."""
+SYSTEM = "system"
+"""Stem of the names of the files that have the samples of the machine."""
+VECTORS_PARQUET = f"{VECTORS}.parquet"
+PROVENANCE_YAML = "provenance.yaml"
 SCALARS_JSON = "scalars.json"
 RUN_LOG = "run.log"
 UNKNOWN_RECORDS = "unknown_records.jsonl"
@@ -69,11 +78,12 @@ TEMP_PREFIX = ".expman-tmp-"
 _OURS = frozenset(
     {
         *(RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, SCALARS_JSON),
-        *(RUN_LOG, ARTIFACTS, STAGING, UNKNOWN_RECORDS),
+        *(RUN_LOG, ARTIFACTS, STAGING, UNKNOWN_RECORDS, PROVENANCE_YAML),
     }
 )
 _SET_ASIDE = re.compile(r"\.corrupt(-\d+)?$")
-_TAIL = re.compile(r"vectors-(\d{4,})\.arrow")
+_TAIL = re.compile(r"([a-z]+)-(\d{4,})\.arrow")
+_STEMS = (VECTORS, SYSTEM)
 _FILE_KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFLNK: "a symbolic link",
@@ -89,21 +99,28 @@ class IrregularFileError(OSError):
     """A pipe, a device, a link or a directory has the name of one of our files."""
 
 
-def tail_name(number: int) -> str:
-    """Name of the live tail's file `number`: `vectors-0001.arrow`."""
-    return f"vectors-{number:04d}.arrow"
+def parquet_name(stem: str) -> str:
+    """Name of the file that has the rows of a table: `vectors.parquet`."""
+    return f"{stem}.parquet"
 
 
-def tail_number(name: str) -> int | None:
-    """The number in a tail file's name; None if it is not such a name."""
+def tail_name(number: int, stem: str = VECTORS) -> str:
+    """Name of a live tail's file `number`: `vectors-0001.arrow`."""
+    return f"{stem}-{number:04d}.arrow"
+
+
+def tail_number(name: str, stem: str = VECTORS) -> int | None:
+    """The number in the name of a table's tail file; None if it is not such a name."""
     match = _TAIL.fullmatch(name)
-    return int(match[1]) if match else None
+    return int(match[2]) if match and match[1] == stem else None
 
 
 def is_run_file(name: str) -> bool:
     """Whether expman writes a file or directory of that name into a run's directory."""
     name = _SET_ASIDE.sub("", name)
-    return name in _OURS or name.startswith(TEMP_PREFIX) or tail_number(name) is not None
+    if name in _OURS or name.startswith(TEMP_PREFIX):
+        return True
+    return any(name == parquet_name(s) or tail_number(name, s) is not None for s in _STEMS)
 
 
 def storage_error(path: str, exc: BaseException) -> StorageError:

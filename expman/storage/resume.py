@@ -22,10 +22,11 @@ from expman.storage.arrowfile import open_arrow
 from expman.storage.columns import Columns, Warn, check_layout
 from expman.storage.contents import Contents
 from expman.storage.paths import (
-    VECTORS_PARQUET,
+    VECTORS,
     create_temp,
     is_regular,
     open_regular,
+    parquet_name,
     quarantine,
     read_regular,
     tail_number,
@@ -37,7 +38,7 @@ __all__ = ["ParquetFacts", "Resumed", "resume"]
 
 
 class ParquetFacts(msgspec.Struct):
-    """Facts about vectors.parquet.
+    """Facts about a table's Parquet file.
 
     Attributes:
         path: where it is.
@@ -56,7 +57,7 @@ class Resumed(msgspec.Struct):
     """Where the files stand.
 
     Attributes:
-        parquet: vectors.parquet.
+        parquet: the Parquet file.
         tails: the tail files with rows of their own, in order.
         next_number: number for the next tail file.
         contents: what the rows in the files add up to.
@@ -68,21 +69,21 @@ class Resumed(msgspec.Struct):
     contents: Contents = msgspec.field(default_factory=Contents)
 
 
-def resume(run_dir: str, columns: Columns, warn: Warn) -> Resumed:
-    """Reads the state of `run_dir` and heals its vector files; fills `columns`.
+def resume(run_dir: str, columns: Columns, warn: Warn, stem: str = VECTORS) -> Resumed:
+    """Reads the state of a table in `run_dir` and heals its files; fills `columns`.
 
     Raises:
         OSError: a file cannot be read or healed; nothing is lost by trying again.
         StorageError: a later version of expman wrote a file; nothing is changed.
     """
-    path = os.path.join(run_dir, VECTORS_PARQUET)
+    path = os.path.join(run_dir, parquet_name(stem))
     state = Resumed(ParquetFacts(path))
     if os.path.lexists(path):
         _resume_parquet(path, state, columns, warn)
     numbers: list[tuple[int, str]] = []
     for name in os.listdir(run_dir):
         # A .corrupt file's number is not used again.
-        number = tail_number(name.partition(".arrow")[0] + ".arrow")
+        number = tail_number(name.partition(".arrow")[0] + ".arrow", stem)
         if number is not None:
             state.next_number = max(state.next_number, number + 1)
             if name.endswith(".arrow"):

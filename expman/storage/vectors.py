@@ -1,4 +1,4 @@
-"""The rows of a run: vectors.parquet and its live tail.
+"""The rows of a table of a run: vectors.parquet and its live tail, or system.parquet and its own.
 
 Rows go `append()` → memory, `flush()` → the tail, `consolidate()` → vectors.parquet. Every step
 is failure-atomic: after an error the rows are where they were, and the next call tries again.
@@ -20,7 +20,7 @@ from expman.models import MetricValue, RunMetadata, safe_text
 from expman.storage.columns import PRODUCER_COLUMNS, Columns, Kind, absent
 from expman.storage.directory import RunDirectory
 from expman.storage.live_tail import LiveTail
-from expman.storage.paths import VECTORS_PARQUET, quarantine, remove_stale_temps, storage_error
+from expman.storage.paths import VECTORS, quarantine, remove_stale_temps, storage_error
 from expman.storage.pending import SPARSE, WIDE_COLUMNS, PendingRows
 from expman.storage.resume import resume
 from expman.storage.rewrite import Rewrite
@@ -50,7 +50,12 @@ class _Covered(msgspec.Struct):
 
 
 class VectorStore:
-    """The vector files of one run; opens them fresh or resumes them.
+    """The files of one table of a run; opens them fresh or resumes them.
+
+    Args:
+        run_dir: the run's directory.
+        stem: of the names of the files.
+        directory: the same directory, if another table of the run has it open.
 
     Attributes:
         directory: the directory of the run.
@@ -59,22 +64,28 @@ class VectorStore:
         StorageError: the directory cannot be used, or a later version of expman wrote a file.
     """
 
-    def __init__(self, run_dir: str) -> None:
+    def __init__(
+        self, run_dir: str, stem: str = VECTORS, directory: RunDirectory | None = None
+    ) -> None:
         self._columns = Columns()
         self._warnings = RunWarnings()
         self._written_cells = 0  # values in the files, as far as this writer has written them
         self._rewrite: Rewrite | None = None
         self._covered = _Covered()
-        self.directory = RunDirectory(run_dir)
+        self.directory = directory or RunDirectory(run_dir)
+        self._failed_syncs = self.directory.failed_syncs
         try:
             self.directory.ensure()
-            remove_stale_temps(run_dir)
-            state = resume(run_dir, self._columns, self._warnings.add)
+            if directory is None:  # another table may be writing its own
+                remove_stale_temps(run_dir)
+            state = resume(run_dir, self._columns, self._warnings.add, stem)
         except OSError as exc:
             raise storage_error(str(exc.filename or run_dir), exc) from exc
         self._parquet = state.parquet
         self._contents = state.contents
-        self._tail = LiveTail(self.directory, state.tails, state.next_number, self._warnings.add)
+        self._tail = LiveTail(
+            self.directory, state.tails, state.next_number, self._warnings.add, stem
+        )
         self._pending = PendingRows(self._contents.lanes, self._contents.latest)
 
     @property
@@ -278,6 +289,7 @@ class VectorStore:
         self._contents.add_blocks(blocks, steps, metrics)
 
     def _sync(self) -> None:
+        self._doubt_names()
         self._sync_tail()
         if self.directory.names_changed:
             self._sync_names()
@@ -292,10 +304,16 @@ class VectorStore:
         try:
             self.directory.sync()
         except OSError:
-            self._tail.doubt_names()
-            self._covered.in_doubt |= bool(self._covered.paths)
+            self._doubt_names()
             raise
         self._tail.trust_names()
+
+    def _doubt_names(self) -> None:
+        """Doubts names that were new when the directory, which tables share, did not sync."""
+        if self._failed_syncs != self.directory.failed_syncs:
+            self._failed_syncs = self.directory.failed_syncs
+            self._tail.doubt_names()
+            self._covered.in_doubt |= bool(self._covered.paths)
 
     # --- Parquet ------------------------------------------------------------------------------
 
@@ -352,7 +370,7 @@ class VectorStore:
             if self.directory.has(os.path.basename(path)):
                 raise FileNotFoundError(errno.ENOENT, "was out of reach for a while", path)
         hit("parquet-before-rename")
-        self.directory.rename(os.path.basename(job.temp), VECTORS_PARQUET)
+        self.directory.rename(os.path.basename(job.temp), os.path.basename(self._parquet.path))
         job.temp = None
         hit("parquet-after-rename")
         self.directory.names_changed = True
@@ -368,6 +386,7 @@ class VectorStore:
 
     def _delete_covered(self) -> None:
         """Deletes tail files only once the name vectors.parquet is durable."""
+        self._doubt_names()
         paths = self._covered.paths
         if not paths or self._covered.in_doubt:
             return

@@ -1,4 +1,4 @@
-"""Rewrites vectors.parquet with the rows of the tail, step by step between the writer's rounds."""
+"""Rewrites a table's Parquet file with the rows of its tail, step by step between rounds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from expman.errors import StorageError
 from expman.storage.vectors import VectorStore
+from expman.writer.sinks.sink import TRIES
 
 __all__ = ["Consolidation"]
 
@@ -17,19 +18,32 @@ FIRST_REWRITE_S = 0.3
 
 
 class Consolidation:
-    """Rewrites vectors.parquet now and then.
+    """Rewrites a table's Parquet file now and then, and for the last time at the run's end.
+
+    Args:
+        store: the table.
+        first_s: seconds until it is rewritten for the first time.
+        spacing_s: the least seconds between two rewrites.
 
     Attributes:
         stalled: the last try failed.
     """
 
-    def __init__(self, store: VectorStore) -> None:
+    def __init__(
+        self,
+        store: VectorStore,
+        first_s: float = FIRST_REWRITE_S,
+        spacing_s: float = REWRITE_SPACING_S,
+    ) -> None:
         self.stalled = False
         self._store = store
         self._rewrite: Iterator[None] | None = None
         self._cost_s = 0.0
         self._rows = 0
-        self._next = time.monotonic() + FIRST_REWRITE_S
+        self._spacing_s = spacing_s
+        self._next = time.monotonic() + first_s
+        self._finishing: Iterator[None] | None = None
+        self._failures = 0
 
     def step(self) -> bool:
         """Does one step; False: nothing to do at present.
@@ -54,14 +68,41 @@ class Consolidation:
             self._rewrite = None
             self.stalled = True
             self._rows = -1
-            self._next = now + REWRITE_SPACING_S
+            self._next = now + self._spacing_s
             raise
         end = time.monotonic()
         self._cost_s += end - now
         if self._rewrite is None:
-            self._next = end + max(REWRITE_SPACING_S, self._cost_s / REWRITE_SHARE)
+            self._next = end + max(self._spacing_s, self._cost_s / REWRITE_SHARE)
         return self._rewrite is not None
 
     def stop(self) -> None:
         """Gives up the current rewrite."""
         self._rewrite = None
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether the last rewrite is under way."""
+        return self._finishing is not None
+
+    def settle(self) -> str | None:
+        """Does one step of the last rewrite; `is_settling` is False once every row is in place.
+
+        Returns:
+            Why rows stay in the live tail for good; None if they do not.
+
+        Raises:
+            StorageError: nothing is lost; call it again.
+        """
+        self._finishing = self._finishing or self._store.finishing()
+        try:
+            next(self._finishing)
+        except StopIteration:
+            self._finishing = None
+        except StorageError as exc:
+            self._finishing = None
+            self._failures += 1
+            if isinstance(exc.__cause__, OSError) or self._failures < TRIES:
+                raise
+            return f"rows stay in the live tail, where they are durable: {exc}"
+        return None

@@ -133,6 +133,14 @@ class RunFiles:
             sink.acknowledge(synced=sync)
         self._schedule.note_commit(started, synced=sync)
 
+    def work(self) -> bool:
+        """Has each sink go on with long work; whether one of them has more to do at once.
+
+        Raises:
+            StorageError: nothing is lost; it is tried again later.
+        """
+        return any([sink.work() for sink in self._sinks.values()])
+
     # -- artifacts ---------------------------------------------------------------------
 
     @property

@@ -123,9 +123,9 @@ class OpenRun:
         """Adds a line of the writer's own to run.log."""
         self.lines.append(Line(None, 0, (level, time.time_ns(), message)))
 
-    def take_warnings(self) -> None:
-        """Moves the warnings of the store to run.log."""
-        for warning in self.store.take_warnings():
+    def take_warnings(self, store: VectorStore | None = None) -> None:
+        """Moves the warnings of a table to run.log; of the rows if it is left out."""
+        for warning in (store or self.store).take_warnings():
             self.note(LogLevel.WARN, warning)
 
     @contextlib.contextmanager

@@ -115,7 +115,7 @@ class RunWriter:
         if files.is_due():
             files.commit()
         files.marks.answer()
-        is_busy = files.rows.consolidation.step() or taken >= SOME_RECORDS
+        is_busy = files.work() or taken >= SOME_RECORDS
         return is_busy or files.marks.is_waited_for
 
     def _open(self) -> RunFiles | None:

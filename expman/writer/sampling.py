@@ -20,7 +20,7 @@ class Sampling:
     """The samplers of one run. A sampler that fails or hangs costs nothing but its samples."""
 
     def __init__(self, hello: Hello) -> None:
-        self._samplers = [_Running(sampler, hello) for sampler in SAMPLERS]
+        self._samplers = [_Running(kind, hello) for kind in SAMPLERS if kind.spacing_for(hello)]
 
     def step(self) -> list[Any]:
         """Starts the samples that are due; returns what was found since the last call."""
@@ -37,6 +37,7 @@ class _Running:
     def __init__(self, kind: type[Sampler], hello: Hello) -> None:
         self._kind = kind
         self._hello = hello
+        self._spacing_s = kind.spacing_for(hello)
         self._sampler: Sampler | None = None
         self._found: deque[Any] = deque()  # the thread appends, the writer's takes
         self._thread: threading.Thread | None = None
@@ -50,7 +51,7 @@ class _Running:
             if now > self._deadline:
                 self._report(f"has not returned for {self._kind.deadline_s:g} s; it is left alone")
         elif now >= self._next_at:
-            self._next_at = now + self._kind.spacing_s
+            self._next_at = now + self._spacing_s
             self._deadline = now + self._kind.deadline_s
             self._start()
         found = []

@@ -20,7 +20,8 @@ class Sampler:
 
     Attributes:
         name: for messages.
-        spacing_s: seconds between two samples; the first one is taken when the run begins.
+        spacing_s: seconds between two samples; the first one is taken when the run begins. See
+            `spacing_for`.
         deadline_s: after this many seconds a sample is reported as overdue. It goes on in its
             thread, and holds up no lane and no other sampler.
     """
@@ -31,6 +32,11 @@ class Sampler:
 
     def __init__(self, hello: Hello) -> None:
         self.hello = hello
+
+    @classmethod
+    def spacing_for(cls, hello: Hello) -> float:
+        """Seconds between two samples of this run; 0: none is taken, infinity: only the first."""
+        return cls.spacing_s
 
     def sample(self) -> Iterable[Any]:
         """Takes a sample, in a thread of its own. An exception costs this sample only."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, assert_never
 
-from expman.errors import StorageError
 from expman.models import LogLevel, MetricValue
 from expman.storage.vectors import RowBlock
 from expman.transport import records as wire
@@ -15,7 +14,7 @@ from expman.transport.bulk_decode import Rows
 from expman.writer.consolidation import Consolidation
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
-from expman.writer.sinks.sink import TRIES, Position, Sink
+from expman.writer.sinks.sink import Position, Sink
 
 __all__ = ["RowSink"]
 
@@ -31,7 +30,6 @@ class RowSink(Sink):
 
     Attributes:
         consolidation: rewrites vectors.parquet so that it holds the tail's rows.
-        is_complete: every row is in its final place.
     """
 
     name = "rows"
@@ -40,9 +38,6 @@ class RowSink(Sink):
     def __init__(self, run: OpenRun) -> None:
         super().__init__(run)
         self.consolidation = Consolidation(run.store)
-        self.is_complete = False
-        self._finishing: Iterator[None] | None = None
-        self._finish_failures = 0
 
     # -- taking -------------------------------------------------------------------------
 
@@ -155,27 +150,21 @@ class RowSink(Sink):
                     control.durable_step = lane.last_step
                 control.durable_rows = lane.consumer.rows
 
+    def work(self) -> bool:
+        """Goes on with a rewrite of vectors.parquet."""
+        return self.consolidation.step()
+
     # -- the end --------------------------------------------------------------------------
 
     @property
     def is_settling(self) -> bool:
         """Whether the last rewrite is under way."""
-        return self._finishing is not None
+        return self.consolidation.is_settling
 
     def settle(self) -> bool:
         """Brings every row into vectors.parquet; what never succeeds is left to the tail."""
-        self._finishing = self._finishing or self.run.store.finishing()
-        try:
-            next(self._finishing)
-        except StopIteration:
-            self._finishing = None
-        except StorageError as exc:
-            self._finishing = None
-            self._finish_failures += 1
-            if isinstance(exc.__cause__, OSError) or self._finish_failures < TRIES:
-                raise
-            text = f"rows stay in the live tail, where they are durable: {exc}"
-            self.run.note(LogLevel.ERROR, text)
+        left = self.consolidation.settle()
+        if left is not None:
+            self.run.note(LogLevel.ERROR, left)
         self.run.take_warnings()
-        self.is_complete = self._finishing is None
-        return self.is_complete
+        return not self.is_settling

@@ -123,6 +123,14 @@ class Sink:
     def acknowledge(self, *, synced: bool) -> None:
         """Stores in the lanes how far they are written. Called once all sinks have committed."""
 
+    def work(self) -> bool:
+        """Goes on with long work between two rounds; whether there is more to do at once.
+
+        Raises:
+            StorageError: nothing is lost; it is tried again later.
+        """
+        return False
+
     # -- the end ------------------------------------------------------------------------
 
     def settle(self) -> bool:
