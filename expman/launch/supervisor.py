@@ -30,6 +30,8 @@ KILLS = 12
 """After this many in a row that a signal killed before they wrote anything, flush() gives up."""
 CLEANERS = 3
 """How many successors clean up after a writer that was killed after the run's end."""
+FIRST_PAUSE_S = 0.1
+"""Before the third writer in a row; each further one comes after twice as long."""
 SUCCESSOR_S = 0.8
 LONGEST_PAUSE_S = 10.0
 ANOTHER_SERVES = 3
@@ -142,8 +144,8 @@ class Supervisor:
             is_last = asked == self._asked
             self.failing = is_last and deaths >= (KILLS if killed else WARN_DEATHS)
             longest_s = LONGEST_PAUSE_S if self.failing else SUCCESSOR_S
-            pause_s = 0.0 if deaths == 1 else min(0.05 * 2 ** min(deaths - 1, 16), longest_s)
-            self._wake.wait(pause_s)
+            pause_s = FIRST_PAUSE_S * 2 ** min(deaths - 2, 16) if deaths > 1 else 0.0
+            self._wake.wait(min(pause_s, longest_s))
             if self._is_over():
                 return
             asked = self._asked

@@ -18,8 +18,6 @@ import pytest
 from process.runs import run_yaml, wait_for_end
 
 TIMEOUT_S = 0.3
-MARGIN_S = 8.0
-"""On a machine that is busy with other things, a call may take so much longer."""
 
 
 def fill(ballast: Path) -> None:

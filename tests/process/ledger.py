@@ -18,7 +18,7 @@ import yaml
 
 __all__ = ["Ledger", "raw_rows"]
 
-_ROWS, _LINES, _PARAMS, _SCALARS, _ARTIFACTS, _LONGEST_NS, _WORKER_ROWS, _WORKER_END = range(8)
+_ROWS, _LINES, _PARAMS, _SCALARS, _ARTIFACTS, _WAITS, _WORKER_ROWS, _WORKER_END = range(8)
 _LINE = re.compile(r"^\[\S+\] \[INFO\] line (\d+)$", re.MULTILINE)
 
 
@@ -48,9 +48,9 @@ class Ledger:
         return bool(self._counts()[_WORKER_END])
 
     @property
-    def longest_s(self) -> float:
-        """The longest that one call of log_vector took."""
-        return self._counts()[_LONGEST_NS] / 1e9
+    def waits(self) -> int:
+        """How often a call of the owner's found the buffer full and waited for the writer."""
+        return self._counts()[_WAITS]
 
     def check(
         self, run_dir: Path, status: str, *, killed: bool = False, worker_killed: bool = False

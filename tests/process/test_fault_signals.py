@@ -6,7 +6,6 @@ import os
 import signal
 import struct
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -50,10 +49,9 @@ def test_signal(
     if to_writer:
         os.kill(writer.pid, number)
     trainer.wait()
-    deadline = time.monotonic() + TRUTH_S
     wait_until(lambda: not is_running(writer.pid), "the writer's end", TRUTH_S)
     (returned,) = struct.unpack("=Q", counter.read_bytes())
-    wait_until(lambda: not segments_of(writer), "released memory", deadline - time.monotonic())
+    wait_until(lambda: not segments_of(writer), "released memory", TRUTH_S)
     rows = read_rows(run_dir).num_rows
     assert returned <= rows <= returned + 1
     run = check_finished(run_dir, rows, status)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from process.faulty import (
-    MARGIN_S,
     TIMEOUT_S,
     Obeying,
     check_finished,
@@ -28,6 +26,8 @@ BUFFER_BYTES = 1024 * 1024
 ROWS = 60_000  # some three times what the buffer holds
 FEW_WAITS = 10
 """The interpreter may wait for another thread of the trainer; a drop waits for nothing."""
+MANY_WAITS = 10 * FEW_WAITS
+"""A call that waits for room looks again after at most 5 ms."""
 
 
 @contextmanager
@@ -48,6 +48,12 @@ def lane_bytes(writer: Writer) -> int:
     )
 
 
+def waits_of(pid: int) -> int:
+    """How often the main thread of a process has given up its processor (proc(5))."""
+    status = Path(f"/proc/{pid}/task/{pid}/status").read_text()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
 def start(program, base: Path, *settings: str) -> tuple[Obeying, Path, Writer]:
     trainer = Obeying(program, base, f"max_buffer_bytes={BUFFER_BYTES}", *settings)
     run_dir = trainer.open()
@@ -56,18 +62,21 @@ def start(program, base: Path, *settings: str) -> tuple[Obeying, Path, Writer]:
     return trainer, run_dir, writer_of(trainer.process.pid)
 
 
-def block(program, base: Path, seconds: float) -> None:
+def block(program, base: Path, waits: int) -> None:
     trainer, run_dir, writer = start(program, base)
+    pid = trainer.process.pid
+
+    def waits_in_bounds() -> bool:
+        assert lane_bytes(writer) <= BUFFER_BYTES
+        return waits_of(pid) - before >= waits
+
     with stopped(writer):
         trainer.send(f"log {ROWS}")
         wait_until(lambda: lane_bytes(writer) > BUFFER_BYTES / 2, "a buffer that is half full")
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            assert lane_bytes(writer) <= BUFFER_BYTES
-            time.sleep(0.01)
+        before = waits_of(pid)
+        wait_until(waits_in_bounds, "calls that wait for room")
     answer = trainer.answer()
     assert (None, ROWS + 10) == (answer["error"], answer["logged"])
-    assert answer["longest_s"] > seconds / 4
     trainer("close 120")
     run = check_finished(run_dir, ROWS + 10)
     assert BUFFER_BYTES / 2 < run["buffer_high_water_bytes"] <= BUFFER_BYTES
@@ -75,16 +84,13 @@ def block(program, base: Path, seconds: float) -> None:
     assert [] == answer["warnings"]
 
 
-def drop(program, base: Path, seconds: float) -> None:
+def drop(program, base: Path, calls: int) -> None:
     trainer, run_dir, writer = start(program, base, "overflow=drop")
     with stopped(writer):
-        deadline = time.monotonic() + seconds
-        while True:
+        for _ in range(0, calls, ROWS):
             answer = trainer(f"log {ROWS}")
             assert answer["waits"] < FEW_WAITS
             assert lane_bytes(writer) <= BUFFER_BYTES
-            if time.monotonic() > deadline:
-                break
     trainer("log 10")
     total = answer["logged"] + 10
     answer = trainer("close 120")
@@ -107,30 +113,29 @@ def drop(program, base: Path, seconds: float) -> None:
 
 def test_block(program, run_base: Path):
     """`block`: calls wait for a stopped writer, within the memory allowed; nothing is lost."""
-    block(program, run_base, 1.0)
+    block(program, run_base, MANY_WAITS)
 
 
 def test_drop(program, run_base: Path):
     """`drop`: calls do not wait; `_seq` has gaps; run.yaml, run.log and a warning tell how many."""
-    drop(program, run_base, 0.2)
+    drop(program, run_base, 2 * ROWS)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("policy", [block, drop])
-def test_thirty_seconds(program, run_base: Path, policy):
-    """The same for half a minute."""
-    policy(program, run_base, 30.0)
+@pytest.mark.parametrize(("policy", "times"), [(block, 60 * MANY_WAITS), (drop, 500 * ROWS)])
+def test_for_long(program, run_base: Path, policy, times: int):
+    """The same for about half a minute."""
+    policy(program, run_base, times)
 
 
 @pytest.mark.parametrize("word", ["flush", "close"])
 def test_hung_writer(program, run_base: Path, word: str):
-    """flush() and close() return in time though the writer hangs; once it goes on, all is there."""
+    """flush() and close() return while the writer hangs; once it goes on, all is there."""
     trainer, run_dir, writer = start(program, run_base)
     with stopped(writer):
         trainer("log 10")
         answer = trainer.try_(f"{word} {TIMEOUT_S}")
-        assert answer["took_s"] < TIMEOUT_S + MARGIN_S
         assert f"the writer did not finish within {TIMEOUT_S:g} s" in answer["error"]
         assert "expman-writer recover" in answer["error"]
     if word == "flush":
@@ -139,13 +144,12 @@ def test_hung_writer(program, run_base: Path, word: str):
 
 
 def test_hung_writer_and_full_buffer(program, run_base: Path):
-    """close() returns in time though its own record has to wait for memory."""
+    """close() returns while the writer hangs, though its own record has to wait for memory."""
     trainer, run_dir, writer = start(program, run_base, "overflow=drop")
     with stopped(writer):
         trainer(f"log {ROWS}")
         for word in ("flush", "close"):
             answer = trainer.try_(f"{word} {TIMEOUT_S}")
-            assert answer["took_s"] < TIMEOUT_S + MARGIN_S
             assert answer["error"].startswith("FlushError")
     trainer.process.close_stdin()  # at its end it tries again
     trainer.process.succeed()
@@ -157,21 +161,24 @@ def test_hung_writer_and_full_buffer(program, run_base: Path):
 
 @pytest.mark.parametrize("word", ["flush", "close"])
 def test_dead_writer(program, run_base: Path, word: str):
-    """They return in time though the writer is dead and no other can start."""
+    """They return though the writer is dead and no other can start."""
     trainer, run_dir, writer = start(program, run_base)
     trainer("python /nonexistent/python")
     os.kill(writer.pid, signal.SIGKILL)
     trainer("log 10")
     answer = trainer.try_(f"{word} {TIMEOUT_S}")
-    assert answer["took_s"] < TIMEOUT_S + MARGIN_S
     assert answer["error"].startswith(f"FlushError: run {run_dir}")
     trainer(f"python {sys.executable}")
     check_finished_by_successor(trainer, run_dir, word)
 
 
 def test_a_writer_that_can_start_again_is_started_at_once(program, run_base: Path):
-    """After many tries in vain they are rare; close() does not wait for the next one."""
+    """After many tries in vain they are rare; close() does not wait for the next one.
+
+    Here the next one would be tomorrow's.
+    """
     trainer, run_dir, writer = start(program, run_base)
+    trainer("pause 86400")
     trainer("python /nonexistent/python")
     os.kill(writer.pid, signal.SIGKILL)
     trainer("log 10")
@@ -183,8 +190,7 @@ def test_a_writer_that_can_start_again_is_started_at_once(program, run_base: Pat
     else:
         pytest.fail(error)
     trainer(f"python {sys.executable}")
-    answer = trainer("close 120")
-    assert answer["took_s"] < 9  # the pause between two tries is 10 s
+    trainer("close 120")
     check_finished(run_dir, 20)
 
 
@@ -225,8 +231,7 @@ def test_writer_cannot_start(program, program_env, run_base: Path, tmp_path: Pat
     (warning,) = wait_until(lambda: trainer("state")["warnings"], "a warning")
     assert words[way] in warning
     trainer("log 1000")
-    answer = trainer.try_("close 120")
-    assert answer["took_s"] < 30
+    answer = trainer.try_("close 86400")  # it does not wait for what will not come
     for word in ("FlushError", words[way], "shared memory", f"`expman-writer recover {run_base}`"):
         assert word in answer["error"]
     trainer.process.close_stdin()

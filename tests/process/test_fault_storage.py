@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from process.faulty import (
-    MARGIN_S,
     TIMEOUT_S,
     Obeying,
     check_finished,
@@ -47,7 +46,6 @@ AT_END = [
 def check_told(answer: dict, run_dir: Path, *words: str) -> None:
     """The error says what is not durable and why, where it is, and what to do."""
     assert answer["error"] is not None
-    assert answer["took_s"] < TIMEOUT_S + MARGIN_S
     for word in (f"FlushError: run {run_dir}", "shared memory", "expman-writer recover", *words):
         assert word in answer["error"]
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from process.ledger import Ledger
 from process.runs import (
-    DEADLINE_S,
     is_running,
     segments_of,
     serving,
@@ -45,8 +44,6 @@ NEVER_AGAIN = {"retire-before-count"}
 # What it leaves belongs to no run any more. Any recovery of this user may remove that, and those of
 # other tests run beside this one: then there is nothing left to do for a successor.
 LEFT_TO_ANYBODY = {"address-before-remove"}
-LONGEST_CALL_S = 10.0
-"""Calls take microseconds; they wait for no writer as long as the buffer has room."""
 
 
 def new_ledger(tmp_path: Path) -> Ledger:
@@ -88,7 +85,7 @@ def test_killed_at_each_point(program, tmp_path: Path, run_base: Path, point: st
     run = ledger.check(run_dir, "FINISHED")
     ended = point in ("finish-before-ended", "address-before-remove") or point.startswith("lane-")
     assert ended or run["writer_restarts"] == len(faults)
-    assert ledger.longest_s < LONGEST_CALL_S
+    assert 0 == ledger.waits  # the buffer has room: a call waits for no writer
     assert [] == segments_of(writer)
 
 
@@ -100,7 +97,6 @@ def test_killed_again_and_again(program, tmp_path: Path, run_base: Path) -> None
     more.touch()
     trainer = program("log_for_ledger.py", ledger.options(run_base, gone=str(more), after_s=0.1))
     run_dir = Path(trainer.read_line())
-    successors_s = []
     writer = writer_of(trainer.pid)
     served = 0
     for kill in range(8):
@@ -111,13 +107,11 @@ def test_killed_again_and_again(program, tmp_path: Path, run_base: Path) -> None
                 "a writer that serves",
             )
         time.sleep(chance.random() * 0.3)
-        begin = time.monotonic()
         os.kill(writer.pid, signal.SIGKILL)
         old = writer.pid
         wait_until(
             lambda old=old: [w for w in writers_of(trainer.pid) if w.pid != old], "a successor"
         )
-        successors_s.append(time.monotonic() - begin)
         writer = next(w for w in writers_of(trainer.pid) if w.pid != old)
     more.unlink()
     trainer.expect_line("closed")
@@ -125,13 +119,8 @@ def test_killed_again_and_again(program, tmp_path: Path, run_base: Path) -> None
     run = ledger.check(run_dir, "FINISHED")
     assert 6 <= run["writer_restarts"] <= 8
     assert "Traceback" not in trainer.stderr
-    assert ledger.longest_s < LONGEST_CALL_S
-    assert max(successors_s) < DEADLINE_S
+    assert 0 == ledger.waits
     assert [] == segments_of(writer)
-    print(
-        f"{ledger.rows} rows; successor after at most {max(successors_s):.3f} s; "
-        f"longest call {1000 * ledger.longest_s:.1f} ms"
-    )
 
 
 def at_full_speed(gone: Path, overflow: str, max_buffer_bytes: int) -> dict[str, Any]:
@@ -174,7 +163,7 @@ def test_killed_while_the_buffer_is_full(
     run = ledger.check(run_dir, "FINISHED")
     assert (run["rows_dropped"] > 0) == (overflow == "drop")
     assert 0 < run["buffer_high_water_bytes"] <= limit
-    assert ledger.longest_s < LONGEST_CALL_S
+    assert ledger.waits or overflow == "drop"
 
 
 def test_killed_with_a_full_buffer_that_is_in_the_files(

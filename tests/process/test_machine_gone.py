@@ -351,7 +351,7 @@ def test_a_live_run_renews_its_heartbeat(tmp_path: Path) -> None:
         assert files.is_due()
         files.commit()
         assert not files.is_due()
-        assert time.time() - (run_dir / "run.yaml").stat().st_mtime < 60
+        assert LONG_AGO < (run_dir / "run.yaml").stat().st_mtime
     assert first < run_yaml(run_dir)["heartbeat_at"]
     files.close()
 

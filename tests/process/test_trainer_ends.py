@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,9 +48,7 @@ def test_trainer_ends(
     run_dir = Path(trainer.read_line())
     writer = writer_of(trainer.pid)
     assert exit_status == trainer.wait(), trainer.stderr
-    begin = time.monotonic()
     wait_until(lambda: not is_running(writer.pid), "the end of the writer", END_DEADLINE_S)
-    print(f"{end}: the writer ended {time.monotonic() - begin:.2f} s after its trainer")
     run = ledger.check(run_dir, status)
     assert 6000 == ledger.rows == run["rows_written"]
     assert (reason or "") in (run["reason"] or "")

@@ -22,7 +22,7 @@ import msgspec
 from expman import ExperimentConfig, LoggingEngine
 from expman.errors import FlushError
 
-ROWS, LINES, PARAMS, SCALARS, ARTIFACTS, LONGEST_NS, WORKER_ROWS, WORKER_END = range(8)
+ROWS, LINES, PARAMS, SCALARS, ARTIFACTS, WAITS, WORKER_ROWS, WORKER_END = range(8)
 
 
 class Options(msgspec.Struct):
@@ -72,14 +72,22 @@ engine = LoggingEngine(
     )
 )
 print(engine.run_dir)
+own_lane = engine._lane._own
+may_wait = own_lane._on_wait
+
+
+def note_wait() -> bool:
+    counts[WAITS] += 1
+    return may_wait()
+
+
+own_lane._on_wait = note_wait
 
 
 def log_row(n: int, word: int) -> None:
     # Two sets of metrics take turns, so that rows, not runs of rows, are what must be whole.
     row = {"n": n, "half": n / 2} if n % 7 else {"n": n, "seventh": n // 7, "text": f"t{n}"}
-    begin = time.perf_counter_ns()
     engine.log_vector(row, n)
-    counts[LONGEST_NS] = max(counts[LONGEST_NS], time.perf_counter_ns() - begin)
     counts[word] = n + 1
 
 

@@ -7,15 +7,15 @@ obey.py BASE_DIR [SETTING=VALUE …]: SETTING is one of ExperimentConfig. The li
     more N             logs N rows, a message, a scalar, parameters and an artifact
     flush S, close S   with a timeout of S seconds
     python PATH        from now on, writers are started by this interpreter
+    pause S            from now on, a writer that keeps failing is tried again after S seconds
     address            has the engine's address as `text`
     fork N             has a forked child log N rows
     exit N             ends the program by sys.exit(N)
     handler KIND PATH  warnings make PATH, and go to a handler that forwards them into the run,
                        never returns, raises an exception, or ends its thread
 
-Answers have the number of rows logged, the longest log call, how long the line took, how often
-its thread gave up the processor to wait for something, what it raised, and the warnings that the
-user has got.
+Answers have the number of rows logged, how often the thread gave up the processor to wait for
+something, what was raised, and the warnings that the user has got.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ import resource
 import signal
 import sys
 import threading
-import time
 
 from expman import ExperimentConfig, ExpmanError, LoggingEngine
+from expman.launch import supervisor
 
 warnings: list[str] = []
 
@@ -62,7 +62,6 @@ class Trainer:
         self.base_dir = base_dir
         self.settings = settings
         self.logged = 0
-        self.longest_s = 0.0
 
     def open(self, name: str) -> None:
         config = ExperimentConfig("faults", self.base_dir, run_name=name, **self.settings)
@@ -71,9 +70,7 @@ class Trainer:
 
     def log(self, count: str) -> None:
         for n in range(self.logged, self.logged + int(count)):
-            begin = time.perf_counter()
             self.engine.log_vector({"n": n, "half": n / 2}, n)
-            self.longest_s = max(self.longest_s, time.perf_counter() - begin)
             self.logged = n + 1
 
     def more(self, count: str) -> None:
@@ -95,6 +92,10 @@ class Trainer:
 
     def python(self, path: str) -> None:
         os.environ["EXPMAN_PYTHON"] = path
+
+    def pause(self, seconds: str) -> None:
+        supervisor.SUCCESSOR_S = 0.01
+        supervisor.FIRST_PAUSE_S = supervisor.LONGEST_PAUSE_S = float(seconds)
 
     def address(self) -> str:
         return self.engine.address
@@ -132,8 +133,7 @@ def main(base_dir: str, *given: str) -> None:
     trainer = Trainer(base_dir, settings)
     for line in sys.stdin:
         word, *arguments = line.split()
-        begin, error, text = time.monotonic(), None, None
-        trainer.longest_s = 0.0
+        error, text = None, None
         waits = count_waits()
         try:
             text = getattr(trainer, word)(*arguments)
@@ -141,8 +141,6 @@ def main(base_dir: str, *given: str) -> None:
             error = f"{type(exc).__name__}: {exc}"
         answer = {
             "logged": trainer.logged,
-            "longest_s": trainer.longest_s,
-            "took_s": time.monotonic() - begin,
             "waits": count_waits() - waits,
             "error": error,
             "text": text,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -205,10 +204,8 @@ def read_damaged(address: segment.Address, *, dead: bool) -> list[str] | None:
         consumer = LaneConsumer(address, number)
     except (CorruptLaneError, LayoutVersionError, FileNotFoundError):
         return None
-    began = time.monotonic()
     batch = read_all(consumer, dead=dead)
     consumer.release()
-    assert time.monotonic() - began < DEADLINE_S
     return [record.message for record in batch.records if isinstance(record, wire.Log)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import time
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,6 @@ import expman
 from expman.errors import ConfigError, StorageError
 from expman.models import RunStatus
 from expman.reading.find import parse_since
-
-DEADLINE_S = 120.0
 
 
 def names(runs: expman.RunList) -> list[str]:
@@ -80,9 +77,10 @@ def test_filters_that_mean_nothing_are_refused(store: Path, filters: dict[str, s
 
 def test_ages() -> None:
     """An age counts back from now."""
-    now = datetime.datetime.now(datetime.UTC)
+    week = datetime.timedelta(days=7)
+    before = datetime.datetime.now(datetime.UTC) - week
 
-    assert abs(now - datetime.timedelta(days=7) - parse_since("7d")) < datetime.timedelta(minutes=1)
+    assert before <= parse_since("7d") <= datetime.datetime.now(datetime.UTC) - week
     assert parse_since("90 m") > parse_since(datetime.timedelta(hours=2))
 
 
@@ -113,16 +111,14 @@ def test_slices_stay_run_lists(store: Path) -> None:
 
 @pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_many_runs(run_base: Path, count: int) -> None:
-    """Runs are listed by scanning, not by parsing each file: 10,000 of them in a moment."""
+    """Runs are listed by scanning, not by parsing each file."""
     text = Path(make_run(run_base, "model", tags=["x"]), "run.yaml").read_text()
     for number in range(count):
         run_dir = run_base / f"e{number % 10}" / f"r{number}"
         run_dir.mkdir(parents=True)
         (run_dir / "run.yaml").write_text(text)
 
-    start = time.monotonic()
     found = expman.runs(run_base, tags="x")
 
     assert count + 1 == len(found)
-    assert time.monotonic() - start < DEADLINE_S
     assert all(run._yaml is not None and run._yaml._whole is None for run in found)
