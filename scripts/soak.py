@@ -312,7 +312,6 @@ def main() -> int:
     faults: collections.Counter[str] = collections.Counter()
     tried: collections.Counter[str] = collections.Counter()
     sums: collections.Counter[str] = collections.Counter()
-    longest: list[float] = [0.0]
 
     def work() -> None:
         while time.monotonic() < deadline and not failed.is_set():
@@ -337,8 +336,6 @@ def main() -> int:
                 faults[one.fault] += 1
                 tried.update(one.tried)
                 sums.update(one.summary)
-                if one.settings["overflow"] == "drop":
-                    longest[0] = max(longest[0], one.ledger.longest_s)
             shutil.rmtree(directory)
 
     with ThreadPoolExecutor(options.at_once) as pool:
@@ -348,7 +345,6 @@ def main() -> int:
     for title, counts in (("rounds", faults), ("tried", tried)):
         for name, count in sorted(counts.items()):
             print(f"  {title:6} {count:5} {name}")
-    print(f"  longest call under the policy drop: {1000 * longest[0]:.1f} ms")
     if failed.is_set():
         return 1
     print("no row lost, doubled or torn")
