@@ -34,6 +34,7 @@ _GROUPS: dict[str, Callable[[], bool]] = {
     "interop": lambda: all(map(importlib.util.find_spec, _READERS)),
     "root": lambda: os.geteuid() == 0,
     "strace": lambda: shutil.which("strace") is not None,
+    "frameworks": lambda: bool(os.environ.get("EXPMAN_FRAMEWORKS_PYTHON")),
     "clusters": lambda: bool(os.environ.get("EXPMAN_CLUSTERS_PYTHON")),
 }
 

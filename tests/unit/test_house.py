@@ -71,6 +71,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "current_run": LEAVES | {"engine", "experiment"},
     "experiment": LEAVES | {"annotations", "attaching", "engine"},
     "functions": LEAVES | {"attaching", "current_run", "experiment"},
+    "integrations": LEAVES | {"current_run", "engine", "experiment"},
     "writer": LEAVES | {"interpreter", "transport", "storage"},
     "reading": LEAVES | {"storage"},
     "reading.peek": LEAVES | {"storage", "transport"},

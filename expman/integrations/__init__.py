@@ -1,0 +1,1 @@
+"""Frameworks that log to a run: one file for each, which imports its framework."""

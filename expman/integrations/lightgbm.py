@@ -1,0 +1,56 @@
+"""LightGBM: `callbacks=[LightGBMCallback(…)]` for `train`, `cv` and the estimators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from expman.engine import LoggingEngine
+from expman.experiment import Experiment
+from expman.integrations.own_run import OwnRun
+
+__all__ = ["LightGBMCallback"]
+
+
+class LightGBMCallback:
+    """Logs a row per iteration: each metric of each evaluation set, as `valid_0/l2`.
+
+    It imports nothing of LightGBM, which takes any callable.
+
+    Args:
+        experiment: the experiment's name, for a run of its own.
+        run: the run to log to; None: the current run of `expman.init()`, else one of its own. That
+            ends with the last iteration, or, where training stops early, with the next training,
+            `close()` or the program.
+        settings: arguments of `expman.Experiment`, for a run of its own.
+    """
+
+    order = 15  # behind record_evaluation, before early_stopping, which raises
+    before_iteration = False
+
+    def __init__(
+        self,
+        experiment: str = "lightgbm",
+        run: Experiment | LoggingEngine | None = None,
+        **settings: Any,
+    ) -> None:
+        self._run = OwnRun(experiment, run, settings)
+
+    def __call__(self, env: Any) -> None:
+        """Takes the `CallbackEnv` of an iteration."""
+        if env.iteration == env.begin_iteration:
+            self._run.end()
+            self._run.begin()
+            self._run.log_params({"lightgbm": dict(env.params)})
+        row: dict[str, float] = {}
+        for result in env.evaluation_result_list or ():
+            data, metric, value = result[:3]
+            row[f"{data}/{metric}"] = value
+            if len(result) > 4:  # of a cross-validation
+                row[f"{data}/{metric}-std"] = result[4]
+        self._run.log(row, env.iteration)
+        if env.iteration == env.end_iteration - 1:
+            self._run.end()
+
+    def close(self) -> None:
+        """Ends a run of its own now."""
+        self._run.end()

@@ -1,0 +1,169 @@
+"""The run that an integration logs to: one it was given, the current one, or one of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from expman import current_run
+from expman.engine import LoggingEngine
+from expman.errors import ExpmanError
+from expman.experiment import Experiment
+from expman.models import LogLevel, RunStatus, reason_of
+
+__all__ = ["OwnRun", "needs"]
+
+
+@contextlib.contextmanager
+def needs(framework: str, package: str | None = None) -> Iterator[None]:
+    """Around the import of a framework: says what to install where it is not there.
+
+    Raises:
+        ModuleNotFoundError: it is not there.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] not in {framework, *_ALSO}:
+            raise
+        raise ModuleNotFoundError(
+            f"expman.integrations.{framework} needs {framework}: pip install "
+            f"{package or framework}",
+            name=exc.name,
+        ) from exc
+
+
+_ALSO = ("lightning_fabric", "pytorch_lightning")
+
+
+class OwnRun:
+    """Begins a run when a framework begins to train, and ends it if it has begun it.
+
+    Nothing here raises after `begin`: a framework's training goes on whatever happens to the
+    record of it.
+
+    Args:
+        name: experiment of a run of its own.
+        run: the run to log to; None: the current run of `expman.init()`, else one of its own.
+        settings: arguments of Experiment for a run of its own.
+    """
+
+    def __init__(
+        self, name: str, run: Experiment | LoggingEngine | None, settings: Mapping[str, Any]
+    ) -> None:
+        self._name = name
+        self._given = run
+        self._settings = dict(settings)
+        self._own: Experiment | None = None
+        self._engine: LoggingEngine | None = None
+        self._left_out: set[str] = set()
+
+    @property
+    def engine(self) -> LoggingEngine | None:
+        """The run, between `begin` and `end`."""
+        return self._engine
+
+    @property
+    def own(self) -> Experiment | None:
+        """The run, if it is one of its own."""
+        return self._own
+
+    def begin(self, run_name: str | None = None) -> LoggingEngine:
+        """Finds or begins the run; called again, it returns the same one.
+
+        Args:
+            run_name: of a run of its own, where the settings have none. A run of that name that
+                exists already does no harm: the new one gets a suffix.
+
+        Raises:
+            ExpmanError: a run of its own cannot be begun.
+        """
+        if self._engine is not None:
+            return self._engine
+        found = self._given if self._given is not None else current_run.current()
+        if found is None:
+            settings = self._settings
+            if run_name and "run_name" not in settings:
+                settings = {"suffix_if_taken": True, **settings, "run_name": _as_name(run_name)}
+            found = self._own = Experiment(self._name, **settings)
+        self._engine = found.engine if isinstance(found, Experiment) else found
+        return self._engine
+
+    def log_params(self, params: object) -> None:
+        """Records parameters, as far as they can be recorded."""
+        self._try(lambda engine: engine.log_params(params))
+
+    def log(self, values: Mapping[str, object], step: int | None = None) -> None:
+        """Logs a row of the values that a row can hold; the others are named once in run.log."""
+        row = {str(key): value for key, value in values.items() if _fits(value)}
+        others = [key for key in map(str, values) if key not in row and key not in self._left_out]
+        if others:
+            self._left_out.update(others)
+            self.say(LogLevel.WARN, f"not numbers or text, left out: {', '.join(others)}")
+        if row:
+            self._try(lambda engine: engine.log_vector(row, step))
+
+    def log_scalar(self, key: str, value: object) -> None:
+        """Sets a single value of the run."""
+        self._try(lambda engine: engine.log_scalar(key, value))
+
+    def save_artifact(self, path: str, name: str | None = None) -> None:
+        """Keeps a file or a directory."""
+        self._try(lambda engine: engine.save_artifact(path, name))
+
+    def note_file(self, path: str, name: str, *, keep: bool) -> None:
+        """Keeps a file or directory as an artifact, or only adds its path to run.log."""
+        if keep:
+            self.save_artifact(path, name)
+        else:
+            self.say(LogLevel.INFO, f"{name}: {os.path.abspath(path)}")
+
+    def say(self, level: LogLevel, text: str) -> None:
+        """Adds a line to run.log."""
+        self._try(lambda engine: engine.log_message(level, text))
+
+    def end(self, error: BaseException | str | None = None) -> None:
+        """Ends a run of its own, as FAILED if there is an error; lets go of any other."""
+        own, self._own, self._engine = self._own, None, None
+        if own is None:
+            return
+        reason = reason_of(error) if isinstance(error, BaseException) else error
+        status = RunStatus.FINISHED if error is None else RunStatus.FAILED
+        try:
+            own.close(status, reason)
+        except ExpmanError as exc:
+            from expman import notices
+
+            notices.warn(f"expman: {exc}")
+
+    def __getstate__(self) -> dict[str, object]:
+        """In another process, a run of this one's own is one that was given."""
+        return {**self.__dict__, "_given": self._given or self._own, "_own": None, "_engine": None}
+
+    def _try(self, call: Callable[[LoggingEngine], None]) -> None:
+        engine = self._engine
+        if engine is None:
+            return
+        try:
+            call(engine)
+        except (ExpmanError, TypeError, ValueError, OSError) as exc:
+            from expman import notices
+
+            text = f"{type(exc).__name__}: {exc}"
+            if text not in self._left_out:
+                self._left_out.add(text)
+                notices.warn(f"expman: {text}")
+
+
+def _fits(value: object) -> bool:
+    if isinstance(value, int | float | str):
+        return True
+    return hasattr(value, "item") and getattr(value, "ndim", None) == 0
+
+
+def _as_name(text: str) -> str:
+    """The last part of a path, or a text, as a directory name."""
+    name = os.path.basename(os.path.normpath(text)) or text
+    return "".join(char if char.isprintable() and char != "/" else "_" for char in name)[:200]

@@ -1,0 +1,30 @@
+"""lightgbm.train, and a classifier that stops early, on real digits."""
+
+import sys
+
+import lightgbm
+from sklearn.datasets import load_digits
+
+from expman.integrations.lightgbm import LightGBMCallback
+
+base, out, mode = sys.argv[1:]
+digits = load_digits()
+train = lightgbm.Dataset(digits.data[:1500], digits.target[:1500])
+params = {"objective": "multiclass", "num_class": 10, "num_leaves": 4, "verbose": -1}
+lightgbm.train(
+    params,
+    train,
+    6,
+    valid_sets=[train, train.create_valid(digits.data[1500:], digits.target[1500:])],
+    valid_names=["train", "test"],
+    callbacks=[LightGBMCallback("digits", base_dir=base, run_name="run", quiet=True)],
+)
+callback = LightGBMCallback("digits", base_dir=base, run_name="early", quiet=True)
+model = lightgbm.LGBMClassifier(n_estimators=50, num_leaves=31, learning_rate=1.0, verbose=-1)
+model.fit(
+    digits.data[:1500],
+    digits.target[:1500],
+    eval_set=[(digits.data[1500:], digits.target[1500:])],
+    callbacks=[callback, lightgbm.early_stopping(2, verbose=False)],
+)
+callback.close()
