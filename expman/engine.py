@@ -213,6 +213,11 @@ class LoggingEngine(RecordCalls):
         return self._end is not None and not self._ended
 
     @property
+    def has_ended(self) -> bool:
+        """Whether this process has ended the run, or its part in it."""
+        return self._ended
+
+    @property
     def durable_seq(self) -> int | None:
         """Number of the last row of this process that is durable, from 0; None if none is.
 

@@ -82,7 +82,7 @@ class OwnRun:
         """
         if self._engine is not None:
             return self._engine
-        found = self._given if self._given is not None else current_run.current()
+        found = self._given if self._given is not None else self._current()
         if found is None:
             settings = self._settings
             if run_name and "run_name" not in settings:
@@ -90,6 +90,10 @@ class OwnRun:
             found = self._own = Experiment(self._name, **settings)
         self._engine = found.engine if isinstance(found, Experiment) else found
         return self._engine
+
+    def _current(self) -> Experiment | None:
+        found = current_run.current()
+        return None if found is None or found.engine.has_ended else found
 
     def log_params(self, params: object) -> None:
         """Records parameters, as far as they can be recorded."""

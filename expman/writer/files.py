@@ -139,7 +139,7 @@ class RunFiles:
         Raises:
             StorageError: nothing is lost; it is tried again later.
         """
-        return any([sink.work() for sink in self._sinks.values()])
+        return any([sink.work() for sink in self._sinks.values()])  # noqa: C419 - each must work
 
     # -- artifacts ---------------------------------------------------------------------
 

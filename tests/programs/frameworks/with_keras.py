@@ -21,7 +21,5 @@ model.fit(
     batch_size=100,
     validation_split=0.2,
     verbose=0,
-    callbacks=[
-        KerasCallback("digits", base_dir=base, run_name="run", quiet=True, every_batches=5)
-    ],
+    callbacks=[KerasCallback("digits", base_dir=base, run_name="run", quiet=True, every_batches=5)],
 )

@@ -58,9 +58,7 @@ trainer = lightning.Trainer(
     accelerator="cpu",
     enable_progress_bar=False,
 )
-loaders = [
-    torch.utils.data.DataLoader(part, 32, shuffle=part is train) for part in (train, test)
-]
+loaders = [torch.utils.data.DataLoader(part, 32, shuffle=part is train) for part in (train, test)]
 try:
     trainer.fit(Digits(), *loaders)
     trainer.test(dataloaders=loaders[1], ckpt_path="best")

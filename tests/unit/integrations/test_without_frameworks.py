@@ -137,13 +137,15 @@ def test_a_run_of_its_own(
 def test_the_current_run_comes_before_one_of_its_own(run_base: Path) -> None:
     """A script that calls init() has all its records in that run."""
     run = expman.init("e", "r", str(run_base), quiet=True)
-    assert run.engine is OwnRun("other", None, {}).begin()
-    expman.close()
+    own = OwnRun("other", None, {"base_dir": str(run_base), "quiet": True})
+    assert run.engine is own.begin()
+    own.end()
+    run.close()
+    assert run.engine is not own.begin()
+    own.end()
 
 
-def test_nothing_raises_once_it_has_begun(
-    run_base: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_nothing_raises_once_it_has_begun(run_base: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A value, a file or a run that is gone costs a warning."""
     own = OwnRun("e", None, {"base_dir": str(run_base), "run_name": "r", "quiet": True})
     engine = own.begin()
