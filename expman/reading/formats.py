@@ -111,5 +111,6 @@ def format_facts(run: RunDetails) -> list[tuple[str, str]]:
         ("about", meta.description or ""),
         ("rows", rows),
         ("artifacts", files),
+        *run.observed,
     ]
     return [(name, format_text(text)) for name, text in facts if text]

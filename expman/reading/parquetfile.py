@@ -1,4 +1,4 @@
-"""Reader of vectors.parquet. The file is opened once, so that a replacement cannot tear it."""
+"""Reader of vectors.parquet or system.parquet, opened once: a replacement cannot tear it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from expman.reading.tailfiles import unreadable
 from expman.storage.arrowfile import open_arrow
 from expman.storage.columns import check_layout, columns_metadata
 from expman.storage.contents import LANES_KEY
-from expman.storage.paths import VECTORS_PARQUET, storage_error
+from expman.storage.paths import VECTORS, parquet_name, storage_error
 
 __all__ = ["VectorsParquet", "keep_after"]
 
 
 class VectorsParquet:
-    """The opened vectors.parquet of a run.
+    """The opened vectors.parquet of a run, or system.parquet, which is of the same kind.
 
     Attributes:
         schema: its Arrow schema.
@@ -40,13 +40,13 @@ class VectorsParquet:
         self.metric_of = columns_metadata(metadata)
 
     @classmethod
-    def open(cls, run_dir: str) -> VectorsParquet | None:
+    def open(cls, run_dir: str, stem: str = VECTORS) -> VectorsParquet | None:
         """Opens the file of a run; None if it does not exist (yet).
 
         Raises:
             StorageError: it cannot be read, or a later version of expman wrote it.
         """
-        path = os.path.join(run_dir, VECTORS_PARQUET)
+        path = os.path.join(run_dir, parquet_name(stem))
         try:
             return cls(path, open_arrow(path, follow=True))
         except FileNotFoundError:

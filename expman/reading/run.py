@@ -12,6 +12,7 @@ from expman.models import MetricBest, MetricValue, RunMetadata, RunStatus, Vecto
 from expman.reading.artifactfiles import artifact_paths
 from expman.reading.logfile import LogEntry, read_log
 from expman.reading.params import flat_params, read_params
+from expman.reading.run_machine import RunMachine
 from expman.reading.runyaml import RunYaml
 from expman.reading.summary import RunDetails, RunSummary, experiment_of, name_of
 from expman.storage.paths import RUN_YAML
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Run"]
 
 
-class Run:
+class Run(RunMachine):
     """One run. Each attribute is read from the run's files when it is used.
 
     Args:
@@ -367,6 +368,7 @@ class Run:
             curves(self.path, metrics[:max_curves]),
             flat_params(self.config),
             len(self.artifacts()),
+            self._observed(),
         )
 
     def _repr_html_(self) -> str:

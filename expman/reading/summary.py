@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from expman.errors import ExpmanError
@@ -107,6 +107,7 @@ class RunDetails:
         curves: the curves of the first metrics that are numbers.
         params: the parameters under dotted names.
         artifacts: how many files were saved.
+        observed: titles and texts of what was recorded unasked.
     """
 
     summary: RunSummary
@@ -114,3 +115,4 @@ class RunDetails:
     curves: Mapping[str, Curve]
     params: Mapping[str, object]
     artifacts: int
+    observed: Sequence[tuple[str, str]] = ()

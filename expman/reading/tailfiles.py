@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from expman.errors import StorageError
 from expman.storage.columns import check_layout
-from expman.storage.paths import open_regular, storage_error, tail_number
+from expman.storage.paths import VECTORS, open_regular, storage_error, tail_number
 
 __all__ = ["TailReader", "read_whole", "tail_paths", "unreadable"]
 
 
-def tail_paths(run_dir: str) -> list[str]:
-    """Returns the tail files that exist now, in the order of their rows.
+def tail_paths(run_dir: str, stem: str = VECTORS) -> list[str]:
+    """Returns the tail files of a table that exist now, in the order of their rows.
 
     Raises:
         StorageError: the directory cannot be read.
@@ -24,8 +24,8 @@ def tail_paths(run_dir: str) -> list[str]:
         names = os.listdir(run_dir)
     except OSError as exc:
         raise storage_error(run_dir, exc) from exc
-    numbered = sorted((number, name) for name in names if (number := tail_number(name)) is not None)
-    return [os.path.join(run_dir, name) for _, name in numbered]
+    numbered = [(number, name) for name in names if (number := tail_number(name, stem)) is not None]
+    return [os.path.join(run_dir, name) for _, name in sorted(numbered)]
 
 
 class TailReader:

@@ -19,6 +19,7 @@ from expman.reading.parquetfile import VectorsParquet, keep_after
 from expman.reading.rows import python_rows
 from expman.reading.tailfiles import read_whole, tail_paths
 from expman.storage.columns import COLUMNS_KEY, PRODUCER_COLUMNS, columns_metadata
+from expman.storage.paths import VECTORS
 
 __all__ = ["Steps", "columns_of", "metric_names", "read_parts", "read_vectors"]
 
@@ -50,9 +51,9 @@ class _Parts:
         return [name for name in self.types if name not in FIXED]
 
 
-def metric_names(run_dir: str) -> list[str]:
+def metric_names(run_dir: str, stem: str = VECTORS) -> list[str]:
     """Returns the metric columns that the files of a run have now."""
-    return _read(run_dir, frozenset(), None, None).metrics
+    return _read(run_dir, frozenset(), None, None, stem).metrics
 
 
 def columns_of(run_dir: str, metrics: Collection[str]) -> list[str]:
@@ -78,6 +79,7 @@ def read_vectors(
     merge_steps: bool = False,
     last: int | None = None,
     lenient: bool = False,
+    stem: str = VECTORS,
 ) -> pa.Table:
     """Reads the rows of a run; see Run.vectors.
 
@@ -88,6 +90,7 @@ def read_vectors(
         merge_steps: as in Run.vectors.
         last: as in Run.vectors.
         lenient: leave out columns that the run does not have, instead of raising.
+        stem: of the table's files.
 
     Raises:
         ConfigError: the run has no such column.
@@ -100,7 +103,7 @@ def read_vectors(
     if wanted is not None and (steps is not None or merge_steps):
         needed = wanted | {"step"}
     fast_last = None if steps is not None or merge_steps else last
-    parts = _read(run_dir, needed, steps, fast_last)
+    parts = _read(run_dir, needed, steps, fast_last, stem)
     if columns is None:
         columns = ["step", "timestamp", *parts.of_producers, *parts.metrics]
     else:
@@ -125,13 +128,17 @@ def read_vectors(
 
 
 def _read(
-    run_dir: str, wanted: frozenset[str] | None, steps: Steps | None, last: int | None
+    run_dir: str,
+    wanted: frozenset[str] | None,
+    steps: Steps | None,
+    last: int | None,
+    stem: str = VECTORS,
 ) -> _Parts:
     """Reads the files. `steps` and `last` only skip row groups; the caller applies them to rows."""
     with_id = None if wanted is None else {*wanted, *_ROW_ID, "step", "timestamp"}
-    tails = [found for path in tail_paths(run_dir) if (found := read_whole(path, with_id))]
+    tails = [found for path in tail_paths(run_dir, stem) if (found := read_whole(path, with_id))]
     parts = _Parts()
-    parquet = VectorsParquet.open(run_dir)
+    parquet = VectorsParquet.open(run_dir, stem)
     if parquet is not None:
         with parquet:
             parts.note(parquet.schema)

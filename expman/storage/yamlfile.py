@@ -29,6 +29,7 @@ from expman.storage.paths import (
 
 __all__ = [
     "MAX_YAML_BYTES",
+    "Block",
     "RunFile",
     "add_rest",
     "dump_yaml",
@@ -100,6 +101,12 @@ _DateReader.yaml_implicit_resolvers = {
 }
 
 
+class Block(str):
+    """A text that is written line by line, as it is, as far as YAML allows that."""
+
+    __slots__ = ()
+
+
 class _OneLine(dict[str, object]):
     """A mapping that is written on one line."""
 
@@ -137,7 +144,12 @@ def _one_line(dumper: Any, value: _OneLine) -> yaml.MappingNode:
     return node
 
 
+def _block(dumper: Any, value: Block) -> yaml.ScalarNode:
+    return yaml.ScalarNode("tag:yaml.org,2002:str", safe_text(value), style="|")
+
+
 _Plain.add_representer(float, _float)
+_Plain.add_representer(Block, _block)
 _Plain.add_representer(_OneLine, _one_line)
 _Plain.add_representer(str, _text)
 _Plain.add_multi_representer(str, _text)

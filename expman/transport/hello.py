@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import msgspec
 
@@ -62,6 +63,11 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     def run_dir(self) -> str:
         """Directory of the run."""
         return os.path.join(self.base_dir, self.experiment, self.run_name)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the process began to log, by the clock of this host."""
+        return (time.time_ns() - self.started_at_ns) / 1e9
 
     def producer_name(self, number: int) -> str:
         """The name that the producer's rows carry, with the number that makes it its own."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from expman.errors import StorageError
 from expman.models import LogLevel, RunMetadata, RunStatus
 from expman.storage.journal import Journal, known_state, set_aside_damage
+from expman.storage.paths import SYSTEM, tail_number
 from expman.storage.runlog import RunLog
 from expman.storage.times import iso, seconds_between
 from expman.storage.vectors import VectorStore
@@ -43,11 +44,12 @@ def _finish(
     run: StaleRun, meta: RunMetadata, store: VectorStore, damage: str | None, ended_at: float
 ) -> None:
     store.finish()
+    samples = _finish_samples(store)
     missing = store_artifacts(run.run_dir)
     log = RunLog(run.run_dir)
     log.mend()
     reason = f"nobody ran it any more: {run.why}"
-    lines = [(LogLevel.WARN, warning) for warning in store.take_warnings()]
+    lines = [(LogLevel.WARN, warning) for warning in (*store.take_warnings(), *samples)]
     lines += [(LogLevel.ERROR, line) for line in missing]
     lines += [(LogLevel.ERROR, damage)] if damage is not None else []
     if meta.status is RunStatus.RUNNING:
@@ -63,6 +65,19 @@ def _finish(
     store.summarize(meta)
     RunFile(run.run_dir).write(meta)
     Journal(run.run_dir).remove()
+
+
+def _finish_samples(rows: VectorStore) -> list[str]:
+    """Brings the samples of the machine into system.parquet; returns warnings."""
+    run_dir = rows.directory.path
+    if not any(tail_number(name, SYSTEM) is not None for name in os.listdir(run_dir)):
+        return []
+    try:
+        with contextlib.closing(VectorStore(run_dir, SYSTEM, rows.directory)) as store:
+            store.finish()
+            return store.take_warnings()
+    except StorageError as exc:
+        return [f"samples of the machine stay in their live tail: {exc}"]
 
 
 def _unknown(run_dir: str) -> RunMetadata:

@@ -17,6 +17,8 @@ __all__ = ["RunWriter"]
 
 MANY_RECORDS = 2048
 """So many in one round, and the producer may fill the lane before the next one."""
+FRESH_S = 60.0
+"""A run that began so short a time ago is observed even if its owner is gone already."""
 SOME_RECORDS = 256
 """With fewer in one round the next one can wait: a round costs the same for one as for many."""
 
@@ -44,7 +46,7 @@ class RunWriter:
         self.unreadable: list[str] = []
         self._hello = hello
         self._files: RunFiles | None = None
-        self._sampling = Sampling(hello)
+        self._sampling: Sampling | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -100,23 +102,29 @@ class RunWriter:
         self.is_urgent = True
         if self.end.has_begun:
             busy = self.end.go_on(files, has_new=has_new)
+            if self._sampling is not None and self.has_ended:
+                self._sampling.stop()
             self.is_urgent = self.end.is_urgent
             return busy
         taken = sum(poll(files, lane) for lane in self.lanes.known)
         if check:
             self.lanes.retire_workers(files)
-        if self._is_over(files, check):
+        is_awaited = False
+        if self._sampling is not None:
+            files.take_samples(self._sampling.step())
+            is_awaited = self._sampling.is_awaited()
+        is_over = self._is_over(files, check)
+        if is_over and not is_awaited:
             if self.waits_for is not None:
                 raise StorageError(self.run_dir, self.waits_for)
             self.end.begin(is_quiet=not taken)
             return True
-        files.take_samples(self._sampling.step())
         self.is_urgent = taken >= MANY_RECORDS or files.marks.wants_sync
         if files.is_due():
             files.commit()
         files.marks.answer()
         is_busy = files.work() or taken >= SOME_RECORDS
-        return is_busy or files.marks.is_waited_for
+        return is_busy or is_over or files.marks.is_waited_for
 
     def _open(self) -> RunFiles | None:
         """Opens the files; None if there is nothing to write.
@@ -130,6 +138,8 @@ class RunWriter:
             return None
         is_dead = lanes.owner is None or not lanes.owner.producer_alive()
         self._files = RunFiles(self._hello, lanes.restarts, owner_was_dead=is_dead)
+        if not is_dead or (lanes.owner is not None and self._hello.age_s < FRESH_S):
+            self._sampling = Sampling(self._hello, trainer_lives=not is_dead)
         return self._files
 
     def _is_over(self, files: RunFiles, check: bool) -> bool:
@@ -159,4 +169,6 @@ class RunWriter:
         """Leaves the lanes, with all their records, to whoever serves them next."""
         if self._files is not None:
             self._files.close()
+        if self._sampling is not None:
+            self._sampling.stop()
         return list(self.lanes)

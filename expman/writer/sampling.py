@@ -19,8 +19,12 @@ __all__ = ["Sampling"]
 class Sampling:
     """The samplers of one run. A sampler that fails or hangs costs nothing but its samples."""
 
-    def __init__(self, hello: Hello) -> None:
-        self._samplers = [_Running(kind, hello) for kind in SAMPLERS if kind.spacing_for(hello)]
+    def __init__(self, hello: Hello, *, trainer_lives: bool) -> None:
+        self._samplers = [
+            _Running(kind, hello)
+            for kind in SAMPLERS
+            if kind.spacing_for(hello) and (trainer_lives or not kind.needs_trainer)
+        ]
 
     def step(self) -> list[Any]:
         """Starts the samples that are due; returns what was found since the last call."""
@@ -29,6 +33,16 @@ class Sampling:
         for sampler in self._samplers:
             found += sampler.step(now)
         return found
+
+    def stop(self) -> None:
+        """Ends what the samplers have started."""
+        for sampler in self._samplers:
+            sampler.stop()
+
+    def is_awaited(self) -> bool:
+        """Whether a first sample is being taken that the end of the run has to wait for."""
+        now = time.monotonic()
+        return any(sampler.is_awaited(now) for sampler in self._samplers)
 
 
 class _Running:
@@ -41,7 +55,7 @@ class _Running:
         self._sampler: Sampler | None = None
         self._found: deque[Any] = deque()  # the thread appends, the writer's takes
         self._thread: threading.Thread | None = None
-        self._next_at = time.monotonic()
+        self._begun = self._next_at = time.monotonic()
         self._deadline = 0.0
         self._is_reported = False
 
@@ -58,6 +72,17 @@ class _Running:
         while self._found:
             found.append(self._found.popleft())
         return found
+
+    def stop(self) -> None:
+        """Ends what the sampler has started."""
+        if self._sampler is not None:
+            self._sampler.stop()
+
+    def is_awaited(self, now: float) -> bool:
+        """Whether the first sample is being taken, or was not begun, and may be waited for."""
+        if now > self._begun + self._kind.awaited_s:
+            return False
+        return self._thread is None or self._thread.is_alive() or bool(self._found)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._sample, name="expman-sampler", daemon=True)

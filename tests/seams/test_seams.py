@@ -150,7 +150,7 @@ def sampler_house(house: House) -> House:
             "from expman.writer.samplers.sampler",
             f"from expman.writer.samplers.additions import {names}\n",
         ),
-        ("MemoryKillSampler,)", f"{names}, "),
+        ("MemoryKillSampler,", f"{names}, "),
     )
     return house
 

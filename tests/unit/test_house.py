@@ -207,9 +207,10 @@ MAY_OPEN = {
     # transport.exit_record calls libc's mmap() to cut a forked child off.
     "mmap": {"transport.exit_record", "transport.owned", "transport.segment"},
     "shm_open": {"transport.segment"},
-    # cli.doctor reports how large the file system is.
-    "/dev/shm": {"transport.places", "cli.doctor"},
-    "/proc/PID/fd": {"transport.nameless"},
+    # cli.doctor reports how large the file system is, the samples of the machine how full.
+    "/dev/shm": {"transport.places", "cli.doctor", "writer.samplers.host"},
+    # The samples of the machine have the number of open files.
+    "/proc/PID/fd": {"transport.nameless", "writer.samplers.process_tree"},
 }
 
 

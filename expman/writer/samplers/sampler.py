@@ -22,13 +22,17 @@ class Sampler:
         name: for messages.
         spacing_s: seconds between two samples; the first one is taken when the run begins. See
             `spacing_for`.
+        awaited_s: the end of a run waits for the first sample until so long after its begin.
         deadline_s: after this many seconds a sample is reported as overdue. It goes on in its
             thread, and holds up no lane and no other sampler.
+        needs_trainer: it observes nothing if the trainer was gone when the run was opened.
     """
 
     name: ClassVar[str]
     spacing_s: ClassVar[float]
+    awaited_s: ClassVar[float] = 0.0
     deadline_s: ClassVar[float] = 10.0
+    needs_trainer: ClassVar[bool] = True
 
     def __init__(self, hello: Hello) -> None:
         self.hello = hello
@@ -41,3 +45,6 @@ class Sampler:
     def sample(self) -> Iterable[Any]:
         """Takes a sample, in a thread of its own. An exception costs this sample only."""
         raise NotImplementedError
+
+    def stop(self) -> None:
+        """Ends what the sampler has started: the run has ended. A sample may be under way."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from expman.transport import records as wire
 from expman.transport.bulk_decode import Rows
+from expman.writer.samplers.samples import MachineSample, ProvenanceSample
 from expman.writer.sinks.artifacts import ArtifactSink
 from expman.writer.sinks.marks import MarkSink
 from expman.writer.sinks.messages import MessageSink
 from expman.writer.sinks.metadata import MetadataSink
 from expman.writer.sinks.params import ParamSink
+from expman.writer.sinks.provenance import ProvenanceSink
 from expman.writer.sinks.rows import RowSink
 from expman.writer.sinks.sink import Sink
+from expman.writer.sinks.system import SystemSink
 from expman.writer.sinks.unknown import UnknownSink
 
 __all__ = ["SINKS"]
@@ -19,6 +22,8 @@ SINKS: dict[type[Sink], tuple[type, ...]] = {
     RowSink: (wire.Vector, Rows, wire.Schema, wire.Drop),
     ArtifactSink: (wire.Artifact,),
     ParamSink: (wire.Params,),
+    SystemSink: (MachineSample,),
+    ProvenanceSink: (ProvenanceSample,),
     UnknownSink: (wire.Unknown,),
     # The ones before may add lines to run.log and change the metadata.
     MessageSink: (wire.Log,),

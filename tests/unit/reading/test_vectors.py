@@ -65,10 +65,10 @@ def test_consolidation_between_tail_and_file(
     write(store, 3, 3)
     opened = VectorsParquet.open
 
-    def open_late(run_dir: str) -> VectorsParquet | None:
+    def open_late(run_dir: str, stem: str) -> VectorsParquet | None:
         write(store, 6, 2)
         consolidate(store)
-        return opened(run_dir)
+        return opened(run_dir, stem)
 
     monkeypatch.setattr(VectorsParquet, "open", open_late)
 

@@ -17,6 +17,7 @@ from expman.transport.consumer import LaneConsumer
 from expman.transport.producer import LaneProducer
 from expman.writer.files import RunFiles
 from expman.writer.open_run import OpenRun
+from expman.writer.samplers.samples import SAMPLES
 from expman.writer.sinks import params
 from expman.writer.sinks.sink import TRIES, Sink
 from expman.writer.sinks.table import SINKS
@@ -34,9 +35,9 @@ def log_text(files: RunFiles) -> str:
 
 
 def test_every_record_has_one_sink() -> None:
-    """Whatever a lane can give is taken by exactly one sink."""
+    """Whatever a lane or a sampler can give is taken by exactly one sink."""
     taken = Counter(kind for kinds in SINKS.values() for kind in kinds)
-    assert {*wire.KINDS, wire.Unknown, Rows} == set(taken)
+    assert {*wire.KINDS, wire.Unknown, Rows, *SAMPLES} == set(taken)
     assert {1} == set(taken.values())
 
 

@@ -1,0 +1,65 @@
+"""Samples of the machine: one row of system.parquet each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, ClassVar, Protocol
+
+from expman.models import LogLevel
+from expman.transport import records
+from expman.transport.hello import Hello
+from expman.writer.samplers.cgroup import Cgroup
+from expman.writer.samplers.host import HostLoad
+from expman.writer.samplers.process_tree import ProcessTree
+from expman.writer.samplers.sampler import Sampler
+from expman.writer.samplers.samples import MachineSample
+from expman.writer.samplers.sensors import Sensors
+
+__all__ = ["MachineSampler"]
+
+
+class Source(Protocol):
+    """One part of a sample."""
+
+    def read(self) -> dict[str, float]:
+        """The values of now, by column."""
+
+
+class MachineSampler(Sampler):
+    """Host, cgroup and process tree of a run, every `system_metrics_interval_secs`.
+
+    All of it comes from /proc and /sys, and is that of the trainer, whose pid is in the hello.
+    With psutil come the frequency and the temperature of the processors.
+    """
+
+    name = "machine"
+    awaited_s: ClassVar[float] = 0.25
+
+    def __init__(self, hello: Hello) -> None:
+        super().__init__(hello)
+        self._tree = ProcessTree(hello.pid, hello.started_at_ns)
+        self._sensors = Sensors()
+        self._sources: list[Source] = [
+            HostLoad(hello.pid, hello.run_dir),
+            Cgroup(hello.pid),
+            self._tree,
+            self._sensors,
+        ]
+        self._is_first = True
+
+    @classmethod
+    def spacing_for(cls, hello: Hello) -> float:
+        """As the run was started with."""
+        return float(hello.system_metrics_interval_secs or 0)
+
+    def sample(self) -> Iterator[Any]:
+        """Takes one sample."""
+        if self._is_first and self._sensors.lack is not None:
+            yield records.Log(0, time.time_ns(), LogLevel.INFO, self._sensors.lack)
+        self._is_first = False
+        values: dict[str, float] = {}
+        moment_ns = time.time_ns()
+        for source in self._sources:
+            values |= source.read()
+        yield MachineSample(moment_ns, values)
