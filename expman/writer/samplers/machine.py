@@ -19,7 +19,7 @@ from expman.writer.samplers.sensors import Sensors
 __all__ = ["MachineSampler"]
 
 
-class Source(Protocol):
+class _Source(Protocol):
     """One part of a sample."""
 
     def read(self) -> dict[str, float]:
@@ -40,7 +40,7 @@ class MachineSampler(Sampler):
         super().__init__(hello)
         self._tree = ProcessTree(hello.pid, hello.started_at_ns)
         self._sensors = Sensors()
-        self._sources: list[Source] = [
+        self._sources: list[_Source] = [
             HostLoad(hello.pid, hello.run_dir),
             Cgroup(hello.pid),
             self._tree,
