@@ -273,6 +273,8 @@ class MetricBest(msgspec.Struct, frozen=True):
         max_step: the first step with it.
         last: the last value, which may be NaN.
         last_step: its step.
+        nonfinite: the first value that is NaN or infinite; None if there is none.
+        nonfinite_step: its step.
     """
 
     min: Number | None = None
@@ -281,6 +283,8 @@ class MetricBest(msgspec.Struct, frozen=True):
     max_step: int | None = None
     last: Number | None = None
     last_step: int | None = None
+    nonfinite: Number | None = None
+    nonfinite_step: int | None = None
 
 
 class RunMetadata(msgspec.Struct, kw_only=True):

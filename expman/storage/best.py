@@ -1,4 +1,4 @@
-"""The least, the greatest and the last number of each metric, with their steps.
+"""The least, the greatest, the last and the first non-finite number of each metric, with steps.
 
 They follow from the rows in the files, batch by batch: what one batch costs does not depend on
 how many rows there are. The footer of vectors.parquet has them as of its last row, so that a
@@ -8,7 +8,9 @@ writer that opens the run again goes on from there with the rows of the tail.
 from __future__ import annotations
 
 import json
+import math
 import struct
+import sys
 from collections.abc import Iterable
 from typing import TypeAlias
 
@@ -31,12 +33,12 @@ _TEXT = pa.string()
 _INFINITY = 0x7FF << 52
 _NEGATIVE_INFINITY = -1 << 52
 """The bits of the infinities, as signed integers."""
+_LARGEST = sys.float_info.max
 _min_max = pc.get_function("min_max")
 
 
 _Number: TypeAlias = Number | None
-_Step: TypeAlias = int | None
-_Footer: TypeAlias = tuple[bool, dict[str, tuple[_Number, _Step, _Number, _Step, _Number, _Step]]]
+_Footer: TypeAlias = tuple[bool, dict[str, list[_Number]]]
 
 
 _Column: TypeAlias = list[tuple[pa.Array, pa.Array]]
@@ -115,14 +117,21 @@ class BestValues:
     def decode(cls, text: bytes) -> BestValues | None:
         """Reads what `encode` returned; None if the text is something else."""
         try:
-            found = msgspec.convert(json.loads(text), _Footer)
+            is_full, metrics = msgspec.convert(json.loads(text), _Footer)
+            found = {name: _of_footer(values) for name, values in metrics.items()}
         except ValueError:  # msgspec's errors are ValueErrors
             return None
         best = cls()
-        best.is_full, metrics = found
-        best._metrics = {name: MetricBest(*values) for name, values in metrics.items()}
+        best.is_full, best._metrics = is_full, found
         best._room -= sum(map(len, metrics))
         return best
+
+
+def _of_footer(values: list[_Number]) -> MetricBest:
+    """What the footer has of one metric; that of an earlier version has no `nonfinite`."""
+    pairs = len(MetricBest.__struct_fields__) // 2
+    padded = [*values, *[None] * 2] if len(values) == 2 * (pairs - 1) else values
+    return msgspec.convert(dict(zip(MetricBest.__struct_fields__, padded, strict=True)), MetricBest)
 
 
 def last_valid(array: pa.Array) -> int:
@@ -144,7 +153,7 @@ def _joined(known: MetricBest, column: _Column) -> MetricBest:
     """The best of what was known and of further rows."""
     steps = pa.chunked_array([piece for piece, _ in column])
     values = pa.chunked_array([piece for _, piece in column])
-    low, high = _ends(values)
+    low, high, is_finite = _ends(values)
     least, least_step = known.min, known.min_step
     if low is not None and (least is None or low < least):
         least, least_step = low, _step_of(low, steps, values)
@@ -153,10 +162,22 @@ def _joined(known: MetricBest, column: _Column) -> MetricBest:
         greatest, greatest_step = high, _step_of(high, steps, values)
     last_steps, last_values = column[-1]
     last = last_valid(last_values)
+    odd, odd_step = known.nonfinite, known.nonfinite_step
+    if odd is None and not is_finite:
+        odd, odd_step = _first_nonfinite(steps, values)
     return MetricBest(
         *(least, least_step, greatest, greatest_step),
         *(last_values[last].as_py(), last_steps[last].as_py()),
+        *(odd, odd_step),
     )
+
+
+def _first_nonfinite(
+    steps: pa.ChunkedArray, values: pa.ChunkedArray
+) -> tuple[Number | None, int | None]:
+    """The first value that is NaN or infinite, and its step."""
+    row = pc.index(pc.is_finite(values), pa.scalar(False)).as_py()
+    return (None, None) if row < 0 else (values[row].as_py(), steps[row].as_py())
 
 
 def _step_of(value: Number, steps: pa.ChunkedArray, values: pa.ChunkedArray) -> int | None:
@@ -164,18 +185,30 @@ def _step_of(value: Number, steps: pa.ChunkedArray, values: pa.ChunkedArray) -> 
     return step
 
 
-def _ends(array: pa.ChunkedArray) -> tuple[Number | None, Number | None]:
-    """The least and the greatest value that is not NaN; None if there is none."""
+def _ends(array: pa.ChunkedArray) -> tuple[Number | None, Number | None, bool]:
+    """The least and the greatest value that is not NaN; None if there is none.
+
+    The last item is False if some values may be NaN or infinite.
+    """
     if len(array) <= SHORT_ROWS:  # a call of Arrow costs as much as 100 values
-        values = [value for value in array.to_pylist() if value is not None and value == value]
-        return (min(values), max(values)) if values else (None, None)
+        found = [value for value in array.to_pylist() if value is not None]
+        values = [value for value in found if value == value]
+        if not values:
+            return None, None, False
+        low, high = min(values), max(values)
+        is_finite = len(values) == len(found) and low >= -_LARGEST and high <= _LARGEST
+        return low, high, is_finite
     if pa.types.is_float64(array.type):
         ends = _ends_by_bits(array)
         if ends is not None:
-            return ends
-    found = _min_max.call([array]).as_py()
-    low, high = found["min"], found["max"]
-    return (low, high) if low == low else (None, None)
+            return *ends, ends[0] >= -_LARGEST and ends[1] <= _LARGEST
+    both = _min_max.call([array]).as_py()
+    low, high = both["min"], both["max"]
+    if low != low:
+        return None, None, False
+    # A sum is finite only if all values are; one that is too large costs a closer look.
+    is_float = pa.types.is_float64(array.type)
+    return low, high, not is_float or math.isfinite(pc.sum(array).as_py())
 
 
 def _ends_by_bits(array: pa.ChunkedArray) -> tuple[float, float] | None:

@@ -281,7 +281,7 @@ class RunFile:
             write_rest(run_dir, rest)
         fields = msgspec.to_builtins(meta) | {"scalars": scalars, "vectors": vectors}
         fields["tags"] = meta.tags or None
-        fields["best"] = {name: _OneLine(best) for name, best in fields["best"].items()}
+        fields["best"] = {name: _shown_best(best) for name, best in fields["best"].items()}
         if meta.rank is not None:  # a number, as in expman-rs, which cannot read a mapping there
             fields |= fields.pop("rank")
         ordered = {key: fields.pop(key) for key in RUN_KEYS}
@@ -315,6 +315,13 @@ class RunFile:
             StorageError: it is absent or damaged.
         """
         return to_metadata(self.path, read_yaml(self.path))
+
+
+def _shown_best(best: dict[str, object]) -> _OneLine:
+    """The numbers of a metric; without those of the first that is not finite, if all are."""
+    if best["nonfinite"] is None:
+        best = {key: value for key, value in best.items() if not key.startswith("nonfinite")}
+    return _OneLine(best)
 
 
 def leave_out(meta: RunMetadata) -> tuple[dict[str, MetricValue], dict[str, MetricValue]]:

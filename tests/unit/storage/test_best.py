@@ -41,7 +41,8 @@ def expected(values: list[Any], steps: list[Any]) -> MetricBest | None:
     at = dict(reversed(there))
     low_step = None if low is None else at[low]
     high_step = None if high is None else at[high]
-    return MetricBest(low, low_step, high, high_step, *there[-1])
+    odd = [(value, step) for value, step in there if not math.isfinite(value)]
+    return MetricBest(low, low_step, high, high_step, *there[-1], *(odd[0] if odd else ()))
 
 
 def alike(left: MetricBest | None, right: MetricBest | None) -> bool:
@@ -50,7 +51,11 @@ def alike(left: MetricBest | None, right: MetricBest | None) -> bool:
         return left is right
     if (left.min, left.max) != (right.min, right.max) or not same(left.last, right.last):
         return False
-    steps = [(one.min_step, one.max_step, one.last_step) for one in (left, right)]
+    if not same(left.nonfinite, right.nonfinite):
+        return False
+    steps = [
+        (one.min_step, one.max_step, one.last_step, one.nonfinite_step) for one in (left, right)
+    ]
     return steps[0] == steps[1]
 
 
@@ -162,8 +167,31 @@ def test_without_a_footer_of_ours_the_rows_are_read(tmp_path: Path) -> None:
     path = tmp_path / "vectors.parquet"
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path, store_schema=False)
     store = VectorStore(str(tmp_path))
-    assert {"m": MetricBest(1.0, 20, 3.0, 0, 1.0, 20)} == summary(store).best
+    assert alike(MetricBest(1.0, 20, 3.0, 0, 1.0, 20, NAN, 10), summary(store).best["m"])
     store.close()
+
+
+def test_the_first_number_that_is_not_finite_stays(tmp_path: Path) -> None:
+    """Through batches, a rewrite and a successor; run.yaml has it only where there is one."""
+    for start, values in ((0, [1.0, 2.0]), (2, [INF, NAN]), (4, [-INF, 1.0])):
+        store = VectorStore(str(tmp_path))
+        store.append(block(start, {"m": values, "n": [0.5, 1.5]}))
+        store.finish()
+        store.close()
+    meta = summary(store)
+    assert (INF, 20) == (meta.best["m"].nonfinite, meta.best["m"].nonfinite_step)
+    RunFile(str(tmp_path)).write(meta)
+    lines = (tmp_path / "run.yaml").read_text().splitlines()
+    assert ["m"] == [line.split(":")[0].strip() for line in lines if "nonfinite" in line]
+    assert meta.best == RunFile(str(tmp_path)).read().best
+
+
+def test_a_footer_without_the_first_that_is_not_finite() -> None:
+    """An earlier version wrote it: the rest is taken as it is."""
+    found = BestValues.decode(b'[false, {"m": [1.0, 1, 2.0, 2, 1.5, 3]}]')
+    assert found is not None
+    assert {"m": MetricBest(1.0, 1, 2.0, 2, 1.5, 3)} == found.metrics
+    assert BestValues.decode(b'[false, {"m": [1.0, 1, 2.0]}]') is None
 
 
 def test_very_many_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
