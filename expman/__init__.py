@@ -143,11 +143,20 @@ def __getattr__(name: str) -> object:
             "expman.SummaryWriter is not available in this release; use expman.Experiment"
         )
     if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(_no_attribute(name))
     # Brings pyarrow and yaml, so only if it is asked for.
     found: object = getattr(_import_module(f"expman.{_LAZY[name]}"), name)
     globals()[name] = found
     return found
+
+
+def _no_attribute(name: str) -> str:
+    message = f"module {__name__!r} has no attribute {name!r}"
+    if name.startswith("_"):  # machinery asks for these in vain
+        return message
+    from expman.suggestions import did_you_mean
+
+    return message + did_you_mean([name], __all__)
 
 
 def __dir__() -> list[str]:

@@ -15,6 +15,7 @@ from expman.attaching import attach
 from expman.engine import DEFAULT_TIMEOUT_S, LoggingEngine
 from expman.errors import ExpmanError
 from expman.models import ExperimentConfig, LogLevel, RunStatus
+from expman.suggestions import suggests_keywords
 
 __all__ = ["Experiment", "config_of"]
 
@@ -34,7 +35,7 @@ class Experiment(Annotations):
         flush_interval_rows: rows after which the writer writes to disk.
         flush_interval_ms: milliseconds after which it writes whatever there is.
         redirect_console: not available in this release; True raises NotImplementedError.
-        project: recorded in run.yaml.
+        project: the project that the run belongs to, recorded in run.yaml.
         tags: recorded in run.yaml; one text is one tag.
         description: recorded in run.yaml.
         heartbeat_interval_secs: seconds after which run.yaml's `heartbeat_at` is renewed.
@@ -45,14 +46,18 @@ class Experiment(Annotations):
         capture_provenance: record the code and the environment, in provenance.yaml; True if
             left out.
         capture_diff: record the uncommitted changes there, too.
-        suffix_if_taken: see ExperimentConfig, as for all that follow.
+        suffix_if_taken: give the run a suffix (`-1`, `-2`, …) where its directory exists
+            already, instead of raising RunExistsError; True exactly if run_name is left out.
         language: recorded in run.yaml.
-        env_path: recorded in run.yaml.
-        max_buffer_bytes: limit of shared memory.
-        overflow: "block" or "drop".
-        writer: address of a running `expman-writer`.
-        python: interpreter that runs the writer.
-        quiet: print nothing at the run's start and end.
+        env_path: recorded in run.yaml; the path of this interpreter if left out.
+        max_buffer_bytes: limit of shared memory for what waits for the writer, per producer.
+        overflow: what a log call does once that much waits: "block" waits for the writer,
+            "drop" drops the row and counts it.
+        writer: address of a running `expman-writer`, or path of its ready file, instead of a
+            writer of the run's own.
+        python: path of the interpreter that runs the writer, where `sys.executable` is not one
+            (a frozen application, a program that embeds Python).
+        quiet: print nothing at the run's start and end; ranks above 0 print nothing anyway.
         config: parameters, logged as by `log_params`.
 
     Raises:
@@ -62,6 +67,7 @@ class Experiment(Annotations):
         ExpmanError: as LoggingEngine does.
     """
 
+    @suggests_keywords
     def __init__(
         self,
         name: str = settings.NAME,

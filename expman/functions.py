@@ -11,6 +11,7 @@ from expman.attaching import RUN_VARIABLE
 from expman.errors import NoActiveRunError
 from expman.experiment import Experiment, config_of
 from expman.models import RunStatus
+from expman.suggestions import suggests_keywords
 
 __all__ = [
     "close",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 
+@suggests_keywords
 def init(
     name: str = settings.NAME,
     run_name: str | None = None,

@@ -12,6 +12,7 @@ import msgspec
 
 from expman import settings
 from expman.shown import shown
+from expman.suggestions import suggests_fields
 
 __all__ = [
     "MAX_NESTING",
@@ -126,7 +127,12 @@ class _Named(msgspec.Struct, frozen=True):
     base_dir: str = settings.BASE_DIR
 
 
-class ExperimentConfig(_Named, frozen=True, kw_only=True):
+class ExperimentConfig(
+    _Named,
+    frozen=True,
+    kw_only=True,
+    metaclass=suggests_fields(type(msgspec.Struct)),  # type: ignore[metaclass]
+):
     """How a run is recorded. Immutable; checked when it is made.
 
     What is left out comes from its environment variable (`EXPMAN_…`), else from its default. See
@@ -143,7 +149,7 @@ class ExperimentConfig(_Named, frozen=True, kw_only=True):
             after the last time, nor so often that it takes 2 % of a core, unless many wait.
         flush_interval_ms: milliseconds after which it writes whatever there is.
         language: recorded in run.yaml.
-        env_path: recorded in run.yaml; the interpreter's path.
+        env_path: recorded in run.yaml; the path of this interpreter if left out.
         project: recorded in run.yaml.
         tags: recorded in run.yaml; one text is one tag.
         description: recorded in run.yaml.

@@ -49,7 +49,7 @@ FLUSH_INTERVAL_MS = IntDefault(500)
 HEARTBEAT_INTERVAL_SECS = IntDefault(30)
 TAGS = TupleDefault()
 LANGUAGE = TextDefault("python")
-ENV_PATH = TextDefault(_INTERPRETER)
+ENV_PATH = TextDefault("")
 MAX_BUFFER_BYTES = IntDefault(64 * 1024 * 1024)
 OVERFLOW: Any = TextDefault("block")
 
@@ -277,7 +277,7 @@ _TABLE = (
         name="env_path",
         type="str",
         default=ENV_PATH,
-        meaning="The interpreter's path; by default that of this one.",
+        meaning="The interpreter's path; by default that of the one that runs the program.",
         recorded="run.yaml: env_path",
     ),
     Setting(
@@ -363,4 +363,4 @@ def resolve(name: str, given: object) -> Any:
         raise ConfigError(
             "name", "", f"pass the experiment's name, or set {setting.variable} to it"
         )
-    return setting.check(name, setting.default)
+    return setting.check(name, _INTERPRETER if name == "env_path" else setting.default)

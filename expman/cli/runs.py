@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from expman.reading import find
-from expman.reading.columns import did_you_mean
 from expman.reading.find import experiments, run_dirs
 from expman.reading.run import Run
 from expman.storage.paths import RUN_YAML, VECTORS_PARQUET, tail_number
+from expman.suggestions import did_you_mean
 
 __all__ = [
     "base_dir_option",

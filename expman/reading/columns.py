@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
 from expman.errors import ConfigError
 from expman.storage.columns import FIXED, Kind, absent
+from expman.suggestions import did_you_mean
 
-__all__ = ["FIXED", "did_you_mean", "no_such_column", "stack", "wider"]
+__all__ = ["FIXED", "no_such_column", "stack", "wider"]
 
 _NAMED = 30
 
@@ -30,13 +30,6 @@ def no_such_column(what_fails: str, missing: Sequence[str], known: Sequence[str]
     hint = did_you_mean(missing, known)
     rule = f"{what_fails} {wanted}{hint or ';'} {'M' if hint else 'm'}etrics: {names}"
     return ConfigError("columns", list(missing), rule)
-
-
-def did_you_mean(missing: Sequence[str], known: Sequence[str]) -> str:
-    """Returns "; did you mean 'loss'?" for names that resemble known ones, else ""."""
-    whole = {part: name for name in reversed(known) for part in (name.rpartition("/")[2], name)}
-    close = [whole[part] for one in missing for part in difflib.get_close_matches(one, whole, n=1)]
-    return f"; did you mean {' or '.join(map(repr, dict.fromkeys(close)))}?" if close else ""
 
 
 def wider(known: pa.DataType | None, other: pa.DataType) -> pa.DataType:

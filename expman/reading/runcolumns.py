@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from expman.errors import ConfigError, StorageError
 from expman.reading.best import KINDS
-from expman.reading.columns import did_you_mean
 from expman.reading.params import flat_params
 from expman.reading.run import Run
+from expman.suggestions import did_you_mean
 
 __all__ = ["check_columns", "column_array", "known_value", "run_columns", "run_table", "run_value"]
 

@@ -20,7 +20,7 @@ PACKAGE = Path(expman.__file__).parent
 # a folder or a module. A new one needs a line here.
 LEAVES = {
     *("checks", "errors", "failpoints", "fixed_columns", "models", "notices", "settings"),
-    "shown",
+    *("shown", "suggestions"),
 }
 TRAINER = {
     "annotations",
@@ -47,9 +47,10 @@ MAY_KNOW: dict[str, set[str]] = {
     "interpreter": {"errors"},
     "checks": {"errors"},
     "settings": {"checks", "errors"},
-    "models": {"errors", "settings", "shown"},
+    "models": {"errors", "settings", "shown", "suggestions"},
     "notices": set(),
     "shown": set(),
+    "suggestions": set(),
     "transport": LEAVES,
     "storage": LEAVES,
     "capture": LEAVES | {"transport"},
