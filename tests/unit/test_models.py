@@ -43,6 +43,10 @@ def test_defaults() -> None:
         "project": None,
         "rank": None,
         "quiet": None,
+        "heartbeat_interval_secs": 30,
+        "system_metrics_interval_secs": 0,
+        "capture_provenance": False,
+        "capture_diff": None,
     }
     actual = msgspec.structs.asdict(config)
     del actual["run_name"]
