@@ -10,6 +10,7 @@ from expman.models import LogLevel
 from expman.transport import records
 from expman.transport.hello import Hello
 from expman.writer.samplers.cgroup import Cgroup
+from expman.writer.samplers.gpus import Gpus
 from expman.writer.samplers.host import HostLoad
 from expman.writer.samplers.process_tree import ProcessTree
 from expman.writer.samplers.sampler import Sampler
@@ -30,7 +31,7 @@ class MachineSampler(Sampler):
     """Host, cgroup and process tree of a run, every `system_metrics_interval_secs`.
 
     All of it comes from /proc and /sys, and is that of the trainer, whose pid is in the hello.
-    With psutil come the frequency and the temperature of the processors.
+    With psutil come the frequency and the temperature of the processors, with nvidia-ml-py the GPUs.
     """
 
     name = "machine"
@@ -40,6 +41,7 @@ class MachineSampler(Sampler):
         super().__init__(hello)
         self._tree = ProcessTree(hello.pid, hello.started_at_ns)
         self._sensors = Sensors()
+        self._gpus = Gpus()
         self._sources: list[_Source] = [
             HostLoad(hello.pid, hello.run_dir),
             Cgroup(hello.pid),
@@ -62,4 +64,7 @@ class MachineSampler(Sampler):
         moment_ns = time.time_ns()
         for source in self._sources:
             values |= source.read()
+        values |= self._gpus.read(self._tree.pids())
         yield MachineSample(moment_ns, values)
+        for line in self._gpus.lines():
+            yield records.Log(0, time.time_ns(), LogLevel.WARN, line)

@@ -21,6 +21,7 @@ from expman.writer.samplers.environment import (
     host_facts,
 )
 from expman.writer.samplers.git import GitError, RunningGit, git_facts
+from expman.writer.samplers.gpus import Gpus
 from expman.writer.samplers.process_tree import ProcessTree
 from expman.writer.samplers.procfs import read_text
 from expman.writer.samplers.sampler import Sampler
@@ -112,6 +113,7 @@ def _known(hello: Hello, program: Program, lives: bool) -> dict[str, object]:
         "cwd": program.cwd,
         "interpreter": {"path": hello.env_path, "version": program.python},
         "host": host_facts(environ),
+        **Gpus().describe(),
         "limits": find_limits(hello.pid) if lives else {},
         "packages": find_packages(program.path),
     }
