@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from expman.checks import check_tags, check_text_or_none
+from expman.checks import check_project, check_tags, check_text_or_none
 
 __all__ = ["Annotations"]
 
@@ -27,7 +27,7 @@ class Annotations:
 
         Durability: published when it returns. run.yaml and experiment.yaml follow.
         """
-        self._annotate("project", check_text_or_none("project", project))
+        self._annotate("project", None if project is None else check_project("project", project))
 
     def set_tags(self, tags: Sequence[str]) -> None:
         """Replaces the run's tags; a single text is one tag.

@@ -15,6 +15,7 @@ __all__ = [
     "check_directory",
     "check_flag",
     "check_name",
+    "check_project",
     "check_rank",
     "check_tags",
     "check_text",
@@ -48,6 +49,14 @@ def check_text(label: str, value: object) -> str:
 def check_text_or_none(label: str, value: object) -> str | None:
     """Returns the text itself as a plain str, or None."""
     return None if value is None else check_text(label, value)
+
+
+def check_project(label: str, value: object) -> str:
+    """Returns a project's name without blanks around it; it must have other characters."""
+    plain = check_text(label, value).strip()
+    if not plain:
+        raise ConfigError(label, value, "must not be blank; leave it out, or pass None, for none")
+    return plain
 
 
 def check_name(label: str, value: object) -> str:

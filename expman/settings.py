@@ -168,6 +168,7 @@ _TABLE = (
     Setting(
         name="project",
         type="str",
+        check=checks.check_project,
         variable="EXPMAN_PROJECT",
         meaning="The project that the run belongs to.",
         recorded="run.yaml: project",

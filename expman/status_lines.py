@@ -40,12 +40,13 @@ class StatusLines:
             status, facts = _facts(os.path.join(self._run_dir, RUN_YAML))
         except OSError:
             status, facts = None, {}
+        took = f"{time.monotonic() - self._started:.1f} s"
+        how = f"{status} after {took}" if status else f"the program ended after {took}"
         counts = [_rows(facts.get("rows_logged", 0))]
         counts += [f"{facts[key]:,} {word}" for key, word in _LOST.items() if facts.get(key)]
         _print(
-            f"expman: {status or 'ended with the program'} after "
-            f"{time.monotonic() - self._started:.1f} s, {', '.join(counts)}; "
-            f"look with: expman show {shlex.quote(self._run_dir)}"
+            f"expman: {how}, {', '.join(counts)}; look with: "
+            f"expman show {shlex.quote(self._run_dir)}"
         )
 
 

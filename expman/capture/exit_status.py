@@ -14,6 +14,7 @@ from expman.transport import exit_record
 __all__ = ["ChildEnd", "ExitWatch", "child_end", "describe", "describe_exit", "watch_os_exit"]
 
 _MAX_REASON = 400
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _CODE: Any = vars(SystemExit)["code"]
 _RUNPY = ("<frozen runpy>", "runpy.py")
 
@@ -149,16 +150,15 @@ def describe_exit(exc: BaseException | None) -> str | None:
 
 
 def describe(exc: BaseException) -> str:
-    """One line: type, message and place of an exception."""
+    """One line: type and message of an exception, and the last line that is not expman's own."""
     text = " ".join(f"{type(exc).__name__}: {exc}".split()).rstrip(": ")
-    traceback = exc.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        if traceback.tb_next.tb_frame.f_code.co_filename == __file__:
-            break  # the wrapper of sys.exit is not the place
+    traceback = place = exc.__traceback__
+    while traceback is not None:
+        if not _file_of(traceback).startswith(_PACKAGE):
+            place = traceback
         traceback = traceback.tb_next
-    if traceback is not None:
-        code = traceback.tb_frame.f_code
-        text += f" (at {os.path.basename(code.co_filename)}:{traceback.tb_lineno})"
+    if place is not None:
+        text += f" (at {os.path.basename(_file_of(place))}:{place.tb_lineno})"
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1] + "…"
 
 

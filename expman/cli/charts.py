@@ -17,6 +17,8 @@ __all__ = ["print_chart"]
 
 _COLORS = ("blue", "orange", "green", "red", "magenta", "cyan")
 _LABEL_WIDTH = 24
+_MAX_POWERS = 6
+"""Labels of a logarithmic axis; of more powers every other, third, … has one."""
 
 
 def print_chart(
@@ -60,12 +62,24 @@ def print_chart(
     high = max((max(curve.x) for curve in lines.values() if curve.x), default=1.0)
     ticks = [low + (high - low) * part / 4 for part in range(5)] if high > low else [low]
     plot.xticks(ticks, [f"{tick:.0f}" if high - low > 20 else f"{tick:.4g}" for tick in ticks])
-    remarks = ["log10"] * log_scale + [f"in {scale:g}"] * (scale != 1)
+    if log_scale:
+        exponents = _exponents([y for curve in lines.values() for _, y in _points(curve, True)])
+        plot.yticks(exponents, [f"{10.0**exponent:.3g}" for exponent in exponents])
+    remarks = ["log scale"] * log_scale + [f"in {scale:g}"] * (scale != 1)
     remarks += sorted({c.remark for c in lines.values() if c.remark})
     plot.title(format_text(title, 60) + (f" ({', '.join(remarks)})" if remarks else ""))
     plot.xlabel(x_label)
     text = plot.build()
     console().file.write((text if colored else plot.uncolorize(text)) + "\n")
+
+
+def _exponents(logarithms: list[float]) -> list[float]:
+    """Where a logarithmic axis has its labels: at powers of ten if there are two, else evenly."""
+    low, high = min(logarithms), max(logarithms)
+    powers = range(math.ceil(low), math.floor(high) + 1)
+    if len(powers) >= 2:
+        return [float(power) for power in powers[:: -(-len(powers) // _MAX_POWERS)]]
+    return [low + (high - low) * part / 4 for part in range(5)] if high > low else [low]
 
 
 def _points(curve: Curve, log_scale: bool) -> list[tuple[float, float]]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import click
 
 from expman.cli.output import print_line
-from expman.cli.runs import base_dir_option, find_run, run_argument
+from expman.cli.runs import base_dir_option, find_run, mistakes_of, run_argument
 from expman.models import MetricValue
 from expman.reading.export import write_table
 from expman.reading.rows import python_rows
@@ -55,7 +55,8 @@ def command(
         _tensorboard(found, output, columns)
         print_line(output)
         return
-    table = found.vectors(columns or None, merge_steps=merge_steps)
+    with mistakes_of(columns="--column"):
+        table = found.vectors(columns or None, merge_steps=merge_steps)
     if output is None:
         if sys.stdout is None:
             raise click.ClickException("standard output is closed; name a file with --output")
@@ -77,7 +78,8 @@ def _tensorboard(run: Run, directory: str, columns: tuple[str, ...]) -> None:
         message = "event files need tensorboardX; run: pip install 'expman-sidecar[tensorboard]'"
         raise click.ClickException(message) from None
     names = [name for name in columns or run.metrics if name not in ("step", "timestamp")]
-    table = run.vectors(["step", "timestamp", *names])
+    with mistakes_of(columns="--column"):
+        table = run.vectors(["step", "timestamp", *names])
     os.makedirs(directory, exist_ok=True)
     with SummaryWriter(directory, write_to_disk=True) as writer:
         for number, row in enumerate(python_rows(table)):

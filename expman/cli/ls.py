@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from expman.cli.output import console, print_json, print_note, run_record
-from expman.cli.runs import base_dir_option, count_runs, why_no_runs
+from expman.cli.runs import base_dir_option, count_runs, mistakes_of, why_no_runs
 from expman.errors import ExpmanError
 from expman.models import RunStatus
 from expman.reading import find
@@ -19,6 +19,9 @@ from expman.reading.run import Run
 from expman.reading.runcolumns import check_columns, known_value
 
 __all__ = ["command"]
+
+_SHOWN = ("experiment", "run", "status", "started_at", "duration_s")
+"""Columns that every list has."""
 
 
 @click.command("ls", short_help="List runs, newest first.")
@@ -62,18 +65,23 @@ def command(
 
     A terminal shows 20 runs unless --limit is given; pipes and JSON get all.
     """
-    found = find.runs(base_dir, experiment, status or None, tags, group, since)
+    with mistakes_of(tags="--tags", since="--since"):
+        found = find.runs(base_dir, experiment, status or None, tags, group, since)
     for path, error in found.unreadable:
         print_note(f"cannot read run {path}: {' '.join(str(error).split())}")
     if experiments:
         _experiments(found, as_json)
         return
     if sort is not None:
-        found = found.sorted_by(sort)
-    if reverse:
+        with mistakes_of(columns="--sort"):  # runs without a value come last in both directions
+            found = found.sorted_by(sort, reverse=sort.endswith(":max") != reverse)
+        if not as_json and sort not in (*columns, *_SHOWN):
+            columns = (*columns, sort)
+    elif reverse:
         found = find.RunList(reversed(found), found.unreadable)
     if found:
-        check_columns(found, columns)
+        with mistakes_of(columns="--column"):
+            check_columns(found, columns)
     if limit is None:
         limit = 20 if console().is_terminal and not as_json else 0
     shown = found[:limit] if limit else found

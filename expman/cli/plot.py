@@ -9,7 +9,7 @@ import click
 from expman.cli.charts import print_chart
 from expman.cli.output import print_line, print_note
 from expman.cli.png import MAX_CHARTS, write_png
-from expman.cli.runs import base_dir_option, find_run, run_argument
+from expman.cli.runs import base_dir_option, find_run, mistakes_of, run_argument
 from expman.reading.curves import Curve, curves
 from expman.reading.run import Run
 from expman.reading.text import format_names
@@ -45,7 +45,8 @@ def command(
     found = find_run(run, base_dir)
     names = list(metrics) or found.metrics
     wanted = MAX_CHARTS if output is not None else SHOWN
-    drawn = _first(found, names, len(names) if metrics else wanted)
+    with mistakes_of(columns="METRIC"):
+        drawn = _first(found, names, len(names) if metrics else wanted)
     if not drawn:
         raise click.ClickException(f"run {found.path} has no numbers to plot")
     for name in metrics:

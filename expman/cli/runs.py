@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
+from expman.errors import ConfigError
 from expman.reading import find
 from expman.reading.find import experiments, run_dirs
 from expman.reading.run import Run
@@ -19,6 +22,7 @@ __all__ = [
     "check_experiment",
     "count_runs",
     "find_run",
+    "mistakes_of",
     "run_argument",
     "why_no_runs",
 ]
@@ -38,6 +42,22 @@ def base_dir_option(function: Command) -> Command:
         type=click.Path(),
         help="Directory that holds all experiments.",
     )(function)
+
+
+@contextmanager
+def mistakes_of(**options: str) -> Iterator[None]:
+    """Calls a setting of the API by the option that the user gave.
+
+    Raises:
+        click.UsageError: for a ConfigError of one of these settings.
+    """
+    try:
+        yield
+    except ConfigError as exc:
+        if exc.setting not in options:
+            raise
+        given = exc.value if isinstance(exc.value, str) else ", ".join(map(str, exc.value))  # type: ignore[call-overload]
+        raise click.UsageError(f"{options[exc.setting]} {given}: {exc.rule}") from None
 
 
 def run_argument(name: str = "run", *, nargs: int = 1) -> Callable[[Command], Command]:
@@ -75,6 +95,11 @@ def find_run(text: str, base_dir: str) -> Run:
         if slash and experiment not in names:
             why = _no_experiment(experiment, base_dir, names)
             raise click.UsageError(f"cannot find {text!r}: {why}")
+        if text in names:
+            raise click.UsageError(
+                f"{text!r} is an experiment, and the command needs a run: {text}/latest is its "
+                f"newest; list its runs with: expman ls {shlex.quote(text)}"
+            )
         whole = text.removesuffix("…")
         known = [f"{run.experiment}/{run.name}" if slash else run.name for run in every]
         hint = did_you_mean([whole], known) or "; list runs with: expman ls"

@@ -10,6 +10,7 @@ from expman.cli.output import console, print_json, print_note, run_record
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.peek import lanes_of
 from expman.reading.rich_view import cell
+from expman.storage.paths import ARTIFACTS
 
 __all__ = ["command"]
 
@@ -38,8 +39,11 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
         found.watch()
         return
     console().print(found)
-    for path in found.artifacts():
-        console().print(cell(f"  {os.path.relpath(path, found.path)}"))
+    artifacts = found.artifacts()
+    if artifacts:
+        console().print("artifacts", style="italic")
+    for path in artifacts:
+        console().print(cell(f"  {os.path.relpath(path, os.path.join(found.path, ARTIFACTS))}"))
     if found.is_live and not lanes_of(found.path):
         print_note(
             "the run is RUNNING, but no process on this machine logs into it: it runs on another "

@@ -15,6 +15,7 @@ from expman.reading.run import Run
 from expman.reading.runyaml import RunYaml
 from expman.reading.summary import RunSummary, UnreadableRun
 from expman.reading.tags import TagFilter
+from expman.reading.text import visible
 from expman.storage import paths
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["RunList", "experiments", "parse_since", "run_dirs", "runs"]
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?) *([smhdw])")
+_SHOWN = 20
+"""Runs in the text of a list."""
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -112,6 +115,23 @@ class RunList(list[Run]):
             except ExpmanError as exc:
                 found.append(UnreadableRun(run.path, exc))
         return found
+
+    def __repr__(self) -> str:
+        """A line for each of the first runs: name, status, rows."""
+        lines = [f"  {self._line(run)}\n" for run in self[:_SHOWN]]
+        if len(self) > _SHOWN:
+            lines.append(f"  … and {len(self) - _SHOWN} more\n")
+        if self.unreadable:
+            lines.append(f"  {len(self.unreadable)} cannot be read, see .unreadable\n")
+        return f"RunList([\n{''.join(lines)}])" if lines else "RunList([])"
+
+    def _line(self, run: Run) -> str:
+        name = f"{run.experiment}/{run.name}"
+        try:
+            facts = f"{run.status}, {run.metadata.rows_written:,} rows"
+        except ExpmanError:
+            facts = "cannot be read"
+        return visible(f"{name}: {facts}")
 
     def _repr_html_(self) -> str:
         from expman.reading.html import MAX_RUNS, runs_html
@@ -251,8 +271,9 @@ def _statuses(
     try:
         several = [status] if isinstance(status, str) else status
         return frozenset(RunStatus.parse(one) for one in several)
-    except ValueError as exc:
-        raise ConfigError("status", status, str(exc)) from None
+    except ValueError:
+        what = "must be" if isinstance(status, str) else "each must be"
+        raise ConfigError("status", status, f"{what} one of {', '.join(RunStatus)}") from None
 
 
 def _began_since(yaml: RunYaml, earliest: datetime.datetime) -> bool:

@@ -7,7 +7,7 @@ import os
 import msgspec
 
 from expman import settings
-from expman.checks import check_name, check_text_or_none
+from expman.checks import check_name, check_project
 from expman.models import ExperimentMetadata
 from expman.storage.paths import EXPERIMENT_YAML, storage_error
 from expman.storage.yamlfile import read_yaml, write_yaml
@@ -62,7 +62,7 @@ def assign_project(
     """
     name = check_name("experiment", experiment)
     directory = os.path.join(settings.resolve("base_dir", base_dir), name)
-    wanted = check_text_or_none("project", project)
+    wanted = None if project is None else check_project("project", project)
     try:
         os.makedirs(directory, exist_ok=True)
     except OSError as exc:

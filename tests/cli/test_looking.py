@@ -10,7 +10,7 @@ from cli.conftest import Expman, record
 from conftest import StartProgram
 from unit.reading.run_files import block, make_run
 
-from expman.models import RunMetadata
+from expman.models import MetricBest, RunMetadata
 from expman.storage.yamlfile import RunFile
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -66,6 +66,22 @@ def test_ls_sorts_and_shows_columns(expman_command: Expman, store: Path) -> None
     assert [0.4, 0.3, 0.2, 0.1] == [run["columns"]["params.lr"] for run in runs]
 
 
+def test_ls_shows_the_column_that_it_sorts_by(expman_command: Expman, run_base: Path) -> None:
+    """Once, unless every list has it; runs without a value come last in both directions."""
+    for name, seconds in (("a", 1.0), ("b", 2.0), ("c", None)):
+        numbers = {} if seconds is None else {"x": MetricBest(min=seconds)}
+        make_run(run_base, name, vectors={"x": 0.0}, best=numbers)
+
+    for flags, names in (([], "a b c"), (["-r"], "b a c")):
+        result = expman_command("ls", "--sort", "x:min", *flags, base_dir=run_base)
+        head, *lines = [line.split() for line in result.out.splitlines()]
+        assert "x:min" == head[-1]
+        assert names.split() == [line[1] for line in lines]
+    shown = expman_command("ls", "--sort", "x:min", "-c", "x:min", base_dir=run_base).out
+    assert 1 == shown.count("x:min")
+    assert "latest" in expman_command("ls", "--sort", "run", base_dir=run_base).out
+
+
 def test_ls_experiments(expman_command: Expman, store: Path) -> None:
     """Experiments are listed with the number of their runs."""
     (line,) = json.loads(expman_command("ls", "-e", "--json", base_dir=store).out)
@@ -90,10 +106,13 @@ def test_ls_reports_what_it_cannot_read(expman_command: Expman, run_base: Path) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["ls", "--since", "soon"], "since='soon'"),
-        (["ls", "--tags", "NOT a"], "no NOT"),
+        (["ls", "--since", "soon"], "--since soon: must be an age"),
+        (["ls", "--tags", "NOT a"], "--tags NOT a: there is no NOT"),
         (["ls", "--sort", "train/los:min"], "did you mean 'train/loss:min'?"),
-        (["ls", "-c", "loss"], "METRIC:min"),
+        (["ls", "--sort", "loss"], "--sort loss: must be one of experiment, run,"),
+        (["ls", "-c", "loss"], "--column loss: must be one of experiment, run,"),
+        (["export", "aa", "-f", "csv", "-c", "x"], "--column x: run"),
+        (["show", "digits"], "'digits' is an experiment, and the command needs a run"),
         (["show", "zzz"], "is called 'zzz'; list runs with: expman ls"),
         (["show", "ab-sekond"], "is called 'ab-sekond'; did you mean 'ab-second'?"),
         (["show", "digit/latest"], "cannot find 'digit/latest': no experiment 'digit' in"),
@@ -103,6 +122,7 @@ def test_ls_reports_what_it_cannot_read(expman_command: Expman, run_base: Path) 
             ["show", "a"],
             "'a' is not unique: digits/ab-second, digits/aa-first; give more of the name",
         ),
+        (["plot", "aa", "lsos"], "METRIC lsos: run"),
         (["plot", "aa", "lsos"], "has no column 'lsos'; did you mean 'train/loss'?"),
         (["plot", "aa", "phase"], "no numbers to plot"),
         (["compare", "aa"], "compare needs at least two runs"),
@@ -165,6 +185,7 @@ def test_show(expman_command: Expman, store: Path, name: str) -> None:
     for text in ("digits/aa-first", "FINISHED", "model.layers", "[8, 8]", "best", "model.bin"):
         assert text in result.out
     assert any(bar in result.out for bar in "▁▂▃▄▅▆▇█")
+    assert "artifacts\n  model.bin\n" in result.out.replace("files/", "")
 
 
 def test_show_takes_texts_literally(expman_command: Expman, store: Path) -> None:
@@ -273,6 +294,21 @@ def test_plot(expman_command: Expman, store: Path) -> None:
     assert max(map(len, result.out.splitlines())) <= 100
 
 
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [([1e-4, 1.0, 100.0], ["0.0001", "1", "100"]), ([2.0, 4.0], ["2", "4"]), ([5.0], ["5"])],
+)
+def test_plot_with_a_logarithmic_axis(
+    expman_command: Expman, run_base: Path, values: list[float], labels: list[str]
+) -> None:
+    """The labels are values of the metric, not their exponents."""
+    make_run(run_base, "r", block(0, {"x": values}))
+
+    out = expman_command("plot", "r", "--log", base_dir=run_base).out
+
+    assert set(labels) <= {line.split("┤")[0].strip() for line in out.splitlines() if "┤" in line}
+
+
 def test_plot_to_png(expman_command: Expman, store: Path, tmp_path: Path) -> None:
     """-o writes a PNG, also of a live run and with a logarithmic axis."""
     result = expman_command("plot", "latest", "--log", "-o", "plot.png", base_dir=store)
@@ -368,7 +404,7 @@ def test_runs_of_every_shape(
         (["show", "huge"], 0, "█"),
         (["plot", "huge"], 0, "x (in 1e+308)"),
         (["plot", "huge", "-o", "p.png"], 0, "p.png"),
-        (["plot", "huge", "--log"], 0, "x (log10)"),
+        (["plot", "huge", "--log"], 0, "x (log scale)"),
         (["plot", "wide"], 0, "m11 and 1988 more"),
         (["plot", "empty"], 1, "no numbers to plot"),
         (["tail", "empty"], 0, ""),

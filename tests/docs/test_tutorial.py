@@ -52,7 +52,7 @@ def test_the_tutorial_from_top_to_bottom(tmp_path: Path) -> None:
 
     assert 2 == said["expman ls"].count("FINISHED")
     assert "ended at x" in said["expman tail latest -n 3"]
-    assert "loss (log10)" in said["expman plot latest loss --log"]
+    assert "loss (log scale)" in said["expman plot latest loss --log"]
     assert re.search(r"lr +0\.03 +0\.01", said["expman compare …"])
     assert PNG == (tmp_path / "compare.png").read_bytes()[:8]
 

@@ -80,7 +80,7 @@ def test_a_program_that_just_ends(program: StartProgram, run_base: Path) -> None
     one.succeed()
     first, last = lines(one.stderr)
     assert f"expman: recording to {run_base / 'exp' / 'r'}" == first
-    assert last.startswith("expman: ended with the program after ")
+    assert last.startswith("expman: the program ended after ")
     assert " s, 1,234 rows; look with: " in last
     assert "FINISHED" == run_yaml(run_base / "exp" / "r")["status"]
 

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import pickle
 import pydoc
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -263,6 +264,26 @@ def test_an_exception_in_the_block(base: str) -> None:
     found = run_yaml(run.run_dir)
     assert "FAILED" == found["status"]
     assert found["reason"].startswith("ArithmeticError: diverged (at ")
+
+
+def test_the_reason_names_the_users_line(base: str) -> None:
+    """Where expman itself refuses a value, the place is the call, not a line of expman."""
+    run = Experiment("exp", base_dir=base)
+    with pytest.raises(TypeError), run:
+        run.log({"loss": None})
+    assert re.search(r" \(at test_experiment\.py:\d+\)$", run_yaml(run.run_dir)["reason"])
+
+
+@pytest.mark.parametrize("text", ["", "  \t"])
+def test_a_project_of_blanks(base: str, text: str) -> None:
+    """It is refused, here and later; blanks around a project are left out."""
+    with pytest.raises(ConfigError, match=r"^project=.*: must not be blank; leave it out"):
+        Experiment("exp", base_dir=base, project=text)
+    run = Experiment("exp", base_dir=base, project=" vision ")
+    with pytest.raises(ConfigError, match=r"^project="):
+        run.set_project(text)
+    run.close()
+    assert "vision" == run_yaml(run.run_dir)["project"]
 
 
 def test_the_module_functions(base: str, tmp_path: Path) -> None:

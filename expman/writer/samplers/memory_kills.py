@@ -29,9 +29,8 @@ class MemoryKillSampler(Sampler):
         """Reports kills since the last sample."""
         count = self._kills.count()
         if count > self._reported:
-            text = (
-                f"the kernel killed {count - self._reported} processes in the cgroup of the "
-                "trainer: out of memory"
-            )
+            new = count - self._reported
+            what = "a process" if new == 1 else f"{new} processes"
+            text = f"the kernel killed {what} in the cgroup of the trainer: out of memory"
             self._reported = count
             yield records.Log(0, time.time_ns(), LogLevel.WARN, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from unit.storage.storage_model import block
 
@@ -23,8 +24,9 @@ def make_run(
     started_at: str = "2026-01-31T12:00:00.000000Z",
     tags: list[str] | None = None,
     params: dict[str, object] | None = None,
+    **metadata: Any,
 ) -> Path:
-    """A run with these rows, consolidated."""
+    """A run with these rows, consolidated, and with this metadata."""
     run_dir = base_dir / experiment / name
     run_dir.mkdir(parents=True, exist_ok=True)
     store = VectorStore(str(run_dir))
@@ -34,7 +36,12 @@ def make_run(
     store.close()
     RunFile(str(run_dir)).write(
         RunMetadata(
-            name=name, experiment=experiment, status=status, started_at=started_at, tags=tags
+            name=name,
+            experiment=experiment,
+            status=status,
+            started_at=started_at,
+            tags=tags,
+            **metadata,
         )
     )
     if params:

@@ -122,3 +122,25 @@ def test_many_runs(run_base: Path, count: int) -> None:
 
     assert count + 1 == len(found)
     assert all(run._yaml is not None and run._yaml._whole is None for run in found)
+
+
+def test_the_text_of_a_list(run_base: Path) -> None:
+    """print(expman.runs()) has a line for each of the first runs, and counts the others."""
+    for number in range(22):
+        make_run(run_base, f"r{number:02}", rows_written=1200 + number)
+    (run_base / "exp" / "r00" / "run.yaml").write_text("status: DONE\n")
+
+    lines = repr(expman.runs(run_base)).splitlines()
+
+    assert ["RunList([", "  exp/r21: FINISHED, 1,221 rows"] == lines[:2]
+    assert ["  … and 1 more", "  1 cannot be read, see .unreadable", "])"] == lines[-3:]
+    assert "RunList([])" == repr(expman.runs(run_base, "other"))
+
+
+def test_a_status_that_is_not_known(store: Path) -> None:
+    """The error lists those that there are, once."""
+    known = "one of RUNNING, FINISHED, FAILED, CRASHED"
+    with pytest.raises(ConfigError, match=f"^status='done': must be {known}$"):
+        expman.runs(store, status="done")
+    with pytest.raises(ConfigError, match=rf"^status=\['done'\]: each must be {known}$"):
+        expman.runs(store, status=["done"])

@@ -42,6 +42,10 @@ def test_a_sample_reports_new_kills(events: Path) -> None:
     assert LogLevel.WARN is line.level
     assert "killed 2 processes in the cgroup of the trainer: out of memory" in line.message
     assert [] == list(sampler.sample())
+    events.write_text("oom_kill 4\n")
+    assert ["the kernel killed a process in the cgroup of the trainer: out of memory"] == [
+        line.message for line in sampler.sample()
+    ]
 
 
 def test_the_post_mortem_names_a_kill(events: Path) -> None:
