@@ -125,7 +125,7 @@ def _cases() -> dict[str, list[Case]]:
         ],
         "CorruptLaneError": [
             (
-                "expman recover experiments  # in run.log",
+                "expman-writer recover experiments  # in run.log",
                 _raises(errors.CorruptLaneError("expman-0123…", 128, "the record is cut off")),
             )
         ],
