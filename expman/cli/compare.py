@@ -16,6 +16,7 @@ from expman.reading.curves import Curve, curves, spark
 from expman.reading.differences import ABSENT, differ, distinct
 from expman.reading.formats import format_duration
 from expman.reading.params import flat_params
+from expman.reading.provenance import PACKAGES, differing_provenance
 from expman.reading.rich_view import cell, status_text
 from expman.reading.run import Run
 from expman.reading.text import format_name
@@ -24,6 +25,7 @@ __all__ = ["command"]
 
 POINTS = 400
 MAX_LATEST = 100
+MAX_PACKAGES = 20
 
 
 @click.command("compare", short_help="Compare runs: parameters that differ, values, curves.")
@@ -43,7 +45,7 @@ def command(
     as_json: bool,
     base_dir: str,
 ) -> None:
-    """Compares RUNs: parameters that differ, latest values and, with -m, curves.
+    """Compares RUNs: parameters, code and packages that differ, latest values; with -m, curves.
 
     -o writes curves to a PNG file: those of -m, or of all metrics that the runs share.
     """
@@ -55,6 +57,7 @@ def command(
     if not all_params:
         params = {key: values for key, values in params.items() if differ(values)}
     latest = _rows([{**run.scalars, **run.latest} for run in found])
+    origins = differing_provenance([run.path for run in found])
     if as_json:
         print_json(
             {
@@ -62,6 +65,7 @@ def command(
                     {"run": name, "path": run.path} for name, run in zip(names, found, strict=True)
                 ],
                 "params": _plain(params),
+                "provenance": _plain(origins),
                 "latest": _plain(latest),
             }
         )
@@ -78,7 +82,13 @@ def command(
     title = "parameters" if all_params else "parameters that differ"
     shown = dict(list(latest.items())[:MAX_LATEST])
     drawn = _curves(found, names, [*shown, *metrics])
-    sections = {title: params, "latest values": shown}
+    packages = {key: origins[key] for key in origins if key.startswith(PACKAGES)}
+    others = {key: values for key, values in origins.items() if key not in packages}
+    few = dict(list(packages.items())[:MAX_PACKAGES])
+    sections = {title: params, "provenance that differs": {**others, **few}, "latest values": shown}
+    if len(few) < len(packages):
+        count = len(packages) - len(few)
+        print_note(f"{count} more packages differ and are not shown; --json prints all")
     console().print(_table(found, names, sections, drawn))
     if len(shown) < len(latest):
         count = len(latest) - len(shown)

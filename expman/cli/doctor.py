@@ -12,12 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal, NamedTuple
 
 import click
 from rich.table import Table
 from rich.text import Text
 
+from expman.cli.doctor_recording import Finding, Level, recording_findings
 from expman.cli.output import VERSION, console, print_json
 from expman.cli.runs import base_dir_option, count_runs
 from expman.engine import LoggingEngine
@@ -31,7 +31,6 @@ from expman.transport.places import all_places
 
 __all__ = ["command"]
 
-Level = Literal["ok", "note", "problem"]
 _STYLES: dict[Level, str] = {"ok": "green", "note": "yellow", "problem": "bold red"}
 _LITTLE_SHM = 256 * 1024 * 1024
 _LITTLE_DISK = 1024 * 1024 * 1024
@@ -39,26 +38,21 @@ _SHOWN = 3
 _REMOTE = {"nfs", "nfs4", "lustre", "cifs", "smb3", "fuse.sshfs", "gpfs", "beegfs", "ceph", "9p"}
 
 
-class _Finding(NamedTuple):
-    """The result of one check."""
-
-    level: Level
-    subject: str
-    detail: str
-    advice: str = ""
-
-
 @click.command("doctor", short_help="Check this machine: memory, files, leftovers, versions.")
 @click.option("--no-trial", is_flag=True, help="Do not record a small trial run.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @base_dir_option
 def command(no_trial: bool, as_json: bool, base_dir: str) -> None:
-    """Checks versions, memory, files and leftovers. Exit code 1 if there is a problem."""
+    """Checks versions, memory, files, leftovers, and what can be recorded here.
+
+    Exit code 1 if there is a problem.
+    """
     findings = [
         *_versions(),
         *_shared_memory(),
         *_base_dir(base_dir),
         *_leftovers(base_dir),
+        *recording_findings(),
         *(() if no_trial else _trial()),
     ]
     if as_json:
@@ -79,25 +73,25 @@ def command(no_trial: bool, as_json: bool, base_dir: str) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _versions() -> Iterator[_Finding]:
+def _versions() -> Iterator[Finding]:
     found = []
     for name in ("pyarrow", "msgspec", "pyyaml"):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield _Finding("problem", name, "not installed", "pip install expman-sidecar")
+            yield Finding("problem", name, "not installed", "pip install expman-sidecar")
     python = f"Python {platform.python_version()} ({platform.machine()})"
-    yield _Finding("ok", "versions", f"expman {VERSION}, {python}, {', '.join(found)}")
+    yield Finding("ok", "versions", f"expman {VERSION}, {python}, {', '.join(found)}")
     if sys.platform != "linux":
-        yield _Finding("problem", "system", f"{sys.platform} is not supported", "use Linux")
+        yield Finding("problem", "system", f"{sys.platform} is not supported", "use Linux")
 
 
-def _shared_memory() -> Iterator[_Finding]:
+def _shared_memory() -> Iterator[Finding]:
     fallback = all_places()[1]
     try:
         usage = shutil.disk_usage("/dev/shm")
     except OSError:
-        yield _Finding(
+        yield Finding(
             "note",
             "/dev/shm",
             f"does not exist; rows wait in {fallback} instead",
@@ -110,14 +104,14 @@ def _shared_memory() -> Iterator[_Finding]:
             "docker run --shm-size=1g (Kubernetes: an emptyDir with medium Memory); without it, "
             f"rows wait in {fallback} when it is full"
         )
-        yield _Finding("note", "/dev/shm", detail, advice)
+        yield Finding("note", "/dev/shm", detail, advice)
     else:
-        yield _Finding("ok", "/dev/shm", detail)
+        yield Finding("ok", "/dev/shm", detail)
     if not os.access("/dev/shm", os.W_OK):
-        yield _Finding("note", "/dev/shm", "cannot be written", f"rows wait in {fallback} instead")
+        yield Finding("note", "/dev/shm", "cannot be written", f"rows wait in {fallback} instead")
 
 
-def _base_dir(base_dir: str) -> Iterator[_Finding]:
+def _base_dir(base_dir: str) -> Iterator[Finding]:
     home = os.path.abspath(base_dir)
     while not os.path.isdir(home):
         home = os.path.dirname(home)
@@ -127,18 +121,18 @@ def _base_dir(base_dir: str) -> Iterator[_Finding]:
     trouble = _write_trouble(home)
     if trouble is not None:
         advice = "choose another --base-dir, or have this one's owner let you write"
-        yield _Finding("problem", base_dir, f"{home} cannot be written: {trouble}", advice)
+        yield Finding("problem", base_dir, f"{home} cannot be written: {trouble}", advice)
     elif usage.free < _LITTLE_DISK:
         advice = (
             f"make room: expman clean --force --base-dir {_quoted(base_dir)}; "
             "until then rows wait in shared memory"
         )
-        yield _Finding("note", base_dir, detail, advice)
+        yield Finding("note", base_dir, detail, advice)
     else:
-        yield _Finding("ok", base_dir, detail)
+        yield Finding("ok", base_dir, detail)
     if kind in _REMOTE:
         detail = f"{kind} is a network file system, where other machines see rows late"
-        yield _Finding("ok", base_dir, detail)
+        yield Finding("ok", base_dir, detail)
 
 
 def _write_trouble(directory: str) -> str | None:
@@ -169,19 +163,19 @@ def _filesystem(path: str) -> str:
     return kind
 
 
-def _leftovers(base_dir: str) -> Iterator[_Finding]:
+def _leftovers(base_dir: str) -> Iterator[Finding]:
     lanes = list(all_lanes())
     dead = [lane for lane in lanes if not lane.producer_alive()]
     if dead:
         bases = Counter(_base_of(run_dir) for run_dir in {lane.run_dir for lane in dead})
-        yield _Finding(
+        yield Finding(
             "note",
             "shared memory",
             f"{count_runs(bases.total())} left rows behind: the processes are gone",
             "\n→ ".join(_how_to_recover_all(bases, base_dir)),
         )
     if len(lanes) > len(dead) or not dead:
-        yield _Finding("ok", "shared memory", _how_many_log(len(lanes) - len(dead)))
+        yield Finding("ok", "shared memory", _how_many_log(len(lanes) - len(dead)))
     try:
         running = find.runs(base_dir, status=RunStatus.RUNNING)
     except ExpmanError:
@@ -190,7 +184,7 @@ def _leftovers(base_dir: str) -> Iterator[_Finding]:
     lost = [run for run in running if os.path.realpath(run.path) not in here]
     if lost:
         names = _some([f"{run.experiment}/{run.name}" for run in lost])
-        yield _Finding(
+        yield Finding(
             "note",
             "status",
             f"{count_runs(len(lost))} RUNNING, but not on this machine: {names}",
@@ -200,7 +194,7 @@ def _leftovers(base_dir: str) -> Iterator[_Finding]:
         path, error = running.unreadable[0]
         detail = f"{count_runs(len(running.unreadable))} cannot be read, such as {path}: {error}"
         advice = "restore these files from a backup, or delete the runs' directories"
-        yield _Finding("note", "runs", " ".join(detail.split()), advice)
+        yield Finding("note", "runs", " ".join(detail.split()), advice)
 
 
 def _base_of(run_dir: str) -> str:
@@ -242,7 +236,7 @@ def _quoted(path: str) -> str:
     return shlex.quote(os.path.join(".", path) if path.startswith("-") else path)
 
 
-def _trial() -> Iterator[_Finding]:
+def _trial() -> Iterator[Finding]:
     """Records a small run in a temporary directory and reads it back."""
     rows = 100
     started = time.monotonic()
@@ -257,10 +251,10 @@ def _trial() -> Iterator[_Finding]:
             found, status = run.vectors(["x"]).num_rows, run.status
         except (ExpmanError, OSError) as exc:
             advice = "fix what the message names, then try: expman-writer --help"
-            yield _Finding("problem", "trial run", " ".join(str(exc).split()), advice)
+            yield Finding("problem", "trial run", " ".join(str(exc).split()), advice)
             return
     if (found, status) != (rows, RunStatus.FINISHED):
-        yield _Finding("problem", "trial run", f"{found} of {rows} rows, {status}", "report this")
+        yield Finding("problem", "trial run", f"{found} of {rows} rows, {status}", "report this")
         return
     took = time.monotonic() - started
-    yield _Finding("ok", "trial run", f"{rows} rows logged, written and read in {took:.1f} s")
+    yield Finding("ok", "trial run", f"{rows} rows logged, written and read in {took:.1f} s")

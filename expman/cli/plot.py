@@ -12,6 +12,7 @@ from expman.cli.png import MAX_CHARTS, write_png
 from expman.cli.runs import base_dir_option, find_run, mistakes_of, run_argument
 from expman.reading.curves import Curve, curves
 from expman.reading.run import Run
+from expman.reading.system_curves import system_curves
 from expman.reading.text import format_names
 
 __all__ = ["command"]
@@ -24,6 +25,7 @@ _PIECE = 64
 @click.command("plot", short_help="Plot metrics in the terminal, or to a PNG file.")
 @run_argument()
 @click.argument("metrics", nargs=-1, metavar="[METRIC]…")
+@click.option("--system", is_flag=True, help="Plot the machine: METRICs are those of its samples.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write a PNG file instead.")
 @click.option("--log", "log_scale", is_flag=True, help="Logarithmic y axis.")
 @click.option("--height", type=click.IntRange(5), help="Height of each chart, in lines.")
@@ -31,6 +33,7 @@ _PIECE = 64
 def command(
     run: str,
     metrics: tuple[str, ...],
+    system: bool,
     output: str | None,
     log_scale: bool,
     height: int | None,
@@ -41,8 +44,32 @@ def command(
     Without METRICs, the terminal shows 4 and a PNG file 40. Where there are more rows than
     points, a point is the mean of neighbouring rows. The title has the number of values that
     are NaN or infinite.
+
+    With --system, the x axis has minutes. Without METRICs, processors, memory and GPUs are shown;
+    `gpu.*.util_pct` shows all GPUs in one chart.
     """
     found = find_run(run, base_dir)
+    x_label = "minutes" if system else "step"
+    charts, left = _machine(found, metrics) if system else _metrics(found, metrics, output)
+    if output is not None:
+        write_png(output, charts, log_scale=log_scale, x_label=x_label)
+        print_line(output)
+    else:
+        for name, lines in charts.items():
+            print_chart(name, lines, log_scale=log_scale, height=height, x_label=x_label)
+    if left:
+        print_note(f"not shown: {format_names(left)}; name the metrics to plot")
+
+
+def _machine(found: Run, wanted: tuple[str, ...]) -> tuple[dict[str, dict[str, Curve]], list[str]]:
+    """The charts of the machine; what is left out is none."""
+    return system_curves(found.path, wanted, points=POINTS), []
+
+
+def _metrics(
+    found: Run, metrics: tuple[str, ...], output: str | None
+) -> tuple[dict[str, dict[str, Curve]], list[str]]:
+    """The charts of metrics, and the metrics that are left out."""
     names = list(metrics) or found.metrics
     wanted = MAX_CHARTS if output is not None else SHOWN
     with mistakes_of(columns="METRIC"):
@@ -52,16 +79,8 @@ def command(
     for name in metrics:
         if name not in drawn:
             print_note(f"metric {name!r} has no numbers to plot")
-    charts: dict[str, dict[str, Curve]] = {name: {name: curve} for name, curve in drawn.items()}
-    if output is not None:
-        write_png(output, charts, log_scale=log_scale, x_label="step")
-        print_line(output)
-    else:
-        for name, lines in charts.items():
-            print_chart(name, lines, log_scale=log_scale, height=height, x_label="step")
     left = [] if metrics else names[names.index(list(drawn)[-1]) + 1 :]
-    if left:
-        print_note(f"not shown: {format_names(left)}; name the metrics to plot")
+    return {name: {name: curve} for name, curve in drawn.items()}, left
 
 
 def _first(run: Run, names: Sequence[str], count: int) -> dict[str, Curve]:

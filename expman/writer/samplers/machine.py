@@ -31,7 +31,8 @@ class MachineSampler(Sampler):
     """Host, cgroup and process tree of a run, every `system_metrics_interval_secs`.
 
     All of it comes from /proc and /sys, and is that of the trainer, whose pid is in the hello.
-    With psutil come the frequency and the temperature of the processors, with nvidia-ml-py the GPUs.
+    With psutil come the frequency and the temperature of the processors, with nvidia-ml-py the
+    GPUs.
     """
 
     name = "machine"
