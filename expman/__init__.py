@@ -60,9 +60,11 @@ if typing.TYPE_CHECKING:
     from expman.reading.expman_rs import (
         load_config,
         load_projects,
+        load_provenance,
         load_run,
         load_runs,
         read_metrics,
+        read_system_metrics,
     )
     from expman.reading.find import RunList, runs
     from expman.reading.logfile import LogEntry
@@ -108,6 +110,7 @@ __all__ = [
     "init",
     "load_config",
     "load_projects",
+    "load_provenance",
     "load_run",
     "load_runs",
     "log",
@@ -115,6 +118,7 @@ __all__ = [
     "log_scalar",
     "log_vector",
     "read_metrics",
+    "read_system_metrics",
     "runs",
     "save_artifact",
     "sweep_name",
@@ -129,7 +133,10 @@ _LAZY = {
     "Run": "reading.run",
     **dict.fromkeys(("RunList", "runs"), "reading.find"),
     **dict.fromkeys(
-        ("load_config", "load_projects", "load_run", "load_runs", "read_metrics"),
+        (
+            *("load_config", "load_projects", "load_provenance", "load_run", "load_runs"),
+            *("read_metrics", "read_system_metrics"),
+        ),
         "reading.expman_rs",
     ),
     "assign_project": "storage.experiment_file",

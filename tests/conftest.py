@@ -24,7 +24,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 _KEPT_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR")
 
 # What an Experiment records unasked is recorded in the tests that are about it.
-_UNASKED = {"EXPMAN_SYSTEM_METRICS_INTERVAL_SECS": "0", "EXPMAN_CAPTURE_PROVENANCE": "0"}
+UNASKED = {"EXPMAN_SYSTEM_METRICS_INTERVAL_SECS": "0", "EXPMAN_CAPTURE_PROVENANCE": "0"}
 
 _READERS = ("duckdb", "ipykernel", "nbclient", "pandas", "polars")
 
@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Set before any test starts a process; scripts/test sets it before Python starts, so that
     # forked children carry it, too.
     os.environ.setdefault(TOKEN_VARIABLE, secrets.token_hex(8))
-    os.environ.update(_UNASKED)
+    os.environ.update(UNASKED)
     if not hasattr(config, "workerinput"):  # a process of xdist leaves that to its parent
         config.stash[_BEFORE] = take_snapshot()
 
@@ -222,7 +222,7 @@ def program_env() -> dict[str, str]:
     env["PYTHONUNBUFFERED"] = "1"
     env["PYTHONFAULTHANDLER"] = "1"
     env["EXPMAN_QUIET"] = "1"  # tests look at what else a program prints
-    env.update(_UNASKED)
+    env.update(UNASKED)
     return env
 
 

@@ -25,11 +25,20 @@ from expman.reading.runyaml import RunYaml
 from expman.reading.tags import TagFilter
 from expman.reading.vectors import read_parts
 from expman.storage import paths, yamlfile
+from expman.storage.provenance import read_provenance
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["load_config", "load_projects", "load_run", "load_runs", "read_metrics"]
+__all__ = [
+    "load_config",
+    "load_projects",
+    "load_provenance",
+    "load_run",
+    "load_runs",
+    "read_metrics",
+    "read_system_metrics",
+]
 
 Record = dict[str, Any]
 _TIME = re.compile(r"([\d-]+T[\d:]+)(?:\.(\d{1,9}))?Z")
@@ -113,9 +122,33 @@ def read_metrics(
     return _frame(rows) if to_pandas else rows
 
 
-def _rows(path: str) -> Iterator[Record]:
+def read_system_metrics(
+    run_dir: str | os.PathLike[str], to_pandas: bool = False
+) -> list[Record] | pandas.DataFrame:
+    """The samples of the machine as dicts, as in expman-rs; see `Run.system` for more.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    path = os.fspath(run_dir)
+    rows = list(_rows(path, paths.SYSTEM)) if os.path.isdir(path) else []
+    names = sorted({name for row in rows for name in row})
+    found = [{name: row.get(name) for name in names} for row in rows]
+    return _frame(found) if to_pandas else found
+
+
+def load_provenance(run_dir: str | os.PathLike[str]) -> Record:
+    """The content of provenance.yaml, as in expman-rs; empty if there is none.
+
+    Raises:
+        StorageError: it is damaged, or cannot be read.
+    """
+    return {key: _plain(value) for key, value in read_provenance(os.fspath(run_dir)).items()}
+
+
+def _rows(path: str, stem: str = paths.VECTORS) -> Iterator[Record]:
     """Yields rows with the keys of the file that they are in."""
-    for table in read_parts(path):
+    for table in read_parts(path, stem):
         floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
         row: Record
         for row in python_rows(table):

@@ -62,13 +62,13 @@ def columns_of(run_dir: str, metrics: Collection[str]) -> list[str]:
     return [name for name in parts.metrics if parts.metric_of.get(name, name) in metrics]
 
 
-def read_parts(run_dir: str) -> list[pa.Table]:
-    """Reads the rows of a run: one table per file, with that file's columns.
+def read_parts(run_dir: str, stem: str = VECTORS) -> list[pa.Table]:
+    """Reads the rows of a run's table: one table per file, with that file's columns.
 
     Raises:
         StorageError: a file cannot be read.
     """
-    return _read(run_dir, None, None, None).tables
+    return _read(run_dir, None, None, None, stem).tables
 
 
 def read_vectors(

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.peers
 NEW, OLD = "EXPMAN_RS_PYTHON", "EXPMAN_RS_OLD_PYTHON"
 LATEST = {"loss": 0.5, "acc": 119.0, "other": 5.0}
 Query = Callable[..., Any]
+FUNCTIONS = ("read_metrics", "load_run", "load_config", "read_system_metrics", "load_provenance")
 TAGS = [
     "arm:tiered AND (study:1 OR study:2)",
     "arm:flat,study:2",
@@ -173,12 +174,12 @@ def same(left: object, right: object) -> bool:
 
 
 def check_functions(query: Query, base_dir: Path, runs: int) -> None:
-    """The four functions give the same for every run below a base directory."""
+    """The functions that read give the same for every run below a base directory."""
     theirs, ours = query("load_runs", str(base_dir)), expman.load_runs(base_dir)
     assert runs == len(ours)
     assert same(theirs, ours), (theirs, ours)
     for run in ours:
-        for function in ("read_metrics", "load_run", "load_config"):
+        for function in FUNCTIONS:
             found = getattr(expman, function)(run["path"])
             answer = query(function, run["path"])
             if function == "read_metrics":  # it shows booleans as None
@@ -188,7 +189,14 @@ def check_functions(query: Query, base_dir: Path, runs: int) -> None:
 
 def log_ours(base_dir: Path) -> None:
     """Two finished runs of ours with everything that a reader can stumble over."""
-    config = expman.ExperimentConfig("ours", base_dir, run_name="a", tags=("arm:flat", "study:2"))
+    config = expman.ExperimentConfig(
+        *("ours", base_dir),
+        run_name="a",
+        tags=("arm:flat", "study:2"),
+        system_metrics_interval_secs=1,
+        capture_provenance=True,
+        capture_diff=True,
+    )
     with expman.LoggingEngine(config) as engine:
         engine.log_params(
             {"lr": 1e-5, "big": 2**63, "text": "1e5", "nan": math.nan, "n": {"a": [1, {"b": 2.5}]}}

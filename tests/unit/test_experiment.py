@@ -88,6 +88,8 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
     "sweep_params": {},
     "sweep_name": {},
     "load_projects": {"base_dir": "experiments"},
+    "load_provenance": {"run_dir": NEEDED},
+    "read_system_metrics": {"run_dir": NEEDED, "to_pandas": False},
     "assign_project": {"experiment": NEEDED, "project": NEEDED, "base_dir": "experiments"},
 }
 METHODS |= {
