@@ -109,12 +109,8 @@ class RunWriter:
         taken = sum(poll(files, lane) for lane in self.lanes.known)
         if check:
             self.lanes.retire_workers(files)
-        is_awaited = False
-        if self._sampling is not None:
-            files.take_samples(self._sampling.step())
-            is_awaited = self._sampling.is_awaited()
         is_over = self._is_over(files, check)
-        if is_over and not is_awaited:
+        if not self._observe(files, is_over) and is_over:
             if self.waits_for is not None:
                 raise StorageError(self.run_dir, self.waits_for)
             self.end.begin(is_quiet=not taken)
@@ -141,6 +137,15 @@ class RunWriter:
         if not is_dead or (lanes.owner is not None and self._hello.age_s < FRESH_S):
             self._sampling = Sampling(self._hello, trainer_lives=not is_dead)
         return self._files
+
+    def _observe(self, files: RunFiles, is_over: bool) -> bool:
+        """Takes what samplers have found; whether the end of the run is to wait for more."""
+        if self._sampling is None:
+            return False
+        if is_over and files.marks.sentinel is not None:
+            self._sampling.finish()
+        files.take_samples(self._sampling.step())
+        return self._sampling.is_awaited()
 
     def _is_over(self, files: RunFiles, check: bool) -> bool:
         owner = self.lanes.owner

@@ -16,6 +16,10 @@ from expman.writer.samplers.table import SAMPLERS
 __all__ = ["Sampling"]
 
 
+LAST_SPACING_S = 1.0
+"""A last sample is taken only if the one before is older."""
+
+
 class Sampling:
     """The samplers of one run. A sampler that fails or hangs costs nothing but its samples."""
 
@@ -39,8 +43,14 @@ class Sampling:
         for sampler in self._samplers:
             sampler.stop()
 
+    def finish(self) -> None:
+        """Has the last samples be taken, of those who take one: the owner is closing the run."""
+        now = time.monotonic()
+        for sampler in self._samplers:
+            sampler.finish(now)
+
     def is_awaited(self) -> bool:
-        """Whether a first sample is being taken that the end of the run has to wait for."""
+        """Whether a first or last sample is not there yet that the run's end has to wait for."""
         now = time.monotonic()
         return any(sampler.is_awaited(now) for sampler in self._samplers)
 
@@ -56,6 +66,8 @@ class _Running:
         self._found: deque[Any] = deque()  # the thread appends, the writer's takes
         self._thread: threading.Thread | None = None
         self._begun = self._next_at = time.monotonic()
+        self._await_until = self._begun + kind.awaited_s
+        self._is_last = False
         self._deadline = 0.0
         self._is_reported = False
 
@@ -65,6 +77,7 @@ class _Running:
             if now > self._deadline:
                 self._report(f"has not returned for {self._kind.deadline_s:g} s; it is left alone")
         elif now >= self._next_at:
+            self._begun = now
             self._next_at = now + self._spacing_s
             self._deadline = now + self._kind.deadline_s
             self._start()
@@ -78,11 +91,21 @@ class _Running:
         if self._sampler is not None:
             self._sampler.stop()
 
+    def finish(self, now: float) -> None:
+        """Has the last sample be taken, unless one was begun just now."""
+        if self._is_last or not self._kind.takes_last:
+            return
+        self._is_last = True
+        self._await_until = max(self._await_until, now + self._kind.awaited_s)
+        if now - self._begun > LAST_SPACING_S:
+            self._next_at = now
+
     def is_awaited(self, now: float) -> bool:
-        """Whether the first sample is being taken, or was not begun, and may be waited for."""
-        if now > self._begun + self._kind.awaited_s:
+        """Whether a sample is being taken, or is due, and may be waited for."""
+        if now > self._await_until:
             return False
-        return self._thread is None or self._thread.is_alive() or bool(self._found)
+        is_taking = self._thread is not None and self._thread.is_alive()
+        return is_taking or now >= self._next_at or bool(self._found)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._sample, name="expman-sampler", daemon=True)

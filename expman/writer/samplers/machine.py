@@ -37,6 +37,7 @@ class MachineSampler(Sampler):
 
     name = "machine"
     awaited_s: ClassVar[float] = 0.25
+    takes_last: ClassVar[bool] = True
 
     def __init__(self, hello: Hello) -> None:
         super().__init__(hello)

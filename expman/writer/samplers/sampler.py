@@ -23,6 +23,7 @@ class Sampler:
         spacing_s: seconds between two samples; the first one is taken when the run begins. See
             `spacing_for`.
         awaited_s: the end of a run waits for the first sample until so long after its begin.
+        takes_last: takes one more sample when the owner closes the run, see `awaited_s`.
         deadline_s: after this many seconds a sample is reported as overdue. It goes on in its
             thread, and holds up no lane and no other sampler.
         needs_trainer: it observes nothing if the trainer was gone when the run was opened.
@@ -31,6 +32,7 @@ class Sampler:
     name: ClassVar[str]
     spacing_s: ClassVar[float]
     awaited_s: ClassVar[float] = 0.0
+    takes_last: ClassVar[bool] = False
     deadline_s: ClassVar[float] = 10.0
     needs_trainer: ClassVar[bool] = True
 
