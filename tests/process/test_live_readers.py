@@ -10,9 +10,11 @@ from process.runs import run_yaml, wait_until
 from expman import ExperimentConfig, LoggingEngine
 from expman.writer.sinks.metadata import HEARTBEAT_S
 
-VERSIONS = 3  # how often each reader must see the file grow
+# How often each reader must see the file grow: it is rewritten some two seconds apart.
+each_number = pytest.mark.parametrize("versions", [2, pytest.param(6, marks=pytest.mark.soak)])
 
 
+@each_number
 @pytest.mark.parametrize(
     "readers",
     [
@@ -20,11 +22,13 @@ VERSIONS = 3  # how often each reader must see the file grow
         pytest.param(["duckdb", "pandas", "polars"], id="others", marks=pytest.mark.interop),
     ],
 )
-def test_reading_a_live_run_never_fails(program, run_base: Path, readers: list[str]) -> None:
+def test_reading_a_live_run_never_fails(
+    program, run_base: Path, readers: list[str], versions: int
+) -> None:
     """Readers in processes of their own meet no error and never fewer rows, up to the end."""
     trainer = program("log_steadily.py", run_base, 500)
     parquet = Path(trainer.read_line()) / "vectors.parquet"
-    reading = [program("read_in_a_loop.py", name, parquet, VERSIONS, "file") for name in readers]
+    reading = [program("read_in_a_loop.py", name, parquet, versions, "file") for name in readers]
     for reader in reading:
         reader.expect_line("enough")
     trainer.send_line()
@@ -36,6 +40,7 @@ def test_reading_a_live_run_never_fails(program, run_base: Path, readers: list[s
         reader.succeed()
 
 
+@each_number
 @pytest.mark.parametrize(
     "readers",
     [
@@ -43,11 +48,13 @@ def test_reading_a_live_run_never_fails(program, run_base: Path, readers: list[s
         pytest.param(["duckdb", "pandas", "polars"], id="others", marks=pytest.mark.interop),
     ],
 )
-def test_reading_by_path_never_fails(program, run_base: Path, readers: list[str]) -> None:
+def test_reading_by_path_never_fails(
+    program, run_base: Path, readers: list[str], versions: int
+) -> None:
     """Nor do readers that open the path again for the data, as long as no metric joins."""
     trainer = program("log_steadily.py", run_base, 500, "same")
     parquet = Path(trainer.read_line()) / "vectors.parquet"
-    reading = [program("read_in_a_loop.py", name, parquet, 4, "path") for name in readers]
+    reading = [program("read_in_a_loop.py", name, parquet, versions, "path") for name in readers]
     for reader in reading:
         reader.expect_line("enough")
         reader.send_line()

@@ -30,7 +30,7 @@ class Options(msgspec.Struct):
 
     Attributes:
         rows: so many; 0: until `gone` is gone, and `after_s` longer.
-        pause_every: after so many rows it sleeps for a millisecond; 0: never.
+        pause_every: after so many rows it sleeps for 3 ms; 0: never.
         files_stay: files are not deleted once they were saved as artifacts.
         worker: a forked child logs, too, and ends long before the owner.
         flush_at: with so many rows it flushes, prints its durable_seq and durable_step, and waits
@@ -139,7 +139,7 @@ while n % 500 or keep_on():
         if not child:
             be_a_worker()
     if options.pause_every and n % options.pause_every == 0:
-        time.sleep(0.001)
+        time.sleep(0.003)
 if child:
     os.waitpid(child, 0)
 
