@@ -50,15 +50,15 @@ class RowLog:
         """
         with self._own.lock:
             lane = self._own.enter()
-            schema, row, codec = self._schemas.read(values_)
+            schema, row, taking = self._schemas.read(values_)
             plain_step = values.plain_step(step)
             if lane is None:
                 self._own.count_drop()
                 return
             self.publisher.publish_row(lane, schema, row, plain_step)
-            codec = codec or self._schemas.learn(schema, values_.values(), row)
-            if codec is not None:
-                self._set_fast(schema, codec)
+            taking = taking or self._schemas.learn(schema, values_.values(), row)
+            if taking is not None:
+                self._set_fast(taking.schema, taking.codec)
 
     def _set_fast(self, schema: RowSchema, codec: RowCodec) -> None:
         own = self._own

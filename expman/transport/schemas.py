@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import msgspec
 
 from expman.transport import encoding, values
+from expman.transport.conversions import Getter, RowConversion
 
-__all__ = ["MIXED", "PLAIN", "REFUSALS", "RowCodec", "RowSchema", "Schemas"]
+__all__ = ["CONVERTED", "MIXED", "PLAIN", "REFUSALS", "RowCodec", "RowSchema", "Schemas", "Taking"]
 
 REFUSALS = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
 """What a codec, a getter or an append raises. Not all exceptions: what a signal handler raises in
@@ -27,12 +29,12 @@ class RowSchema(msgspec.Struct, frozen=True):
 
     Attributes:
         number: stands for the names in the records of a lane.
-        getter: takes the values of a row, in the order of `keys`.
+        getter: takes the values of a row, in the order of `keys`, converted if the codec needs it.
         keys: the names.
     """
 
     number: int
-    getter: Callable[[Mapping[str, object]], tuple[object, ...]]
+    getter: Getter
     keys: tuple[str, ...]
 
 
@@ -61,36 +63,57 @@ class RowCodec(msgspec.Struct, frozen=True):
 PLAIN = RowCodec(encoding.encode_plain, math.dist)
 """For rows of plain floats, ints and bools. The distance of a row to itself is the fastest C call
 that looks at each value: it needs real numbers (msgspec alone would encode None, lists, dates)."""
+CONVERTED = RowCodec(encoding.encode_plain, operator.is_)
+"""For rows that `conversions` made of plain numbers: nothing is left to check."""
 MIXED = RowCodec(encoding.encode, values.check_types)
-"""For rows with scalars of numpy, torch and others, which the encoder's hook reads. Computing with
-them would take longer than all the rest."""
+"""For rows with scalars that `conversions` does not know: the encoder's hook reads them. Computing
+with them would take longer than all the rest."""
+
+
+class Taking(msgspec.Struct, frozen=True):
+    """What rows of one set of names are taken with.
+
+    Attributes:
+        schema: with the getter that the codec needs.
+        codec: for what the getter takes.
+    """
+
+    schema: RowSchema
+    codec: RowCodec
+
+    def take(self, values_: Mapping[str, object]) -> tuple[object, ...] | None:
+        """The row's values as they are encoded; None if it does not take them."""
+        try:
+            row = self.schema.getter(values_)
+        except REFUSALS:
+            return None
+        return row if self.codec.takes(row) else None
 
 
 class Schemas:
-    """The schemas of a producer, and the codec that rows of each had last."""
+    """The schemas of a producer, and what rows of each were taken with last."""
 
     def __init__(self) -> None:
         self._by_keys: dict[tuple[str, ...], RowSchema] = {}
-        self._codecs: dict[int, RowCodec] = {}
+        self._taking: dict[int, Taking] = {}
+        self._conversions: dict[int, RowConversion] = {}
         self._numbers = itertools.count()
 
     def read(
         self, values_: Mapping[str, object]
-    ) -> tuple[RowSchema, tuple[object, ...], RowCodec | None]:
-        """A row's schema and its checked values; also the codec, if that has checked them.
+    ) -> tuple[RowSchema, tuple[object, ...], Taking | None]:
+        """A row's schema and its checked values; also what has taken them, if that is known.
 
         Raises:
             TypeError, ValueError: naming the key and the type.
         """
         if type(values_) is dict:
             schema = self._by_keys.get(tuple(values_))
-            codec = None if schema is None else self._codecs.get(schema.number)
-            if (
-                schema is not None
-                and codec is not None
-                and codec.takes(row := schema.getter(values_))
-            ):
-                return schema, row, codec
+            taking = None if schema is None else self._taking.get(schema.number)
+            if schema is not None and taking is not None:
+                row = taking.take(values_)
+                if row is not None:
+                    return schema, row, taking
         plain = values.plain_row(values_)
         keys = tuple(plain)
         return self._by_keys.get(keys) or self._define(keys), tuple(plain.values()), None
@@ -98,8 +121,9 @@ class Schemas:
     def _define(self, keys: tuple[str, ...]) -> RowSchema:
         if len(self._by_keys) >= MOST_SCHEMAS:
             self._by_keys.clear()
-            self._codecs.clear()
-        getter: Callable[[Mapping[str, object]], tuple[object, ...]]
+            self._taking.clear()
+            self._conversions.clear()
+        getter: Getter
         match keys:
             case ():
                 getter = _nothing
@@ -113,8 +137,8 @@ class Schemas:
 
     def learn(
         self, schema: RowSchema, raw: Iterable[object], plain: tuple[object, ...]
-    ) -> RowCodec | None:
-        """The codec for rows like this one; None: each needs the checks of the slow path.
+    ) -> Taking | None:
+        """What takes rows like this one; None: each needs the checks of the slow path.
 
         Args:
             schema: the row's names.
@@ -123,13 +147,23 @@ class Schemas:
         """
         if str in map(type, plain):
             return None
-        raw = list(raw)
-        if _NUMBERS.issuperset(map(type, raw)):
-            return self._codecs.setdefault(schema.number, PLAIN)
-        if values.learn_types(raw, plain, encoding.encode):
-            self._codecs[schema.number] = MIXED
-            return MIXED
-        return None
+        raw, number = list(raw), schema.number
+        conversion = self._conversions.get(number)
+        if conversion is None and _NUMBERS.issuperset(map(type, raw)):
+            return self._taking.setdefault(number, Taking(schema, PLAIN))
+        last = self._taking.get(number)
+        if last is None or last.codec is not MIXED:  # else rows of two ways would miss in turn
+            conversion = conversion or RowConversion(schema.getter)
+            getter = conversion.learn(raw, plain)
+            if getter is not None:
+                self._conversions[number] = conversion
+                converted = msgspec.structs.replace(schema, getter=getter)
+                taking = self._taking[number] = Taking(converted, CONVERTED)
+                return taking
+        if not values.learn_types(raw, plain, encoding.encode):
+            return None
+        taking = self._taking[number] = Taking(schema, MIXED)
+        return taking
 
 
 def _nothing(row: Mapping[str, object]) -> tuple[object, ...]:

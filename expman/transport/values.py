@@ -24,6 +24,7 @@ __all__ = [
     "PlainValue",
     "check_key",
     "check_types",
+    "is_numpy_scalar",
     "learn_types",
     "plain_metric",
     "plain_path",
@@ -103,7 +104,7 @@ def _zero_d(value: Any) -> MetricValue:
         return math.nan
     plain = value.item() if hasattr(value, "item") else value.numpy().item()
     if type(plain) in _PLAIN:
-        if _is_numpy_scalar(type(value)):
+        if is_numpy_scalar(type(value)):
             _items[type(value)] = type(value).item
         return plain  # type: ignore[no-any-return]
     kind = type(plain).__name__
@@ -114,7 +115,8 @@ def _zero_d(value: Any) -> MetricValue:
     raise TypeError(f"{type_name(value)}, which holds a value of type {kind}")
 
 
-def _is_numpy_scalar(kind: type) -> bool:
+def is_numpy_scalar(kind: type) -> bool:
+    """Whether a type is one of numpy's own scalars."""
     return kind.__module__ == "numpy" and any(base.__name__ == "generic" for base in kind.__mro__)
 
 
