@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from lanes import HandLane, fresh_address, make_hello
+from lanes import MADE_AT_S, HandLane, fresh_address, make_hello
 from process.ledger import Ledger, check_values, raw_rows
 from process.runs import kill_writers, run_yaml, segments_of, wait_until, writer_of
 
@@ -249,7 +249,7 @@ def test_a_run_whose_lane_may_be_of_another_version(run_base: Path) -> None:
     run_dir = leave_running(run_base, "run", this_host("shm"))
     why = "another version of expman has lanes in shared memory; recover it with that"
     meta = RunFile(str(run_dir)).read()
-    meta.started_at = iso(time.time_ns())
+    meta.started_at = iso(MADE_AT_S * 10**9)
     RunFile(str(run_dir)).write(meta)
     age(run_dir)
     with fresh_address() as address:
