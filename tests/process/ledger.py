@@ -73,6 +73,7 @@ class Ledger:
         assert rows + run["rows_dropped"] == run["rows_logged"], run
         assert 0 == run["rows_missing"], run
         self._check_others(run_dir, run, killed)
+        check_samples(run_dir)
         return run
 
     def _check_rows(
@@ -113,6 +114,17 @@ class Ledger:
         wanted = {f"{k}.txt": f"artifact {k}\n" * 100 for k in range(0, counts[_ARTIFACTS], 5)}
         assert wanted.items() <= stored.items()
         assert len(stored) <= len(wanted) + more
+
+
+def check_samples(run_dir: Path) -> None:
+    """The samples of the machine are there once, in order, as far as there are any."""
+    path = run_dir / "system.parquet"
+    if path.exists():
+        steps = pq.read_table(path, columns=["step", "_seq"])
+        assert list(range(steps.num_rows)) == steps["step"].to_pylist() == steps["_seq"].to_pylist()
+    provenance = run_dir / "provenance.yaml"
+    if provenance.exists():
+        assert "log_for_ledger.py" in yaml.safe_load(provenance.read_text())["command"]
 
 
 def check_values(rows: pa.Table, *, gaps: bool = False) -> None:

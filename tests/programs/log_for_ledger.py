@@ -69,6 +69,8 @@ engine = LoggingEngine(
         max_buffer_bytes=options.max_buffer_bytes,
         overflow=options.overflow,  # type: ignore[arg-type]
         flush_interval_ms=50,
+        system_metrics_interval_secs=1,
+        capture_provenance=True,
     )
 )
 print(engine.run_dir)
