@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from expman import notices, open_engines
+from expman.capture.console import ConsoleTap
 from expman.capture.exit_status import describe, describe_exit
 from expman.capture.program_end import ProgramEnd
 from expman.durability import Durability
@@ -47,6 +48,7 @@ class LoggingEngine(RecordCalls):
     """
 
     _lines: StatusLines | None = None
+    _tap: ConsoleTap | None = None
 
     def __init__(self, config: ExperimentConfig) -> None:
         from expman.launch.start import RunStart
@@ -68,6 +70,7 @@ class LoggingEngine(RecordCalls):
             start.begin()
             if config.quiet is False and not start.config.rank:
                 self._lines = StatusLines(self.run_dir)
+            self._record_console()
         except BaseException as exc:
             self._take_back(start, exc)
             raise
@@ -96,6 +99,11 @@ class LoggingEngine(RecordCalls):
         self._ended = False
         open_engines.add(self)
 
+    def _record_console(self) -> None:
+        if self.config.redirect_console:
+            self._tap = ConsoleTap(self._lane.offer)
+            self._tap.start()
+
     @classmethod
     def _attach(cls, address: str) -> LoggingEngine:
         from expman.launch.join import join
@@ -109,6 +117,7 @@ class LoggingEngine(RecordCalls):
         self.config, lane, owner_lane = join(address)
         self._end = None
         self._begin(lane, owner_lane)
+        self._record_console()
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -266,6 +275,8 @@ class LoggingEngine(RecordCalls):
             if end is None or not end.is_open:  # libc stores the exit status in the lane
                 self._lane.let_go()
             return
+        if self._tap is not None:
+            self._tap.stop()
         if end is None:
             self._durability.close_worker(final, limit_s)
         else:
@@ -350,3 +361,5 @@ class LoggingEngine(RecordCalls):
         self._lane.forget()
         self._durability.supervisor = None
         self._end, self._lines = None, None
+        if self._tap is not None:
+            self._tap.forget()

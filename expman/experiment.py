@@ -19,7 +19,12 @@ from expman.suggestions import suggests_keywords
 
 __all__ = ["Experiment", "config_of"]
 
-_UNASKED = (("quiet", False), ("system_metrics_interval_secs", 15), ("capture_provenance", True))
+_UNASKED = (
+    ("quiet", False),
+    ("redirect_console", True),
+    ("system_metrics_interval_secs", 15),
+    ("capture_provenance", True),
+)
 """What an Experiment does and a LoggingEngine does not, where neither is asked."""
 
 
@@ -34,7 +39,8 @@ class Experiment(Annotations):
         base_dir: directory that holds all experiments.
         flush_interval_rows: rows after which the writer writes to disk.
         flush_interval_ms: milliseconds after which it writes whatever there is.
-        redirect_console: not available in this release; True raises NotImplementedError.
+        redirect_console: record what Python prints to stdout and stderr, in console.log; True if
+            left out.
         project: the project that the run belongs to, recorded in run.yaml.
         tags: recorded in run.yaml; one text is one tag.
         description: recorded in run.yaml.

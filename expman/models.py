@@ -160,6 +160,8 @@ class ExperimentConfig(
             a writer of the run's own.
         python: path of the interpreter that runs the writer, where `sys.executable` is not one
             (a frozen application, a program that embeds Python).
+        redirect_console: record what Python prints to stdout and stderr, in console.log. None: an
+            Experiment does, a LoggingEngine does not.
         heartbeat_interval_secs: seconds after which run.yaml's `heartbeat_at` is renewed.
         system_metrics_interval_secs: seconds between samples of the machine and the process tree;
             0: none. None: 15 for an Experiment, 0 for a LoggingEngine.
@@ -191,6 +193,7 @@ class ExperimentConfig(
     python: str | None = None
     group: str | None = None
     rank: int | None = None
+    redirect_console: bool | None = None
     heartbeat_interval_secs: int = settings.HEARTBEAT_INTERVAL_SECS
     system_metrics_interval_secs: int | None = None
     capture_provenance: bool | None = None
@@ -320,6 +323,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     scalars_left_out: int = 0
     vectors_left_out: int = 0
     best_left_out: int = 0
+    console_lines_lost: int = 0
     writer_restarts: int = 0
     buffer_high_water_bytes: int = 0
     group: str | None = None

@@ -161,9 +161,12 @@ _TABLE = (
         name="redirect_console",
         type="bool",
         check=checks.check_flag,
-        meaning="Record what the program prints.",
+        read=_flag,
+        variable="EXPMAN_REDIRECT_CONSOLE",
+        meaning="Record what Python prints to stdout and stderr. By default an Experiment does, a "
+        "LoggingEngine does not.",
+        recorded="console.log",
         place=5,
-        only=(False,),
     ),
     Setting(
         name="project",

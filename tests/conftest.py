@@ -24,7 +24,11 @@ PROGRAMS = Path(__file__).parent / "programs"
 _KEPT_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR")
 
 # What an Experiment records unasked is recorded in the tests that are about it.
-UNASKED = {"EXPMAN_SYSTEM_METRICS_INTERVAL_SECS": "0", "EXPMAN_CAPTURE_PROVENANCE": "0"}
+UNASKED = {
+    "EXPMAN_SYSTEM_METRICS_INTERVAL_SECS": "0",
+    "EXPMAN_CAPTURE_PROVENANCE": "0",
+    "EXPMAN_REDIRECT_CONSOLE": "0",
+}
 
 _READERS = ("duckdb", "ipykernel", "nbclient", "pandas", "polars")
 

@@ -179,7 +179,7 @@ class HandLane:
         os.utime(self.segment.fd, (MADE_AT_S, MADE_AT_S))
         self.control = self.segment.map()
         self.control[0:8] = b"expmanL1"
-        self.word(8, 2)
+        self.word(8, 3)
         self.control[8192:] = hello
         self.terms: list[mmap.mmap] = []
         self.word(16, len(hello))
@@ -198,7 +198,7 @@ class HandLane:
         memory.close()
         entries = (size - 64) // 16
         term[0:8] = b"expmanT1"
-        struct.pack_into("=QQQ", term, 8, 2, entries, 64 + entries * 4)
+        struct.pack_into("=QQQ", term, 8, 3, entries, 64 + entries * 4)
         self.terms.append(term)
         return term
 

@@ -14,6 +14,8 @@ from expman.storage.paths import ARTIFACTS
 
 __all__ = ["command"]
 
+_LAST_LINES = 5
+
 
 @click.command("show", short_help="Show one run.")
 @run_argument()
@@ -44,6 +46,11 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
         console().print("artifacts", style="italic")
     for path in artifacts:
         console().print(cell(f"  {os.path.relpath(path, os.path.join(found.path, ARTIFACTS))}"))
+    if printed := found.console(last=_LAST_LINES):
+        console().print("printed last", style="italic")
+        for line in printed:
+            who = "" if line.producer == "main" else f"[{line.producer}] "
+            console().print(cell(f"  {who}{line.text}"))
     if found.is_live and not lanes_of(found.path):
         print_note(
             "the run is RUNNING, but no process on this machine logs into it: it runs on another "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from expman.errors import ConfigError, ExpmanError, StorageError
 from expman.models import MetricBest, MetricValue, RunMetadata, RunStatus, VectorRow
 from expman.reading.artifactfiles import artifact_paths
+from expman.reading.console import ConsoleLine, read_console
 from expman.reading.logfile import LogEntry, read_log
 from expman.reading.params import flat_params, read_params
 from expman.reading.run_machine import RunMachine
@@ -166,6 +167,14 @@ class Run(RunMachine):
             StorageError: it cannot be read.
         """
         return read_log(self.path)
+
+    def console(self, last: int | None = None) -> list[ConsoleLine]:
+        """What the program printed, or only so many lines from the end.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        return read_console(self.path, last)
 
     def artifacts(self) -> list[str]:
         """The paths of the saved files, sorted.

@@ -16,7 +16,6 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from typing import ClassVar
 
 from expman.failpoints import hit
 from expman.storage.paths import (
@@ -49,7 +48,7 @@ class AppendFile:
             sets it to False, `sync_name` for a single file.
     """
 
-    sync_point: ClassVar[str]
+    sync_point: str
 
     def __init__(self, path: str, good_bytes: int = 0) -> None:
         self.path = path

@@ -39,7 +39,7 @@ from expman.transport.salvage import salvage
 __all__ = ["LaneConsumer"]
 
 _COUNTS = (
-    *(LaneControl.seq_base, LaneControl.name_number, LaneControl.log_done),
+    *(LaneControl.seq_base, LaneControl.name_number),
     *(LaneControl.artifacts_kept, LaneControl.artifacts_missing),
 )
 

@@ -17,6 +17,7 @@ __all__ = [
     "ANNOTATION",
     "ARTIFACT",
     "BIG_INT",
+    "CONSOLE",
     "DATE",
     "DATETIME",
     "DROP",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 VECTOR, SCHEMA, SCALAR, PARAMS, LOG, ARTIFACT, FLUSH, DROP, SENTINEL = range(1, 10)
-ANNOTATION = 17
+CONSOLE, ANNOTATION = 11, 17
 DATE, DATETIME, BIG_INT = 1, 2, 3  # extensions of msgpack
 
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)

@@ -45,6 +45,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     rank: Rank | None = None
     group: str | None = None
     project: str | None = None
+    redirect_console: bool | None = None
     heartbeat_interval_secs: int = 30
     system_metrics_interval_secs: int | None = None
     capture_provenance: bool | None = None

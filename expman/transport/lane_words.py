@@ -49,6 +49,9 @@ The control of a lane, ``expman-TOKEN-LANE``, 8192 bytes and the hello::
                                  have no lane of their own
    5584  ROWS_MISSING   writer   owner's lane: rows of the run that are known to be in no file
    5592  WRITE_ERROR    writer   what the writer cannot do at present, UTF-8
+   6600  CONSOLE_INTENT writer   the same as LOG_INTENT, LOG_SIZE and LOG_DONE for console.log
+   6608  CONSOLE_SIZE   writer
+   6616  CONSOLE_DONE   writer
    6624  MISSING        writer   a line for each artifact that could not be stored, UTF-8; then 0
    8192  hello          producer msgpack, see hello.Hello
 
@@ -71,7 +74,7 @@ from expman.transport import layout
 from expman.transport.numbering import LARGEST_COUNT
 from expman.transport.words import Flag, Word
 
-__all__ = ["Cutoff", "LaneWords"]
+__all__ = ["AppendWords", "Cutoff", "LaneWords"]
 
 
 class Cutoff(msgspec.Struct, frozen=True):
@@ -94,6 +97,47 @@ class Cutoff(msgspec.Struct, frozen=True):
         if serial != self.serial:
             return serial < self.serial
         return ordinal < self.entries and ordinal not in self.gaps
+
+
+class AppendWords:
+    """Three words that make every append to a file of lines happen once, see `LaneWords.log`.
+
+    Args:
+        words: those of the lane's control.
+        first: number of the first of the three.
+    """
+
+    def __init__(self, words: memoryview, first: int) -> None:
+        self._words = words
+        self._first = first
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file before the append that was intended last."""
+        return int(self._words[self._first + 1])
+
+    @property
+    def done(self) -> int:
+        """Records of the lane whose lines are in the file, and those before them."""
+        return int(self._words[self._first + 2])
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an append was begun and not completed."""
+        return bool(self._words[self._first] > self.done)
+
+    def begin(self, size: int, records: int) -> None:
+        """Stores that lines will be appended to a file of that size."""
+        self._words[self._first + 1] = size
+        self._words[self._first] = records
+
+    def call_off(self) -> None:
+        """Stores that nothing is being appended."""
+        self._words[self._first] = self.done
+
+    def end(self, records: int) -> None:
+        """Stores that the lines of so many records of the lane are in the file."""
+        self._words[self._first + 2] = records
 
 
 class LaneWords:
@@ -191,13 +235,20 @@ class LaneWords:
     # Shown by: test_close_raises_for_what_is_missing.
     artifacts_missing = Word(layout.ARTIFACTS_MISSING)
 
-    # Written by: the writer. LOG_SIZE, then LOG_INTENT, then the lines, then LOG_DONE.
-    # Read by: a successor, which cuts run.log to LOG_SIZE if INTENT is above DONE.
+    # Written by: the writer. LOG_SIZE, then LOG_INTENT, then the lines, then LOG_DONE; for
+    # console.log CONSOLE_SIZE, CONSOLE_INTENT and CONSOLE_DONE.
+    # Read by: a successor, which cuts the file to the size if the intent is above what is done.
     # Safe: the writer is one process, and a successor begins after its death.
     # Shown by: test_killed_at_each_point, test_killed_again_and_again.
-    log_intent = Word(layout.LOG_INTENT)
-    log_size = Word(layout.LOG_SIZE)
-    log_done = Word(layout.LOG_DONE)
+    @property
+    def log(self) -> AppendWords:
+        """The words of run.log."""
+        return AppendWords(self.words, layout.LOG_INTENT)
+
+    @property
+    def console(self) -> AppendWords:
+        """The words of console.log."""
+        return AppendWords(self.words, layout.CONSOLE_INTENT)
 
     # Written by: the writer, after the text in WRITE_ERROR.
     # Read by: the producer's flush() and close(), for the message of an error.
@@ -272,14 +323,14 @@ class LaneWords:
     def write_error(self) -> str:
         """What the writer cannot do at present; "" if all is well."""
         start = layout.WRITE_ERROR_OFFSET
-        room = layout.MISSING_OFFSET - start
+        room = layout.WRITE_ERROR_END - start
         end = start + min(self.write_error_bytes, room)
         return bytes(self._bytes[start:end]).decode(errors="replace")
 
     @write_error.setter
     def write_error(self, text: str) -> None:
-        encoded = text.encode(errors="replace")[: layout.MISSING_OFFSET - layout.WRITE_ERROR_OFFSET]
         start = layout.WRITE_ERROR_OFFSET
+        encoded = text.encode(errors="replace")[: layout.WRITE_ERROR_END - start]
         self._bytes[start : start + len(encoded)] = encoded
         self.write_error_bytes = len(encoded)
 

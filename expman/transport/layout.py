@@ -37,7 +37,7 @@ __all__ = [
     "record_bytes",
 ]
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 
 MAGIC_ADDRESS = int.from_bytes(b"expmanA1", "little")
 MAGIC_LANE = int.from_bytes(b"expmanL1", "little")
@@ -105,6 +105,10 @@ LANELESS = 634
 LANELESS_COUNTS = 64
 ROWS_MISSING = 698
 WRITE_ERROR_OFFSET = 5592
+CONSOLE_INTENT = 825
+CONSOLE_SIZE = 826
+CONSOLE_DONE = 827
+WRITE_ERROR_END = 6600
 MISSING_OFFSET = 6624
 
 INDEX_ENTRIES = 2

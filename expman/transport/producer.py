@@ -41,6 +41,7 @@ class LaneProducer:
         run_dir: directory of the run.
         log_vector: logs a row, see `LoggingEngine.log_vector`.
         publish: publishes a record of any other kind, see `Publisher.publish`.
+        offer: does so if it need not wait, see `Publisher.offer`.
 
     Raises:
         SharedMemoryError: if no memory can be had for an owner's first term.
@@ -62,6 +63,7 @@ class LaneProducer:
         self._own = OwnLane(address, hello, gate, on_wait)
         self._rows = RowLog(self._own, hello.max_buffer_bytes, drops_rows=hello.overflow == "drop")
         self.publish = self._rows.publisher.publish
+        self.offer = self._rows.publisher.offer
         self._flush_numbers = itertools.count(1)
         self.log_vector = self._rows.fast.log_vector
         if gate is None:

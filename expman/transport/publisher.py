@@ -86,6 +86,31 @@ class Publisher:
                     return False
             return False
 
+    def offer(self, tag: int, *fields: object) -> bool:
+        """Publishes one record if that can be done without waiting; False: it was not published.
+
+        Neither for memory nor for another thread that waits for some: it may be a print's.
+
+        Raises:
+            RunClosedError: after close().
+            RecordTooLargeError: if it does not fit into the whole buffer.
+        """
+        if not self._own.lock.acquire(blocking=False):
+            return False
+        try:
+            lane = self._own.enter()
+            if lane is None:
+                return False
+            term = lane.ring.term
+            size = _append(term, tag, *fields)
+            if not size:
+                return True
+            if not self._next_term(lane, term, size, _AT_ONCE):
+                return False
+            return not _append(lane.ring.term, tag, *fields)
+        finally:
+            self._own.lock.release()
+
     def _next_term(
         self, lane: Lane, full: Term, record_bytes: int, give_up_at: float = _NO_LIMIT
     ) -> bool:

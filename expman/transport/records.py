@@ -20,6 +20,7 @@ from expman.transport.encoding import (
     ANNOTATION,
     ARTIFACT,
     BIG_INT,
+    CONSOLE,
     DATE,
     DATETIME,
     DROP,
@@ -36,6 +37,7 @@ __all__ = [
     "KINDS",
     "Annotation",
     "Artifact",
+    "Console",
     "Drop",
     "Flush",
     "Log",
@@ -125,6 +127,21 @@ class Annotation(Record, tag=ANNOTATION, frozen=True):
     value: str | list[str] | None
 
 
+class Console(Record, tag=CONSOLE, frozen=True, gc=False):
+    """Lines that the program has printed.
+
+    Attributes:
+        stream: "out" or "err".
+        text: whole lines. Without a newline at its end it is a line that goes on, as far as it is
+            known; a later record has all of it.
+        lost_lines: so many lines before these could not be recorded.
+    """
+
+    stream: Literal["out", "err"]
+    text: str
+    lost_lines: Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
+
+
 class Flush(Record, tag=FLUSH, frozen=True, gc=False):
     """Asks that everything before it is made durable."""
 
@@ -146,6 +163,7 @@ class Sentinel(Record, tag=SENTINEL, frozen=True, gc=False):
 
 KINDS: tuple[type[Record], ...] = (
     *(Vector, Schema, Scalar, Params, Log, Artifact, Flush, Drop, Sentinel, Annotation),
+    Console,
 )
 """Every kind of record that a lane may hold, in any order. The only table of them."""
 

@@ -21,6 +21,7 @@ _SAME = (
     "max_buffer_bytes",
     "overflow",
     "project",
+    "redirect_console",
     "heartbeat_interval_secs",
     "system_metrics_interval_secs",
     "capture_provenance",

@@ -10,6 +10,7 @@ import msgspec
 
 from expman.models import LogLevel, RunMetadata, RunStatus, reason_of
 from expman.storage.journal import known_state, set_aside_damage
+from expman.storage.runlog import format_line
 from expman.storage.times import iso, since_epoch_ns
 from expman.storage.vectors import VectorStore
 from expman.transport.consumer import LaneConsumer
@@ -22,17 +23,17 @@ __all__ = ["LastSign", "Line", "OpenRun"]
 
 
 class Line(msgspec.Struct):
-    """A line on its way to run.log.
+    """Lines on their way to run.log or console.log.
 
     Attributes:
-        lane: where it comes from; None: from the writer itself.
-        record: number of its record in the lane.
-        entry: level, nanoseconds since the epoch, message.
+        lane: where they come from; None: from the writer itself.
+        record: number of their record in the lane.
+        text: as the file has them.
     """
 
     lane: LaneConsumer | None
     record: int
-    entry: tuple[str, int, str]
+    text: str
 
 
 class LastSign(msgspec.Struct):
@@ -121,7 +122,7 @@ class OpenRun:
 
     def note(self, level: LogLevel, message: str) -> None:
         """Adds a line of the writer's own to run.log."""
-        self.lines.append(Line(None, 0, (level, time.time_ns(), message)))
+        self.lines.append(Line(None, 0, format_line(level, time.time_ns(), message)))
 
     def take_warnings(self, store: VectorStore | None = None) -> None:
         """Moves the warnings of a table to run.log; of the rows if it is left out."""

@@ -6,6 +6,7 @@ from expman.transport import records as wire
 from expman.transport.bulk_decode import Rows
 from expman.writer.samplers.samples import MachineSample, ProvenanceSample
 from expman.writer.sinks.artifacts import ArtifactSink
+from expman.writer.sinks.console import ConsoleSink
 from expman.writer.sinks.marks import MarkSink
 from expman.writer.sinks.messages import MessageSink
 from expman.writer.sinks.metadata import MetadataSink
@@ -25,6 +26,7 @@ SINKS: dict[type[Sink], tuple[type, ...]] = {
     SystemSink: (MachineSample,),
     ProvenanceSink: (ProvenanceSample,),
     UnknownSink: (wire.Unknown,),
+    ConsoleSink: (wire.Console,),
     # The ones before may add lines to run.log and change the metadata.
     MessageSink: (wire.Log,),
     MetadataSink: (wire.Scalar, wire.Annotation),

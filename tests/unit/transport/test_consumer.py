@@ -540,7 +540,7 @@ def test_another_version(lane: HandLane) -> None:
     with pytest.raises(LayoutVersionError) as caught:
         LaneConsumer(lane.address, 0)
 
-    assert (1, 2) == (caught.value.found, caught.value.expected)
+    assert (1, 3) == (caught.value.found, caught.value.expected)
 
 
 def test_bad_magic(lane: HandLane) -> None:

@@ -147,7 +147,7 @@ def test_the_producer_writes_where_the_map_says(address: Address) -> None:
     second = term[start + lengths[0] : start + lengths[0] + lengths[1]]
 
     assert b"expmanL1" == control[:8]
-    assert (2,) == struct.unpack_from("=Q", control, 8)
+    assert (3,) == struct.unpack_from("=Q", control, 8)
     hello = decode_hello(control[8192 : 8192 + hello_bytes])
     assert make_hello(max_buffer_bytes=1 << 20) == hello
     assert (1, 1, 0) == (opened, closed, dropped)

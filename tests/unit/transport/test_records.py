@@ -44,6 +44,10 @@ SAMPLES: list[tuple[tuple[Any, ...], wire.Record]] = [
         wire.Annotation(1, NOW, "tags", ["a", "ä"]),
     ),
     ((encoding.ANNOTATION, 1, NOW, "project", None), wire.Annotation(1, NOW, "project", None)),
+    (
+        (encoding.CONSOLE, 1, NOW, "err", "a\nb\n", 0),
+        wire.Console(1, NOW, "err", "a\nb\n", 0),
+    ),
     ((encoding.FLUSH, 1, NOW, 9), wire.Flush(1, NOW, 9)),
     ((encoding.DROP, 1, NOW, 2**40), wire.Drop(1, NOW, 2**40)),
     (

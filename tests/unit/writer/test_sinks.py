@@ -81,7 +81,7 @@ def test_lines_left_out_cost_no_later_line(
         lane.log_message(LogLevel.INFO, "hello")
         files.take(consumer, consumer.poll())
         with monkeypatch.context() as patch:
-            patch.setattr(RunLog, "append", fail)
+            patch.setattr(RunLog, "append_text", fail)
             for _ in range(TRIES - 1):
                 with pytest.raises(StorageError):
                     files.commit()
@@ -122,5 +122,5 @@ def test_an_open_run_notes_damage(tmp_path: Path) -> None:
     (run_dir / "run.yaml").write_text("status: [")
     run = OpenRun(make_hello(base_dir=str(tmp_path)), 0)
     (line,) = run.lines
-    assert "it was renamed to run.yaml.corrupt" in line.entry[2]
+    assert "it was renamed to run.yaml.corrupt" in line.text
     run.close()

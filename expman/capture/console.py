@@ -1,0 +1,206 @@
+"""Records what the program prints, at the level of Python: sys.stdout and sys.stderr.
+
+The method `write` of both streams is replaced by one that writes first and records then. So a
+terminal stays a terminal, and everything else of the streams stays as it is. Whoever has replaced
+`write` after us keeps what he has: then ours passes on to the stream once the run has ended.
+
+A print never waits for a writer. Lines that the buffer has no room for are counted.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from expman.errors import ExpmanError, RunClosedError
+from expman.transport.encoding import CONSOLE
+
+__all__ = ["ConsoleTap"]
+
+MOST_CHARACTERS = 16 * 1024
+"""Of one record. A line that is longer is divided."""
+MOST_WAITING = 4096
+"""Writes that wait for the call that records."""
+STOP_S = 1.0
+PARTIAL_SPACING_S = 1.0
+"""A line that goes on is recorded this often at most: a progress bar, say."""
+
+Offer = Callable[..., bool]
+Write = Callable[[str], Any]
+
+
+class ConsoleTap:
+    """The streams of this process on their way into a run.
+
+    Several threads print, and a signal handler or a finalizer may print in the middle of another
+    print. So each write leaves its text in a queue, and whoever gets the lock records all of it.
+    Nobody waits for the lock: the call that has it looks at the queue again before it returns.
+
+    Args:
+        offer: publishes a record if that needs no waiting, see `LaneProducer.offer`.
+
+    Attributes:
+        lost_lines: lines that could not be recorded, and that no record reports so far.
+    """
+
+    def __init__(self, offer: Offer) -> None:
+        self._offer: Offer | None = offer
+        self._patches: list[_Patch] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """In a forked child: begins anew. No lock is taken."""
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[str, str]] = deque()
+        self._open: dict[str, str] = {}  # by stream: a line that has not ended
+        self._partial_at: dict[str, float] = {}
+        self.lost_lines = 0
+
+    def start(self) -> None:
+        """Records both streams from now on. A stream that takes no other `write` is left alone."""
+        for stream, name in ((sys.stdout, "out"), (sys.stderr, "err")):
+            patch = _Patch(self, stream, name)
+            if patch.is_in_place:
+                self._patches.append(patch)
+
+    def stop(self) -> None:
+        """Records the lines that have not ended, and leaves the streams as they were."""
+        for patch in self._patches:
+            patch.remove()
+        self._patches.clear()
+        if self._lock.acquire(timeout=STOP_S):
+            try:
+                self._drain()
+                for name, line in self._open.items():
+                    if line:
+                        self._publish(name, [_last_state(line)])
+            finally:
+                self._lock.release()
+        self._offer = None
+
+    def add(self, name: str, text: str) -> None:
+        """Takes what was written to a stream. Never raises, and never waits."""
+        if self._offer is None or not text:
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            self.lost_lines += 1
+            return
+        self._waiting.append((name, text))
+        # Whoever came while the lock was held has left his text before the second look.
+        while self._waiting and self._lock.acquire(blocking=False):
+            try:
+                self._drain()
+            finally:
+                self._lock.release()
+
+    def _drain(self) -> None:
+        while self._waiting:
+            name, text = self._waiting.popleft()
+            *lines, rest = (self._open.get(name, "") + text).split("\n")
+            if len(rest) > MOST_CHARACTERS:
+                rest = _compact(rest)
+            while len(rest) > MOST_CHARACTERS:
+                lines.append(rest[:MOST_CHARACTERS])
+                rest = rest[MOST_CHARACTERS:]
+            self._open[name] = rest
+            if lines:
+                self._publish(name, [_last_state(line) for line in lines])
+            elif "\r" in rest:
+                self._open[name] = rest = _compact(rest)
+            if rest:
+                self._show(name, rest)
+
+    def _show(self, name: str, line: str) -> None:
+        """Records the line so far, now and then."""
+        now = time.monotonic()
+        if now >= self._partial_at.get(name, 0.0):
+            self._partial_at[name] = now + PARTIAL_SPACING_S
+            self._try(name, _last_state(line))
+
+    def _publish(self, name: str, lines: list[str]) -> None:
+        chunk: list[str] = []
+        size = 0
+        for line in lines:
+            for begin in range(0, len(line) or 1, MOST_CHARACTERS):
+                piece = line[begin : begin + MOST_CHARACTERS]
+                if size + len(piece) > MOST_CHARACTERS:
+                    self._publish_chunk(name, chunk)
+                    chunk, size = [], 0
+                chunk.append(piece)
+                size += len(piece) + 1
+        self._publish_chunk(name, chunk)
+
+    def _publish_chunk(self, name: str, lines: list[str]) -> None:
+        if lines and not self._try(name, "\n".join((*lines, ""))):
+            self.lost_lines += len(lines)
+
+    def _try(self, name: str, text: str) -> bool:
+        offer, lost = self._offer, self.lost_lines
+        if offer is None:
+            return False
+        safe = text.encode("utf-8", "backslashreplace").decode()
+        try:
+            if not offer(CONSOLE, name, safe, lost):
+                return False
+        except RunClosedError:
+            self._offer = None
+            return False
+        except (ExpmanError, MemoryError):
+            return False
+        self.lost_lines -= lost
+        return True
+
+
+class _Patch:
+    """The `write` of one stream, replaced."""
+
+    def __init__(self, tap: ConsoleTap, stream: Any, name: str) -> None:
+        self._stream = stream
+        self._had_own = "write" in getattr(stream, "__dict__", {})
+        original: Write | None = getattr(stream, "write", None)
+        self.is_in_place = False
+        if original is None:
+            return
+        self._original = original
+        taps = [tap]
+
+        def write(text: str) -> Any:
+            written = original(text)
+            for one in taps:
+                one.add(name, text)
+            return written
+
+        self._taps = taps
+        self._write = write
+        try:
+            stream.write = write
+        except AttributeError:
+            return
+        self.is_in_place = True
+
+    def remove(self) -> None:
+        """Puts the stream's own `write` back, unless somebody has replaced ours."""
+        self._taps.clear()
+        if self._stream.__dict__.get("write") is not self._write:
+            return
+        if self._had_own:
+            self._stream.write = self._original
+        else:
+            del self._stream.write
+
+
+def _last_state(line: str) -> str:
+    """What a terminal shows of a line whose parts overwrite each other: the last one with text."""
+    if "\r" not in line:
+        return line
+    return next((part for part in reversed(line.split("\r")) if part.strip()), "")
+
+
+def _compact(line: str) -> str:
+    """An open line without the parts that were overwritten."""
+    head, mark, tail = line.rpartition("\r")
+    return f"{_last_state(head)}\r{tail}" if mark and head else line
