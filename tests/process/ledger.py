@@ -19,6 +19,8 @@ import yaml
 __all__ = ["Ledger", "raw_rows"]
 
 _ROWS, _LINES, _PARAMS, _SCALARS, _ARTIFACTS, _WAITS, _WORKER_ROWS, _WORKER_END = range(8)
+_PRINTED = 8
+_PRINTED_LINE = re.compile(r"^\[\S+\] \[err\] printed (\d+)$", re.MULTILINE)
 _LINE = re.compile(r"^\[\S+\] \[INFO\] line (\d+)$", re.MULTILINE)
 
 
@@ -27,10 +29,12 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.write_bytes(bytes(8 * 8))
+        path.write_bytes(bytes(8 * 9))
+        self._has_room = True
 
     def options(self, base_dir: Path, **options: object) -> str:
         """The argument of log_for_ledger.py."""
+        self._has_room = "max_buffer_bytes" not in options
         given = {"base_dir": str(base_dir), "ledger": str(self.path), **options}
         return msgspec.json.encode(given).decode()
 
@@ -104,6 +108,7 @@ class Ledger:
         lines = [int(number) for number in _LINE.findall(log.read_text())] if log.exists() else []
         assert list(range(len(lines))) == lines
         assert counts[_LINES] <= len(lines) <= counts[_LINES] + more
+        self._check_console(run_dir, run, killed)
         config = run_dir / "config.yaml"
         params = yaml.safe_load(config.read_text()) if config.exists() else {}
         assert {f"p{number}": {"value": number} for number in range(len(params))} == params
@@ -114,6 +119,21 @@ class Ledger:
         wanted = {f"{k}.txt": f"artifact {k}\n" * 100 for k in range(0, counts[_ARTIFACTS], 5)}
         assert wanted.items() <= stored.items()
         assert len(stored) <= len(wanted) + more
+
+    def _check_console(self, run_dir: Path, run: dict[str, Any], killed: bool) -> None:
+        """Each printed line is there once; where the buffer was full, those that are not count."""
+        printed = self._counts()[_PRINTED]
+        path = run_dir / "console.log"
+        text = path.read_text() if path.exists() else ""
+        lines = [int(number) for number in _PRINTED_LINE.findall(text)]
+        if self._has_room:
+            assert list(range(len(lines))) == lines
+            assert printed <= len(lines) <= printed + int(killed)
+        else:
+            assert sorted(set(lines)) == lines
+            assert len(lines) <= printed + int(killed)
+        if not killed:
+            assert printed == len(lines) + run["console_lines_lost"]
 
 
 def check_samples(run_dir: Path) -> None:

@@ -34,6 +34,12 @@ POINTS = sorted(
         for point in point
         if point
     }
+    | {
+        f"{file}-{moment}"
+        for path in PACKAGE.rglob("*.py")
+        for file in re.findall(r'^    point = "([a-z]+)"', path.read_text(), re.MULTILINE)
+        for moment in ("before-append", "half-appended", "after-append")
+    }
 )
 # A writer passes these at the end of a run, and so does its successor.
 ONCE = {"address-before-remove", "finish-before-ended", "finish-before-status", "tail-sync"}

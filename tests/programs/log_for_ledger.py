@@ -22,7 +22,7 @@ import msgspec
 from expman import ExperimentConfig, LoggingEngine
 from expman.errors import FlushError
 
-ROWS, LINES, PARAMS, SCALARS, ARTIFACTS, WAITS, WORKER_ROWS, WORKER_END = range(8)
+ROWS, LINES, PARAMS, SCALARS, ARTIFACTS, WAITS, WORKER_ROWS, WORKER_END, PRINTED = range(9)
 
 
 class Options(msgspec.Struct):
@@ -60,7 +60,7 @@ class Options(msgspec.Struct):
 
 options = msgspec.json.decode(sys.argv[1], type=Options)
 with open(options.ledger, "r+b") as file:
-    counts = memoryview(mmap.mmap(file.fileno(), 8 * 8)).cast("Q")
+    counts = memoryview(mmap.mmap(file.fileno(), 8 * 9)).cast("Q")
 engine = LoggingEngine(
     ExperimentConfig(
         "faults",
@@ -71,6 +71,7 @@ engine = LoggingEngine(
         flush_interval_ms=50,
         system_metrics_interval_secs=1,
         capture_provenance=True,
+        redirect_console=True,
     )
 )
 print(engine.run_dir)
@@ -96,6 +97,8 @@ def log_row(n: int, word: int) -> None:
 def log_others(number: int) -> None:
     engine.log_message("INFO", f"line {number}")
     counts[LINES] = number + 1
+    print(f"printed {number}", file=sys.stderr)
+    counts[PRINTED] = number + 1
     engine.log_params({f"p{number}": {"value": number}})
     counts[PARAMS] = number + 1
     engine.log_scalar("best", number)

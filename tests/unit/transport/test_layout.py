@@ -155,7 +155,7 @@ def test_the_producer_writes_where_the_map_says(address: Address) -> None:
     assert lengths[0] + lengths[1] + 1 == sealed
     assert (0, 2, 0) == (rows, records, drops)
     assert b"expmanT1" == term[:8]
-    assert (2, (len(term) - 64) // 16, layout.data_offset(len(term))) == (version, entries, start)
+    assert (3, (len(term) - 64) // 16, layout.data_offset(len(term))) == (version, entries, start)
     assert 0 == lengths[2]
     assert "mind the gap" == wire.decode_one(first).message  # type: ignore[union-attr]
     assert wire.Sentinel(1, wire.decode_one(second).logged_at_ns, RunStatus.FINISHED, None) == (
