@@ -68,7 +68,6 @@ class Experiment(Annotations):
 
     Raises:
         ConfigError: a setting, or its variable, cannot be used.
-        NotImplementedError: a setting asks for what is not available in this release.
         TypeError, ValueError: `config` cannot be logged; the run ends as FAILED.
         ExpmanError: as LoggingEngine does.
     """
@@ -249,14 +248,8 @@ def config_of(given: Mapping[str, Any]) -> ExperimentConfig:
     """The config for the arguments of Experiment.
 
     Raises:
-        ConfigError, NotImplementedError: as Experiment does.
+        ConfigError: as Experiment does.
     """
-    for name, setting in settings.SETTINGS.items():
-        if setting.only is not None and given[name] not in (None, *setting.only):
-            raise NotImplementedError(
-                f"{name}={given[name]!r} is not available in this release; "
-                f"leave it out, or pass {setting.only[0]}"
-            )
     config = ExperimentConfig(**{name: given[name] for name in ExperimentConfig.__struct_fields__})
     left_out = {name: default for name, default in _UNASKED if getattr(config, name) is None}
     return msgspec.structs.replace(config, **left_out) if left_out else config

@@ -68,7 +68,6 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         recorded: where a run's files keep it; "" if they do not.
         place: position among the arguments of `Experiment` and `init`, from 0, as in expman-rs;
             None if it can be given by name only.
-        only: the values that this release can serve, if these are not all.
         late: the variable is read when a writer is started, and not when the settings are made.
     """
 
@@ -81,7 +80,6 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     meaning: str
     recorded: str = ""
     place: int | None = None
-    only: tuple[object, ...] | None = None
     late: bool = False
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import expman
-from expman import Experiment, ExperimentConfig, LoggingEngine, errors
+from expman import ExperimentConfig, LoggingEngine, errors
 from expman.settings import SETTINGS
 
 __all__ = ["errors_page"]
@@ -57,7 +57,6 @@ a `log_*` call: see [reliability](../reliability.md).
 _BUILTIN = {
     "TypeError": "An argument has a type that cannot be used; nothing was done.",
     "ValueError": "An argument has a value that cannot be used; nothing was done.",
-    "NotImplementedError": "A setting of expman-rs that this release does not have.",
     "AttributeError": "A name of expman-rs that this release does not have.",
 }
 
@@ -155,12 +154,6 @@ def _cases() -> dict[str, list[Case]]:
         ],
         "TypeError": _type_cases(engine),
         "ValueError": _value_cases(engine),
-        "NotImplementedError": [
-            (
-                'Experiment("digits", redirect_console=True)',
-                lambda: Experiment("digits", redirect_console=True),
-            )
-        ],
         "AttributeError": [("expman.SummaryWriter", lambda: expman.SummaryWriter)],
     }
     for one in (engine, small):

@@ -58,9 +58,6 @@ def help_text(name: str) -> str:
 
 def _row(setting: Setting) -> str:
     meaning = setting.meaning
-    if setting.only is not None:
-        values = " or ".join(f"`{value}`" for value in setting.only)
-        meaning += f" Not available in this release: only {values} is taken."
     if setting.recorded:
         meaning += f" Recorded in {_recorded(setting.recorded)}."
     names = [setting.name, setting.variable] if setting.variable else [setting.name]

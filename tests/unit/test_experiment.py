@@ -373,17 +373,11 @@ def test_close_and_fail_without_a_run() -> None:
 
 
 def test_what_is_not_there_yet_says_so(base: str) -> None:
-    """redirect_console=True and SummaryWriter raise, and no run is started."""
-    with pytest.raises(NotImplementedError, match="redirect_console=True is not available"):
-        Experiment("exp", base_dir=base, redirect_console=True)
-    with pytest.raises(NotImplementedError, match="redirect_console=True is not available"):
-        expman.init("exp", base_dir=base, redirect_console=True)
+    """SummaryWriter raises, and no run is started."""
     with pytest.raises(AttributeError, match=r"SummaryWriter is not available"):
         _ = expman.SummaryWriter
     assert not hasattr(expman, "SummaryWriter")
     assert not Path(base).exists()
-    with Experiment("exp", base_dir=base, redirect_console=False):
-        pass
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = expman.Nothing
 

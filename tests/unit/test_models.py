@@ -43,6 +43,7 @@ def test_defaults() -> None:
         "project": None,
         "rank": None,
         "quiet": None,
+        "redirect_console": False,
         "heartbeat_interval_secs": 30,
         "system_metrics_interval_secs": 0,
         "capture_provenance": False,

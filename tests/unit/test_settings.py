@@ -23,8 +23,7 @@ from expman.transport.settings import _SAME
 
 EMPTY = inspect.Parameter.empty
 ALL = list(SETTINGS.values())
-AVAILABLE = [setting for setting in ALL if setting.only is None]
-IN_VARIABLES = [setting for setting in AVAILABLE if setting.variable and not setting.late]
+IN_VARIABLES = [setting for setting in ALL if setting.variable and not setting.late]
 each_variable = pytest.mark.parametrize("setting", IN_VARIABLES, ids=lambda setting: setting.name)
 
 # name -> text of the variable, its value, another value as an argument.
@@ -34,6 +33,7 @@ SAMPLES: dict[str, tuple[str, Any, Any]] = {
     "base_dir": ("/data", "/data", "/other"),
     "flush_interval_rows": ("7", 7, 50),
     "flush_interval_ms": ("9", 9, 500),
+    "redirect_console": ("1", True, False),
     "project": ("p", "p", "q"),
     "description": ("d", "d", "e"),
     "group": ("g", "g", "h"),
@@ -90,8 +90,8 @@ def same(left: Any, right: Any) -> bool:
 def test_the_config_agrees_with_the_table() -> None:
     """ExperimentConfig has the available settings, with the defaults of the table."""
     found = {field.name: field for field in msgspec.structs.fields(ExperimentConfig)}
-    assert {setting.name for setting in AVAILABLE} == set(found)
-    assert [] == [s.name for s in AVAILABLE if not same(s.default, found[s.name].default)]
+    assert {setting.name for setting in ALL} == set(found)
+    assert [] == [s.name for s in ALL if not same(s.default, found[s.name].default)]
 
 
 @pytest.mark.parametrize("function", [Experiment.__init__, expman.init], ids=["class", "init"])
@@ -130,18 +130,18 @@ def test_every_setting_is_explained() -> None:
     """The docstrings of ExperimentConfig and Experiment name each of theirs; the table, too."""
     assert [] == [s.name for s in ALL if f"        {s.name}: " not in (Experiment.__doc__ or "")]
     config = ExperimentConfig.__doc__ or ""
-    assert [] == [s.name for s in AVAILABLE if f"        {s.name}: " not in config]
+    assert [] == [s.name for s in ALL if f"        {s.name}: " not in config]
     assert [] == [s.name for s in ALL if not s.meaning.endswith(".")]
 
 
 def test_what_is_recorded_is_there() -> None:
     """Where the table names a key of run.yaml, there is one, and the hello brings it."""
-    for setting in AVAILABLE:
+    for setting in ALL:
         key = re.match(r"run\.yaml: (\w+)", setting.recorded)
         if key:
             assert key[1] in RunMetadata.__struct_fields__
     carried = {*Hello.__struct_fields__, "name", "writer", "python", "quiet", "suffix_if_taken"}
-    assert set() == {setting.name for setting in AVAILABLE} - carried
+    assert set() == {setting.name for setting in ALL} - carried
     for name in _SAME:
         default = SETTINGS[name].default
         if name not in ("language", "env_path"):
