@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from expman.storage.columns import EXACT_INT, FIXED, Warn, absent
 
@@ -82,6 +81,8 @@ def _widen(array: pa.ChunkedArray, field: pa.Field, warn: Warn) -> pa.ChunkedArr
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.int64())
     elif pa.types.is_int64(array.type):
+        import pyarrow.compute as pc  # seldom needed, and slow to import
+
         ends = pc.min_max(array).as_py()
         beyond = [v for v in ends.values() if v is not None and abs(v) > EXACT_INT]
         if beyond:

@@ -12,13 +12,16 @@ import math
 import struct
 import sys
 from collections.abc import Iterable
-from typing import TypeAlias
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from expman.models import MetricBest, Number
+
+if TYPE_CHECKING:  # a run of few rows ends without it; to import it takes 30 ms
+    import pyarrow.compute as pc
 
 __all__ = ["BestValues", "last_valid"]
 
@@ -34,7 +37,6 @@ _INFINITY = 0x7FF << 52
 _NEGATIVE_INFINITY = -1 << 52
 """The bits of the infinities, as signed integers."""
 _LARGEST = sys.float_info.max
-_min_max = pc.get_function("min_max")
 
 
 _Number: TypeAlias = Number | None
@@ -176,12 +178,20 @@ def _first_nonfinite(
     steps: pa.ChunkedArray, values: pa.ChunkedArray
 ) -> tuple[Number | None, int | None]:
     """The first value that is NaN or infinite, and its step."""
+    import pyarrow.compute as pc
+
     row = pc.index(pc.is_finite(values), pa.scalar(False)).as_py()
     return (None, None) if row < 0 else (values[row].as_py(), steps[row].as_py())
 
 
 def _step_of(value: Number, steps: pa.ChunkedArray, values: pa.ChunkedArray) -> int | None:
-    step: int | None = steps[pc.index(values, pa.scalar(value, values.type)).as_py()].as_py()
+    if len(values) <= SHORT_ROWS:
+        row = values.to_pylist().index(value)
+    else:
+        import pyarrow.compute as pc
+
+        row = pc.index(values, pa.scalar(value, values.type)).as_py()
+    step: int | None = steps[row].as_py()
     return step
 
 
@@ -202,7 +212,9 @@ def _ends(array: pa.ChunkedArray) -> tuple[Number | None, Number | None, bool]:
         ends = _ends_by_bits(array)
         if ends is not None:
             return *ends, ends[0] >= -_LARGEST and ends[1] <= _LARGEST
-    both = _min_max.call([array]).as_py()
+    import pyarrow.compute as pc
+
+    both = _min_max().call([array]).as_py()
     low, high = both["min"], both["max"]
     if low != low:
         return None, None, False
@@ -228,8 +240,15 @@ def _ends_by_bits(array: pa.ChunkedArray) -> tuple[float, float] | None:
 
 
 def _ends_of_integers(array: pa.ChunkedArray) -> tuple[int, int]:
-    low, high = _min_max.call([array]).values()
+    low, high = _min_max().call([array]).values()
     return low.as_py(), high.as_py()
+
+
+@cache
+def _min_max() -> pc.Function:
+    import pyarrow.compute as pc
+
+    return pc.get_function("min_max")
 
 
 def _float_of(bits: int) -> float:

@@ -1,8 +1,8 @@
-"""Keeps the writer process small: no numpy, no pandas, and memory that is given back.
+"""Keeps the writer process small: only packages that it uses, and memory that is given back.
 
-pyarrow imports both where they are installed, and needs neither (numpy since version 18). numpy
-takes half of the processor time of a writer's start, and 12 MB; pandas 0.3-0.5 s and some 60 MB.
-A later import, for a kind of content that needs one of them, finds it.
+pyarrow imports numpy, where it is installed, with itself (0.1 s, 12 MB), and pandas at the first
+`pa.array(...)` (0.3-0.5 s, 60 MB). From version 18 on it works without either. `pyarrow.parquet`
+brings clients of object stores, which are optional parts of pyarrow (4 MB).
 
 A rewrite of vectors.parquet needs some 30 MB for a moment, in a thread of its own. pyarrow's
 own allocator and glibc's arena of that thread both keep what was freed: together they made the
@@ -27,39 +27,39 @@ _POOL = "ARROW_DEFAULT_MEMORY_POOL"
 _MALLOC = (("ARENA_MAX", -8, 1), ("MMAP_THRESHOLD_", -3, 1 << 19), ("TRIM_THRESHOLD_", -1, 1 << 22))
 
 
-class _Without(MetaPathFinder):
-    """Finds none of the packages that pyarrow would take up."""
+_REFUSED = frozenset(
+    {
+        *("cloudpickle", "numpy", "pandas"),
+        *("pyarrow._azurefs", "pyarrow._gcsfs", "pyarrow._hdfs", "pyarrow._s3fs"),
+    }
+)
 
-    _PACKAGES = ("numpy", "pandas")
+
+class _Refusal(MetaPathFinder):
+    """Refuses packages as if they were not installed."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname in self._PACKAGES:
-            raise ModuleNotFoundError(f"pyarrow of expman-writer has no {fullname}", name=fullname)
+        if fullname in _REFUSED:
+            raise ModuleNotFoundError(f"{fullname} is not used by expman-writer", name=fullname)
         return None
 
 
 def limit_memory() -> None:
     """To be called once, before any thread is started.
 
-    For the writer process only: pyarrow's `to_numpy()` and `to_pandas()` do not work in this
-    process afterwards.
+    For the writer process only: what is refused cannot be imported in this process afterwards.
+    The refusal stays, for a numpy that came later would meet a pyarrow that was begun without it.
     """
     _tune_malloc()
-    # pyarrow looks for its pool, numpy and pandas once, and remembers what it found.
+    # pyarrow looks for its pool once, and remembers what it found.
     chosen = os.environ.get(_POOL)
     os.environ[_POOL] = chosen or "system"
-    finder = _Without()
-    sys.meta_path.insert(0, finder)
+    sys.meta_path.insert(0, _Refusal())
     try:
-        import pyarrow as pa
-        import pyarrow.compute  # these two ask for numpy again
-        import pyarrow.parquet
-
-        pa.array([0])
+        import pyarrow  # noqa: F401
     finally:
-        sys.meta_path.remove(finder)
         if chosen is None:
             del os.environ[_POOL]
 

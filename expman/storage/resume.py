@@ -15,7 +15,6 @@ from collections.abc import Iterable
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expman.storage.arrowfile import open_arrow
@@ -251,6 +250,8 @@ def _fresh_rows(batch: pa.RecordBatch, lanes: dict[str, int]) -> bool | pa.Array
     """Which rows are in no earlier file, by producer and seq; advances `lanes`."""
     if not batch.num_rows:
         return False
+    import pyarrow.compute as pc  # slow to import, and a run's first writer does not need it
+
     seqs = batch.column("_seq")
     producers = batch.column("_producer").dictionary_encode()
     masks: list[pa.Array] = []
@@ -268,6 +269,8 @@ def _fresh_rows(batch: pa.RecordBatch, lanes: dict[str, int]) -> bool | pa.Array
 
 
 def _any_of(masks: Iterable[pa.Array]) -> bool | pa.Array:
+    import pyarrow.compute as pc
+
     joined: pa.Array | None = None
     for mask in masks:
         joined = mask if joined is None else pc.or_(joined, mask)

@@ -18,7 +18,6 @@ import threading
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expman.failpoints import hit
@@ -31,6 +30,7 @@ from expman.storage.tail import TailFile
 __all__ = ["Rewrite"]
 
 SAMPLE_ROWS = 4096
+SHORT_SAMPLE = 64
 JOIN_S = 10.0
 
 
@@ -173,10 +173,19 @@ def _encodings(sample: pa.Table) -> tuple[list[str], dict[str, str]]:
             dictionary.append(field.name)
         elif pa.types.is_float64(field.type):
             values = len(column) - column.null_count
-            if values and pc.count_distinct(column, mode="only_valid").as_py() * 2 <= values:
+            if values and _count_distinct(column) * 2 <= values:
                 dictionary.append(field.name)
             else:
                 encodings[field.name] = "PLAIN"
         elif not pa.types.is_boolean(field.type):
             encodings[field.name] = "DELTA_BINARY_PACKED"
     return dictionary, encodings
+
+
+def _count_distinct(column: pa.ChunkedArray) -> int:
+    if len(column) <= SHORT_SAMPLE:  # pyarrow.compute is slow to import
+        return len({value for value in column.to_pylist() if value is not None})
+    import pyarrow.compute as pc
+
+    count: int = pc.count_distinct(column, mode="only_valid").as_py()
+    return count

@@ -17,6 +17,8 @@ __all__ = ["RowBlock", "build_columns", "halve", "trim"]
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 SHORT_BLOCK = 16
+FEW_ROWS = 512
+"""So many cost little without pyarrow.compute, which is slow to import for a short run."""
 SPARSE = 16
 """A metric in less than one of this many rows is built from its values alone."""
 _KIND_OF = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT}
@@ -235,8 +237,9 @@ def _fixed(blocks: Sequence[RowBlock], warn: Warn) -> list[pa.Array]:
     times = _int64s([block.timestamps_ns for block in blocks], "timestamp", warn)
     # Microseconds, because that is what expman-rs writes; // on int64 in C.
     micros = _divide(times, 1000).view(stamp)
+    steps = _int64s([block.steps for block in blocks], "step", warn)
     return [
-        _int64s([block.steps for block in blocks], "step", warn).cast(step),
+        steps if steps.type == step else steps.cast(step),
         micros,
         *_names_of_rows(blocks, lengths),
     ]
@@ -283,12 +286,19 @@ def _concat(arrays: list[pa.Array]) -> pa.Array:
 
 
 def _count_from(first: int, length: int) -> pa.Array:
+    if length <= FEW_ROWS:
+        return pa.array(range(first, first + length), pa.int64())
     import pyarrow.compute as pc
 
     return pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), length), start=first - 1)
 
 
 def _divide(array: pa.Array, divisor: int) -> pa.Array:
+    """The quotients, rounded towards zero."""
+    if len(array) <= FEW_ROWS:
+        numbers = array.to_pylist()
+        whole = [n if n is None else n // divisor if n >= 0 else -(-n // divisor) for n in numbers]
+        return pa.array(whole, pa.int64())
     import pyarrow.compute as pc
 
     return pc.divide(array, pa.scalar(divisor, pa.int64()))

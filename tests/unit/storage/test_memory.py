@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from conftest import StartProgram
 
@@ -10,12 +12,32 @@ CODE = """
 import os, sys
 from expman.storage.memory import limit_memory
 limit_memory()
-import pyarrow as pa
+import pyarrow as pa, pyarrow.parquet
 print(pa.default_memory_pool().backend_name, os.environ.get("ARROW_DEFAULT_MEMORY_POOL"))
-import expman.writer.server
 pa.array([0.5], pa.float64())
-assert not {"numpy", "pandas"} & set(sys.modules)
-import numpy
+for name in ("cloudpickle", "numpy", "pandas", "pyarrow._s3fs"):
+    assert name not in sys.modules
+    try:
+        __import__(name)
+    except ModuleNotFoundError as exc:
+        assert "is not used by expman-writer" in str(exc)
+"""
+SHORT_RUN = """
+import os, sys
+from expman.storage.memory import limit_memory
+limit_memory()
+import expman.writer.server
+from expman.storage.rows import RowBlock
+from expman.storage.vectors import VectorStore
+store = VectorStore(sys.argv[1])
+for first in (0, 30):
+    rows = range(first, first + 30)
+    columns = [[float(row) for row in rows], [row % 3 for row in rows]]
+    store.append(RowBlock("main", first, list(rows), list(rows), ("loss", "epoch"), columns))
+    store.flush(sync=True)
+store.finish()
+store.close()
+print(*sorted({"numpy", "pandas", "pyarrow.compute", "PIL", "psutil"} & sys.modules.keys()))
 """
 
 
@@ -27,8 +49,10 @@ import numpy
     ],
 )
 def test_pool_and_packages(program: StartProgram, env: dict[str, str], pool: str) -> None:
-    """Arrow takes malloc (or the user's choice) and neither numpy nor pandas.
-
-    Children inherit nothing, and what needs numpy itself can import it.
-    """
+    """Arrow takes malloc (or the user's choice), no numpy, no pandas; children inherit nothing."""
     assert pool == program(["-W", "error", "-c", CODE], env=env).succeed().strip()
+
+
+def test_what_a_short_run_imports(program: StartProgram, tmp_path: Path) -> None:
+    """A run of few rows is written without the packages that are slow to import."""
+    assert "" == program(["-W", "error", "-c", SHORT_RUN, str(tmp_path)]).succeed().strip()
