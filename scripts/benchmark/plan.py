@@ -18,6 +18,7 @@ TITLES = {
     "workers": "4 processes",
     "trainer": "A trainer in pure Python",
     "busy": "A trainer with 8 busy threads",
+    "observed": "A trainer with everything recorded unasked",
     "whole": "A whole run",
     "column": "One column of many",
     "killed": "kill -9 after 10,000 rows at full speed",
@@ -59,6 +60,7 @@ class Sizes:
         fast_whole: more of them, for expman and expman-rs.
         ours_whole: more of them, for expman alone.
         columns: metrics and rows of a run of which one column is read.
+        samples: of the machine, to see how large they are.
     """
 
     metrics: tuple[int, ...]
@@ -76,6 +78,7 @@ class Sizes:
     fast_whole: tuple[int, ...]
     ours_whole: tuple[int, ...]
     columns: tuple[int, int]
+    samples: int
     whole_s: float
     delay_s: float
     imports: int
@@ -98,6 +101,7 @@ FULL = Sizes(
     fast_whole=(1_000_000,),
     ours_whole=(),
     columns=(1000, 5_000),
+    samples=1000,
     whole_s=5.0,
     delay_s=3.0,
     imports=8,
@@ -119,6 +123,7 @@ QUICK = Sizes(
     fast_whole=(200_000,),
     ours_whole=(),
     columns=(1000, 500),
+    samples=300,
     whole_s=5.0,
     delay_s=2.0,
     imports=6,
@@ -140,6 +145,7 @@ TINY = Sizes(
     fast_whole=(),
     ours_whole=(),
     columns=(10, 10),
+    samples=3,
     whole_s=1.0,
     delay_s=0.2,
     imports=1,
@@ -221,6 +227,12 @@ def _trainer(threads: int) -> Callable[[Contestant, Sizes], _Planned]:
     return plan
 
 
+def _observed(contestant: Contestant, sizes: Sizes) -> _Planned:
+    if contestant.kind == "ours":
+        params = {"pairs": sizes.own_pairs, "units": sizes.units, "samples": sizes.samples}
+        yield "", "observed", params, 1
+
+
 def _whole(contestant: Contestant, sizes: Sizes) -> _Planned:
     if not _stores(contestant):
         return
@@ -258,6 +270,7 @@ _PLANNERS: dict[str, Callable[[Contestant, Sizes], _Planned]] = {
     "workers": _parallel("workers"),
     "trainer": _trainer(1),
     "busy": _trainer(8),
+    "observed": _observed,
     "whole": _whole,
     "column": _column,
     "killed": _killed,

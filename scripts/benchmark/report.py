@@ -30,6 +30,9 @@ _NOTES = {
     "Stretches with and without logging take turns in one process; the slow-down is the median "
     "of the ratios of neighbours.",
     "busy": "The same work divided among 8 threads, each of which logs.",
+    "observed": "The same trainer. In one of two stretches a run is open that logs a row after "
+    "each millisecond, samples the machine every second, and has recorded its provenance; in the "
+    "other there is no run. Samples are taken one after the other, so that few values change.",
     "whole": "2 metrics, full speed, from the first row until `close()` has returned. “Others” "
     "are all other processes of the run. “(bound)”: stopped after as many rows as the time "
     "allowed. “Stored” are the rows read back after small runs. The half second before the first "

@@ -305,6 +305,13 @@ def _cells(
                 "p99.9": _ns("p99.9"),
                 "max": _ns("max"),
             }, ""
+        case "observed":
+            return {
+                "slow-down": lambda values: f"{values['slow_down']:.4f}",
+                "of its own CPU": lambda values: f"{values['cpu_slow_down']:.4f}",
+                "disk per sample": _bytes("bytes_per_sample"),
+                "CPU per sample": _ms("sample_cpu_ms"),
+            }, ""
         case "whole":
             return whole_cells(merged, part), f"{part} rows" if part else ""
         case "column":
