@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -22,12 +23,16 @@ import msgspec
 from expman.storage.appendfile import AppendFile
 from expman.storage.paths import (
     UNKNOWN_RECORDS,
+    open_regular,
     read_regular,
     storage_error,
 )
 
 __all__ = ["UnknownRecord", "UnknownRecords", "read_unknown_records"]
 
+_HEAD_BYTES = 64 * 1024
+# What `append` writes: names are at most 255 bytes, so they end far before a head does.
+_HEAD = re.compile(rb'\{"producer":"(?:[^"\\]|\\.)*","lane":(\d{1,20}),"number":(\d{1,20}),')
 _KEPT_BYTES = 1024 * 1024
 """No more bytes than that are kept in memory until they are durable."""
 
@@ -79,13 +84,12 @@ class UnknownRecords:
     def _open(self) -> None:
         """Opens the file, finds what is in it, and cuts off a line that a kill has torn."""
         self._file.open_or_replace()
-        entries, good_bytes = _read(self.path)
+        self._next, good_bytes = _scan(self.path)
         if good_bytes < self._file.good_bytes:
             self._file.good_bytes = good_bytes
             self._file.heal()
             self._file.inherit()
             self._file.synced = False
-        self._next = _next_numbers(entries)
 
     def sync(self) -> None:
         """Makes durable what was written.
@@ -114,9 +118,14 @@ def read_unknown_records(run_dir: str) -> list[UnknownRecord]:
         OSError: the file cannot be read.
     """
     try:
-        return _read(os.path.join(run_dir, UNKNOWN_RECORDS))[0]
+        data = read_regular(os.path.join(run_dir, UNKNOWN_RECORDS))
     except FileNotFoundError:
         return []
+    entries: list[UnknownRecord] = []
+    for line in data[: data.rfind(b"\n") + 1].splitlines():  # a torn line is no record
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            entries.append(msgspec.json.decode(line, type=UnknownRecord))
+    return entries
 
 
 def _next_numbers(records: Sequence[UnknownRecord]) -> dict[int, int]:
@@ -124,12 +133,22 @@ def _next_numbers(records: Sequence[UnknownRecord]) -> dict[int, int]:
     return {one.lane: one.number + 1 for one in records}
 
 
-def _read(path: str) -> tuple[list[UnknownRecord], int]:
-    """The records of the whole lines, and how many bytes these take. Damaged lines are left out."""
-    data = read_regular(path)
-    end = data.rfind(b"\n") + 1
-    entries: list[UnknownRecord] = []
-    for line in data[:end].splitlines():
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-            entries.append(msgspec.json.decode(line, type=UnknownRecord))
-    return entries, end
+def _scan(path: str) -> tuple[dict[int, int], int]:
+    """The next number of each lane, and how many bytes the whole lines take.
+
+    Only the head of a line is kept in memory: a record may be as large as a buffer, and the file
+    larger than the machine's memory.
+    """
+    numbers: dict[int, int] = {}
+    good_bytes = line_bytes = 0
+    head = b""
+    with open(open_regular(path), "rb") as file:
+        while piece := file.readline(_HEAD_BYTES):
+            head = head if line_bytes else piece
+            line_bytes += len(piece)
+            if not piece.endswith(b"\n"):
+                continue
+            if found := _HEAD.match(head):
+                numbers[int(found[1])] = int(found[2]) + 1
+            good_bytes, line_bytes = good_bytes + line_bytes, 0
+    return numbers, good_bytes

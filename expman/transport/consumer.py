@@ -181,6 +181,12 @@ class LaneConsumer:
         """Stores that the run is closing. What is published some milliseconds later is too late."""
         self.control.closing = True
 
+    @property
+    def passes_over_many(self) -> bool:
+        """Whether more entries were passed over than a cutoff can name; they may land soon."""
+        term = self._term
+        return term is not None and len(missed_entries(term)) > layout.GAP_ENTRIES
+
     def set_cutoff(self) -> None:
         """Stores up to where records were taken. Nothing more is taken from now on.
 

@@ -78,7 +78,8 @@ class RunEnd:
         if time.monotonic() - self._closed_at < GRACE_S:
             return True
         if self._settled_at is None:
-            self._drain(files)
+            if not self._drain(files):
+                return True
             if self._still_copies(files):
                 return False
             self.is_urgent = True
@@ -94,11 +95,24 @@ class RunEnd:
         self.is_done = True
         return True
 
-    def _drain(self, files: RunFiles) -> None:
+    def _drain(self, files: RunFiles) -> bool:
+        """Takes what is left, for the last time; False: wait for threads that were overtaken.
+
+        A cutoff names a few entries that it does not include. More threads than that may be on
+        their way for a moment, each in the middle of a call.
+        """
+        assert self._closed_at is not None
+        is_patient = time.monotonic() - self._closed_at < PATIENCE_S
+        waits = False
         for lane in self._lanes.known:
             drain(files, lane)
-            if lane is not self._lanes.owner:
+            if lane is self._lanes.owner:
+                continue
+            if is_patient and lane.passes_over_many:
+                waits = True
+            else:
                 lane.set_cutoff()
+        return not waits
 
     def _remove_lanes(self) -> None:
         # The owner's lane goes last: a successor needs it to see how the run ended.

@@ -114,18 +114,19 @@ class RunFiles:
 
         Raises:
             StorageError: the first error. Nothing is lost; call it again.
+            Exception: a sink that leaves out nothing has failed otherwise. The run is begun anew.
         """
         started = time.monotonic()
         sync = sync or self.marks.wants_sync or self._schedule.wants_sync(started)
         self.run.store.check_directory()
-        errors: list[StorageError] = []
+        errors: list[Exception] = []
         for sink in self._sinks.values():
             try:
                 sink.commit(sync=sync)
-            except StorageError as exc:
+            except Exception as exc:  # noqa: BLE001 - raised when the others have committed
                 errors.append(exc)
         if errors:
-            raise errors[0]
+            raise min(errors, key=lambda exc: isinstance(exc, StorageError))
         hit("commit-before-release")
         for lane in self.run.lanes:
             lane.consumer.release()

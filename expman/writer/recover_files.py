@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from expman.errors import StorageError
 from expman.models import LogLevel, RunMetadata, RunStatus
 from expman.storage.journal import Journal, known_state, set_aside_damage
-from expman.storage.paths import SYSTEM, tail_number
+from expman.storage.paths import RUN_YAML, SYSTEM, tail_number
 from expman.storage.runlog import RunLog
-from expman.storage.times import iso, seconds_between
+from expman.storage.times import iso, seconds_between, since_epoch_ns
 from expman.storage.vectors import VectorStore
 from expman.storage.yamlfile import RunFile
 from expman.writer.copier import store_artifacts
 from expman.writer.outcome import Outcome, summary
+from expman.writer.sinks.metadata import HEARTBEAT_S
 from expman.writer.stale import StaleRun
 
 __all__ = ["finish_from_files"]
@@ -31,7 +32,7 @@ def finish_from_files(run: StaleRun) -> Iterator[Outcome]:
     try:
         damage = set_aside_damage(run.run_dir)
         meta = known_state(run.run_dir) or _unknown(run.run_dir)
-        ended_at = _last_change(run.run_dir)
+        ended_at = _last_sign(run.run_dir, meta)
         with contextlib.closing(VectorStore(run.run_dir)) as store:
             _finish(run, meta, store, damage, ended_at)
     except StorageError as exc:
@@ -109,6 +110,15 @@ def _count(meta: RunMetadata, store: VectorStore, reported: int) -> None:
         meta.reason = f"{meta.reason}; {text}" if meta.reason else text
 
 
-def _last_change(run_dir: str) -> float:
+def _last_sign(run_dir: str, meta: RunMetadata) -> float:
+    """When the run ended: when one of its files has changed last, in seconds since the epoch.
+
+    A recovery that was killed has changed some, too, but not run.yaml, which a live run renews.
+    """
     with os.scandir(run_dir) as entries:
-        return max((entry.stat(follow_symlinks=False).st_mtime for entry in entries), default=0.0)
+        times = {entry.name: entry.stat(follow_symlinks=False).st_mtime for entry in entries}
+    last = max(times.values(), default=0.0)
+    began = since_epoch_ns(meta.started_at) / 1e9
+    if meta.heartbeat_at is None or RUN_YAML not in times:
+        return last
+    return min(last, times[RUN_YAML] + HEARTBEAT_S, key=lambda moment: (moment < began, moment))

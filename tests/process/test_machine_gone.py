@@ -29,6 +29,7 @@ from expman.transport import layout
 from expman.transport.identity import this_host
 from expman.writer.files import RunFiles
 from expman.writer.recover import recover
+from expman.writer.sinks.metadata import HEARTBEAT_S
 
 SEED = 20_260_204
 CUTS = 16
@@ -260,6 +261,15 @@ def test_a_run_whose_lane_may_be_of_another_version(run_base: Path) -> None:
     (after,) = recover(str(run_base))
     assert after.ok
     assert "CRASHED" == run_yaml(run_dir)["status"]
+
+
+def test_the_end_of_a_run_whose_recovery_was_killed(run_base: Path) -> None:
+    """What that one has written later does not count: run.yaml was not renewed meanwhile."""
+    run_dir = leave_running(run_base, "run", this_host("shm"))
+    assert time.time() - 3600 < (run_dir / "vectors-0001.arrow").stat().st_mtime
+    (said,) = recover(str(run_base), any_host=True)
+    assert said.ok
+    assert 0 <= run_yaml(run_dir)["duration_secs"] <= HEARTBEAT_S
 
 
 def test_a_run_that_was_renewed_lately_lives(run_base: Path) -> None:

@@ -14,6 +14,7 @@ from expman.transport.address import lane_numbers
 from expman.transport.batch import Batch
 from expman.transport.consumer import LaneConsumer
 from expman.transport.gate import RunGate
+from expman.transport.layout import GAP_ENTRIES
 from expman.transport.places import list_names
 from expman.transport.producer import LaneProducer
 from expman.transport.segment import Address
@@ -198,3 +199,23 @@ def test_the_last_look_takes_all_even_where_stores_are_not_ordered(
     files = Taken()
     drain(files, LaneConsumer(address, worker.lane))  # type: ignore[arg-type]
     assert [0] == files.rows
+
+
+def test_more_threads_were_overtaken_than_a_cutoff_names(
+    address: Address, worker: LaneProducer
+) -> None:
+    """The writer sees it, and waits for them before it stores the cutoff."""
+    lane = LaneConsumer(address, worker.lane)
+    term = ring_of(worker).term
+    slow = [next(term.index.ordinals) for _ in range(GAP_ENTRIES + 1)]
+    worker.log_vector({"n": 1})
+    assert [0, 1] == values(lane)
+    assert lane.passes_over_many
+    payload = encoding.encode((encoding.VECTOR, slow[0], 3, None, 0, (7,)))
+    term.index.lengths[slow[0]] = term.data.write(payload)
+    assert [7] == values(lane)
+    assert not lane.passes_over_many
+    assert [] == end(lane)
+    cutoff = worker._own.claimed.control.cutoff
+    assert cutoff is not None
+    assert tuple(slow[1:]) == cutoff.gaps

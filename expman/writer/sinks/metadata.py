@@ -184,7 +184,9 @@ class MetadataSink(Sink):
     def _write_journal(self) -> None:
         meta, run = self.run.meta, self.run
         meta.artifacts_missing = max(meta.artifacts_missing, run.copier.missing)
-        meta.heartbeat_at = iso(time.time_ns())
+        # Of a run that is recovered: its last sign of life, and not that of this writer. If this
+        # one is killed, the next one would take its time for the run's end.
+        meta.heartbeat_at = iso(run.last_sign.ended_at_ns())
         self._counts.update()
         most = max((state.consumer.control.high_water_bytes for state in run.lanes), default=0)
         meta.buffer_high_water_bytes = max(meta.buffer_high_water_bytes, most)
@@ -196,7 +198,7 @@ class MetadataSink(Sink):
         """Renews the times of run.yaml alone; one that takes long to express is not due yet."""
         now = time.monotonic()
         if now >= self._schedule.next_stamp:
-            moment_ns = time.time_ns()
+            moment_ns = self.run.last_sign.ended_at_ns()
             if self._file.beat(iso(moment_ns)):
                 self.run.last_sign.note(moment_ns)
                 self._schedule.note_stamp(now)

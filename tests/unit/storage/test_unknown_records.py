@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from expman.storage import unknown_records
 from expman.storage.unknown_records import UnknownRecord, UnknownRecords, read_unknown_records
 
 
@@ -47,3 +50,19 @@ def test_a_damaged_line_costs_no_other(tmp_path: Path) -> None:
     append(tmp_path, record(1, 2), record(1, 3))
     assert [(1, 0), (1, 2), (1, 3)] == numbers(tmp_path)
     assert lines[1] in path.read_bytes()
+
+
+def test_resuming_reads_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the heads of lines are looked at, however large a record is; torn lines are cut off."""
+    monkeypatch.setattr(unknown_records, "_HEAD_BYTES", 64)
+    large = UnknownRecord('a"b', 9, 4, b"x" * 10_000)
+    append(tmp_path, record(7, 0), large, record(7, 1))
+    path = tmp_path / "unknown_records.jsonl"
+    whole = path.read_bytes()
+    torn = whole.splitlines()[1][:5_000]
+    path.write_bytes(whole + torn)
+
+    append(tmp_path, record(7, 1), large, record(7, 2))
+
+    assert path.read_bytes().startswith(whole)
+    assert [(7, 0), (9, 4), (7, 1), (7, 2)] == numbers(tmp_path)

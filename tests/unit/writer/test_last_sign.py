@@ -45,20 +45,28 @@ def test_times_are_read_to_the_microsecond() -> None:
     assert 1_700_000_000_123_456_000 == since_epoch_ns(iso(1_700_000_000_123_456_789))
 
 
-@pytest.mark.parametrize("sign", ["start", "heartbeat", "record"])
+@pytest.mark.parametrize("sign", ["start", "heartbeat", "recovery", "record"])
 def test_the_end_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
-    """Its start, the heartbeat of the writer before, or its newest record: what came last."""
+    """Its start, the heartbeat of the writer before, or its newest record: what came last.
+
+    A recovery that was killed is no sign of life.
+    """
     (tmp_path / "lanes" / "run").mkdir(parents=True)
     now_ns = time.time_ns()
     started = now_ns - 10 * HOUR_NS
     hello = make_hello(base_dir=str(tmp_path), started_at_ns=started)
-    expected = {"start": 0.0, "heartbeat": 3600.0, "record": 7200.0}[sign]
+    expected = {"start": 0.0, "record": 7200.0}.get(sign, 3600.0)
     with fresh_address() as address, monkeypatch.context() as patch:
         lane = LaneProducer(address, hello)
         consumer = LaneConsumer(address, lane.lane)
         if sign != "start":
             patch.setattr(time, "time_ns", lambda: started + HOUR_NS)
             files = RunFiles(hello, 0)
+            files.commit(sync=True)
+            files.close()
+        if sign == "recovery":
+            patch.setattr(time, "time_ns", lambda: started + 5 * HOUR_NS)
+            files = RunFiles(hello, 1, owner_was_dead=True)
             files.commit(sync=True)
             files.close()
         if sign == "record":

@@ -66,6 +66,32 @@ def test_a_sink_that_fails_costs_no_other(files: RunFiles, monkeypatch: pytest.M
         consumer.remove()
 
 
+def test_a_sink_that_leaves_out_nothing(files: RunFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its failure reaches the writer, which begins the run anew; all others have committed before.
+
+    Those behind it too, and an error of the disk that comes first does not hide it.
+    """
+    committed = []
+    disk, broken, *others = files._sinks.values()
+
+    def fail_on_disk(*, sync: bool) -> None:
+        raise StorageError("a", "No space left")
+
+    def fail(*, sync: bool) -> None:
+        raise ZeroDivisionError("not foreseen")
+
+    monkeypatch.setattr(disk, "commit", fail_on_disk)
+    monkeypatch.setattr(broken, "write", fail)
+    monkeypatch.setattr(type(broken), "may_leave_out", False)
+    for sink in others:
+        monkeypatch.setattr(sink, "commit", lambda *, sync, sink=sink: committed.append(sink))
+
+    with pytest.raises(ZeroDivisionError):
+        files.commit()
+
+    assert others == committed
+
+
 def test_lines_left_out_cost_no_later_line(
     files: RunFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
