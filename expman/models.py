@@ -264,12 +264,15 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
         argv: `sys.argv`.
         python: version of the interpreter.
         path: directories from which it imports.
+        began_ticks: when its process began, in clock ticks since the boot: with the pid it
+            identifies the process, from another PID namespace, too. 0 if that is not known.
     """
 
     cwd: str = ""
     argv: tuple[str, ...] = ()
     python: str = ""
     path: tuple[str, ...] = ()
+    began_ticks: int = 0
 
 
 class MetricBest(msgspec.Struct, frozen=True):

@@ -64,7 +64,17 @@ def this_program() -> Program:
         argv=tuple(map(_shortened, argv[:_MOST_TEXTS])),
         python=sys.version.split()[0],
         path=tuple(map(safe_text, path[:_MOST_TEXTS])),
+        began_ticks=_began_ticks(),
     )
+
+
+def _began_ticks() -> int:
+    """Field 22 of /proc/PID/stat (proc(5)); the name before it may have any characters."""
+    try:
+        with open("/proc/self/stat", "rb", buffering=0) as file:
+            return int(file.read(4096).rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _shortened(text: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from conftest import PROGRAMS
 from process.faulty import Obeying
-from process.runs import kill_writers, run_yaml, wait_until, writer_of
+from process.runs import kill_writers, only_run, run_yaml, wait_until, writer_of
 
 from expman import Run
 from expman.storage.provenance import PENDING
@@ -82,6 +84,27 @@ def test_a_run_of_a_moment(program, run_base: Path) -> None:
     assert "obey.py" in str(provenance["command"])
     assert str(Path.cwd()) != provenance["cwd"] == os.path.realpath(str(provenance["cwd"]))
     assert "pyarrow" in provenance["packages"]  # type: ignore[operator]
+
+
+@pytest.mark.root
+def test_a_trainer_in_a_container(program, shared_writer, run_base: Path) -> None:
+    """Its pid is another one there; a writer outside finds the right process all the same."""
+    writer = shared_writer()
+    inside = ["--pid", "--fork", "--mount", "--mount-proc", "--kill-child=SIGKILL", sys.executable]
+    trainer = program(
+        [*inside, str(PROGRAMS / "log_and_wait.py")],
+        run_base,
+        env=OBSERVED | writer.env,
+        python="unshare",
+    )
+    trainer.read_line()
+    trainer.send_line("log 3")
+    trainer.expect_line("logged")
+    trainer.send_line("close")
+    trainer.expect_line("closed")
+    run_dir = only_run(run_base)
+    check_samples(run_dir, 1)
+    assert "log_and_wait.py" in str(Run(run_dir).provenance["command"])
 
 
 def test_git_hangs_for_ever(program, tmp_path: Path, run_base: Path) -> None:

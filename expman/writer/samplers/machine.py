@@ -12,7 +12,7 @@ from expman.transport.hello import Hello
 from expman.writer.samplers.cgroup import Cgroup
 from expman.writer.samplers.gpus import Gpus
 from expman.writer.samplers.host import HostLoad
-from expman.writer.samplers.process_tree import ProcessTree
+from expman.writer.samplers.process_tree import OwnUse, ProcessTree
 from expman.writer.samplers.sampler import Sampler
 from expman.writer.samplers.samples import MachineSample
 from expman.writer.samplers.sensors import Sensors
@@ -41,14 +41,16 @@ class MachineSampler(Sampler):
 
     def __init__(self, hello: Hello) -> None:
         super().__init__(hello)
-        self._tree = ProcessTree(hello.pid, hello.started_at_ns)
+        pid = self.find_trainer()
+        self._tree = ProcessTree(pid)
         self._sensors = Sensors()
         self._gpus = Gpus()
         self._sources: list[_Source] = [
-            HostLoad(hello.pid, hello.run_dir),
-            Cgroup(hello.pid),
+            HostLoad(pid, hello.run_dir),
+            Cgroup(pid),
             self._tree,
             self._sensors,
+            OwnUse(),
         ]
         self._is_first = True
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 
 import msgspec
 
 from expman.writer.samplers.procfs import GIB, MIB, Rates, numbers_of, pairs_of, read_text
 
-__all__ = ["ProcessTree", "processes_below"]
+__all__ = ["OwnUse", "ProcessTree", "find_process", "processes_below"]
 
 MOST_PROCESSES = 4096
 MOST_MAPPED_BYTES = 8 * GIB
@@ -42,24 +43,21 @@ class ProcessTree:
     The writer itself is left out of the tree: often it is a child of the process.
 
     Args:
-        pid: of the process at the top.
-        began_before_ns: a process that began later is another one, with a pid that is used again.
+        pid: of the process at the top, see `find_process`; 0: there is none.
     """
 
-    def __init__(self, pid: int, began_before_ns: int, proc: str = "/proc") -> None:
+    def __init__(self, pid: int, proc: str = "/proc") -> None:
         self.pid = pid
         self._proc = proc
-        self._began_before_ns = began_before_ns
-        self._id = ""
+        self._id = f"{pid}:{_began_ticks(pid, proc)}"
         self._rates = Rates()
         self._spent: dict[str, tuple[float, float, float]] = {}
 
     def read(self) -> dict[str, float]:
         """The values of now; empty once the process at the top is gone."""
-        own = self._use(self.pid)
-        if own is None or not self._is_same(own):
+        own = self._use(self.pid) if self.pid else None
+        if own is None or own.id != self._id:
             return {}
-        self._id = own.id
         others = (self._use(pid) for pid in self.pids() if pid != self.pid)
         tree = [own, *(use for use in others if use is not None)]
         found: dict[str, float] = {
@@ -87,20 +85,6 @@ class ProcessTree:
     def pids(self) -> list[int]:
         """The process and its descendants, without the writer and its own."""
         return processes_below(self.pid, self._proc, without=os.getpid())
-
-    def _is_same(self, own: _Use) -> bool:
-        if self._id:
-            return own.id == self._id
-        boot_s = next(
-            (
-                numbers_of(line)[0]
-                for line in read_text(f"{self._proc}/stat").splitlines()
-                if line.startswith("btime ")
-            ),
-            0,
-        )
-        began_s = boot_s + int(own.id.partition(":")[2]) / _TICKS
-        return began_s < self._began_before_ns / 1e9 + 2
 
     def _all_spent(self, tree: list[_Use]) -> tuple[float, float, float]:
         """Processor time and bytes of all: counters that only grow, whoever ends."""
@@ -146,8 +130,61 @@ class ProcessTree:
         return pairs_of(f"{base}/status").get("RssAnon", rss)
 
 
+class OwnUse:
+    """What the writer itself uses; one that serves several runs does so for all of them."""
+
+    def __init__(self) -> None:
+        self._rates = Rates()
+
+    def read(self) -> dict[str, float]:
+        """The values of now."""
+        pages = numbers_of(read_text("/proc/self/statm"))
+        found = {"writer.rss_gb": pages[1] * _PAGE / GIB} if len(pages) > 1 else {}
+        spent = {"writer.cpu_pct": 100 * time.process_time()}
+        return found | dict(self._rates.per_second(spent))
+
+
 def _sums(spent: list[tuple[float, float, float]]) -> tuple[float, float, float]:
     return sum(s[0] for s in spent), sum(s[1] for s in spent), sum(s[2] for s in spent)
+
+
+def find_process(pid: int, began_ticks: int, began_before_ns: int, proc: str = "/proc") -> int:
+    """Finds a process by its pid and its begin; it may have the pid in another PID namespace.
+
+    Args:
+        pid: as the process itself sees it.
+        began_ticks: when it began, see `Program`; 0 if that is not known.
+        began_before_ns: it began before, in nanoseconds since the epoch.
+        proc: where /proc is.
+
+    Returns:
+        Its pid here; 0 if it is gone, or cannot be seen from here.
+    """
+    found = _began_ticks(pid, proc)
+    if not began_ticks:
+        began_s = _boot_s(proc) + found / _TICKS
+        return pid if found and began_s < began_before_ns / 1e9 + 2 else 0
+    if found == began_ticks:
+        return pid
+    for name in os.listdir(proc):
+        if name.isdecimal() and _began_ticks(int(name), proc) == began_ticks:
+            # "NSpid": the pids in all namespaces from the reader's to the process's own (proc(5)).
+            lines = read_text(f"{proc}/{name}/status").splitlines()
+            pids = next((numbers_of(line) for line in lines if line.startswith("NSpid:")), [])
+            if pids and pids[-1] == pid:
+                return int(name)
+    return 0
+
+
+def _began_ticks(pid: int, proc: str) -> int:
+    """When a process began, in ticks since the boot; 0 if it is not there, or has ended."""
+    words = read_text(f"{proc}/{pid}/stat").rpartition(")")[2].split()
+    return int(words[19]) if len(words) >= 22 and words[0] not in ("Z", "X") else 0
+
+
+def _boot_s(proc: str) -> int:
+    lines = read_text(f"{proc}/stat").splitlines()
+    return next((numbers_of(line)[0] for line in lines if line.startswith("btime ")), 0)
 
 
 def processes_below(pid: int, proc: str = "/proc", without: int = 0) -> list[int]:

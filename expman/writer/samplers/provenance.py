@@ -22,7 +22,6 @@ from expman.writer.samplers.environment import (
 )
 from expman.writer.samplers.git import GitError, RunningGit, git_facts
 from expman.writer.samplers.gpus import Gpus
-from expman.writer.samplers.process_tree import ProcessTree
 from expman.writer.samplers.procfs import read_text
 from expman.writer.samplers.sampler import Sampler
 from expman.writer.samplers.samples import ProvenanceSample
@@ -60,12 +59,11 @@ class ProvenanceSampler(Sampler):
         hello = self.hello
         if is_complete(os.path.join(hello.run_dir, PROVENANCE_YAML)):
             return
-        lives = bool(ProcessTree(hello.pid, hello.started_at_ns).read())
-        age_s = hello.age_s
-        if not lives and age_s > LATE_S:
+        pid, age_s = self.find_trainer(), hello.age_s
+        if not pid and age_s > LATE_S:
             return
         program = hello.program or Program()
-        known = _known(hello, program, lives)
+        known = _known(hello, program, pid)
         yield ProvenanceSample({"git": {}, **known, "notes": [PENDING]})
         git: dict[str, object] = {}
         notes: list[str] = []
@@ -101,9 +99,9 @@ def _places(program: Program) -> Iterator[str]:
         yield os.path.dirname(os.path.join(program.cwd, program.argv[0]))
 
 
-def _known(hello: Hello, program: Program, lives: bool) -> dict[str, object]:
-    environ = _environ(hello.pid) if lives else {}
-    command = _command(hello.pid) if lives else []
+def _known(hello: Hello, program: Program, pid: int) -> dict[str, object]:
+    environ = _environ(pid) if pid else {}
+    command = _command(pid) if pid else []
     command = command or [hello.env_path, *program.argv]
     found: dict[str, object] = {
         "command": shlex.join(mask_arguments(command)),
@@ -114,7 +112,7 @@ def _known(hello: Hello, program: Program, lives: bool) -> dict[str, object]:
         "interpreter": {"path": hello.env_path, "version": program.python},
         "host": host_facts(environ),
         **Gpus().describe(),
-        "limits": find_limits(hello.pid) if lives else {},
+        "limits": find_limits(pid) if pid else {},
         "packages": find_packages(program.path),
     }
     return {name: value for name, value in found.items() if value}

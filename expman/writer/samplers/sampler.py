@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from expman.transport.hello import Hello
+from expman.writer.samplers.process_tree import find_process
 
 __all__ = ["Sampler"]
 
@@ -43,6 +44,12 @@ class Sampler:
     def spacing_for(cls, hello: Hello) -> float:
         """Seconds between two samples of this run; 0: none is taken, infinity: only the first."""
         return cls.spacing_s
+
+    def find_trainer(self) -> int:
+        """The pid of the run's owner as it is seen from here; 0 if it is gone or out of sight."""
+        hello = self.hello
+        ticks = 0 if hello.program is None else hello.program.began_ticks
+        return find_process(hello.pid, ticks, hello.started_at_ns)
 
     def sample(self) -> Iterable[Any]:
         """Takes a sample, in a thread of its own. An exception costs this sample only."""

@@ -7,7 +7,7 @@ import time
 from expman.errors import StorageError
 from expman.models import LogLevel
 from expman.storage.paths import PROVENANCE_YAML
-from expman.storage.provenance import write_provenance
+from expman.storage.provenance import PENDING, write_provenance
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
 from expman.writer.samplers.samples import ProvenanceSample
@@ -16,6 +16,8 @@ from expman.writer.sinks.sink import Sink
 __all__ = ["ProvenanceSink"]
 
 PAUSE_S = 5.0
+PATIENCE_S = 0.3
+"""Git mostly answers within this time: then one file is written, and not two."""
 
 
 class ProvenanceSink(Sink):
@@ -35,6 +37,8 @@ class ProvenanceSink(Sink):
 
     def take(self, record: ProvenanceSample, lane: LaneState | None, number: int) -> None:
         """Takes a document, which replaces the one before."""
+        is_pending = record.document.get("notes") == [PENDING]
+        self._pause_until = time.monotonic() + PATIENCE_S if is_pending else 0.0
         self._waiting = record
 
     @property

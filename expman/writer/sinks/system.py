@@ -25,7 +25,7 @@ PAUSE_S = 5.0
 _HELD = 8
 """Samples that the store has in its memory at most, besides those that wait here."""
 FIRST_REWRITE_S = 2.0
-REWRITE_SPACING_S = 30.0
+REWRITE_SPACING_S = 60.0
 
 
 class _Table:

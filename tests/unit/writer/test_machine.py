@@ -13,10 +13,11 @@ import pytest
 from lanes import make_hello
 
 from expman.transport import records
+from expman.transport.identity import this_program
 from expman.writer.samplers.cgroup import Cgroup
 from expman.writer.samplers.host import HostLoad
 from expman.writer.samplers.machine import MachineSampler
-from expman.writer.samplers.process_tree import ProcessTree, processes_below
+from expman.writer.samplers.process_tree import ProcessTree, find_process, processes_below
 from expman.writer.samplers.procfs import Rates
 from expman.writer.samplers.samples import MachineSample
 
@@ -141,7 +142,7 @@ def test_a_process_without_a_cgroup(tmp_path: Path) -> None:
 
 def test_a_process_and_its_children(family: subprocess.Popen[bytes]) -> None:
     """The sum has the child, too; rates come with the second look."""
-    tree = ProcessTree(family.pid, time.time_ns())
+    tree = ProcessTree(family.pid)
     first = tree.read()
     assert 2 == first["tree.processes"] == len(tree.pids())
     assert first["proc.rss_gb"] < first["tree.rss_gb"]
@@ -161,15 +162,31 @@ def test_a_branch_is_left_out(family: subprocess.Popen[bytes]) -> None:
 
 
 def test_a_pid_that_is_used_again(family: subprocess.Popen[bytes]) -> None:
-    """A process that began after the run did is not the run's."""
-    assert {} == ProcessTree(family.pid, time.time_ns() - 3600 * 10**9).read()
+    """A process that began after the run did is not the run's, nor is one of another begin."""
+    assert family.pid == find_process(family.pid, 0, time.time_ns())
+    assert 0 == find_process(family.pid, 0, time.time_ns() - 3600 * 10**9)
+    assert 0 == find_process(family.pid, 1, time.time_ns())
+    assert os.getpid() == find_process(os.getpid(), this_program().began_ticks, 0)
+
+
+def test_a_process_of_another_namespace(tmp_path: Path) -> None:
+    """It is found by its begin and its pid there: a container's, whose writer is outside."""
+    for pid, began, inner in ((7, 50, "7"), (300, 90, "300\t7"), (301, 90, "301\t8")):
+        fields = " ".join(["S", *["0"] * 18, str(began), *["0"] * 10])
+        texts = {"stat": f"{pid} (python) {fields}", "status": f"NSpid:\t{inner}"}
+        lay(tmp_path / str(pid), texts)
+    assert 300 == find_process(7, 90, 0, str(tmp_path))
+    assert 7 == find_process(7, 50, 0, str(tmp_path))
+    assert 0 == find_process(9, 90, 0, str(tmp_path))
 
 
 def test_a_process_that_is_gone() -> None:
     """It has no sample."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    assert {} == ProcessTree(process.pid, time.time_ns()).read()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        tree = ProcessTree(process.pid)
+        assert "proc.rss_gb" in tree.read()
+        process.communicate(b"\n")
+    assert {} == tree.read() == ProcessTree(0).read()
 
 
 def test_a_sample_of_this_machine(tmp_path: Path) -> None:

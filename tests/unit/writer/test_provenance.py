@@ -22,6 +22,7 @@ from expman.writer.samplers.environment import find_packages, find_scheduler
 from expman.writer.samplers.provenance import ProvenanceSampler
 from expman.writer.samplers.samples import ProvenanceSample
 from expman.writer.samplers.secrets import is_secret_file, mask_arguments, without_credentials
+from expman.writer.sinks import provenance
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 HANGS = "#!/bin/sh\ntrap '' TERM\n(trap '' TERM; sleep 600) &\nsleep 600\n"
@@ -206,6 +207,7 @@ def test_what_is_recorded(tmp_path: Path, repository: Callable[..., str]) -> Non
 
 def test_a_successor_completes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that was killed while git had not answered leaves the rest to the next one."""
+    monkeypatch.setattr(provenance, "PATIENCE_S", 0.0)
     monkeypatch.setenv("PATH", str(tmp_path))
     hello = hello_of(tmp_path)
     files = RunFiles(hello, 0)
