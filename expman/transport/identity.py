@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -26,9 +26,9 @@ _LAUNCHERS = (
     ("PMI_RANK", "MPI_LOCALRANKID", "PMI_SIZE"),
     ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_SIZE"),
 )
-_MOST_TEXTS = 256
-"""Arguments and directories of a program that are recorded."""
 _MOST_CHARS = 4096
+_MOST_CHARS_OF_ALL = 32 * 1024
+"""Of a program's arguments, and of its search path, that are recorded."""
 _JOBS = (
     "TORCHELASTIC_RUN_ID",
     "SLURM_JOB_ID",
@@ -57,15 +57,28 @@ def this_program() -> Program:
         cwd = os.getcwd()
     except OSError:  # it was removed
         cwd = ""
-    argv = [text for text in getattr(sys, "argv", ()) if isinstance(text, str)]
     path = [text for text in sys.path if isinstance(text, str) and os.path.isabs(text)]
     return Program(
         cwd=safe_text(cwd),
-        argv=tuple(map(_shortened, argv[:_MOST_TEXTS])),
+        argv=_fitting(getattr(sys, "argv", ())),
         python=sys.version.split()[0],
-        path=tuple(map(safe_text, path[:_MOST_TEXTS])),
+        path=_fitting(text for text in path if len(text) < _MOST_CHARS),
         began_ticks=_began_ticks(),
     )
+
+
+def _fitting(texts: Iterable[object]) -> tuple[str, ...]:
+    """The first texts, as far as there is room for them in a hello; a long one is cut."""
+    found: list[str] = []
+    room = _MOST_CHARS_OF_ALL
+    for text in texts:
+        if isinstance(text, str):
+            short = text if len(text) <= _MOST_CHARS else text[:_MOST_CHARS] + "…"
+            room -= len(short)
+            if room < 0:
+                break
+            found.append(safe_text(short))
+    return tuple(found)
 
 
 def _began_ticks() -> int:
@@ -75,10 +88,6 @@ def _began_ticks() -> int:
             return int(file.read(4096).rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return 0
-
-
-def _shortened(text: str) -> str:
-    return safe_text(text if len(text) <= _MOST_CHARS else text[:_MOST_CHARS] + "…")
 
 
 def _first_line(path: str) -> str:

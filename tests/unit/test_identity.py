@@ -154,3 +154,20 @@ def test_the_host_knows_its_memory() -> None:
     assert found.hostname
     assert found.boot_id
     assert ":" in found.memory_id
+
+
+def test_a_program_with_huge_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hello stays small; what is not text is left out."""
+    monkeypatch.setattr("sys.argv", ["train.py", "x" * 10**6, 7, *["y" * 4000] * 100, "\udc80"])
+    monkeypatch.setattr("sys.path", ["", "/lib", "/z" * 10**6, 7, *["/a"] * 10**5])
+    found = identity.this_program()
+    assert ("train.py", "/lib") == (found.argv[0], found.path[0])
+    assert sum(map(len, (*found.argv, *found.path))) < 80_000
+    monkeypatch.setattr("sys.argv", ["\udc80"])
+    assert ("\\udc80",) == identity.this_program().argv
+
+
+def test_a_program_is_identified_by_its_begin() -> None:
+    """As the kernel says it, in any PID namespace."""
+    words = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    assert int(words[19]) == identity.this_program().began_ticks
