@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from expman import notices, open_engines
-from expman.capture.console import ConsoleTap
-from expman.capture.exit_status import describe, describe_exit
+from expman.capture.exit_status import describe, describe_exit, traceback_of
 from expman.capture.program_end import ProgramEnd
+from expman.capture.unasked import Unasked
 from expman.durability import Durability
 from expman.ended_run import NoLane
 from expman.errors import ExpmanError, FlushError, RunClosedError, RunEndedError
 from expman.losses import Losses
-from expman.models import ExperimentConfig, RunStatus
+from expman.models import ExperimentConfig, LogLevel, RunStatus
 from expman.record_calls import RecordCalls
 from expman.shown import type_name
 from expman.status_lines import StatusLines
@@ -48,7 +48,7 @@ class LoggingEngine(RecordCalls):
     """
 
     _lines: StatusLines | None = None
-    _tap: ConsoleTap | None = None
+    _unasked: Unasked | None = None
 
     def __init__(self, config: ExperimentConfig) -> None:
         from expman.launch.start import RunStart
@@ -70,7 +70,7 @@ class LoggingEngine(RecordCalls):
             start.begin()
             if config.quiet is False and not start.config.rank:
                 self._lines = StatusLines(self.run_dir)
-            self._record_console()
+            self._unasked = Unasked(self.config, start.lane)
         except BaseException as exc:
             self._take_back(start, exc)
             raise
@@ -99,11 +99,6 @@ class LoggingEngine(RecordCalls):
         self._ended = False
         open_engines.add(self)
 
-    def _record_console(self) -> None:
-        if self.config.redirect_console:
-            self._tap = ConsoleTap(self._lane.offer)
-            self._tap.start()
-
     @classmethod
     def _attach(cls, address: str) -> LoggingEngine:
         from expman.launch.join import join
@@ -117,7 +112,7 @@ class LoggingEngine(RecordCalls):
         self.config, lane, owner_lane = join(address)
         self._end = None
         self._begin(lane, owner_lane)
-        self._record_console()
+        self._unasked = Unasked(self.config, lane)
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -275,8 +270,8 @@ class LoggingEngine(RecordCalls):
             if end is None or not end.is_open:  # libc stores the exit status in the lane
                 self._lane.let_go()
             return
-        if self._tap is not None:
-            self._tap.stop()
+        if self._unasked is not None:
+            self._unasked.stop()
         if end is None:
             self._durability.close_worker(final, limit_s)
         else:
@@ -287,6 +282,8 @@ class LoggingEngine(RecordCalls):
 
     def _finish(self, end: ProgramEnd | None) -> None:
         self._ended = True
+        if self._unasked is not None:
+            self._unasked.stop_stacks()
         try:
             if end is not None:
                 self._losses.warn_of_drops(self.config.max_buffer_bytes)
@@ -309,6 +306,7 @@ class LoggingEngine(RecordCalls):
         if exc is None or (isinstance(exc, SystemExit) and exc.code in (None, 0)):
             self.close()
             return
+        self._note_exception(exc)
         try:
             self.close(RunStatus.FAILED, reason=describe(exc))
         except FlushError as missing:
@@ -316,11 +314,20 @@ class LoggingEngine(RecordCalls):
                 raise
             notices.warn(f"expman: {missing}")  # the exception that ended the block matters more
 
+    def _note_exception(self, exc: BaseException) -> None:
+        """Adds the traceback of what ends the run to run.log."""
+        if self._ended or isinstance(exc, SystemExit):
+            return
+        with contextlib.suppress(ExpmanError):
+            self.log_message(LogLevel.ERROR, traceback_of(exc))
+
     def _close_at_exit(self) -> None:
         end = self._end
         if self._ended or end is None:
             return
         try:
+            if (exc := end.exception()) is not None:
+                self._note_exception(exc)
             if end.is_known() or not self._leave_to_exit_status(end):
                 self._close_with_program(end.reason())
         except FlushError as exc:
@@ -361,5 +368,5 @@ class LoggingEngine(RecordCalls):
         self._lane.forget()
         self._durability.supervisor = None
         self._end, self._lines = None, None
-        if self._tap is not None:
-            self._tap.forget()
+        if self._unasked is not None:
+            self._unasked.forget()

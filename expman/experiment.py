@@ -63,6 +63,8 @@ class Experiment(Annotations):
             writer of the run's own.
         python: path of the interpreter that runs the writer, where `sys.executable` is not one
             (a frozen application, a program that embeds Python).
+        hang_after_s: seconds without a row after which the stacks of all threads are recorded; 0:
+            never.
         quiet: print nothing at the run's start and end; ranks above 0 print nothing anyway.
         config: parameters, logged as by `log_params`.
 
@@ -98,6 +100,7 @@ class Experiment(Annotations):
         overflow: Literal["block", "drop"] = settings.OVERFLOW,
         writer: str | None = None,
         python: str | None = None,
+        hang_after_s: int = settings.HANG_AFTER_S,
         quiet: bool | None = None,
         config: object = None,
     ) -> None:

@@ -54,6 +54,7 @@ def init(
     overflow: Literal["block", "drop"] = settings.OVERFLOW,
     writer: str | None = None,
     python: str | None = None,
+    hang_after_s: int = settings.HANG_AFTER_S,
     quiet: bool | None = None,
     config: object = None,
 ) -> Experiment:

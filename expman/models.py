@@ -171,6 +171,8 @@ class ExperimentConfig(
         group: what runs of one job have in common; found out from the launcher
             (torchrun, SLURM, MPI, …) if left out.
         rank: number of this process in its job, from 0; found out from the launcher if left out.
+        hang_after_s: seconds without a row, or 20 times the usual if that is longer, after which
+            the stacks of all threads are recorded; 0: never.
         quiet: print nothing at the run's start and end. None: an Experiment prints, a
             LoggingEngine does not.
 
@@ -198,6 +200,7 @@ class ExperimentConfig(
     system_metrics_interval_secs: int | None = None
     capture_provenance: bool | None = None
     capture_diff: bool | None = None
+    hang_after_s: int = settings.HANG_AFTER_S
     quiet: bool | None = None
 
     def __post_init__(self) -> None:
@@ -310,6 +313,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     finished_at: str | None = None
     duration_secs: float | None = None
     heartbeat_at: str | None = None
+    stalled_since: str | None = None
     description: str | None = None
     tags: list[str] | None = None
     scalars: dict[str, MetricValue] = {}

@@ -47,6 +47,7 @@ BASE_DIR = TextDefault("experiments")
 FLUSH_INTERVAL_ROWS = IntDefault(50)
 FLUSH_INTERVAL_MS = IntDefault(500)
 HEARTBEAT_INTERVAL_SECS = IntDefault(30)
+HANG_AFTER_S = IntDefault(300)
 TAGS = TupleDefault()
 LANGUAGE = TextDefault("python")
 ENV_PATH = TextDefault("")
@@ -317,6 +318,17 @@ _TABLE = (
         late=True,
         meaning="Path of the interpreter that runs the writer, where sys.executable is not one (a "
         "frozen application, a program that embeds Python).",
+    ),
+    Setting(
+        name="hang_after_s",
+        type="int",
+        default=HANG_AFTER_S,
+        check=checks.check_rank,
+        read=_number,
+        variable="EXPMAN_HANG_AFTER_S",
+        meaning="Seconds without a row, or 20 times the usual if that is longer, after which the "
+        "stacks of all threads are recorded; 0: never, and processes cannot be asked for them.",
+        recorded="stacks/, run.log, run.yaml: stalled_since",
     ),
     Setting(
         name="quiet",

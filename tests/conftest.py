@@ -28,6 +28,7 @@ UNASKED = {
     "EXPMAN_SYSTEM_METRICS_INTERVAL_SECS": "0",
     "EXPMAN_CAPTURE_PROVENANCE": "0",
     "EXPMAN_REDIRECT_CONSOLE": "0",
+    "EXPMAN_HANG_AFTER_S": "0",
 }
 
 _READERS = ("duckdb", "ipykernel", "nbclient", "pandas", "polars")

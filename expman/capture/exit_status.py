@@ -11,9 +11,20 @@ from typing import Any, NoReturn, Protocol
 
 from expman.transport import exit_record
 
-__all__ = ["ChildEnd", "ExitWatch", "child_end", "describe", "describe_exit", "watch_os_exit"]
+__all__ = [
+    "UNCAUGHT",
+    "ChildEnd",
+    "ExitWatch",
+    "child_end",
+    "describe",
+    "describe_exit",
+    "traceback_of",
+    "watch_os_exit",
+]
 
 _MAX_REASON = 400
+_MAX_TRACEBACK = 32_000
+UNCAUGHT = "an exception ended the run:"
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _CODE: Any = vars(SystemExit)["code"]
 _RUNPY = ("<frozen runpy>", "runpy.py")
@@ -45,6 +56,11 @@ class ExitWatch:
         """The exception that was shown last, since this run began."""
         exc = _shown()
         return None if exc is None or exc is self._before else describe(exc)
+
+    def exception(self) -> BaseException | None:
+        """The exception that was shown last, since this run began."""
+        exc = _shown()
+        return None if exc is self._before else exc
 
     def is_end(self) -> bool:
         """Whether that exception ended the program, and was not shown by a shell."""
@@ -160,6 +176,16 @@ def describe(exc: BaseException) -> str:
     if place is not None:
         text += f" (at {os.path.basename(_file_of(place))}:{place.tb_lineno})"
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1] + "…"
+
+
+def traceback_of(exc: BaseException) -> str:
+    """A line and the traceback of an exception, with those that it came from."""
+    import traceback
+
+    lines = "".join(traceback.format_exception(exc)).rstrip("\n")
+    if len(lines) > _MAX_TRACEBACK:
+        lines = f"{lines[: _MAX_TRACEBACK // 2]}\n…\n{lines[-_MAX_TRACEBACK // 2 :]}"
+    return f"{UNCAUGHT}\n{lines}"
 
 
 def _describe_code(code: object) -> str | None:

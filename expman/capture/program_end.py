@@ -58,6 +58,10 @@ class ProgramEnd:
         """Whether an exception that Python shows has ended the program."""
         return self._program.is_end()
 
+    def exception(self) -> BaseException | None:
+        """The exception that has ended the program, as Python shows it."""
+        return self._program.exception() if self.is_known() else None
+
     def reason(self) -> str | None:
         """Why the program failed, as far as Python knows; None if it did not."""
         return self._program.error() or self._program.wrapped_code()

@@ -22,14 +22,19 @@ from expman.cli import (
     recover,
     rm,
     show,
+    stacks,
     tail,
+    why,
 )
 from expman.cli.output import VERSION, adapt_streams, print_note
 from expman.errors import ExpmanError
 
 __all__ = ["cli", "run"]
 
-_MODULES = (ls, show, tail, plot, compare, export, imports, clean, rm, recover, doctor, notebook)
+_MODULES = (
+    *(ls, show, why, tail, stacks, plot, compare, export, imports, clean, rm, recover, doctor),
+    notebook,
+)
 
 
 @click.group(

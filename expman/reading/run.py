@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from expman.errors import ConfigError, ExpmanError, StorageError
 from expman.models import MetricBest, MetricValue, RunMetadata, RunStatus, VectorRow
-from expman.reading.artifactfiles import artifact_paths
-from expman.reading.console import ConsoleLine, read_console
-from expman.reading.logfile import LogEntry, read_log
 from expman.reading.params import flat_params, read_params
+from expman.reading.run_contents import RunContents
 from expman.reading.run_machine import RunMachine
 from expman.reading.runyaml import RunYaml
 from expman.reading.summary import RunDetails, RunSummary, experiment_of, name_of
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Run"]
 
 
-class Run(RunMachine):
+class Run(RunContents, RunMachine):
     """One run. Each attribute is read from the run's files when it is used.
 
     Args:
@@ -159,29 +157,6 @@ class Run(RunMachine):
         except StorageError:
             ours = True
         return read_params(self.path, dates=ours)
-
-    def log(self) -> list[LogEntry]:
-        """The messages of run.log.
-
-        Raises:
-            StorageError: it cannot be read.
-        """
-        return read_log(self.path)
-
-    def console(self, last: int | None = None) -> list[ConsoleLine]:
-        """What the program printed, or only so many lines from the end.
-
-        Raises:
-            StorageError: it cannot be read.
-        """
-        return read_console(self.path, last)
-
-    def artifacts(self) -> list[str]:
-        """The paths of the saved files, sorted.
-
-        Links to directories are not followed, because they may leave the run.
-        """
-        return artifact_paths(self.path)
 
     def best(self, metric: str, kind: BestKind) -> Best:
         """The least, the greatest or the last number of a metric, with its step.

@@ -20,15 +20,20 @@ from expman.failpoints import awaits, hit
 __all__ = [
     "ARTIFACTS",
     "CONFIG_YAML",
+    "CONSOLE_LOG",
     "EXPERIMENT_YAML",
+    "LIVE_STACKS",
     "NEW_FILE",
     "OPEN_DIRECTORY",
     "OPEN_SOURCE",
+    "POST_MORTEM_JSON",
+    "POST_MORTEM_MD",
     "PROVENANCE_YAML",
     "RUN_JOURNAL",
     "RUN_LOG",
     "RUN_YAML",
     "SCALARS_JSON",
+    "STACKS",
     "STAGING",
     "SYSTEM",
     "TEMP_PREFIX",
@@ -66,6 +71,11 @@ PROVENANCE_YAML = "provenance.yaml"
 SCALARS_JSON = "scalars.json"
 RUN_LOG = "run.log"
 CONSOLE_LOG = "console.log"
+STACKS = "stacks"
+LIVE_STACKS = ".stacks"
+"""Where the processes of a live run write their stacks when they are asked."""
+POST_MORTEM_JSON = "postmortem.json"
+POST_MORTEM_MD = "postmortem.md"
 UNKNOWN_RECORDS = "unknown_records.jsonl"
 ARTIFACTS = "artifacts"
 STAGING = ".artifacts-staging"
@@ -80,6 +90,7 @@ _OURS = frozenset(
     {
         *(RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, SCALARS_JSON),
         *(RUN_LOG, ARTIFACTS, STAGING, UNKNOWN_RECORDS, PROVENANCE_YAML),
+        *(CONSOLE_LOG, STACKS, LIVE_STACKS, POST_MORTEM_JSON, POST_MORTEM_MD),
     }
 )
 _SET_ASIDE = re.compile(r"\.corrupt(-\d+)?$")

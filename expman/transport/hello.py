@@ -47,6 +47,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     project: str | None = None
     redirect_console: bool | None = None
     heartbeat_interval_secs: int = 30
+    hang_after_s: int = 300
     system_metrics_interval_secs: int | None = None
     capture_provenance: bool | None = None
     capture_diff: bool | None = None

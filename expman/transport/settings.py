@@ -23,6 +23,7 @@ _SAME = (
     "project",
     "redirect_console",
     "heartbeat_interval_secs",
+    "hang_after_s",
     "system_metrics_interval_secs",
     "capture_provenance",
     "capture_diff",

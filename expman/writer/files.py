@@ -10,8 +10,10 @@ from typing import Any, TypeVar, cast
 
 from expman.errors import StorageError
 from expman.failpoints import hit
-from expman.models import LogLevel, RunStatus
+from expman.models import LogLevel, RunStatus, reason_of
 from expman.storage.paths import remove_stale_temps
+from expman.storage.postmortem import write_post_mortem
+from expman.storage.stacks import remove_live_stacks
 from expman.transport import records as wire
 from expman.transport.batch import Batch
 from expman.transport.bulk_decode import Rows
@@ -174,7 +176,14 @@ class RunFiles:
             StorageError: nothing is lost; call it again.
         """
         self.metadata.conclude(status, reason)
-        self._sink(MessageSink).commit(sync=True)
+        messages = self._sink(MessageSink)
+        messages.commit(sync=True)
+        try:
+            write_post_mortem(self.run.run_dir, self.run.meta)
+        except Exception as exc:  # noqa: BLE001 - it costs nothing else
+            self.note(LogLevel.WARN, f"there is no post-mortem: {reason_of(exc)}")
+            messages.commit(sync=True)
+        remove_live_stacks(self.run.run_dir)
         hit("finish-before-status")
         self.metadata.commit(sync=True)
         with contextlib.suppress(OSError):

@@ -11,7 +11,9 @@ from expman.errors import StorageError
 from expman.models import LogLevel, RunMetadata, RunStatus
 from expman.storage.journal import Journal, known_state, set_aside_damage
 from expman.storage.paths import RUN_YAML, SYSTEM, tail_number
+from expman.storage.postmortem import write_post_mortem
 from expman.storage.runlog import RunLog
+from expman.storage.stacks import remove_live_stacks
 from expman.storage.times import iso, seconds_between, since_epoch_ns
 from expman.storage.vectors import VectorStore
 from expman.storage.yamlfile import RunFile
@@ -64,6 +66,9 @@ def _finish(
     _count(meta, store, reported)
     meta.artifacts_missing += len(missing)
     store.summarize(meta)
+    with contextlib.suppress(StorageError):
+        write_post_mortem(run.run_dir, meta)
+    remove_live_stacks(run.run_dir)
     RunFile(run.run_dir).write(meta)
     Journal(run.run_dir).remove()
 

@@ -12,6 +12,7 @@ from expman.writer.polling import poll
 from expman.writer.retry import Retry
 from expman.writer.sampling import Sampling
 from expman.writer.served_lanes import ServedLanes
+from expman.writer.stalls import StallWatch
 
 __all__ = ["RunWriter"]
 
@@ -47,6 +48,7 @@ class RunWriter:
         self._hello = hello
         self._files: RunFiles | None = None
         self._sampling: Sampling | None = None
+        self._stalls = StallWatch(hello)
 
     @property
     def has_ended(self) -> bool:
@@ -109,6 +111,7 @@ class RunWriter:
         taken = sum(poll(files, lane) for lane in self.lanes.known)
         if check:
             self.lanes.retire_workers(files)
+        self._stalls.look(files)
         is_over = self._is_over(files, check)
         if not self._observe(files, is_over) and is_over:
             if self.waits_for is not None:

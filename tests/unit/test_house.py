@@ -39,7 +39,7 @@ TRAINER = {
     "status_lines",
     "timeouts",
 }
-LIGHT_STORAGE = {"storage.artifacts", "storage.paths"}
+LIGHT_STORAGE = {"storage.artifacts", "storage.paths", "storage.stacks"}
 MAY_KNOW: dict[str, set[str]] = {
     "errors": {"shown"},
     "failpoints": set(),
@@ -53,7 +53,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "suggestions": set(),
     "transport": LEAVES,
     "storage": LEAVES,
-    "capture": LEAVES | {"transport"},
+    "capture": LEAVES | {"transport"} | LIGHT_STORAGE,
     "launch": LEAVES | {"interpreter", "transport"} | LIGHT_STORAGE,
     "annotations": LEAVES | {"transport"},
     "record_calls": LEAVES | {"annotations", "transport"},

@@ -34,6 +34,7 @@ SAMPLES: dict[str, tuple[str, Any, Any]] = {
     "flush_interval_rows": ("7", 7, 50),
     "flush_interval_ms": ("9", 9, 500),
     "redirect_console": ("1", True, False),
+    "hang_after_s": ("9", 9, 300),
     "project": ("p", "p", "q"),
     "description": ("d", "d", "e"),
     "group": ("g", "g", "h"),

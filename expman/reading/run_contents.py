@@ -1,0 +1,48 @@
+"""What else is in a run's directory: messages, console, artifacts, how it ended."""
+
+from __future__ import annotations
+
+from expman.reading.artifactfiles import artifact_paths
+from expman.reading.console import ConsoleLine, read_console
+from expman.reading.logfile import LogEntry, read_log
+from expman.storage.postmortem import PostMortem, read_post_mortem
+
+__all__ = ["RunContents"]
+
+
+class RunContents:
+    """The part of a Run that reads files of their own."""
+
+    path: str
+
+    @property
+    def postmortem(self) -> PostMortem | None:
+        """What is known about a run that crashed, failed or hung; None if it did not.
+
+        Raises:
+            StorageError: postmortem.json is damaged.
+        """
+        return read_post_mortem(self.path)
+
+    def log(self) -> list[LogEntry]:
+        """The messages of run.log.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        return read_log(self.path)
+
+    def console(self, last: int | None = None) -> list[ConsoleLine]:
+        """What the program printed, or only so many lines from the end.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        return read_console(self.path, last)
+
+    def artifacts(self) -> list[str]:
+        """The paths of the saved files, sorted.
+
+        Links to directories are not followed, because they may leave the run.
+        """
+        return artifact_paths(self.path)

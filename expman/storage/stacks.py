@@ -1,0 +1,248 @@
+"""Stacks of the processes of a live run: asked for by a signal, written by `faulthandler`.
+
+Each process that joined the run has a file in `.stacks/`, named by its process id. Its first line
+says which signal has it write, and identifies the process:
+
+    expman stacks: pid 4711 started 8123456 signal 39
+
+A process is sent the signal only if /proc shows all of this, so that no other one is ever hurt:
+- it is the process that the line identifies, by its start time, or a descendant of it;
+- it catches the signal: what a process execs begins without handlers, and the signal would end it;
+- it has the file open: a program may have closed our descriptor and opened a file of its own
+  under the number, and that must not be written to.
+Between the look and the signal a process may still exec. That takes a moment of microseconds in a
+process that has not logged for minutes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from expman.storage.paths import LIVE_STACKS, STACKS, read_regular
+
+__all__ = [
+    "Stacks",
+    "ask_for_stacks",
+    "caught_signals",
+    "fatal_tracebacks",
+    "keep_stacks",
+    "process_mark",
+    "remove_live_stacks",
+    "write_header",
+]
+
+ANSWER_S = 5.0
+"""How long a process may take to write: it may be stopped, or wait for a disk."""
+QUIET_S = 0.1
+_POLL_S = 0.01
+MOST_BYTES = 4 * 1024 * 1024
+_HEADER = re.compile(rb"expman stacks: pid (\d+) started (\d+) signal (\d+)\n")
+_FATAL = b"Fatal Python error: "
+
+
+class Stacks(msgspec.Struct, frozen=True):
+    """The stacks of one process.
+
+    Attributes:
+        pid: its process id.
+        name: its command line, shortened.
+        text: what it wrote, or "" if it did not answer.
+        why_not: why there is no text.
+    """
+
+    pid: int
+    name: str
+    text: str
+    why_not: str = ""
+
+
+def process_mark(pid: int) -> int:
+    """A process's start time in clock ticks since the boot; 0 if it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def caught_signals(pid: int) -> int | None:
+    """The signals that a process catches, as bits; None if /proc does not say."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"SigCgt:"):
+                    return int(line.split()[1], 16)
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def write_header(run_dir: str, pid: int, number: int) -> tuple[str, int]:
+    """Makes the file of a process; returns its path and a descriptor that appends to it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    home = os.path.join(run_dir, LIVE_STACKS)
+    os.makedirs(home, exist_ok=True)
+    path = os.path.join(home, str(pid))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o666)
+    try:
+        line = "expman stacks: pid {} started {} signal {}\n"
+        os.write(fd, line.format(pid, process_mark(pid), number).encode())
+    except BaseException:
+        os.close(fd)
+        raise
+    return path, fd
+
+
+class _File(msgspec.Struct, frozen=True):
+    path: str
+    pid: int
+    started: int
+    signal: int
+
+
+def _files(run_dir: str) -> Iterator[_File]:
+    home = os.path.join(run_dir, LIVE_STACKS)
+    try:
+        names = sorted(os.listdir(home))
+    except OSError:
+        return
+    for name in names:
+        path = os.path.join(home, name)
+        with contextlib.suppress(OSError):
+            match = _HEADER.match(read_regular(path, most_bytes=MOST_BYTES))
+            if match is not None and match[1].decode() == name:
+                yield _File(path, *(int(group) for group in match.groups()))
+
+
+def ask_for_stacks(run_dir: str) -> list[Stacks]:
+    """Has every process of a live run on this machine write its stacks; takes a moment.
+
+    Returns:
+        One entry per process: those that joined the run, and their forked descendants.
+    """
+    found: list[Stacks] = []
+    asked: set[int] = set()
+    for file in _files(run_dir):
+        if process_mark(file.pid) != file.started:
+            continue
+        for pid in (file.pid, *_descendants(file.pid)):
+            if pid not in asked and (pid == file.pid or _has_open(pid, file.path)):
+                asked.add(pid)
+                found.append(_ask(pid, file))
+    return found
+
+
+def _ask(pid: int, file: _File) -> Stacks:
+    name = _command(pid)
+    mark = process_mark(pid)
+    caught = caught_signals(pid)
+    if caught is None or not caught >> (file.signal - 1) & 1:
+        return Stacks(pid, name, "", "it runs another program now, or its stacks are switched off")
+    if not _has_open(pid, file.path):
+        return Stacks(pid, name, "", "it has closed the file that its stacks go to")
+    before = os.path.getsize(file.path)
+    if process_mark(pid) != mark:
+        return Stacks(pid, name, "", "it has just ended")
+    try:
+        os.kill(pid, file.signal)
+    except OSError as exc:
+        return Stacks(pid, name, "", f"it cannot be asked: {exc.strerror}")
+    text = _answer(file.path, before)
+    return Stacks(pid, name, text, "" if text else f"it has not answered for {ANSWER_S:g} s")
+
+
+def _answer(path: str, before: int) -> str:
+    """What a process writes behind `before`, once it has paused."""
+    give_up_at = time.monotonic() + ANSWER_S
+    size, changed_at = before, time.monotonic()
+    while time.monotonic() < give_up_at:
+        now = os.path.getsize(path)
+        if now != size:
+            size, changed_at = now, time.monotonic()
+        elif size > before and time.monotonic() - changed_at >= QUIET_S:
+            break
+        time.sleep(_POLL_S)
+    with open(path, "rb") as file:
+        file.seek(before)
+        return file.read(MOST_BYTES).decode("utf-8", "replace")
+
+
+def _has_open(pid: int, path: str) -> bool:
+    try:
+        wanted = os.stat(path)
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return False
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            info = os.stat(f"/proc/{pid}/fd/{number}")
+            if (info.st_dev, info.st_ino) == (wanted.st_dev, wanted.st_ino):
+                return True
+    return False
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
+                children = [int(child) for child in file.read().split()]
+            for child in children:
+                yield child
+                yield from _descendants(child)
+
+
+def _command(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(4096).split(b"\0")
+    except OSError:
+        return ""
+    return b" ".join(words).decode("utf-8", "replace").strip()[:200]
+
+
+def keep_stacks(run_dir: str, stacks: list[Stacks], now_s: float) -> list[str]:
+    """Writes what was answered into `stacks/`; returns the paths, relative to the run.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_s))
+    os.makedirs(os.path.join(run_dir, STACKS), exist_ok=True)
+    paths = []
+    for one in stacks:
+        path = os.path.join(STACKS, f"{moment}-{one.pid}.txt")
+        with open(os.path.join(run_dir, path), "w", encoding="utf-8") as file:
+            file.write(f"pid {one.pid}: {one.name}\n{one.text or one.why_not}\n")
+        paths.append(path)
+    return paths
+
+
+def fatal_tracebacks(run_dir: str) -> list[tuple[int, str]]:
+    """Tracebacks that processes of the run wrote as they died of a fault, with the process ids."""
+    found = []
+    for file in _files(run_dir):
+        data = read_regular(file.path, most_bytes=MOST_BYTES)
+        at = data.rfind(_FATAL)
+        if at >= 0:
+            found.append((file.pid, data[at:].decode("utf-8", "replace")))
+    return found
+
+
+def remove_live_stacks(run_dir: str) -> None:
+    """Removes the files of the processes: the run has ended."""
+    home = os.path.join(run_dir, LIVE_STACKS)
+    with contextlib.suppress(OSError):
+        for name in os.listdir(home):
+            os.unlink(os.path.join(home, name))
+        os.rmdir(home)

@@ -1,0 +1,151 @@
+"""A trainer that stands still is noticed, its stacks are recorded, and nobody is hurt by that."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from conftest import Program, StartProgram
+from process.runs import kill_writers, run_yaml, wait_until, writer_of
+
+from expman import Run
+from expman.reading.postmortem import why
+from expman.storage.stacks import ask_for_stacks
+from expman.writer.recover import recover
+
+
+def start(program: StartProgram, base: Path, how: str) -> tuple[Program, Path]:
+    # A program that has faulthandler write to stderr keeps that.
+    trainer = program("hang_somehow.py", base, how, env={"PYTHONFAULTHANDLER": ""})
+    return trainer, Path(trainer.read_line())
+
+
+def log_of(run_dir: Path) -> str:
+    path = run_dir / "run.log"
+    return path.read_text() if path.exists() else ""
+
+
+def stacks_of(run_dir: Path) -> str:
+    """All stacks that were recorded, once the log names them."""
+    wait_until(lambda: "stacks" in log_of(run_dir), "the stacks")
+    return "\n".join(path.read_text() for path in sorted((run_dir / "stacks").iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("how", "place"),
+    [("deadlock", "lock.acquire()"), ("sleep", "sys.stdin.readline()"), ("gil", "re.match(")],
+)
+def test_a_trainer_that_stands_still(
+    program: StartProgram, run_base: Path, how: str, place: str
+) -> None:
+    """Its stacks show the line, also while C code holds the GIL; run.yaml says since when."""
+    trainer, run_dir = start(program, run_base, how)
+    recorded = stacks_of(run_dir)
+
+    source = Path(trainer.command[1]).read_text().split("\n")
+    lines = {number + 1 for number, line in enumerate(source) if place in line}
+    assert any(f'hang_somehow.py", line {line} in <module>' in recorded for line in lines)
+    assert "no rows for long: main has logged 10, the last one with step 9" in log_of(run_dir)
+    wait_until(lambda: run_yaml(run_dir).get("stalled_since"), "the time in run.yaml")
+    assert "it has stood still since" in why(Run(run_dir))
+    assert trainer.running()
+    trainer.kill()
+
+
+def test_rows_that_come_again(program: StartProgram, run_base: Path) -> None:
+    """The run is no longer stalled, and its post-mortem says that it was."""
+    trainer, run_dir = start(program, run_base, "sleep")
+    stacks_of(run_dir)
+    trainer.send_line()
+    wait_until(lambda: "rows come again" in log_of(run_dir), "the rows")
+    trainer.send_line()
+    trainer.succeed()
+    wait_until(lambda: run_yaml(run_dir)["status"] == "FINISHED", "the end")
+
+    assert run_yaml(run_dir)["stalled_since"] is None
+    found = Run(run_dir).postmortem
+    assert found is not None
+    assert "the run stood still for a time, and went on" in [fact.text for fact in found.facts]
+    assert not (run_dir / ".stacks").exists()
+
+
+def test_a_worker_that_stands_still(program: StartProgram, run_base: Path) -> None:
+    """The owner goes on. The worker is named, and both processes are asked."""
+    trainer, run_dir = start(program, run_base, "worker")
+    recorded = stacks_of(run_dir)
+
+    assert "no rows for long: worker-0 has logged 10" in log_of(run_dir)
+    assert "1 others log as usual" in log_of(run_dir)
+    assert "in stand_still" in recorded
+    trainer.kill()
+
+
+def test_a_program_that_was_execed_is_not_killed(program: StartProgram, run_base: Path) -> None:
+    """It has no handler for the signal, which would end it."""
+    trainer, run_dir = start(program, run_base, "exec")
+    wait_until(lambda: run_yaml(run_dir)["status"] == "CRASHED", "the end of the run")
+
+    assert [] == [one.text for one in ask_for_stacks(str(run_dir)) if one.text]
+    assert trainer.running()
+    trainer.kill()
+
+
+def test_a_closed_descriptor_is_not_written_to(program: StartProgram, run_base: Path) -> None:
+    """A program that closes what it does not know keeps its own file as it is."""
+    trainer, run_dir = start(program, run_base, "closed")
+    wait_until(lambda: "has no stacks" in log_of(run_dir), "the report")
+
+    assert "it has closed the file that its stacks go to" in log_of(run_dir)
+    assert b"" == (run_base / "own").read_bytes()
+    trainer.kill()
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "fact"),
+    [
+        ("raise", "FAILED", "an exception was raised: ValueError: the loss is not a number"),
+        ("SIGSEGV", "CRASHED", "died of a fault: Segmentation fault"),
+        ("kill", "CRASHED", "it was killed by a signal such as SIGKILL or SIGTERM"),
+        ("nan", "FAILED", "loss has been NaN or infinite since step 5"),
+    ],
+)
+def test_a_post_mortem(
+    program: StartProgram, run_base: Path, how: str, status: str, fact: str
+) -> None:
+    """It says how the run ended, what came last, and where each fact is from."""
+    trainer, run_dir = start(program, run_base, how)
+    trainer.wait()
+    wait_until(lambda: (run_dir / "postmortem.md").exists(), "the post-mortem")
+    wait_until(lambda: run_yaml(run_dir)["status"] == status, "the status")
+
+    found = Run(run_dir).postmortem
+    assert found is not None
+    assert status == found.status
+    assert any(fact in one.text for one in found.facts), found.facts
+    assert all((run_dir / one.source).exists() for one in found.facts if one.source != "stacks")
+    assert [("main", 10, 9)] == [(row.producer, row.rows, row.step) for row in found.last_rows]
+    assert "[err] in the console" in found.console
+    assert ("ValueError" in (found.traceback or "")) == (how in ("raise", "nan"))
+    assert ("in string_at" in (found.fatal_traceback or "")) == (how == "SIGSEGV")
+    text = (run_dir / "postmortem.md").read_text()
+    assert text == why(Run(run_dir))
+    assert fact in text
+    assert len(text.split("\n")) < 50
+
+
+def test_both_killed(program: StartProgram, run_base: Path) -> None:
+    """`recover` finds the same."""
+    trainer, run_dir = start(program, run_base, "sleep")
+    writer = writer_of(trainer.pid)
+    os.kill(writer.pid, signal.SIGSTOP)  # or it would find out that the trainer is gone
+    trainer.kill()
+    kill_writers(writer.token, writer.pid)
+    assert all(outcome.ok for outcome in recover(str(run_base)))
+
+    found = Run(run_dir).postmortem
+    assert found is not None
+    assert "CRASHED" == found.status
+    assert [("main", 10, 9)] == [(row.producer, row.rows, row.step) for row in found.last_rows]
+    assert not (run_dir / ".stacks").exists()

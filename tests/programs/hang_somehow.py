@@ -1,0 +1,78 @@
+"""Logs ten rows, then hangs or ends in the way that it is told.
+
+hang_somehow.py BASE_DIR HOW: prints the run's directory once the rows are logged.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import sys
+import threading
+import time
+
+from expman import ExperimentConfig, LoggingEngine
+
+base, how = sys.argv[1:]
+engine = LoggingEngine(
+    ExperimentConfig("hang", base, run_name="run", hang_after_s=1, redirect_console=True)
+)
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+print("in the console", file=sys.stderr)
+
+
+def log_rows() -> None:
+    for step in range(10):
+        engine.log_vector({"loss": float("nan") if how == "nan" and step > 4 else 1.0}, step)
+        time.sleep(0.01)
+
+
+def stand_still(lock: threading.Lock) -> None:
+    with lock:
+        sys.stdin.readline()
+
+
+log_rows()
+match how:
+    case "deadlock":
+        lock = threading.Lock()
+        lock.acquire()
+        print(engine.run_dir)
+        lock.acquire()
+    case "sleep":
+        print(engine.run_dir)
+        sys.stdin.readline()
+        log_rows()
+        sys.stdin.readline()
+    case "gil":
+        print(engine.run_dir, flush=True)
+        re.match(r"(a+)+$", "a" * 40 + "b")
+    case "worker":
+        child = os.fork()
+        if not child:
+            log_rows()
+            stand_still(threading.Lock())
+            os._exit(0)
+        print(engine.run_dir)
+        while True:
+            log_rows()
+    case "exec":
+        print(engine.run_dir, flush=True)
+        os.execvp("sleep", ["sleep", "60"])
+    case "closed":
+        os.closerange(3, 256)
+        with open(f"{base}/own", "w+b") as own:
+            os.dup2(own.fileno(), 100)
+            print(engine.run_dir)
+            sys.stdin.readline()
+    case "SIGSEGV":
+        print(engine.run_dir, flush=True)
+        ctypes.string_at(0)
+    case "raise" | "nan":
+        print(engine.run_dir, flush=True)
+        raise ValueError("the loss is not a number")
+    case "kill":
+        print(engine.run_dir, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
