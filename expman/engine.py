@@ -71,6 +71,7 @@ class LoggingEngine(RecordCalls):
             if config.quiet is False and not start.config.rank:
                 self._lines = StatusLines(self.run_dir)
             self._unasked = Unasked(self.config, start.lane)
+            self._unasked.start()
         except BaseException as exc:
             self._take_back(start, exc)
             raise
@@ -84,6 +85,8 @@ class LoggingEngine(RecordCalls):
         self._ended = True
         if self._end is not None:
             self._end.unwatch()
+        if self._unasked is not None:
+            self._unasked.stop_stacks()
         open_engines.discard(self)
 
     def _begin(
@@ -113,6 +116,7 @@ class LoggingEngine(RecordCalls):
         self._end = None
         self._begin(lane, owner_lane)
         self._unasked = Unasked(self.config, lane)
+        self._unasked.start()
         return self
 
     def __reduce__(self) -> tuple[object, ...]:

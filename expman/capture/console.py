@@ -9,6 +9,7 @@ A print never waits for a writer. Lines that the buffer has no room for are coun
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -30,7 +31,6 @@ PARTIAL_SPACING_S = 1.0
 """A line that goes on is recorded this often at most: a progress bar, say."""
 
 Offer = Callable[..., bool]
-Write = Callable[[str], Any]
 
 
 class ConsoleTap:
@@ -64,8 +64,8 @@ class ConsoleTap:
         """Records both streams from now on. A stream that takes no other `write` is left alone."""
         for stream, name in ((sys.stdout, "out"), (sys.stderr, "err")):
             patch = _Patch(self, stream, name)
-            if patch.is_in_place:
-                self._patches.append(patch)
+            self._patches.append(patch)
+            patch.put_in_place()
 
     def stop(self) -> None:
         """Records the lines that have not ended, and leaves the streams as they were."""
@@ -161,12 +161,9 @@ class _Patch:
     def __init__(self, tap: ConsoleTap, stream: Any, name: str) -> None:
         self._stream = stream
         self._had_own = "write" in getattr(stream, "__dict__", {})
-        original: Write | None = getattr(stream, "write", None)
-        self.is_in_place = False
-        if original is None:
-            return
+        original: Any = getattr(stream, "write", None)
         self._original = original
-        taps = [tap]
+        self._taps = taps = [tap]
 
         def write(text: str) -> Any:
             written = original(text)
@@ -174,18 +171,18 @@ class _Patch:
                 one.add(name, text)
             return written
 
-        self._taps = taps
         self._write = write
-        try:
-            stream.write = write
-        except AttributeError:
-            return
-        self.is_in_place = True
+
+    def put_in_place(self) -> None:
+        """Replaces `write`, if the stream has one and takes another."""
+        if self._original is not None:
+            with contextlib.suppress(AttributeError):
+                self._stream.write = self._write
 
     def remove(self) -> None:
         """Puts the stream's own `write` back, unless somebody has replaced ours."""
         self._taps.clear()
-        if self._stream.__dict__.get("write") is not self._write:
+        if getattr(self._stream, "__dict__", {}).get("write") is not self._write:
             return
         if self._had_own:
             self._stream.write = self._original

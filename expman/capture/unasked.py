@@ -20,6 +20,9 @@ class Unasked:
     def __init__(self, config: ExperimentConfig, lane: LaneProducer) -> None:
         self._tap = ConsoleTap(lane.offer) if config.redirect_console else None
         self._stacks = StackDumps(lane.run_dir) if config.hang_after_s else None
+
+    def start(self) -> None:
+        """Begins to record. Interrupted, it is ended by `stop` and `stop_stacks` like any other."""
         if self._stacks is not None:
             self._stacks.start()
         if self._tap is not None:

@@ -38,6 +38,7 @@ __all__ = [
     "Fact",
     "LastRow",
     "PostMortem",
+    "describe",
     "read_post_mortem",
     "thread_blocks",
     "write_post_mortem",

@@ -209,9 +209,9 @@ MAY_OPEN = {
     "mmap": {"transport.exit_record", "transport.owned", "transport.segment"},
     "shm_open": {"transport.segment"},
     # cli.doctor reports how large the file system is, the samples of the machine how full.
-    "/dev/shm": {"transport.places", "cli.doctor", "writer.samplers.host"},
+    "/dev/shm": {"storage.postmortem", "transport.places", "cli.doctor", "writer.samplers.host"},
     # The samples of the machine have the number of open files.
-    "/proc/PID/fd": {"transport.nameless", "writer.samplers.process_tree"},
+    "/proc/PID/fd": {"storage.stacks", "transport.nameless", "writer.samplers.process_tree"},
 }
 
 
