@@ -167,6 +167,8 @@ class RunWriter:
 
     def leave(self) -> None:
         """Makes durable what was taken; the lanes and the run are left to a successor."""
+        if self._sampling is not None:
+            self._sampling.stop()
         if self._files is not None:
             try:
                 self._files.commit(sync=True)
