@@ -72,7 +72,7 @@ def revive_address(address: segment.Address) -> segment.Segment:
 
 
 def is_served_elsewhere(address: segment.Address) -> bool:
-    """Whether a writer serves the address under a segment whose name was removed."""
+    """True if a writer serves the address under a segment whose name was removed."""
     name = address.segment()
     for path in nameless.find(name).get(name, ()):
         with contextlib.suppress(OSError):

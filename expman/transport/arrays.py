@@ -16,13 +16,13 @@ _TO_NUMPY = ("to_numpy", "numpy", "get")
 
 
 def is_array(value: object) -> bool:
-    """Whether a value is an array, a tensor, a series or a scalar of numpy."""
+    """True if a value is an array, a tensor, a series or a scalar of numpy."""
     kind = type(value)
     return hasattr(kind, "shape") and hasattr(kind, "dtype")
 
 
 def is_scalar(value: Any) -> bool:
-    """Whether an array has no dimensions."""
+    """True if an array has no dimensions."""
     return len(value.shape) == 0
 
 

@@ -120,12 +120,12 @@ class LaneConsumer:
         return self.control.hello
 
     def producer_alive(self) -> bool:
-        """Whether the process that claimed the lane lives."""
+        """True if the process that claimed the lane lives."""
         return lives(self._segment, self.hello.pid)
 
     @property
     def sealed(self) -> bool:
-        """Whether the producer has sealed the lane: no record comes any more."""
+        """True if the producer has sealed the lane: no record comes any more."""
         return self.control.sealed
 
     @property
@@ -149,7 +149,7 @@ class LaneConsumer:
         return self.position.logged_rows
 
     def at_end(self) -> bool:
-        """Whether every record of a sealed lane was taken."""
+        """True if every record of a sealed lane was taken."""
         return self.sealed and self.position.serial >= self._opened_terms()
 
     def _opened_terms(self) -> int:
@@ -164,7 +164,7 @@ class LaneConsumer:
         return min(control.opened_terms, most, last)
 
     def is_empty(self) -> bool:
-        """Whether nothing was published in it so far."""
+        """True if nothing was published in it so far."""
         if self.position.serial or self.control.opened_terms > 1:
             return False
         term = self._open([])
@@ -183,7 +183,7 @@ class LaneConsumer:
 
     @property
     def passes_over_many(self) -> bool:
-        """Whether more entries were passed over than a cutoff can name; they may land soon."""
+        """True if more entries were passed over than a cutoff can name; they may land soon."""
         term = self._term
         return term is not None and len(missed_entries(term)) > layout.GAP_ENTRIES
 
@@ -287,11 +287,11 @@ class LaneConsumer:
 
     @property
     def has_read_terms(self) -> bool:
-        """Whether there are terms to give back."""
+        """True if there are terms to give back."""
         return self.released.is_possible
 
     def is_pressed(self) -> bool:
-        """Whether a good part of the lane's memory waits to be given back."""
+        """True if a good part of the lane's memory waits to be given back."""
         return self.released.held_bytes * 4 >= self.hello.max_buffer_bytes
 
     def release(self) -> None:

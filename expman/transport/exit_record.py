@@ -29,7 +29,7 @@ PAUSES = ((layout.EXIT_PAUSE, 10**6, 100), (layout.EXIT_LONG_PAUSE, 10**7, 490))
 
 
 def is_available() -> bool:
-    """Whether the C library can store the exit status."""
+    """True if the C library can store the exit status."""
     try:
         return bool(os.confstr("CS_GNU_LIBC_VERSION"))
     except (AttributeError, OSError, ValueError):

@@ -63,7 +63,7 @@ class RunGate:
 
     @property
     def closing(self) -> bool:
-        """Whether the run takes no more records."""
+        """True if the run takes no more records."""
         return self.control.closing
 
     def count_laneless(self, rows: int) -> None:
@@ -76,7 +76,7 @@ class RunGate:
 
     @property
     def owner_lives(self) -> bool:
-        """Whether the run's owner lives."""
+        """True if the run's owner lives."""
         return lives(self._owner, self.hello.pid)
 
     def may_wait(self) -> bool:

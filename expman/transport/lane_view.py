@@ -66,7 +66,7 @@ class LaneView:
         return hello.producer_name(self.control.name_number)
 
     def producer_alive(self) -> bool:
-        """Whether the process that claimed the lane lives."""
+        """True if the process that claimed the lane lives."""
         if segment.is_locked_here(self._address.place, self.name):
             return True
         try:

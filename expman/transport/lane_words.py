@@ -93,7 +93,7 @@ class Cutoff(msgspec.Struct, frozen=True):
     gaps: tuple[int, ...]
 
     def includes(self, serial: int, ordinal: int) -> bool:
-        """Whether a record was taken."""
+        """True if a record was taken."""
         if serial != self.serial:
             return serial < self.serial
         return ordinal < self.entries and ordinal not in self.gaps
@@ -123,7 +123,7 @@ class AppendWords:
 
     @property
     def is_open(self) -> bool:
-        """Whether an append was begun and not completed."""
+        """True if an append was begun and not completed."""
         return bool(self._words[self._first] > self.done)
 
     def begin(self, size: int, records: int) -> None:

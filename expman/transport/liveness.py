@@ -1,4 +1,4 @@
-"""Whether the producer of a lane lives.
+"""True if the producer of a lane lives.
 
 A process id proves little: it is used again, zombies keep it, and in another PID namespace it
 belongs to another process. So the kernel is asked about the lane itself. The process that claimed
@@ -22,7 +22,7 @@ __all__ = ["lives", "mark_of"]
 
 
 def lives(control: segment.Segment, pid: int) -> bool:
-    """Whether the producer of a lane lives.
+    """True if the producer of a lane lives.
 
     Args:
         control: the lane's control.

@@ -32,7 +32,7 @@ def find(start: str, pids: Iterable[int] | None = None) -> dict[str, list[str]]:
 
 
 def is_of(fd: int, name: str) -> bool:
-    """Whether a descriptor of this process belongs to the nameless segment `name`."""
+    """True if a descriptor of this process belongs to the nameless segment `name`."""
     return _former_name(f"/proc/self/fd/{fd}") == name
 
 

@@ -107,25 +107,25 @@ class OpenTerm:
         return layout.data_offset(len(self._bytes))
 
     def published(self, ordinal: int, length: int) -> bool:
-        """Whether the index confirms that a record of this ordinal has this length."""
+        """True if the index confirms that a record of this ordinal has this length."""
         within = 0 <= ordinal < len(self.index)
         return within and layout.record_bytes(self.index[ordinal]) == length
 
     def agrees(self, record: wire.Record, length: int) -> bool:
-        """Whether the index entry, if there is one, gives the record this length."""
+        """True if the index entry, if there is one, gives the record this length."""
         entry = self.index[record.ordinal] if 0 <= record.ordinal < len(self.index) else 0
         return not entry or layout.record_bytes(entry) == length
 
     def appended(self) -> bool:
-        """Whether there are bytes behind those taken."""
+        """True if there are bytes behind those taken."""
         return self.position < len(self.data) and self.data[self.position] != 0
 
     def is_any_near(self) -> bool:
-        """Whether there are index entries soon behind those taken."""
+        """True if there are index entries soon behind those taken."""
         return any(self.index[self.slot : self.slot + GLANCE_RECORDS])
 
     def waited(self) -> bool:
-        """Whether what does not add up has had its time; the time begins with the first call."""
+        """True if what does not add up has had its time; the time begins with the first call."""
         now = time.monotonic()
         if self.stuck_since is None:
             self.stuck_since = now
@@ -136,7 +136,7 @@ class OpenTerm:
         self.gaps = {gap for gap in self.gaps if not self.index[gap]}
 
     def has_entries(self) -> bool:
-        """Whether there are index entries behind those taken."""
+        """True if there are index entries behind those taken."""
         return bool(bytes(self.index[self.slot :]).strip(b"\0"))
 
     def cut(self, length: int) -> None:
@@ -206,7 +206,7 @@ def decode_at(term: OpenTerm, position: int, limit: int) -> tuple[wire.Record, i
 
 
 def _is_confirmed_other(term: OpenTerm, ordinal: int, length: int) -> bool:
-    """Whether the index confirms a record that is not a row."""
+    """True if the index confirms a record that is not a row."""
     return term.published(ordinal, length) and term.index[ordinal] >= layout.OTHER
 
 

@@ -92,7 +92,7 @@ class OwnLane:
 
     @property
     def closed(self) -> bool:
-        """Whether no record is taken any more: after close(), or because the run ends."""
+        """True if no record is taken any more: after close(), or because the run ends."""
         lane = self._lane.get(None)
         cutoff = None if lane is None else lane.cutoff
         return self._closed or (cutoff is not None and cutoff.is_closing)
@@ -154,7 +154,7 @@ class OwnLane:
         raise RunClosedError(self.run_dir)
 
     def may_wait(self) -> bool:
-        """Whether a call may go on waiting for the writer.
+        """True if a call may go on waiting for the writer.
 
         Raises:
             RunClosedError: the run ends.

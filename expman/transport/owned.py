@@ -39,7 +39,7 @@ class Descriptor:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the number still belongs to the file that was opened."""
+        """True if the number still belongs to the file that was opened."""
         return _is_of(self._number, self.identity)
 
     def number(self) -> int:

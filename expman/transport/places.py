@@ -47,7 +47,7 @@ def all_places() -> list[str]:
 
 
 def exists(place: str, name: str) -> bool:
-    """Whether there is a segment of this name."""
+    """True if there is a segment of this name."""
     return os.path.lexists(path_of(place, name))
 
 
@@ -70,7 +70,7 @@ def list_names(place: str, start: str = PREFIX) -> list[str]:
 
 
 def has_names_of(uid: int) -> bool:
-    """Whether a user has segments in /dev/shm."""
+    """True if a user has segments in /dev/shm."""
     return any(_names_of(uid, SHM))
 
 

@@ -186,7 +186,7 @@ class LaneProducer:
 
     @property
     def claimed(self) -> bool:
-        """Whether this process has a lane."""
+        """True if this process has a lane."""
         return self._own.lane is not None
 
     @property

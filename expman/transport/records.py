@@ -201,7 +201,7 @@ _decoders_of = functools.cache(_Decoders)
 
 
 def is_known(tag: int) -> bool:
-    """Whether records of this tag can be decoded."""
+    """True if records of this tag can be decoded."""
     return tag in _decoders_of(KINDS).tags
 
 

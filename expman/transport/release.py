@@ -59,7 +59,7 @@ class TermRelease:
 
     @property
     def is_possible(self) -> bool:
-        """Whether there are terms to give back."""
+        """True if there are terms to give back."""
         return bool(self._read) and self._read[0][0] != self._last
 
     @property

@@ -95,7 +95,7 @@ class Ring:
 
     @property
     def ended(self) -> bool:
-        """Whether no term comes any more."""
+        """True if no term comes any more."""
         return self.term.after.get(self) is None
 
     def end(self) -> None:
@@ -141,7 +141,7 @@ class Ring:
         return True
 
     def can_ever_hold(self, record_bytes: int) -> bool:
-        """Whether a record of this size fits into the largest possible term."""
+        """True if a record of this size fits into the largest possible term."""
         return record_bytes < layout.OTHER and self._need(record_bytes) <= self._max_bytes
 
     def _need(self, record_bytes: int) -> int:

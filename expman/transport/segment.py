@@ -95,7 +95,7 @@ _locked_here: set[tuple[int, str, str]] = set()
 
 
 def is_locked_here(place: str, name: str) -> bool:
-    """Whether this process itself has locked a segment of this name, and so must not attach it."""
+    """True if this process itself has locked a segment of this name, and so must not attach it."""
     return (os.getpid(), place, name) in _locked_here
 
 
@@ -208,7 +208,7 @@ class Segment:
         fcntl.lockf(self.fd, fcntl.LOCK_UN)
 
     def is_locked(self) -> bool:
-        """Whether another process holds the lock, that is, lives.
+        """True if another process holds the lock, that is, lives.
 
         False if the program has closed the descriptor that would be asked. F_GETLK takes nothing:
         two processes that ask at once do not see each other as the holder. The answer holds across

@@ -25,7 +25,7 @@ _ABSENT = object()
 
 
 def has_base(value: object, package: str, *names: str) -> bool:
-    """Whether the class of a value, or one of its bases, has one of these names in a package."""
+    """True if the class of a value, or one of its bases, has one of these names in a package."""
     return any(
         base.__name__ in names and base.__module__.partition(".")[0] == package
         for base in type(value).__mro__

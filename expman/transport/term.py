@@ -57,7 +57,7 @@ class Slot:
 
     @property
     def is_claimed(self) -> bool:
-        """Whether a call has made a term in it that does not follow another one yet."""
+        """True if a call has made a term in it that does not follow another one yet."""
         terms = (last() for last, _ in self.used.copy())
         return any(term is not None and not term.placed for term in terms)
 
