@@ -38,7 +38,7 @@ class _Wait:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is time to try again."""
+        """True if it is time to try again."""
         return self.why is not None and time.monotonic() >= self._retry_at
 
     def blame(self, what: str, exc: OSError) -> None:

@@ -82,7 +82,7 @@ class Consolidation:
 
     @property
     def is_settling(self) -> bool:
-        """Whether the last rewrite is under way."""
+        """True if the last rewrite is under way."""
         return self._finishing is not None
 
     def settle(self) -> str | None:

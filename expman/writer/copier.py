@@ -88,12 +88,12 @@ class Copier:
 
     @property
     def is_due(self) -> bool:
-        """Whether there is something to keep, or to fetch."""
+        """True if there is something to keep, or to fetch."""
         return bool(self._taken or self._copying.outcomes)
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is not stored yet, nor given up."""
+        """True if something is not stored yet, nor given up."""
         return bool(self._taken or self._copying.open or self._copying.outcomes)
 
     @property
@@ -102,7 +102,7 @@ class Copier:
         return self._kept + len(self._taken)
 
     def has_settled(self, mark: int) -> bool:
-        """Whether the first so many requests are stored, or known to be missing."""
+        """True if the first so many requests are stored, or known to be missing."""
         return self._settled >= mark
 
     @property
@@ -210,7 +210,7 @@ class _Copying:
         self._sign_of_life = time.monotonic()
 
     def _succeeds(self) -> bool:
-        """Whether an earlier thread of this run has ended; what it has stored is not open then."""
+        """True if an earlier thread of this run has ended; what it has stored is not open then."""
         earlier = _stopping.get(self._run_dir)
         if earlier is None:
             return True

@@ -40,12 +40,12 @@ class RunEnd:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the owner has closed its lane, or is gone."""
+        """True if the owner has closed its lane, or is gone."""
         return self._wanted_since is not None
 
     @property
     def has_begun(self) -> bool:
-        """Whether the lanes are closed: no call that begins now is sure to be taken."""
+        """True if the lanes are closed: no call that begins now is sure to be taken."""
         return self._closed_at is not None
 
     def begin(self, *, is_quiet: bool) -> None:
@@ -123,7 +123,7 @@ class RunEnd:
             lane.remove()
 
     def _still_copies(self, files: RunFiles) -> bool:
-        """Whether artifacts have to be waited for: they hold up the end of their run only."""
+        """True if artifacts have to be waited for: they hold up the end of their run only."""
         copier = files.copier
         if not copier.is_busy:
             return False
@@ -134,7 +134,7 @@ class RunEnd:
         return copier.is_busy
 
     def _awaits_exit(self, files: RunFiles) -> bool:
-        """Whether the status is the owner's exit status, and that has not come yet."""
+        """True if the status is the owner's exit status, and that has not come yet."""
         owner, sentinel = self._lanes.owner, files.marks.sentinel
         if owner is None or sentinel is None or sentinel.status is not RunStatus.RUNNING:
             return False

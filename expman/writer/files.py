@@ -106,7 +106,7 @@ class RunFiles:
     # -- writing -------------------------------------------------------------------------
 
     def is_due(self) -> bool:
-        """Whether something is to be written by now."""
+        """True if something is to be written by now."""
         return self._schedule.is_due(self._sinks.values())
 
     def commit(self, *, sync: bool = False) -> None:

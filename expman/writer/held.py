@@ -59,7 +59,7 @@ class HeldAddress:
         return base
 
     def has_news(self) -> bool:
-        """Whether lanes may have been claimed since the last call."""
+        """True if lanes may have been claimed since the last call."""
         news = [control.news for control in (self.control, *self._former_controls)]
         changed = news != self._seen
         self._seen = news
@@ -75,7 +75,7 @@ class HeldAddress:
             raise AddressTakenError(self.address)
 
     def lost_its_name(self) -> bool:
-        """Whether somebody else has removed its name."""
+        """True if somebody else has removed its name."""
         return segment.links(self._base) == 0
 
     def renew(self) -> bool:

@@ -56,7 +56,7 @@ class LaneState(msgspec.Struct):
 
     @property
     def is_owner(self) -> bool:
-        """Whether it is the lane of the run's owner."""
+        """True if it is the lane of the run's owner."""
         return self.consumer.hello.role == "owner"
 
 

@@ -54,17 +54,17 @@ class Lifetime:
 
     @property
     def is_over(self) -> bool:
-        """Whether it must leave the runs that it still has."""
+        """True if it must leave the runs that it still has."""
         return self._deadline is not None and time.monotonic() > self._deadline
 
     @property
     def is_finished(self) -> bool:
-        """Whether there is nothing to wait for, once there is no run."""
+        """True if there is nothing to wait for, once there is no run."""
         return self._deadline is not None if self.is_standing else self.has_served
 
     @property
     def is_unwanted(self) -> bool:
-        """Whether who started this writer has ended, or given up, before the first lane."""
+        """True if who started this writer has ended, or given up, before the first lane."""
         return not self.is_standing and (self._held.control.given_up or self._starter_is_gone())
 
     def _starter_is_gone(self) -> bool:

@@ -46,7 +46,7 @@ class ReadyFile:
             raise StorageError(self._path, str(exc_.strerror)) from exc_
 
     def _is_ours(self) -> bool:
-        """Whether the file is this writer's, and not that of a successor or another user."""
+        """True if the file is this writer's, and not that of a successor or another user."""
         assert self._path is not None
         fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:

@@ -32,12 +32,12 @@ class Retry:
 
     @property
     def is_pausing(self) -> bool:
-        """Whether nothing is to be tried yet."""
+        """True if nothing is to be tried yet."""
         return time.monotonic() < self._retry_at
 
     @property
     def lasts_long(self) -> bool:
-        """Whether it cannot be written for so long that it may be given up."""
+        """True if it cannot be written for so long that it may be given up."""
         return self._since is not None and time.monotonic() - self._since >= ABANDON_S
 
     def fail(self, error: str) -> None:

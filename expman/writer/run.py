@@ -52,7 +52,7 @@ class RunWriter:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its files are final and its lanes are removed."""
+        """True if its files are final and its lanes are removed."""
         return self.end.is_done
 
     @property
@@ -62,7 +62,7 @@ class RunWriter:
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether it cannot be written for long, and nobody is there to wait for it."""
+        """True if it cannot be written for long, and nobody is there to wait for it."""
         return self.retry.lasts_long and not self.lanes.has_producers
 
     def serve(self, check: bool) -> bool:
@@ -84,7 +84,7 @@ class RunWriter:
         return busy
 
     def _may_fail_again(self, files: RunFiles) -> bool:
-        """Whether what failed is tried again only later: one warning, not one for each try.
+        """True if what failed is tried again only later: one warning, not one for each try.
 
         A rewrite is tried every few seconds, and the last one goes on bit by bit.
         """

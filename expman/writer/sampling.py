@@ -50,7 +50,7 @@ class Sampling:
             sampler.finish(now)
 
     def is_awaited(self) -> bool:
-        """Whether a first or last sample is not there yet that the run's end has to wait for."""
+        """True if a first or last sample is not there yet that the run's end has to wait for."""
         now = time.monotonic()
         return any(sampler.is_awaited(now) for sampler in self._samplers)
 
@@ -101,7 +101,7 @@ class _Running:
             self._next_at = now
 
     def is_awaited(self, now: float) -> bool:
-        """Whether a sample is being taken, or is due, and may be waited for."""
+        """True if a sample is being taken, or is due, and may be waited for."""
         if now > self._await_until:
             return False
         is_taking = self._thread is not None and self._thread.is_alive()

@@ -27,7 +27,7 @@ class CommitSchedule:
         self._last = self._last_sync = time.monotonic()
 
     def is_due(self, sinks: Collection[Sink]) -> bool:
-        """Whether the sinks are to commit by now."""
+        """True if the sinks are to commit by now."""
         if any(sink.is_urgent for sink in sinks):
             return True
         if any(lane.consumer.is_pressed() for lane in self._run.lanes):
@@ -46,7 +46,7 @@ class CommitSchedule:
         )
 
     def wants_sync(self, now: float) -> bool:
-        """Whether a commit now should make durable what is written."""
+        """True if a commit now should make durable what is written."""
         return now - self._last_sync > SYNC_SPACING_S
 
     def note_commit(self, started: float, *, synced: bool) -> None:

@@ -43,7 +43,7 @@ class ServedLanes:
 
     @property
     def has_producers(self) -> bool:
-        """Whether a process lives that logs into the run."""
+        """True if a process lives that logs into the run."""
         return any(lane.producer_alive() for lane in self)
 
     def show_new(self, files: RunFiles) -> bool:

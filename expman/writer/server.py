@@ -85,12 +85,12 @@ class Server:
 
     @property
     def idle(self) -> bool:
-        """Whether it has no run."""
+        """True if it has no run."""
         return not self._runs
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to do, and nothing to wait for."""
+        """True if there is nothing left to do, and nothing to wait for."""
         return self.idle and self._lifetime.is_finished
 
     @property

@@ -109,7 +109,7 @@ def _is_locked(address: segment.Address, lane: int | None) -> bool:
 
 
 def _is_left_over(address: segment.Address) -> bool:
-    """Whether an address without lanes was left behind; a young one may yet get its first lane."""
+    """True if an address without lanes was left behind; a young one may yet get its first lane."""
     try:
         found = segment.attach(address.place, address.segment())
     except OSError:
@@ -192,7 +192,7 @@ def _strange_lanes() -> list[float]:
 
 
 def _may_be_of(meta: RunMetadata, lanes: list[float]) -> bool:
-    """Whether one of these lanes can be that of a run's owner, by its time: it cannot be read."""
+    """True if one of these lanes can be that of a run's owner, by its time: it cannot be read."""
     started_at = since_epoch_ns(meta.started_at) / 1e9
     return any(abs(made_at - started_at) < FIRST_LANE_S for made_at in lanes)
 
@@ -221,7 +221,7 @@ def _judge(
 
 
 def _is_open(run_dir: str) -> bool:
-    """Whether the status is RUNNING, or run.yaml is damaged and there is a journal of the run."""
+    """True if the status is RUNNING, or run.yaml is damaged and there is a journal of the run."""
     try:
         return RunFile(run_dir).read().status is RunStatus.RUNNING
     except StorageError:

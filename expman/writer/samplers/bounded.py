@@ -29,7 +29,7 @@ class BoundedCall(Generic[_Result]):
 
     @property
     def hangs(self) -> bool:
-        """Whether a call has not returned yet."""
+        """True if a call has not returned yet."""
         return self._thread is not None and self._thread.is_alive()
 
     def call(self, timeout_s: float) -> _Result | None:

@@ -202,7 +202,7 @@ def processes_below(pid: int, proc: str = "/proc", without: int = 0) -> list[int
 
 
 def _knows_children(pid: int, proc: str) -> bool:
-    """Whether the kernel lists children (CONFIG_PROC_CHILDREN)."""
+    """True if the kernel lists children (CONFIG_PROC_CHILDREN)."""
     return os.path.exists(f"{proc}/{pid}/task/{pid}/children")
 
 

@@ -58,5 +58,5 @@ def without_credentials(address: str) -> str:
 
 
 def is_secret_file(path: str) -> bool:
-    """Whether a file's name says that it may hold a secret."""
+    """True if a file's name says that it may hold a secret."""
     return _SECRET_FILES.fullmatch(path) is not None

@@ -34,7 +34,7 @@ class ArtifactSink(Sink):
 
     @property
     def has_pending(self) -> bool:
-        """Whether requests are to be kept, or outcomes to be reported."""
+        """True if requests are to be kept, or outcomes to be reported."""
         return self.run.copier.is_due
 
     def write(self, *, sync: bool) -> None:

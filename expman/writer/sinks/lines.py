@@ -44,7 +44,7 @@ class LineSink(Sink):
             progress.call_off()
 
     def is_new(self, lane: LaneState | None, number: int) -> bool:
-        """Whether the file does not have the lines of a record yet."""
+        """True if the file does not have the lines of a record yet."""
         return lane is None or number >= self.progress(lane.consumer.control).done
 
     def add(self, lane: LaneState | None, number: int, text: str) -> None:
@@ -59,7 +59,7 @@ class LineSink(Sink):
 
     @property
     def has_pending(self) -> bool:
-        """Whether lines wait in memory."""
+        """True if lines wait in memory."""
         return bool(self._waiting)
 
     def write(self, *, sync: bool) -> None:

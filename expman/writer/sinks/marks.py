@@ -64,17 +64,17 @@ class MarkSink(Sink):
 
     @property
     def wants_sync(self) -> bool:
-        """Whether a producer waits until what it has logged is durable."""
+        """True if a producer waits until what it has logged is durable."""
         return any(not flush.synced for flush in self._flushes.values())
 
     @property
     def is_waited_for(self) -> bool:
-        """Whether a producer waits, for artifacts at least."""
+        """True if a producer waits, for artifacts at least."""
         return bool(self._flushes)
 
     @property
     def is_urgent(self) -> bool:
-        """Whether there is something that a waiting producer waits for."""
+        """True if there is something that a waiting producer waits for."""
         return self.wants_sync or (self.is_waited_for and self.run.copier.is_due)
 
     def write(self, *, sync: bool) -> None:

@@ -128,12 +128,12 @@ class MetadataSink(Sink):
 
     @property
     def is_urgent(self) -> bool:
-        """Whether the heartbeat is due."""
+        """True if the heartbeat is due."""
         return time.monotonic() >= self._schedule.next_heartbeat
 
     @property
     def has_pending(self) -> bool:
-        """Whether something has changed that can be written now."""
+        """True if something has changed that can be written now."""
         store = self.run.store
         has_new_rows = store.rows_written + store.pending_rows != self._rows_shown
         is_behind = self._is_behind or has_new_rows

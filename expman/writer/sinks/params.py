@@ -29,7 +29,7 @@ class ParamSink(Sink):
 
     @property
     def has_pending(self) -> bool:
-        """Whether parameters wait in memory."""
+        """True if parameters wait in memory."""
         return bool(self._params)
 
     def write(self, *, sync: bool) -> None:

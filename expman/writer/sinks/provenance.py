@@ -43,7 +43,7 @@ class ProvenanceSink(Sink):
 
     @property
     def is_urgent(self) -> bool:
-        """Whether there is a document that can be written."""
+        """True if there is a document that can be written."""
         return self._waiting is not None and time.monotonic() >= self._pause_until
 
     def write(self, *, sync: bool) -> None:

@@ -130,7 +130,7 @@ class RowSink(Sink):
 
     @property
     def has_pending(self) -> bool:
-        """Whether rows wait in memory."""
+        """True if rows wait in memory."""
         return self.run.store.pending_rows > 0
 
     def write(self, *, sync: bool) -> None:
@@ -158,7 +158,7 @@ class RowSink(Sink):
 
     @property
     def is_settling(self) -> bool:
-        """Whether the last rewrite is under way."""
+        """True if the last rewrite is under way."""
         return self.consolidation.is_settling
 
     def settle(self) -> bool:

@@ -81,12 +81,12 @@ class Sink:
 
     @property
     def has_pending(self) -> bool:
-        """Whether there is something to write once the flush interval is over."""
+        """True if there is something to write once the flush interval is over."""
         return False
 
     @property
     def is_urgent(self) -> bool:
-        """Whether it must be written now."""
+        """True if it must be written now."""
         return False
 
     def write(self, *, sync: bool) -> None:

@@ -72,7 +72,7 @@ class SystemSink(Sink):
 
     @property
     def is_urgent(self) -> bool:
-        """Whether a sample can be written: it is in no shared memory meanwhile."""
+        """True if a sample can be written: it is in no shared memory meanwhile."""
         return bool(self._waiting) and time.monotonic() >= self._pause_until
 
     def write(self, *, sync: bool) -> None:
@@ -142,7 +142,7 @@ class SystemSink(Sink):
         return not consolidation.is_settling
 
     def _has_files(self) -> bool:
-        """Whether an earlier writer of the run has left samples in a tail."""
+        """True if an earlier writer of the run has left samples in a tail."""
         if not self.run.hello.system_metrics_interval_secs:
             return False
         try:

@@ -42,7 +42,7 @@ class UnknownSink(Sink):
 
     @property
     def has_pending(self) -> bool:
-        """Whether records wait in memory."""
+        """True if records wait in memory."""
         return bool(self._waiting)
 
     def write(self, *, sync: bool) -> None:
