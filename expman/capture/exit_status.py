@@ -63,7 +63,7 @@ class ExitWatch:
         return None if exc is self._before else exc
 
     def is_end(self) -> bool:
-        """Whether that exception ended the program, and was not shown by a shell."""
+        """True if that exception ended the program, and was not shown by a shell."""
         exc = _shown()
         if exc is None or exc is self._before:
             return False

@@ -55,7 +55,7 @@ class ProgramEnd:
             self._child_end.cancel()
 
     def is_known(self) -> bool:
-        """Whether an exception that Python shows has ended the program."""
+        """True if an exception that Python shows has ended the program."""
         return self._program.is_end()
 
     def exception(self) -> BaseException | None:
