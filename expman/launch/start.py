@@ -189,7 +189,7 @@ def _rank_of(config: ExperimentConfig) -> Rank | None:
 
 
 def _runs(constructor: tuple[int, FrameType] | None) -> bool:
-    """Whether a thread has a call in hand."""
+    """True if a thread has a call in hand."""
     if constructor is None:
         return False
     thread, call = constructor

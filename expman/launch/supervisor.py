@@ -42,7 +42,7 @@ class WatchedLane(Protocol):
     """What there is to know of the owner's lane."""
 
     def has_ended(self) -> bool:
-        """Whether the run has ended, so that the writer is expected to end."""
+        """True if the run has ended, so that the writer is expected to end."""
         ...
 
     def progress(self) -> int:
@@ -204,7 +204,7 @@ class Supervisor:
             self._wake.set()
 
     def may_wait(self) -> bool:
-        """Whether there is hope for a writer."""
+        """True if there is hope for a writer."""
         return not self.failing
 
     def call_off(self) -> None:

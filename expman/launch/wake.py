@@ -17,7 +17,7 @@ class Wake:
         self._calls: SimpleQueue[None] = SimpleQueue()
 
     def is_set(self) -> bool:
-        """Whether the next wait would end at once."""
+        """True if the next wait would end at once."""
         return not self._calls.empty()
 
     def set(self) -> None:
