@@ -101,12 +101,12 @@ class AppendFile:
 
     @property
     def is_open(self) -> bool:
-        """Whether it holds a descriptor."""
+        """True if it holds a descriptor."""
         return self._fd is not None
 
     @property
     def was_removed(self) -> bool:
-        """Whether somebody deleted the open file."""
+        """True if somebody deleted the open file."""
         return self._fd is not None and os.fstat(self._fd).st_nlink == 0
 
     @property

@@ -260,7 +260,7 @@ class _Job:
                 self._result.warnings.append(line)
 
     def is_stored(self, parts: list[str]) -> bool:
-        """Whether the target is there, under the name that `store` would have given it."""
+        """True if the target is there, under the name that `store` would have given it."""
         path = os.path.join(self._run_dir, ARTIFACTS)
         for part in parts[:-1]:
             names = (os.path.join(path, name) for name in _names(part))

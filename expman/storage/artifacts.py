@@ -78,7 +78,7 @@ def artifact_target(path: str, name: str | None = None, run_dir: str = "") -> st
 
 
 def is_snapshot_name(name: str) -> bool:
-    """Whether `snapshot` gives such names: anything else could lead out of the directory."""
+    """True if `snapshot` gives such names: anything else could lead out of the directory."""
     return _SNAPSHOT.fullmatch(name) is not None
 
 

@@ -62,7 +62,7 @@ class RunDirectory:
             self._refuse(there is None)
 
     def _is_found_again(self, there: os.stat_result | None, exc: OSError) -> bool:
-        """Whether a directory whose descriptor is of no use any more is at the path, or gone."""
+        """True if a directory whose descriptor is of no use any more is at the path, or gone."""
         if there is not None:
             return there.st_ino == self._inode
         return exc.errno == errno.ESTALE and os.path.isdir(os.path.dirname(self.path) or ".")
@@ -85,7 +85,7 @@ class RunDirectory:
         return f"the run's directory is {place} now, move it back"
 
     def is_in_place(self) -> bool:
-        """Whether our directory is at its path; for another thread than the one that ensures it."""
+        """True if our directory is at its path; for another thread than the one that ensures it."""
         fd = self._fd
         try:
             return fd is not None and os.path.samestat(os.fstat(fd), os.stat(self.path))
@@ -93,7 +93,7 @@ class RunDirectory:
             return False
 
     def has(self, name: str) -> bool:
-        """Whether something of that name is in our directory, wherever that is."""
+        """True if something of that name is in our directory, wherever that is."""
         try:
             os.stat(name, dir_fd=self._fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -155,7 +155,7 @@ def _stat(path: str) -> os.stat_result | None:
 
 
 def _is_other_mount_of(ours: os.stat_result, there: os.stat_result) -> bool:
-    """Whether a new mount of the file system gave our directory another device number."""
+    """True if a new mount of the file system gave our directory another device number."""
     return ours.st_dev != there.st_dev and (ours.st_ino, ours.st_mtime_ns, ours.st_ctime_ns) == (
         there.st_ino,
         there.st_mtime_ns,

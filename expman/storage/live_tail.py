@@ -54,12 +54,12 @@ class LiveTail:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether an fsync failed, so that the next one makes a new file."""
+        """True if an fsync failed, so that the next one makes a new file."""
         return any(file.is_doubtful for file in self.files)
 
     @property
     def wants_sync(self) -> bool:
-        """Whether too much is kept in memory until it is durable."""
+        """True if too much is kept in memory until it is durable."""
         return sum(file.kept_bytes for file in self.files) > MAX_KEPT_BYTES
 
     def heal(self) -> None:

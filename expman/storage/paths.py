@@ -128,7 +128,7 @@ def tail_number(name: str, stem: str = VECTORS) -> int | None:
 
 
 def is_run_file(name: str) -> bool:
-    """Whether expman writes a file or directory of that name into a run's directory."""
+    """True if expman writes a file or directory of that name into a run's directory."""
     name = _SET_ASIDE.sub("", name)
     if name in _OURS or name.startswith(TEMP_PREFIX):
         return True
@@ -227,7 +227,7 @@ def fsync_open_dir(fd: int) -> None:
 
 
 def is_regular(path: str) -> bool:
-    """Whether `path` itself is a plain file: not a link to one, not a pipe, not absent."""
+    """True if `path` itself is a plain file: not a link to one, not a pipe, not absent."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except FileNotFoundError:

@@ -216,7 +216,7 @@ def _cut_off(path: str, cut: TornTail, unreadable: bool, warn: Warn) -> bool:
 
 
 def _looks_torn(path: str) -> bool:
-    """Whether the file is the beginning of our stream's first message, or zeros."""
+    """True if the file is the beginning of our stream's first message, or zeros."""
     head = read_regular(path, most_bytes=4096)
     return b"\xff\xff\xff\xff".startswith(head[:4]) or not head.strip(b"\0")
 

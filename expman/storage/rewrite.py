@@ -113,7 +113,7 @@ class Rewrite:
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was cancelled."""
+        """True if it was cancelled."""
         return self._cancelled.is_set()
 
     def _run(self) -> None:

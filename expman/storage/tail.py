@@ -148,7 +148,7 @@ def with_checksum(message: pa.Buffer) -> bytes:
 
 
 def _is_intact(message: pa.Message) -> bool:
-    """Whether the body is as its checksum says; true if it has none."""
+    """True if the body is as its checksum says; true if it has none."""
     check = bytes(message.metadata[-_CHECK_BYTES:])
     if not check.startswith(_CHECK_MARK):
         return True
@@ -156,7 +156,7 @@ def _is_intact(message: pa.Message) -> bool:
 
 
 def _ends_early(path: str, offset: int, size: int, detail: str) -> bool:
-    """Whether the message at `offset` is right as far as it goes, and goes beyond the file.
+    """True if the message at `offset` is right as far as it goes, and goes beyond the file.
 
     A message is a marker of four 0xFF, the length of its metadata, metadata, body (Arrow
     columnar format, "Encapsulated message format").

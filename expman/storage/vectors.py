@@ -110,7 +110,7 @@ class VectorStore:
 
     @property
     def _is_sparse(self) -> bool:
-        """Whether there are many columns, and rows have few of them each."""
+        """True if there are many columns, and rows have few of them each."""
         columns = len(self._columns.kinds)
         return columns > WIDE_COLUMNS and self._written_cells * SPARSE < self.rows_written * columns
 
