@@ -87,7 +87,7 @@ class Run(RunContents, RunMachine):
 
     @property
     def is_live(self) -> bool:
-        """Whether the status is RUNNING.
+        """True if the status is RUNNING.
 
         If all processes of a run were killed at once, its status stays RUNNING until `expman
         recover`, or the next run on its host, corrects it.
