@@ -31,14 +31,14 @@ class _Slot:
         self._task = None if task is None else weakref.ref(task)
 
     def is_at_hand(self) -> bool:
-        """Whether this thread has put it there, and not another of its tasks that still lives."""
+        """True if this thread has put it there, and not another of its tasks that still lives."""
         if self._thread != threading.get_ident():
             return False
         task = None if self._task is None else self._task()
         return task is None or task.done() or task is _task()
 
     def is_own(self) -> bool:
-        """Whether the caller is who has put it there: a copied context has the same variables.
+        """True if the caller is who has put it there: a copied context has the same variables.
 
         What a task of this thread has left behind is the thread's: a notebook's cells are tasks.
         """

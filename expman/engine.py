@@ -217,12 +217,12 @@ class LoggingEngine(RecordCalls):
 
     @property
     def is_open(self) -> bool:
-        """Whether this process owns the run and has not ended it."""
+        """True if this process owns the run and has not ended it."""
         return self._end is not None and not self._ended
 
     @property
     def has_ended(self) -> bool:
-        """Whether this process has ended the run, or its part in it."""
+        """True if this process has ended the run, or its part in it."""
         return self._ended
 
     @property

@@ -188,7 +188,7 @@ class Experiment(Annotations):
 
     @property
     def is_primary(self) -> bool:
-        """Whether this is rank 0, or the only process of its job."""
+        """True if this is rank 0, or the only process of its job."""
         return not self.rank
 
     @property

@@ -72,5 +72,5 @@ def hit(point: str) -> None:
 
 
 def awaits(point: str) -> bool:
-    """Whether a test waits for the point: only then is there a first half of a write."""
+    """True if a test waits for the point: only then is there a first half of a write."""
     return any(fault.point == point for fault in _faults)

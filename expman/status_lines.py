@@ -79,7 +79,7 @@ def _print(text: str) -> None:
 
 
 def _has_room() -> bool:
-    """Whether a short line can be written at once.
+    """True if a short line can be written at once.
 
     A full pipe would hold up the program, and so would a terminal that is stopped. A pipe that
     nobody reads could end it (SIGPIPE).
