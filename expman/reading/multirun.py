@@ -11,7 +11,7 @@ import pyarrow as pa
 from expman.errors import ConfigError
 from expman.reading.columns import FIXED, no_such_column, stack, wider
 from expman.reading.run import Run
-from expman.reading.runcolumns import column_array, run_value
+from expman.reading.runcolumns import run_table
 from expman.reading.vectors import Steps, read_vectors
 from expman.storage.columns import columns_metadata
 
@@ -147,8 +147,9 @@ def _with_facts(
     index = [number for number, count in enumerate(counts) for _ in range(count)]
     indices = pa.array(index, pa.int32())
     arrays, names = [], []
+    facts = run_table(runs, list(labels))
     for fact, label in labels.items():
-        values = column_array([run_value(run, fact) for run in runs])
+        values = facts[fact].combine_chunks()
         if pa.types.is_string(values.type):
             unique = values.dictionary_encode()
             array = pa.DictionaryArray.from_arrays(unique.indices.take(indices), unique.dictionary)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from expman.errors import StorageError
 from expman.storage import paths, yamlfile
 
 __all__ = ["flat_params", "read_params"]
@@ -22,7 +23,12 @@ def read_params(run_dir: str, *, dates: bool) -> dict[str, object]:
         StorageError: config.yaml is damaged.
     """
     path = os.path.join(run_dir, paths.CONFIG_YAML)
-    return yamlfile.read_yaml(path, dates=dates, follow=True) if os.path.exists(path) else {}
+    try:
+        return yamlfile.read_yaml(path, dates=dates, follow=True)
+    except StorageError:
+        if os.path.exists(path):
+            raise
+        return {}
 
 
 def flat_params(params: Mapping[str, object]) -> dict[str, object]:

@@ -153,7 +153,7 @@ class Run(RunContents, RunMachine):
             StorageError: config.yaml is damaged.
         """
         try:
-            ours = "rows_logged" in self._file.whole
+            ours = self._file.is_ours
         except StorageError:
             ours = True
         return read_params(self.path, dates=ours)

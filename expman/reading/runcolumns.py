@@ -13,7 +13,7 @@ from expman.reading.params import flat_params
 from expman.reading.run import Run
 from expman.suggestions import did_you_mean
 
-__all__ = ["check_columns", "column_array", "known_value", "run_columns", "run_table", "run_value"]
+__all__ = ["check_columns", "known_value", "run_columns", "run_table", "run_value", "run_values"]
 
 _FACTS: dict[str, Callable[[Run], object]] = {
     "experiment": lambda run: run.experiment,
@@ -56,6 +56,24 @@ def run_value(run: Run, column: str) -> object:
     return found
 
 
+def run_values(run: Run, columns: Sequence[str]) -> list[object]:
+    """Returns a run's values in several columns, as `run_value` does; reads each file once.
+
+    Raises:
+        ConfigError: there is no such column.
+        StorageError: a file cannot be read.
+    """
+    params = None
+    if any(column.startswith(_PARAMS) for column in columns):
+        params = flat_params(run.config)
+    return [
+        params.get(column.removeprefix(_PARAMS))
+        if params is not None and column.startswith(_PARAMS)
+        else run_value(run, column)
+        for column in columns
+    ]
+
+
 def known_value(run: Run, column: str) -> object:
     """Returns a run's value in a column; None if it has none, or cannot be read."""
     try:
@@ -93,11 +111,12 @@ def run_columns(runs: Iterable[Run]) -> list[str]:
 
 def run_table(runs: Sequence[Run], columns: Sequence[str]) -> pa.Table:
     """Returns a table with one row per run."""
-    values = {column: column_array([run_value(run, column) for run in runs]) for column in columns}
-    return pa.table(values)
+    rows = [run_values(run, columns) for run in runs]
+    values = zip(*rows, strict=True) if rows else [[] for _ in columns]
+    return pa.table(dict(zip(columns, map(_column_array, values), strict=True)))
 
 
-def column_array(values: Collection[object]) -> pa.Array:
+def _column_array(values: Collection[object]) -> pa.Array:
     """Returns one value of each run as an array: numbers or times if all are, else text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {bool}:

@@ -95,6 +95,15 @@ class RunYaml:
         return None if text in ("", "~", "null") else text.strip("'\"")
 
     @property
+    def is_ours(self) -> bool:
+        """Whether expman wrote it, and not expman-rs.
+
+        Raises:
+            StorageError: it is not a YAML mapping.
+        """
+        return b"\nrows_logged: " in self.data or "rows_logged" in self.whole
+
+    @property
     def status(self) -> RunStatus:
         """The status.
 

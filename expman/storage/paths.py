@@ -275,7 +275,12 @@ def read_regular(
         OSError: it cannot be read.
     """
     with os.fdopen(open_regular(path, follow=follow, dir_fd=dir_fd), "rb") as file:
-        return file.read(most_bytes)
+        size = os.fstat(file.fileno()).st_size
+        # One more than there is finds the end; memory for `most_bytes` would be made beforehand.
+        data = file.read(size + 1 if most_bytes < 0 else min(size + 1, most_bytes))
+        if len(data) <= size:
+            return data
+        return data + file.read(most_bytes if most_bytes < 0 else most_bytes - len(data))
 
 
 def _refuse_irregular(path: str, mode: int) -> None:

@@ -11,6 +11,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias
 
 import msgspec
@@ -26,6 +27,7 @@ from expman.storage.paths import (
     replace_file,
     storage_error,
 )
+from expman.storage.plain_yaml import read_plain_mapping
 
 __all__ = [
     "MAX_YAML_BYTES",
@@ -99,6 +101,13 @@ _DateReader.yaml_implicit_resolvers = {
     first: [*resolvers, *_dates(first)]
     for first, resolvers in _Reader.yaml_implicit_resolvers.items()
 }
+
+
+@lru_cache(4096)
+def _is_text(scalar: str) -> bool:
+    """Whether a plain scalar is a text, and nothing that looks like a date either."""
+    resolvers = _DateReader.yaml_implicit_resolvers.get(scalar[0], ())
+    return not any(pattern.match(scalar) for _, pattern in resolvers)
 
 
 class Block(str):
@@ -223,6 +232,9 @@ def parse_yaml(path: str, data: bytes, *, dates: bool = True) -> dict[str, objec
     """
     if len(data) > MAX_YAML_BYTES:
         raise StorageError(path, f"larger than {MAX_YAML_BYTES} bytes, which no run writes")
+    plain = read_plain_mapping(data, _is_text)
+    if plain is not None:
+        return {**plain}
     try:
         _refuse_bombs(path, data)
         found = yaml.load(data, Loader=_DateReader if dates else _Reader)
