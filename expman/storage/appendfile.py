@@ -57,7 +57,7 @@ class AppendFile:
         self.synced = False
         self.is_doubtful = False
         self.has_new_name = True
-        self._kept: list[bytes] = []  # appended since the last good fsync
+        self._kept: list[bytes | memoryview] = []  # appended since the last good fsync
         self._kept_from = good_bytes  # where they begin
         self._fd: int | None = None
         self._sealed = False
@@ -115,15 +115,15 @@ class AppendFile:
         return self.good_bytes - self._kept_from
 
     @contextlib.contextmanager
-    def appending(self) -> Iterator[Callable[[bytes, str], None]]:
+    def appending(self) -> Iterator[Callable[[bytes | memoryview, str], None]]:
         """Yields `write(data, halfway)`; all that is written in the block counts, or nothing."""
         fd = self._fd
         assert fd is not None
         if self.torn:
             self.heal()
-        pieces: list[bytes] = []
+        pieces: list[bytes | memoryview] = []
 
-        def write(data: bytes, halfway: str = "") -> None:
+        def write(data: bytes | memoryview, halfway: str = "") -> None:
             write_all(fd, data, halfway)
             pieces.append(data)
 

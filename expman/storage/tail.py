@@ -25,6 +25,8 @@ _MARKER = b"\xff\xff\xff\xff"
 _HEAD_BYTES = 8
 _CHECK_MARK = b"crc\n"
 _CHECK_BYTES = 8
+_LARGE_BYTES = 128 * 1024
+"""A second system call costs less than a copy of so many bytes in new memory."""
 
 
 class TornTail(Exception):
@@ -75,7 +77,10 @@ class TailFile(AppendFile):
                 write(self.schema.serialize().to_pybytes(), "")
             hit("tail-after-schema")
             message = _compressed(batch) if compress else batch.serialize()
-            write(with_checksum(message), "tail-half-appended")
+            head, body = _checksummed(message)
+            parts = (head, body) if len(body) >= _LARGE_BYTES else (head + body,)
+            for part in parts:
+                write(part, "tail-half-appended")
             hit("tail-after-append")
         self.rows += batch.num_rows
 
@@ -134,7 +139,12 @@ def _compressed(batch: pa.RecordBatch) -> pa.Buffer:
 
 
 def with_checksum(message: pa.Buffer) -> bytes:
-    """The message with a checksum of its body behind its metadata, where padding is allowed.
+    """The message with a checksum of its body, see `_checksummed`."""
+    return b"".join(_checksummed(message))
+
+
+def _checksummed(message: pa.Buffer) -> tuple[bytes, memoryview]:
+    """A message with a checksum of its body behind its metadata, where padding is allowed; body.
 
     A machine crash may leave the right length and zeros for the last bytes: without a checksum
     they would read as values. Other readers skip it ("Encapsulated message format": the length
@@ -144,7 +154,7 @@ def with_checksum(message: pa.Buffer) -> bytes:
     end = _HEAD_BYTES + int.from_bytes(data[4:_HEAD_BYTES], "little")
     length = (end - _HEAD_BYTES + _CHECK_BYTES).to_bytes(4, "little")
     check = _CHECK_MARK + zlib.crc32(data[end:]).to_bytes(4, "little")
-    return b"".join((_MARKER, length, data[_HEAD_BYTES:end], check, data[end:]))
+    return b"".join((_MARKER, length, data[_HEAD_BYTES:end], check)), data[end:]
 
 
 def _is_intact(message: pa.Message) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+
 import msgspec
 
 from expman.errors import CorruptLaneError
@@ -12,6 +15,9 @@ from expman.transport.encoding import UNREADABLE
 from expman.transport.open_term import BATCH_RECORDS, GLANCE_RECORDS, OpenTerm
 
 __all__ = ["Batch", "take_prefix"]
+
+_MARKED = re.compile(rb"[\x80-\xff]")
+"""High bytes of index entries with the mark OTHER, those of void ones among them."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -46,15 +52,14 @@ def take_prefix(term: OpenTerm) -> list[wire.Record | Rows] | None:
     lengths = term.index[term.slot : term.slot + GLANCE_RECORDS].tolist()
     if lengths and 0 not in lengths:
         lengths = term.index[term.slot : term.slot + BATCH_RECORDS].tolist()
-    count = lengths.index(0) if 0 in lengths else len(lengths)
+    count = len(lengths) if all(lengths) else lengths.index(0)
     if not count:
         return None if any(lengths) or term.appended() else []
     count = term.seen.prefix(term.slot, count)
     if not count:
         return []
     del lengths[count:]
-    if max(lengths) >= layout.OTHER:
-        lengths = [length & (layout.OTHER - 1) for length in lengths if length != layout.VOID]
+    _unmark(lengths, bytes(term.index[term.slot : term.slot + count]))
     end = term.position + sum(lengths)
     if end > len(term.data):
         return None
@@ -65,3 +70,21 @@ def take_prefix(term: OpenTerm) -> list[wire.Record | Rows] | None:
     term.position, term.slot = end, term.slot + count
     term.stuck_since = None
     return taken
+
+
+def _unmark(lengths: list[int], entries: bytes) -> None:
+    """Takes the marks off the lengths of records that are not rows, and leaves out void entries.
+
+    Args:
+        lengths: the index entries.
+        entries: the same as they lie in memory. Marks are rare: C finds them at a tenth of the
+            cost of a look at each length.
+    """
+    high = entries[3::4] if sys.byteorder == "little" else entries[::4]
+    if high.isascii():
+        return
+    for place in reversed([match.start() for match in _MARKED.finditer(high)]):
+        if lengths[place] == layout.VOID:
+            del lengths[place]
+        else:
+            lengths[place] &= layout.OTHER - 1

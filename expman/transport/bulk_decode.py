@@ -71,11 +71,16 @@ def decode_batch(data: bytes, lengths: list[int]) -> list[Record | Rows]:
 
 def _runs(lengths: list[int]) -> Iterator[tuple[int, int]]:
     """Runs of equal lengths: how many, and which length."""
-    if lengths and lengths.count(lengths[0]) == len(lengths):  # nearly always
-        yield len(lengths), lengths[0]
-        return
-    for length, group in groupby(lengths):
+    others = same = 0
+    if lengths:
+        same = lengths.count(lengths[-1])
+        others = len(lengths) - same
+        if lengths.index(lengths[-1]) < others:  # there are some of that length before, too
+            others, same = len(lengths), 0
+    for length, group in groupby(lengths[:others]):  # nearly always few: it looks at each
         yield len(list(group)), length
+    if same:
+        yield same, lengths[-1]
 
 
 def decode_rows(data: bytes, count: int) -> Rows | None:
@@ -139,7 +144,7 @@ class _Cursor:
 
     def _small(self) -> bytes:
         taken = self._take()
-        if max(taken) >= 0x80:
+        if not taken.isascii():
             raise ValueError("not all are small integers")
         return taken
 
@@ -160,10 +165,10 @@ class _Cursor:
         width = _WIDTHS.get(self.same())
         if width is None:
             raise ValueError("no unsigned integer")
-        found = self._swapped(width).cast("q")
-        if width == 8 and min(found) < 0:
+        found = self._swapped(width)
+        if width == 8 and not bytes(found[7::8]).isascii():
             raise ValueError("beyond int64")
-        return found
+        return found.cast("q")
 
     def _swapped(self, width: int) -> memoryview[int]:
         found = bytearray(8 * self.count)
