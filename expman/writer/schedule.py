@@ -14,8 +14,9 @@ SHARE = 0.02
 """Share of a core that commits may take, unless rows are many."""
 SYNC_SPACING_S = 5.0
 COMMIT_SPACING_S = 0.05
-MANY_ROWS = 64 * 1024
-"""A commit costs the same for one row as for some thousands: they are spaced unless many wait."""
+MANY_ROWS = 16 * 1024
+"""A commit costs the same for one row as for some thousands: they are spaced unless many wait. With
+four times as many the writer needs as much time and 10 MB more memory."""
 
 
 class CommitSchedule:
