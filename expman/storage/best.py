@@ -31,12 +31,15 @@ MAX_NAMES = 512 * 1024
 """Characters of their names."""
 SHORT_ROWS = 64
 MAX_HELD_CELLS = 256 * 1024
+MAX_HELD_ROWS = 400
+"""Wide rows may have more cells: a look at a metric costs as much as some hundred values of it."""
 MAX_HELD_BATCHES = 256
-_TEXT = pa.string()
+_TEXT, _INT64, _FLOAT64 = pa.string(), pa.int64(), pa.float64()
 _INFINITY = 0x7FF << 52
 _NEGATIVE_INFINITY = -1 << 52
 """The bits of the infinities, as signed integers."""
 _LARGEST = sys.float_info.max
+_pack_bits, _unpack_float = struct.Struct("<q").pack, struct.Struct("<d").unpack
 
 
 _Number: TypeAlias = Number | None
@@ -45,6 +48,7 @@ _Footer: TypeAlias = tuple[bool, dict[str, list[_Number]]]
 
 _Column: TypeAlias = list[tuple[pa.Array, pa.Array]]
 """Pieces of one metric: steps and values, of one type."""
+_Values: TypeAlias = pa.Array | pa.ChunkedArray
 
 
 class BestValues:
@@ -77,7 +81,8 @@ class BestValues:
         numbers = [(metric, array) for metric, array in columns if array.type != _TEXT]
         self._held.append((steps, numbers))
         self._held_cells += len(steps) * (1 + len(numbers))
-        if self._held_cells > MAX_HELD_CELLS or len(self._held) > MAX_HELD_BATCHES:
+        limit = max(MAX_HELD_CELLS, MAX_HELD_ROWS * min(len(numbers), MAX_METRICS))
+        if self._held_cells > limit or len(self._held) > MAX_HELD_BATCHES:
             self._settle()
 
     @property
@@ -152,21 +157,20 @@ def last_valid(array: pa.Array) -> int:
 
 
 def _joined(known: MetricBest, column: _Column) -> MetricBest:
-    """The best of what was known and of further rows."""
-    steps = pa.chunked_array([piece for piece, _ in column])
-    values = pa.chunked_array([piece for _, piece in column])
+    """The best of what was known and of further rows. Steps are looked up only where it changes."""
+    values = _whole([piece for _, piece in column])
     low, high, is_finite = _ends(values)
     least, least_step = known.min, known.min_step
     if low is not None and (least is None or low < least):
-        least, least_step = low, _step_of(low, steps, values)
+        least, least_step = low, _step_of(low, column, values)
     greatest, greatest_step = known.max, known.max_step
     if high is not None and (greatest is None or high > greatest):
-        greatest, greatest_step = high, _step_of(high, steps, values)
+        greatest, greatest_step = high, _step_of(high, column, values)
     last_steps, last_values = column[-1]
     last = last_valid(last_values)
     odd, odd_step = known.nonfinite, known.nonfinite_step
     if odd is None and not is_finite:
-        odd, odd_step = _first_nonfinite(steps, values)
+        odd, odd_step = _first_nonfinite(column, values)
     return MetricBest(
         *(least, least_step, greatest, greatest_step),
         *(last_values[last].as_py(), last_steps[last].as_py()),
@@ -174,28 +178,32 @@ def _joined(known: MetricBest, column: _Column) -> MetricBest:
     )
 
 
-def _first_nonfinite(
-    steps: pa.ChunkedArray, values: pa.ChunkedArray
-) -> tuple[Number | None, int | None]:
+def _whole(pieces: list[pa.Array]) -> _Values:
+    return pieces[0] if len(pieces) == 1 else pa.chunked_array(pieces)
+
+
+def _step_at(row: int, column: _Column) -> int | None:
+    step: int | None = _whole([steps for steps, _ in column])[row].as_py()
+    return step
+
+
+def _first_nonfinite(column: _Column, values: _Values) -> tuple[Number | None, int | None]:
     """The first value that is NaN or infinite, and its step."""
     import pyarrow.compute as pc
 
     row = pc.index(pc.is_finite(values), pa.scalar(False)).as_py()
-    return (None, None) if row < 0 else (values[row].as_py(), steps[row].as_py())
+    return (None, None) if row < 0 else (values[row].as_py(), _step_at(row, column))
 
 
-def _step_of(value: Number, steps: pa.ChunkedArray, values: pa.ChunkedArray) -> int | None:
+def _step_of(value: Number, column: _Column, values: _Values) -> int | None:
     if len(values) <= SHORT_ROWS:
-        row = values.to_pylist().index(value)
-    else:
-        import pyarrow.compute as pc
+        return _step_at(values.to_pylist().index(value), column)
+    import pyarrow.compute as pc
 
-        row = pc.index(values, pa.scalar(value, values.type)).as_py()
-    step: int | None = steps[row].as_py()
-    return step
+    return _step_at(pc.index(values, pa.scalar(value, values.type)).as_py(), column)
 
 
-def _ends(array: pa.ChunkedArray) -> tuple[Number | None, Number | None, bool]:
+def _ends(array: _Values) -> tuple[Number | None, Number | None, bool]:
     """The least and the greatest value that is not NaN; None if there is none.
 
     The last item is False if some values may be NaN or infinite.
@@ -208,7 +216,7 @@ def _ends(array: pa.ChunkedArray) -> tuple[Number | None, Number | None, bool]:
         low, high = min(values), max(values)
         is_finite = len(values) == len(found) and low >= -_LARGEST and high <= _LARGEST
         return low, high, is_finite
-    if pa.types.is_float64(array.type):
+    if array.type == _FLOAT64:
         ends = _ends_by_bits(array)
         if ends is not None:
             return *ends, ends[0] >= -_LARGEST and ends[1] <= _LARGEST
@@ -219,18 +227,19 @@ def _ends(array: pa.ChunkedArray) -> tuple[Number | None, Number | None, bool]:
     if low != low:
         return None, None, False
     # A sum is finite only if all values are; one that is too large costs a closer look.
-    is_float = pa.types.is_float64(array.type)
+    is_float = array.type == _FLOAT64
     return low, high, not is_float or math.isfinite(pc.sum(array).as_py())
 
 
-def _ends_by_bits(array: pa.ChunkedArray) -> tuple[float, float] | None:
+def _ends_by_bits(array: _Values) -> tuple[float, float] | None:
     """The ends of an array of one sign and without NaN, at a tenth of the cost; else None.
 
     Arrow finds the ends of integers with SIMD, those of floats one by one. Non-negative floats
     sort as their bits do, negative ones the other way round, and NaN is beyond the infinity of
     its sign (IEEE 754, binary64).
     """
-    bits = pa.chunked_array([chunk.view(pa.int64()) for chunk in array.chunks])
+    pieces = [array] if isinstance(array, pa.Array) else array.chunks
+    bits = _whole([piece.view(_INT64) for piece in pieces])
     low, high = _ends_of_integers(bits)
     if low >= 0 and high <= _INFINITY:
         return _float_of(low), _float_of(high)
@@ -239,7 +248,7 @@ def _ends_by_bits(array: pa.ChunkedArray) -> tuple[float, float] | None:
     return None
 
 
-def _ends_of_integers(array: pa.ChunkedArray) -> tuple[int, int]:
+def _ends_of_integers(array: _Values) -> tuple[int, int]:
     low, high = _min_max().call([array]).values()
     return low.as_py(), high.as_py()
 
@@ -252,5 +261,5 @@ def _min_max() -> pc.Function:
 
 
 def _float_of(bits: int) -> float:
-    value: float = struct.unpack("<d", struct.pack("<q", bits))[0]
+    value: float = _unpack_float(_pack_bits(bits))[0]
     return value

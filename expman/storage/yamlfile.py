@@ -7,7 +7,6 @@ are quoted. Aliases are neither written nor read: they are what YAML bombs are m
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ import yaml
 from expman.errors import StorageError
 from expman.models import MetricValue, RunMetadata, reason_of, safe_text
 from expman.storage.bounds import fitting, read_rest, shortened, write_rest
+from expman.storage.large_yaml import float_text
 from expman.storage.paths import (
     RUN_YAML,
     IrregularFileError,
@@ -128,17 +128,7 @@ class _Plain(_Dumper):  # type: ignore[misc]
 
 
 def _float(dumper: Any, value: float) -> yaml.ScalarNode:
-    if math.isnan(value):
-        text = ".nan"
-    elif math.isinf(value):
-        text = ".inf" if value > 0 else "-.inf"
-    else:
-        text = repr(value)
-        mantissa, mark, exponent = text.partition("e")
-        if mark:  # YAML 1.1 wants a dot and a sign: 1e-05 would be a text
-            mantissa = mantissa if "." in mantissa else mantissa + ".0"
-            text = f"{mantissa}e{exponent if exponent[0] in '+-' else '+' + exponent}"
-    return yaml.ScalarNode("tag:yaml.org,2002:float", text)
+    return yaml.ScalarNode("tag:yaml.org,2002:float", float_text(value))
 
 
 def _text(dumper: Any, value: str) -> yaml.ScalarNode:

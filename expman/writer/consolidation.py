@@ -15,6 +15,8 @@ REWRITE_SHARE = 0.02
 """Share of a core that rewrites may take."""
 REWRITE_SPACING_S = 2.0
 FIRST_REWRITE_S = 0.3
+FIRST_PER_COLUMN_S = 0.001
+"""Of a wide table the first one waits longer: it costs the same for few rows as for many."""
 
 
 class Consolidation:
@@ -41,7 +43,8 @@ class Consolidation:
         self._cost_s = 0.0
         self._rows = 0
         self._spacing_s = spacing_s
-        self._next = time.monotonic() + first_s
+        self._start = time.monotonic()
+        self._next = self._start + first_s
         self._finishing: Iterator[None] | None = None
         self._failures = 0
 
@@ -54,7 +57,7 @@ class Consolidation:
         now = time.monotonic()
         if self._rewrite is None:
             rows = self._store.rows_written
-            if now < self._next or rows == self._rows:
+            if now < self._next or rows == self._rows or self._is_early(now):
                 return False
             self._rows = rows
             self._rewrite = self._store.consolidate()
@@ -75,6 +78,10 @@ class Consolidation:
         if self._rewrite is None:
             self._next = end + max(self._spacing_s, self._cost_s / REWRITE_SHARE)
         return self._rewrite is not None
+
+    def _is_early(self, now: float) -> bool:
+        """Whether the table is wide, and too young to be rewritten for the first time."""
+        return not self._cost_s and now < self._start + FIRST_PER_COLUMN_S * len(self._store.latest)
 
     def stop(self) -> None:
         """Gives up the current rewrite."""

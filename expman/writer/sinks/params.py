@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from expman.models import LogLevel
-from expman.storage.configfile import merge_params
+from expman.storage.configfile import ConfigFile
 from expman.transport import records as wire
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
@@ -22,6 +22,7 @@ class ParamSink(Sink):
     def __init__(self, run: OpenRun) -> None:
         super().__init__(run)
         self._params: dict[str, object] = {}
+        self._file = ConfigFile(run.run_dir)
 
     def take(self, record: wire.Params, lane: LaneState | None, number: int) -> None:
         """Takes parameters; later ones replace earlier ones at the top level."""
@@ -36,7 +37,7 @@ class ParamSink(Sink):
         """Merges the parameters into config.yaml, which is durable at once."""
         if not self._params:
             return
-        problems = merge_params(self.run.run_dir, self._params)
+        problems = self._file.merge(self._params)
         self._params = {}
         for problem in problems:
             self.run.note(LogLevel.WARN, problem)

@@ -44,10 +44,10 @@ def test_every_record_has_one_sink() -> None:
 def test_a_sink_that_fails_costs_no_other(files: RunFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is tried again; then what it cannot write is left out, with a line in run.log."""
 
-    def fail(run_dir: str, merged: object) -> list[str]:
+    def fail(file: object, merged: object) -> list[str]:
         raise ZeroDivisionError("odd parameters")
 
-    monkeypatch.setattr(params, "merge_params", fail)
+    monkeypatch.setattr(params.ConfigFile, "merge", fail)
     hello = files.run.hello
     with fresh_address() as address:
         lane = LaneProducer(address, hello)
