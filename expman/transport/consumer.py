@@ -116,7 +116,7 @@ class LaneConsumer:
 
     @property
     def hello(self) -> Hello:
-        """Who logs into the lane."""
+        """Identity of the producer, and of its run."""
         return self.control.hello
 
     def producer_alive(self) -> bool:

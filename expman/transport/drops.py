@@ -1,4 +1,4 @@
-"""How many rows a producer has dropped, and how many of them its records report.
+"""Counts the rows that a producer has dropped, and those that its records report.
 
 Calls may interrupt each other at any step, see `once`. So each state of the count names the one
 after it, which is settled by one `dict.setdefault`: of several calls that change the same state one

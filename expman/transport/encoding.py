@@ -1,4 +1,4 @@
-"""How a producer encodes records. `records` declares their fields and decodes them.
+"""Encoding of records by a producer. `records` declares their fields and decodes them.
 
 On the wire a record is a msgpack array: tag, ordinal in its term, nanoseconds since the
 epoch, then its own fields. Producers encode it from a plain tuple, which is faster than a

@@ -15,7 +15,7 @@ __all__ = ["Hello", "decode_hello", "encode_hello"]
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """Who logs into a lane, and into which run.
+    """Identifies the producer of a lane, and the run that it logs into.
 
     Attributes:
         role: "owner" or "worker".

@@ -1,4 +1,4 @@
-"""Who this process is: its host, its rank in a job of many, its place among workers."""
+"""Identity of this process: its host, its rank in a job, its place among workers."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def find_rank(environ: Mapping[str, str] = os.environ) -> Rank | None:
 
 
 def find_group(environ: Mapping[str, str] = os.environ) -> str | None:
-    """What the ranks of this job have in common: the job's id, else where they meet."""
+    """Name that the ranks of this job share: the job's id, else their meeting point."""
     for name in _JOBS:
         job = environ.get(name, "")
         if job and job.lower() != "none":  # torchrun's id, where none was asked for

@@ -124,7 +124,7 @@ class Lane:
 
 
 def remains_of(lane: Lane | None, hello: Hello) -> Lane:
-    """What is left of a lane whose memory is given back: its number, its control's last words."""
+    """Remains of a lane whose memory was given back: its number, its control's last words."""
     left = Lane.__new__(Lane)
     left.number = -1 if lane is None else lane.number
     left.control = LaneControl.unclaimed(hello) if lane is None else lane.control.remains()

@@ -91,5 +91,5 @@ class LaneControl(LaneWords):
         return int(self.words[self._entry(serial) + 1])
 
     def term_start(self, serial: int) -> Reach | None:
-        """Where a term begins, as a consumer noted; None if none has come so far."""
+        """Start of a term, as noted by a consumer; None if no consumer has reached it."""
         return term_start(self.words, serial)

@@ -1,4 +1,4 @@
-"""How far the consumer of a lane has come: in which term it is, and how records are numbered."""
+"""Position of a lane's consumer: its term, and the numbers of the next row and record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LanePosition:
         self.rows, self.records, self.drops = start.rows, start.records, start.drops
 
     def _first_start(self) -> Reach:
-        """Where the first term begins, as a predecessor or the producer noted."""
+        """Start of the first term, as noted by a predecessor or by the producer."""
         words, serial = self._control.words, self.serial
         found = term_start(words, serial)
         is_used_again = self._control.opened_terms >= serial + layout.TERM_ENTRIES
@@ -104,7 +104,7 @@ class LanePosition:
         return f"{text}: how many rows were in it is not known"
 
     def _next_start(self, term: OpenTerm | None) -> Reach:
-        """Where the next term begins.
+        """Start of the next term.
 
         Of an undamaged term, all was counted here. Of another one, the best source is a
         predecessor that has read it to its end: the rows in the files were numbered by that.
@@ -128,7 +128,7 @@ class LanePosition:
         )
 
     def _believed(self, end: Reach | None) -> Reach | None:
-        """Where this term ends as one of both ends noted, unless that is impossible."""
+        """End of this term, as noted by the producer or a consumer, unless that is impossible."""
         if end is None:
             return None
         records, drops = end.records - self.records, end.drops - self.drops

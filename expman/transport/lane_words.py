@@ -321,7 +321,7 @@ class LaneWords:
 
     @property
     def write_error(self) -> str:
-        """What the writer cannot do at present; "" if all is well."""
+        """The writer's present problem; "" if it has none."""
         start = layout.WRITE_ERROR_OFFSET
         room = layout.WRITE_ERROR_END - start
         end = start + min(self.write_error_bytes, room)

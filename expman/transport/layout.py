@@ -128,7 +128,7 @@ def index_entries(segment_bytes: int) -> int:
 
 
 def data_offset(segment_bytes: int) -> int:
-    """Where the data of a term of this size begins."""
+    """Offset of the data in a term of this size."""
     return INDEX_OFFSET + -(-index_entries(segment_bytes) * 4 // 8) * 8
 
 

@@ -1,4 +1,4 @@
-"""How long a msgpack value is, without decoding it (msgpack specification, format overview)."""
+"""Length of a msgpack value, without decoding it (msgpack specification, format overview)."""
 
 from __future__ import annotations
 

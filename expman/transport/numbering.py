@@ -1,4 +1,4 @@
-"""How the rows and records of a lane are numbered across its terms, also past a term that is lost.
+"""Numbering of a lane's rows and records across its terms, also past a lost term.
 
 Log calls keep no counter: rows are numbered by reading and counting them. So that a lost term
 leaves a gap of the right size, both ends note in the lane's control where terms end:
@@ -30,7 +30,7 @@ LARGEST_COUNT = 2**60
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """How far a lane's numbers go at some point of it.
+    """Numbers of rows and records up to some point of a lane.
 
     Attributes:
         rows: rows before it, dropped ones included.
@@ -50,7 +50,7 @@ def note_end(words: memoryview, serial: int, end: Reach) -> None:
 
 
 def term_end(words: memoryview, serial: int) -> Reach | None:
-    """Where a sealed term ends, as its producer noted; None for an open one."""
+    """End of a sealed term, as noted by its producer; None for an open one."""
     entry = layout.TERM_TABLE + layout.TERM_WORDS * (serial % layout.TERM_ENTRIES)
     return _reach(words, entry + 2) if words[entry + 1] else None
 
@@ -64,7 +64,7 @@ def note_start(words: memoryview, serial: int, start: Reach) -> None:
 
 
 def term_start(words: memoryview, serial: int) -> Reach | None:
-    """Where a term begins, as a consumer found; None if none has come so far."""
+    """Start of a term, as found by a consumer; None if no consumer has reached it."""
     entry = layout.START_TABLE + layout.START_WORDS * (serial % layout.TERM_ENTRIES)
     return _reach(words, entry + 1) if words[entry] == serial + 1 else None
 

@@ -31,7 +31,7 @@ _ORDERED_STORES = platform.machine().lower() in {"x86_64", "amd64", "i386", "i68
 
 
 class SeenIndex:
-    """Which index entries may be believed, where the processor reorders stores.
+    """Index entries that can be trusted where the processor reorders stores.
 
     Written by the producer: first a record's bytes, then its index entry. x86 shows stores in
     program order, so an entry proves its bytes. Other processors may show the entry some
@@ -44,7 +44,7 @@ class SeenIndex:
         self._entries: Sequence[int] = ()
 
     def prefix(self, start: int, count: int) -> int:
-        """How many of `count` entries from `start` on may be believed."""
+        """Number of trusted entries among the `count` entries from `start` on."""
         if _ORDERED_STORES:
             return count
         believed = min(count, max(self._end - start, 0))
@@ -103,7 +103,7 @@ class OpenTerm:
 
     @property
     def data_offset(self) -> int:
-        """Where its data begins in the segment."""
+        """Offset of its data in the segment."""
         return layout.data_offset(len(self._bytes))
 
     def published(self, ordinal: int, length: int) -> bool:

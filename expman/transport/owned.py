@@ -124,7 +124,7 @@ _lost: list[mmap.mmap] = []
 
 
 class _ClosedMapping(mmap.mmap):
-    """What a mapping becomes: its end runs no Python code, see `_OpenDescriptor`."""
+    """Replaces a mapping: its end runs no Python code, see `_OpenDescriptor`."""
 
     number = -1
     identity = (-1, -1)

@@ -1,4 +1,4 @@
-"""Where segments can be: /dev/shm, or a private directory where that has no room.
+"""Places for segments: /dev/shm, or a private directory where that has no room.
 
 The names in a place are those of many users. Only what belongs to this user is listed here.
 """
@@ -35,7 +35,7 @@ def path_of(place: str, name: str) -> str:
 
 
 def all_places() -> list[str]:
-    """Where this user's segments can be."""
+    """The places that can hold segments of this user."""
     usual = os.path.join(temporary_directory(), f"{PREFIX}{os.getuid()}")
     if not os.path.lexists(usual) or _is_private(usual):
         return [SHM, usual]

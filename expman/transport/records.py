@@ -61,7 +61,7 @@ _COUNT = msgspec.Meta(ge=1, lt=2**48)
 
 # Extra items are refused: a damaged header would swallow the next record as one of them.
 class Record(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
-    """What every record has.
+    """Fields of every record.
 
     Attributes:
         ordinal: its number in its term.

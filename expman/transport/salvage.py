@@ -19,7 +19,7 @@ __all__ = ["Salvage", "salvage"]
 
 
 class Salvage(msgspec.Struct):
-    """What was found.
+    """Result of a salvage.
 
     Attributes:
         records: in the order of the term.
@@ -143,7 +143,7 @@ def _give_up(term: OpenTerm, limit: int, sealed: int | None, dead: bool) -> Salv
 
 
 def _published(term: OpenTerm, end: int) -> tuple[int, int]:
-    """How many rows, and how many records, have an entry from those taken to `end`."""
+    """Numbers of rows and of records with an entry between those taken and `end`."""
     entries = [entry for entry in term.index[term.slot : end].tolist() if entry != layout.VOID]
     return sum(0 < entry < layout.OTHER for entry in entries), sum(map(bool, entries))
 

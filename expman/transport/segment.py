@@ -60,7 +60,7 @@ _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux: type, whence,
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where lanes meet their writer: a place (SHM or a directory) and a random token."""
+    """Meeting point of lanes and their writer: a place (SHM or a directory), a random token."""
 
     place: str
     token: str
@@ -346,7 +346,7 @@ def create_anywhere(size: int, room: int) -> tuple[Address, Segment]:
 
 
 def made_at(place: str, name: str) -> float:
-    """When a segment was made, in seconds since the epoch.
+    """Creation time of a segment, in seconds since the epoch.
 
     Raises:
         OSError: it is gone.
@@ -355,7 +355,7 @@ def made_at(place: str, name: str) -> float:
 
 
 def links(segment: Segment) -> int:
-    """How many names the segment has: 0 once it was removed."""
+    """Number of the segment's names: 0 once it was removed."""
     return os.fstat(segment.fd).st_nlink
 
 

@@ -211,7 +211,7 @@ class Term:
 
     @property
     def end(self) -> Reach:
-        """How far it reaches, once its data is filled; the same for every call."""
+        """End of the term, once its data is filled; the same for every call."""
         found = self._end.get(None)
         if found is None:
             rows, records = self.index.count(self.data.sealed_word - 1)
