@@ -84,7 +84,7 @@ class Arrivals:
 
     @property
     def waits_for(self) -> str | None:
-        """Why a lane that is there cannot be opened at present: no run may end without it."""
+        """Reason why an existing lane cannot be opened at present: no run may end without it."""
         return self._wait.why
 
     def look(self, *, every: bool = False, nameless: bool = False) -> list[LaneConsumer]:

@@ -32,7 +32,7 @@ next in this process waits for the first one, without holding up other runs.
 
 
 class CopyOutcome(msgspec.Struct):
-    """What became of a request.
+    """Outcome of a request.
 
     Attributes:
         request: the request.
@@ -83,7 +83,7 @@ class Copier:
 
     @property
     def write_error(self) -> str | None:
-        """What keeps artifacts from being stored at present."""
+        """Present problem of storing artifacts, or None."""
         return self._copying.write_error
 
     @property
@@ -98,7 +98,7 @@ class Copier:
 
     @property
     def mark(self) -> int:
-        """How many requests were taken so far; see `has_settled`."""
+        """Number of requests taken so far; see `has_settled`."""
         return self._kept + len(self._taken)
 
     def has_settled(self, mark: int) -> bool:
@@ -134,7 +134,7 @@ class Copier:
         self._copying.start()
 
     def outcomes(self) -> Iterator[CopyOutcome]:
-        """What became of requests since the last call."""
+        """Outcomes of requests since the last call."""
         while self._copying.outcomes:
             outcome = self._copying.outcomes.popleft()
             self.missing += outcome.problem is not None

@@ -1,4 +1,4 @@
-"""How often runs have failed for reasons that nobody foresaw, and which were given up."""
+"""Counts unforeseen failures of runs, and lists the runs that were given up."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Failures:
 
 
 def pause_s(failures: int) -> float:
-    """How long a run is left alone after so many failures in a row."""
+    """Seconds for which a run is left alone after so many failures in a row."""
     return min(failures * FAILURE_PAUSE_S, LONGEST_PAUSE_S)
 
 
 def place_of(exc: Exception) -> str:
-    """What failed, and where."""
+    """Type, text and place of a failure."""
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     return f"{reason_of(exc)} ({os.path.basename(frame.filename)}:{frame.lineno})"

@@ -16,7 +16,7 @@ MANY_SCHEMAS = 256
 
 
 class LaneState(msgspec.Struct):
-    """What the files of a run keep in mind about one of its lanes.
+    """State that the files of a run keep for one of its lanes.
 
     Attributes:
         consumer: the lane's consuming end.

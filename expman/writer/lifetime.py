@@ -1,4 +1,4 @@
-"""How long a writer serves its address."""
+"""Lifetime of a writer: it decides when to stop serving its address."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ class MemoryKills:
         self._before = _oom_kills(self._events)
 
     def count(self) -> int:
-        """How many there were since; 0 if the kernel does not say."""
+        """Number of kills since then; 0 if the kernel does not report them."""
         now = _oom_kills(self._events)
         return 0 if now is None or self._before is None else now - self._before
 

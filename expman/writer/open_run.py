@@ -52,7 +52,7 @@ class LastSign(msgspec.Struct):
         self.time_ns = max(self.time_ns, time_ns)
 
     def ended_at_ns(self) -> int:
-        """When the run ended: now, or at its last sign if nobody watched it then.
+        """End of the run: now, or its last sign of life if no writer watched it.
 
         A clock may have been set back: the end is never in the future.
         """
@@ -61,7 +61,7 @@ class LastSign(msgspec.Struct):
 
 
 class OpenRun:
-    """What the sinks of one run share. None of them knows another one.
+    """State that the sinks of one run share. No sink knows another one.
 
     Args:
         hello: the owner's, or that of a worker whose owner is gone.

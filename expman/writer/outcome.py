@@ -1,4 +1,4 @@
-"""What a recovery reports about a run."""
+"""Report of a recovery about one run."""
 
 from __future__ import annotations
 

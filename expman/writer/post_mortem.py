@@ -1,4 +1,4 @@
-"""Why an owner ended, as far as that can be found out."""
+"""Finds out why an owner ended, as far as that is possible."""
 
 from __future__ import annotations
 

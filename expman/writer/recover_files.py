@@ -116,7 +116,7 @@ def _count(meta: RunMetadata, store: VectorStore, reported: int) -> None:
 
 
 def _last_sign(run_dir: str, meta: RunMetadata) -> float:
-    """When the run ended: when one of its files has changed last, in seconds since the epoch.
+    """End of the run: the last change of one of its files, in seconds since the epoch.
 
     A recovery that was killed has changed some, too, but not run.yaml, which a live run renews.
     """

@@ -14,7 +14,7 @@ ABANDON_S = 300.0
 
 
 class Retry:
-    """What keeps a run from being written, and when that is tried again.
+    """Tracks what keeps a run from being written, and when to try again.
 
     Attributes:
         write_error: what cannot be done at present, or None.

@@ -57,7 +57,7 @@ class RunWriter:
 
     @property
     def write_error(self) -> str | None:
-        """What cannot be done at present, or None."""
+        """Present problem of writing the run, or None."""
         return self.retry.write_error
 
     @property

@@ -1,4 +1,4 @@
-"""When the files of a run are written."""
+"""Schedule of writing the files of a run."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Server:
 
     @property
     def write_errors(self) -> dict[str, str]:
-        """What cannot be done, by the run's directory."""
+        """Present problems, by the run's directory."""
         present = {
             run_dir: run.write_error
             for run_dir, run in self._runs.items()

@@ -177,7 +177,7 @@ def stale_runs(
 
 
 def _strange_lanes() -> list[float]:
-    """When the lanes of other layout versions were made, in seconds since the epoch."""
+    """Creation times of lanes of other layout versions, in seconds since the epoch."""
     times = []
     for address, numbers in find_all_lanes():
         for number in numbers:

@@ -27,7 +27,7 @@ TIMES_FIRST = 3.0
 
 
 class _Producer(msgspec.Struct):
-    """What is known about the rows of one producer. Times are by the monotonic clock.
+    """Knowledge about the rows of one producer. Times are by the monotonic clock.
 
     Attributes:
         rows: how many it has logged.

@@ -1,1 +1,1 @@
-"""What the writer observes by itself, for each run: one file per sampler, listed in `table`."""
+"""Samplers: each observes something for each run. One file per sampler, listed in `table`."""

@@ -1,4 +1,4 @@
-"""What a program runs in: its packages, its host, its scheduler, its limits."""
+"""Environment of a program: its packages, its host, its scheduler, its limits."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class GitError(Exception):
 
 
 class _Answer(NamedTuple):
-    """What git printed.
+    """Output of git.
 
     Attributes:
         data: the first bytes of it.

@@ -50,7 +50,7 @@ class Gpus:
                 self._say(_LACK)
 
     def lines(self) -> list[str]:
-        """What run.log is to have, since the last call; each subject once."""
+        """Lines for run.log since the last call; one per subject."""
         lines, self._lines = self._lines, []
         return lines
 

@@ -20,7 +20,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class _Use(msgspec.Struct):
-    """What one process uses now.
+    """Present resource use of one process.
 
     Attributes:
         id: its pid and when it began: a pid is used again.
@@ -38,7 +38,7 @@ class _Use(msgspec.Struct):
 
 
 class ProcessTree:
-    """What a process and its descendants use.
+    """Resource use of a process and its descendants.
 
     The writer itself is left out of the tree: often it is a child of the process.
 
@@ -131,7 +131,7 @@ class ProcessTree:
 
 
 class OwnUse:
-    """What the writer itself uses; one that serves several runs does so for all of them."""
+    """Resource use of the writer itself, for all runs that it serves."""
 
     def __init__(self) -> None:
         self._rates = Rates()
@@ -177,7 +177,7 @@ def find_process(pid: int, began_ticks: int, began_before_ns: int, proc: str = "
 
 
 def _began_ticks(pid: int, proc: str) -> int:
-    """When a process began, in ticks since the boot; 0 if it is not there, or has ended."""
+    """Start of a process, in ticks since the boot; 0 if it has ended or never was."""
     words = read_text(f"{proc}/{pid}/stat").rpartition(")")[2].split()
     return int(words[19]) if len(words) >= 22 and words[0] not in ("Z", "X") else 0
 

@@ -1,4 +1,4 @@
-"""What a run was: its code, its command, its packages, its machine. For provenance.yaml."""
+"""Provenance of a run for provenance.yaml: its code, command, packages and machine."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class ProvenanceSampler(Sampler):
 
 
 def _places(program: Program) -> Iterator[str]:
-    """Where the code may be: in the working directory, else in that of the script."""
+    """Directories that may hold the code: the working directory, else that of the script."""
     yield program.cwd
     if program.argv and program.argv[0]:
         yield os.path.dirname(os.path.join(program.cwd, program.argv[0]))

@@ -1,4 +1,4 @@
-"""What every sampler can do."""
+"""Base class of samplers."""
 
 from __future__ import annotations
 

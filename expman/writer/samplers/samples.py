@@ -1,4 +1,4 @@
-"""What samplers find: records that are in no lane, with sinks of their own."""
+"""Records of samplers: they are in no lane, and have sinks of their own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MachineSample(msgspec.Struct, frozen=True):
 
 
 class ProvenanceSample(msgspec.Struct, frozen=True):
-    """What a run was, as far as it is known; a later one replaces it.
+    """Provenance of a run as far as it is known; a later one replaces it.
 
     Attributes:
         document: the content of provenance.yaml.

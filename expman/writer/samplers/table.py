@@ -1,4 +1,4 @@
-"""Which samplers each run has: the one place that a new sampler needs a line in."""
+"""Table of the samplers that each run has: a new sampler needs a line here only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the program printed: to console.log."""
+"""Sink of the program's output: console.log."""
 
 from __future__ import annotations
 

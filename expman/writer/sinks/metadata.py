@@ -31,7 +31,7 @@ MANY_ENTRIES = 1000
 
 
 class _Schedule:
-    """When run.yaml is written next.
+    """Schedule of the next writes of run.yaml.
 
     Args:
         heartbeat_s: seconds between heartbeats that its content has, too.

@@ -1,4 +1,4 @@
-"""What a run was: to provenance.yaml."""
+"""Sink of the provenance: provenance.yaml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every sink can do, and how its failures are kept from the other sinks."""
+"""Base class of sinks; it keeps the failure of one sink from the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRIES = 8
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where records stand in their lane.
+    """Position of records in their lane.
 
     Attributes:
         row: number of the lane's next row, dropped ones included.

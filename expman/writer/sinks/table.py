@@ -1,4 +1,4 @@
-"""Which sink takes which records: the one place that a new kind of record needs a line in."""
+"""Table of sinks and their records: a new kind of record needs a line here only."""
 
 from __future__ import annotations
 
