@@ -191,7 +191,7 @@ class _Patch:
 
 
 def _last_state(line: str) -> str:
-    """What a terminal shows of a line whose parts overwrite each other: the last one with text."""
+    """Visible part of a line whose parts overwrite each other: the last one with text."""
     if "\r" not in line:
         return line
     return next((part for part in reversed(line.split("\r")) if part.strip()), "")

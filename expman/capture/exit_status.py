@@ -1,4 +1,4 @@
-"""What the program ends with: nothing amiss, an uncaught exception, sys.exit(n), os._exit(n)."""
+"""Finds how the program ends: normally, by an exception, by sys.exit(n) or os._exit(n)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _RUNPY = ("<frozen runpy>", "runpy.py")
 
 
 class ExitWatch:
-    """What Python shows, while exit handlers run, of how the program ended.
+    """Reads from Python, while exit handlers run, how the program ended.
 
     The interpreter keeps an uncaught exception in `sys.last_exc` (`sys.last_value` before 3.12).
     So does an interactive shell with every mistake of its user, which ends nothing. And a
@@ -80,12 +80,12 @@ class ExitWatch:
         )
 
     def wrapped_code(self) -> str | None:
-        """What `sys.exit` was given, where it is wrapped."""
+        """Argument of `sys.exit`, where it is wrapped."""
         return _describe_code(_Exit.final_code)
 
 
 class ChildEnd(Protocol):
-    """What is called when a child of multiprocessing ends."""
+    """Callback for the end of a child of multiprocessing."""
 
     def cancel(self) -> None:
         """Has it not called any more."""
@@ -159,7 +159,7 @@ _Exit.__name__ = _Exit.__qualname__ = "SystemExit"
 
 
 def describe_exit(exc: BaseException | None) -> str | None:
-    """Why what ended with this exception has failed; None if it has not."""
+    """Reason of a failure by this exception; None if it is no failure."""
     if not isinstance(exc, SystemExit):
         return None if exc is None else describe(exc)
     return _describe_code(exc.code)

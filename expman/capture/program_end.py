@@ -1,4 +1,4 @@
-"""How a run ends with its program, and where its status comes from."""
+"""End of a run with its program, and the source of its status."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ProgramEnd:
         return self._program.exception() if self.is_known() else None
 
     def reason(self) -> str | None:
-        """Why the program failed, as far as Python knows; None if it did not."""
+        """Reason of the program's failure, as far as Python knows; None if it did not fail."""
         return self._program.error() or self._program.wrapped_code()
 
     def open(self, lane: LaneProducer) -> Final | None:

@@ -1,4 +1,4 @@
-"""What a run records of a process unasked: what it prints, and its stacks when it hangs or dies."""
+"""Records of a process without a call: its output, and its stacks when it hangs or dies."""
 
 from __future__ import annotations
 
