@@ -200,7 +200,7 @@ def _runs(constructor: tuple[int, FrameType] | None) -> bool:
 
 
 class _ClaimedLane:
-    """What the supervisor sees of the lane, once it is claimed."""
+    """View of the lane for the supervisor, once it is claimed."""
 
     lane: LaneProducer | None = None
 

@@ -39,7 +39,7 @@ ANOTHER_SERVES = 3
 
 
 class WatchedLane(Protocol):
-    """What there is to know of the owner's lane."""
+    """State of the owner's lane that the supervisor needs."""
 
     def has_ended(self) -> bool:
         """True if the run has ended, so that the writer is expected to end."""
