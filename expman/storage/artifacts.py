@@ -41,7 +41,7 @@ _SNAPSHOT = re.compile(rf"[0-9a-f]{{16}}({re.escape(PRIVATE)})?")
 
 
 def artifact_target(path: str, name: str | None = None, run_dir: str = "") -> str:
-    """Where in artifacts/ a file goes: a relative path.
+    """Path of a file relative to artifacts/.
 
     A relative `path` keeps its folders, an absolute one gives its last name; `name` overrides.
 
@@ -83,7 +83,7 @@ def is_snapshot_name(name: str) -> bool:
 
 
 def staging_dir(run_dir: str) -> str:
-    """Where the snapshots of a run wait for its writer."""
+    """Directory in which snapshots of a run wait for its writer."""
     return os.path.join(run_dir, STAGING)
 
 

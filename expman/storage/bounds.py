@@ -1,4 +1,4 @@
-"""How much of a run's values goes into run.yaml and the footer of vectors.parquet.
+"""Limits of the values in run.yaml and in the footer of vectors.parquet.
 
 Both are read whole, by readers with limits of their own: our reader of YAML takes 64 MB, Arrow's
 reader of footers 100 MB. Scalars that run.yaml has no room for are in scalars.json: a JSON
@@ -105,7 +105,7 @@ def packed(value: MetricValue) -> object:
 
 
 def unpacked(value: object) -> MetricValue:
-    """What `packed` was given.
+    """Inverse of `packed`.
 
     Raises:
         ValueError, KeyError, TypeError: the value does not come from `packed`.

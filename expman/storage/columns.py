@@ -1,4 +1,4 @@
-"""Which column a metric's values go to, and of what kind it is.
+"""Assigns the values of metrics to columns, each of one kind.
 
 A metric has at most two columns: one for numbers, one for text. The kind seen first takes the
 metric's own name, the other one `<name>__text` or `<name>__num`, or the next free name if a

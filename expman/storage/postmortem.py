@@ -1,4 +1,4 @@
-"""What is known about a run that crashed, failed or hung: postmortem.json, and .md for people.
+"""Report on a run that crashed, failed or hung: postmortem.json, and .md for people.
 
 Everything comes from the run's files, when they are final. So a writer and `recover` find the same,
 and each fact has the file that it comes from.

@@ -53,7 +53,7 @@ class ParquetFacts(msgspec.Struct):
 
 
 class Resumed(msgspec.Struct):
-    """Where the files stand.
+    """State of the files.
 
     Attributes:
         parquet: the Parquet file.
@@ -247,7 +247,7 @@ def _rewrite_without(tail: TailFile, kept: list[bool | pa.Array]) -> None:
 
 
 def _fresh_rows(batch: pa.RecordBatch, lanes: dict[str, int]) -> bool | pa.Array:
-    """Which rows are in no earlier file, by producer and seq; advances `lanes`."""
+    """Rows that are in no earlier file, by producer and seq; advances `lanes`."""
     if not batch.num_rows:
         return False
     import pyarrow.compute as pc  # slow to import, and a run's first writer does not need it

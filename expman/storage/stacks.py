@@ -163,7 +163,7 @@ def _ask(pid: int, file: _File) -> Stacks:
 
 
 def _answer(path: str, before: int) -> str:
-    """What a process writes behind `before`, once it has paused."""
+    """Text that a process writes behind `before`, once it has paused."""
     give_up_at = time.monotonic() + ANSWER_S
     size, changed_at = before, time.monotonic()
     while time.monotonic() < give_up_at:

@@ -1,4 +1,4 @@
-"""What of a parameter tree YAML can hold: a value that it cannot becomes text, alone."""
+"""Makes a parameter tree storable in YAML: only a value that YAML cannot hold becomes text."""
 
 from __future__ import annotations
 
