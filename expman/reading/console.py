@@ -1,4 +1,4 @@
-"""What the program printed, as its console.log holds it."""
+"""Output of the program, from its console.log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run ended, or why it stands still: what `expman why` prints."""
+"""Explains how a run ended, or why it stands still, for `expman why`."""
 
 from __future__ import annotations
 

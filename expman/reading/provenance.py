@@ -1,4 +1,4 @@
-"""What is compared of the provenance of runs."""
+"""Comparison of the provenance of runs."""
 
 from __future__ import annotations
 

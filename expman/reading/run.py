@@ -96,22 +96,22 @@ class Run(RunContents, RunMachine):
 
     @property
     def reason(self) -> str | None:
-        """Why the run FAILED or CRASHED."""
+        """Reason why the run FAILED or CRASHED."""
         return self.metadata.reason
 
     @property
     def started_at(self) -> datetime.datetime | None:
-        """When the run began, UTC."""
+        """Start of the run, in UTC."""
         return self._file.started_at
 
     @property
     def finished_at(self) -> datetime.datetime | None:
-        """When the run ended, UTC; None while it is live."""
+        """End of the run, in UTC; None while it is live."""
         return self.summary().finished_at
 
     @property
     def duration(self) -> datetime.timedelta | None:
-        """How long the run took, or has been running; None if that is unknown."""
+        """Time that the run took, or has been running; None if that is unknown."""
         return self.summary().duration
 
     @property
@@ -338,7 +338,7 @@ class Run(RunContents, RunMachine):
         return RunSummary(self.path, self.metadata)
 
     def _details(self, *, max_curves: int) -> RunDetails:
-        """What a view of the run shows, as a plain record; curves of so many metrics at most.
+        """Content of a view of the run as a plain record; curves of so many metrics at most.
 
         Raises:
             StorageError: a file cannot be read.

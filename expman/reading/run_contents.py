@@ -1,4 +1,4 @@
-"""What else is in a run's directory: messages, console, artifacts, how it ended."""
+"""Other contents of a run's directory: messages, console, artifacts, post-mortem."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RunContents:
 
     @property
     def postmortem(self) -> PostMortem | None:
-        """What is known about a run that crashed, failed or hung; None if it did not.
+        """Report on a run that crashed, failed or hung; None if it did not.
 
         Raises:
             StorageError: postmortem.json is damaged.
@@ -33,7 +33,7 @@ class RunContents:
         return read_log(self.path)
 
     def console(self, last: int | None = None) -> list[ConsoleLine]:
-        """What the program printed, or only so many lines from the end.
+        """Output of the program, or only so many lines from the end.
 
         Raises:
             StorageError: it cannot be read.

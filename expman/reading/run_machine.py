@@ -1,4 +1,4 @@
-"""What was recorded of a run unasked: the machine, and what the run was."""
+"""Records of a run without a call: samples of the machine, and its provenance."""
 
 from __future__ import annotations
 

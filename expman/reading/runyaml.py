@@ -73,7 +73,7 @@ class RunYaml:
         return self._whole
 
     def metadata(self) -> RunMetadata:
-        """What the file means.
+        """The decoded file.
 
         Raises:
             StorageError: a value is not what its key asks for.
@@ -118,12 +118,12 @@ class RunYaml:
 
     @property
     def started_at(self) -> datetime.datetime | None:
-        """When the run began."""
+        """Start of the run."""
         return parse_time(self.text("started_at"))
 
     @property
     def sort_key(self) -> str | datetime.datetime:
-        """When the run began, as text in UTC that sorts by time."""
+        """Start of the run, as text in UTC that sorts by time."""
         text = self.text("started_at") or ""
         if text.endswith("Z") and text[10:11] == "T":
             return text[:-1]

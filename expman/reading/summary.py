@@ -54,17 +54,17 @@ class RunSummary:
 
     @property
     def started_at(self) -> datetime.datetime | None:
-        """When the run began, UTC."""
+        """Start of the run, in UTC."""
         return parse_time(self.metadata.started_at)
 
     @property
     def finished_at(self) -> datetime.datetime | None:
-        """When the run ended, UTC; None while it is live."""
+        """End of the run, in UTC; None while it is live."""
         return parse_time(self.metadata.finished_at)
 
     @property
     def duration(self) -> datetime.timedelta | None:
-        """How long the run took, or has been running; None if that is unknown."""
+        """Time that the run took, or has been running; None if that is unknown."""
         meta = self.metadata
         if meta.duration_secs is not None:
             return datetime.timedelta(seconds=meta.duration_secs)
