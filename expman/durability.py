@@ -21,7 +21,7 @@ _REAP_S = 2.0
 
 
 class Durability:
-    """How far the writer has come with the records of one producer.
+    """Tracks how many records of one producer are durable.
 
     Args:
         lane: the producer's.

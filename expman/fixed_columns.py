@@ -29,7 +29,7 @@ FixedValue: TypeAlias = int | str | None
 
 
 class Producer(Protocol):
-    """Who logged a row, as far as its columns depend on that: the hello of its lane."""
+    """Producer of a row, as far as its columns depend on it: the hello of its lane."""
 
     @property
     def pid(self) -> int:

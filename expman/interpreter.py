@@ -1,4 +1,4 @@
-"""How our own processes are started: by a Python, with the trainer's packages in good order.
+"""Starts our own processes: the interpreter, and the trainer's packages in good order.
 
 **Which interpreter.** `sys.executable` need not be one: in a frozen application, or where a
 program embeds Python, it is that program, which would start itself again and again. So only what

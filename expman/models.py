@@ -53,7 +53,7 @@ def _parse(kind: type[_Word], what: str, value: object) -> _Word:
 
 
 class RunStatus(StrEnum):
-    """Where a run stands; all but RUNNING are final."""
+    """State of a run; all but RUNNING are final."""
 
     RUNNING = "RUNNING"
     FINISHED = "FINISHED"
@@ -133,7 +133,7 @@ class ExperimentConfig(
     kw_only=True,
     metaclass=suggests_fields(type(msgspec.Struct)),  # type: ignore[metaclass]
 ):
-    """How a run is recorded. Immutable; checked when it is made.
+    """Settings of a run. Immutable; checked when it is made.
 
     What is left out comes from its environment variable (`EXPMAN_…`), else from its default. See
     the reference of settings for the variables.

@@ -1,4 +1,4 @@
-"""How a message shows an object of the user's, whatever that object does."""
+"""Shows an object of the user's in a message, whatever that object does."""
 
 from __future__ import annotations
 

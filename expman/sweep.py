@@ -1,4 +1,4 @@
-"""What a sweep gives the process of a trial: its parameters and its name, by environment."""
+"""Parameters and name that a sweep passes to the process of a trial by its environment."""
 
 from __future__ import annotations
 

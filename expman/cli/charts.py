@@ -74,7 +74,7 @@ def print_chart(
 
 
 def _exponents(logarithms: list[float]) -> list[float]:
-    """Where a logarithmic axis has its labels: at powers of ten if there are two, else evenly."""
+    """Positions of labels on a logarithmic axis: powers of ten if there are two, else even."""
     low, high = min(logarithms), max(logarithms)
     powers = range(math.ceil(low), math.floor(high) + 1)
     if len(powers) >= 2:

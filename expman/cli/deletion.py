@@ -39,7 +39,7 @@ class _Refused(Exception):
 
 
 class _Place(NamedTuple):
-    """Where a run is: descriptors of its experiment's directory and its own."""
+    """Location of a run: descriptors of its experiment's directory and of its own."""
 
     experiment: str
     name: str

@@ -1,4 +1,4 @@
-"""What of a run can be recorded on this machine, besides what it logs itself."""
+"""Checks what can be recorded of a run on this machine, besides what it logs itself."""
 
 from __future__ import annotations
 
