@@ -63,7 +63,13 @@ def command(
 
 def _machine(found: Run, wanted: tuple[str, ...]) -> tuple[dict[str, dict[str, Curve]], list[str]]:
     """The charts of the machine; what is left out is none."""
-    return system_curves(found.path, wanted, points=POINTS), []
+    if not found.system(last=0).column_names[2:]:  # besides step and timestamp
+        raise click.ClickException(
+            f"run {found.path} has no samples of the machine; system_metrics_interval_secs=15 "
+            "records them"
+        )
+    with mistakes_of(columns="METRIC"):
+        return system_curves(found.path, wanted, points=POINTS), []
 
 
 def _metrics(

@@ -85,7 +85,8 @@ def test_chosen_columns(expman_command: Expman, run: Path) -> None:
     found = expman_command("plot", run, "--system", "tree.rss_gb")
     assert ("tree.rss_gb" in found.out, "gpu" in found.out) == (True, False)
     found = expman_command("plot", run, "--system", "tree.rss")
-    assert (1, True) == (found.code, "tree.rss_gb" in found.err)
+    assert (2, True) == (found.code, "METRIC tree.rss: " in found.err)
+    assert "did you mean 'tree.rss_gb'?" in " ".join(found.err.split())
 
 
 def test_a_run_without_samples(expman_command: Expman, run_base: Path) -> None:
