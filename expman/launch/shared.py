@@ -47,7 +47,7 @@ def find_shared_writer(
             raise ConfigError(
                 "writer", setting, "must be an address of expman-writer or its ready file"
             ) from None
-        warn(_unusable(text, "is no address"))
+        warn(_unusable(text, "is not an address"))
         return None
     try:
         if AddressControl.open(base).stopping or not base.is_locked():

@@ -122,7 +122,7 @@ def read_unknown_records(run_dir: str) -> list[UnknownRecord]:
     except FileNotFoundError:
         return []
     entries: list[UnknownRecord] = []
-    for line in data[: data.rfind(b"\n") + 1].splitlines():  # a torn line is no record
+    for line in data[: data.rfind(b"\n") + 1].splitlines():  # a torn line is not a record
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
             entries.append(msgspec.json.decode(line, type=UnknownRecord))
     return entries

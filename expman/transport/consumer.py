@@ -86,7 +86,7 @@ class LaneConsumer:
             self.released = TermRelease(self.control)
             self.released.finish(self.memory)
         except BaseException:
-            if memory is None:  # else the consumer that is to be replaced needs it for the next try
+            if memory is None:  # otherwise the replaced consumer needs it for the next try
                 self._segment.close()
             raise
         self.position = LanePosition(self.control)

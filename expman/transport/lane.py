@@ -96,7 +96,7 @@ class Lane:
     def settle(self) -> None:
         """Called once it is shown: announces it again if the address was removed meanwhile."""
         with contextlib.suppress(OSError, ExpmanError):
-            # Removed before it was shown: its writer looks there no more.
+            # Removed before it was shown: the writer will not look for it.
             if self._revives and self._base is not None and not segment.links(self._base):
                 AddressControl.open(revive_address(self._address)).announce_lane()
         self._base = self._news = None

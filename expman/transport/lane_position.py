@@ -118,7 +118,7 @@ class LanePosition:
         noted = self._believed(term_start(words, self.serial + 1))
         if noted is not None:
             return noted
-        # Where a cutoff is in it, not all that the producer stored is to be taken.
+        # With a cutoff in this term, not all that the producer stored may be taken.
         stored = None if self.cut_at is not None else self._believed(term_end(words, self.serial))
         stored = stored or Reach(rows=self._written_rows if term is None else 0)
         return Reach(

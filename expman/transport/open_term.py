@@ -189,7 +189,7 @@ def decode_at(term: OpenTerm, position: int, limit: int) -> tuple[wire.Record, i
     A record of a kind that is not known counts as one if the index confirms it. Damage would have
     to hit the tag of a record that is not a row to be taken for that, and then its bytes are kept.
     """
-    # An array of up to 15 items, the first of them a tag: what else there is need not be walked.
+    # A record is an array of up to 15 items that begins with a tag; nothing else is walked.
     head = bytes(term.data[position : position + 2])
     if len(head) < 2 or not 0x90 <= head[0] <= 0x9F or not 0 < head[1] < 0x80:
         return None

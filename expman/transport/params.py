@@ -152,7 +152,7 @@ class _Walk:
             return self._as_text(value, where, f"could not be read ({type(exc).__name__}) and")
 
     def _convert_object(self, value: Any, where: str, around: _Path) -> PlainValue:
-        if type(value) is dict:  # the usual ones need not be asked what they are
+        if type(value) is dict:  # the usual case needs none of the checks below
             return self.mapping(list(value.items()), where, around)
         if type(value) is list or type(value) is tuple:
             return self._list(list(value), where, around)

@@ -55,7 +55,7 @@ __all__ = [
     "tag_of",
 ]
 
-# What no producer exceeds; sums of such numbers fit into a word of shared memory.
+# No producer exceeds this; sums of such numbers fit into a word of shared memory.
 _COUNT = msgspec.Meta(ge=1, lt=2**48)
 
 

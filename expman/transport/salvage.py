@@ -135,7 +135,7 @@ def _give_up(term: OpenTerm, limit: int, sealed: int | None, dead: bool) -> Salv
     term.stuck_since = None
     if sealed is None and not (dead and term.has_entries()):
         return Salvage()
-    # Zeros are damage, too, where the producer has stored that there are records.
+    # Zeros are damage, too, where the producer's words say that there are records.
     damaged = start < (sealed or 0) or any(term.data[start:limit])
     rows, records = _published(term, len(term.index)) if damaged else (0, 0)
     term.position, term.slot, term.gaps = limit, len(term.index), set()
