@@ -29,6 +29,8 @@ from expman.writer.samplers.secrets import mask_arguments
 
 __all__ = ["ProvenanceSampler"]
 
+MOST_CHARS = 32 * 1024
+"""Of a command line that are recorded."""
 LATE_S = 60.0
 """So long after its start, a run whose program is gone has no provenance that could be trusted."""
 
@@ -104,7 +106,7 @@ def _known(hello: Hello, program: Program, pid: int) -> dict[str, object]:
     command = _command(pid) if pid else []
     command = command or [hello.env_path, *program.argv]
     found: dict[str, object] = {
-        "command": shlex.join(mask_arguments(command)),
+        "command": _shortened(shlex.join(mask_arguments(command))),
         "hostname": hello.host.hostname,
         "scheduler": find_scheduler(environ),
         "recorded_at": iso(time.time_ns()),
@@ -116,6 +118,10 @@ def _known(hello: Hello, program: Program, pid: int) -> dict[str, object]:
         "packages": find_packages(program.path),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MOST_CHARS else f"{text[:MOST_CHARS]}… ({len(text):,} characters)"
 
 
 def _command(pid: int) -> list[str]:

@@ -42,7 +42,7 @@ def run(contestant: Contestant, directory: str, params: dict[str, Any]) -> dict[
         "slow_down": statistics.median(ratios),
         "slow_downs": ratios,
         "cpu_slow_down": statistics.median(cpu_ratios),
-        **_samples(os.path.join(directory, "samples"), params["samples"]),
+        **_samples(os.path.abspath(os.path.join(directory, "samples")), params["samples"]),
     }
 
 
