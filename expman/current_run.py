@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from expman.experiment import Experiment
 
-__all__ = ["current", "end_current", "end_own", "set_current", "set_for_process"]
+__all__ = ["current", "end_current", "end_own", "leave", "set_current", "set_for_process"]
 
 
 class _Slot:
@@ -94,6 +94,13 @@ def set_for_process(run: Experiment) -> None:
 def end_current() -> Experiment | None:
     """Takes the current run out of its place, for everybody who has it."""
     return _take(_slot())
+
+
+def leave(run: Experiment) -> None:
+    """Takes a run out of its place, if it is the current one."""
+    slot = _slot()
+    if slot is not None and slot.run is run:
+        slot.run = None
 
 
 def end_own() -> Experiment | None:

@@ -142,10 +142,18 @@ def tensorboard_dir() -> str:
 
 
 def close(status: RunStatus | str = "FINISHED", reason: str | None = None) -> None:
-    """Ends the current run, if there is one."""
-    run = current_run.end_current()
-    if run is not None:
+    """Ends the current run, if there is one.
+
+    After a FlushError it may be called again, as `Experiment.close()` may.
+    """
+    run = current_run.current()
+    if run is None:
+        return
+    try:
         run.close(status, reason)
+    finally:
+        if run.engine.has_ended:
+            current_run.leave(run)
 
 
 def fail(reason: str | None = None) -> None:

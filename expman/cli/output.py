@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import IO
 
 import click
@@ -35,7 +35,10 @@ __all__ = [
     "run_record",
 ]
 
-VERSION = version("expman-sidecar")
+try:
+    VERSION = version("expman-sidecar")
+except PackageNotFoundError:
+    VERSION = "unknown (a source tree that is not installed)"
 _BARS = dict(zip("▁▂▃▄▅▆▇█", "_.-~=+*#", strict=True))
 _LINES = dict.fromkeys("┌┐└┘├┤┬┴┼", "+") | {"─": "-", "│": "|"}
 _SIGNS = {"–": "-", "…": "~", "→": ">", "⢕": "*"}

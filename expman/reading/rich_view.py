@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from rich.console import (
@@ -15,6 +15,7 @@ from rich.console import (
     RenderableType,
     RenderResult,
 )
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -124,6 +125,9 @@ class _RunsView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         widths = self._widths(options.max_width)
         places = sorted(widths)
+        if console.color_system is None and self._fits(widths):
+            yield from self._plain_lines(widths)
+            return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for place in places:
             cut = self._has_latest and place == _LATEST_PLACE
@@ -133,6 +137,20 @@ class _RunsView:
         for line in self._lines:
             table.add_row(*(line[place] for place in places))
         yield table
+
+    def _fits(self, widths: Mapping[int, int]) -> bool:
+        """Whether no cell is cut or folded."""
+        return all(
+            line[place].cell_len <= width for line in self._lines for place, width in widths.items()
+        )
+
+    def _plain_lines(self, widths: Mapping[int, int]) -> Iterator[Segment]:
+        """What the table would show, without colors: a table of 10,000 lines takes seconds."""
+        columns = sorted(widths.items())
+        for line in ([cell(title) for title in self._titles], *self._lines):
+            cells = [(line[place], width) for place, width in columns]
+            padded = [text.plain + " " * (width - text.cell_len) for text, width in cells]
+            yield Segment("  ".join(padded) + "\n")
 
     def _widths(self, room: int) -> dict[int, int]:
         """The width of each column that has room, by its place."""

@@ -8,6 +8,7 @@ import pickle
 import pydoc
 import re
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ import expman
 from expman import (
     ConfigError,
     Experiment,
+    FlushError,
     NoActiveRunError,
     RunClosedError,
     RunEndedError,
@@ -124,7 +126,8 @@ def test_signatures_are_those_of_expman_rs(base: str) -> None:
             check_signature(getattr(run, name), expected)
         assert isinstance(run.run_dir, str)
         assert isinstance(run.run_name, str)
-    assert isinstance(expman.__version__, str)
+    pyproject = Path(__file__).parents[2] / "pyproject.toml"
+    assert tomllib.loads(pyproject.read_text())["project"]["version"] == expman.__version__
 
 
 def test_a_run(base: str, tmp_path: Path) -> None:
@@ -364,6 +367,25 @@ def test_without_a_run(function: str, arguments: tuple[object, ...]) -> None:
         getattr(expman, function)(*arguments)
     assert function == caught.value.function
     assert f"expman.{function}()" in str(caught.value)
+
+
+def test_close_again_after_it_failed(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A close() that fails leaves the run the current one: the next close() waits for it."""
+    run = expman.init("exp", base_dir=base)
+    expman.log_vector({"x": 1.0})
+    with pytest.raises(ValueError, match="DONE"):
+        expman.close("DONE")
+    expman.log_vector({"x": 2.0})
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "close", lambda *ending: Experiment.close(run, *ending, timeout_s=0))
+        with pytest.raises(FlushError):
+            expman.close()
+    with pytest.raises(RunClosedError):
+        expman.log_vector({"x": 3.0})
+    expman.close()
+    assert [1.0, 2.0] == [values["x"] for _, values in rows(run.run_dir)]
+    with pytest.raises(NoActiveRunError):
+        expman.log_vector({"x": 4.0})
 
 
 def test_close_and_fail_without_a_run() -> None:

@@ -6,6 +6,7 @@ import io
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -164,3 +165,20 @@ def test_lists_show_what_a_run_lacks(tmp_path: Path) -> None:
     html = re.sub("<[^>]*>", "", expman.runs(tmp_path)._repr_html_())
     assert 1 == html.count(said)
     assert run_dir.name in html
+
+
+def test_runs_without_colors_are_the_same_table(tmp_path: Path) -> None:
+    """Where nothing is cut, lines without colors are those of the table with colors."""
+    make_run(tmp_path, "wide-名前", block(0, {"x": [1.0, 2.5]}))
+    make_run(tmp_path, "failed", block(0, {"x": [1.0]}), status=RunStatus.FAILED)
+    shown = runs_view(expman.runs(tmp_path).summaries())
+
+    def text(**options: Any) -> str:
+        console = Console(width=120, highlight=False, file=io.StringIO(), **options)
+        console.print(shown)
+        assert isinstance(console.file, io.StringIO)
+        return re.sub("\x1b\\[[0-9;]*m", "", console.file.getvalue())
+
+    plain = text(color_system=None)
+    assert 3 == len(plain.splitlines())
+    assert text(color_system="truecolor", force_terminal=True) == plain
