@@ -146,11 +146,11 @@ def _build_metric(
         arrays[columns.place(key, Kind.FLOAT)] = _packed(values)
         return
     types = set(map(type, values))
+    types.discard(type(None))
     if types == {float}:  # by far the most frequent: straight into Arrow
         name = columns.place(key, Kind.FLOAT)
         arrays[name] = pa.array(values, pa.float64())
         return
-    types.discard(type(None))
     kinds = {_KIND_OF.get(kind, Kind.TEXT) for kind in types}
     numeric = kinds - {Kind.TEXT}
     # The kind that came first takes the metric's own name, also inside one block.

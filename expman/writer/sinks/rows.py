@@ -14,6 +14,7 @@ from expman.transport.bulk_decode import Rows
 from expman.writer.consolidation import Consolidation
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
+from expman.writer.sinks.mixed_rows import mix, parts_in_turn
 from expman.writer.sinks.sink import Position, Sink
 
 __all__ = ["RowSink"]
@@ -68,6 +69,27 @@ class RowSink(Sink):
                 assert_never(record)
 
     def _take_vectors(self, rows: Sequence[wire.Vector], lane: LaneState, first: int) -> None:
+        for part in parts_in_turn(rows, lane.schemas):
+            if not self._take_mixed(part, lane, first):
+                self._take_by_schema(part, lane, first)
+            first += len(part)
+
+    def _take_mixed(self, part: Sequence[wire.Vector], lane: LaneState, first: int) -> bool:
+        """Takes rows of several sets of names in turn as rows with all these names."""
+        try:
+            mixed = mix(part, lane.schemas)
+            if mixed is None:
+                return False
+            seq, columns = lane.seq_base + first, (mixed.keys, mixed.columns)
+            block = RowBlock(lane.producer, seq, mixed.steps, mixed.times, *columns, lane.fixed)
+            self._keep(block, lane)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - one of them; none is taken twice
+            return False
+        return True
+
+    def _take_by_schema(self, rows: Sequence[wire.Vector], lane: LaneState, first: int) -> None:
         for schema, group in groupby(rows, _get_schema):
             same = list(group)
             try:
@@ -105,8 +127,11 @@ class RowSink(Sink):
             return
         seq = lane.seq_base + first
         block = RowBlock(lane.producer, seq, steps, times, keys, columns, lane.fixed)
+        self._keep(block, lane)
+
+    def _keep(self, block: RowBlock, lane: LaneState) -> None:
         self.run.store.append(block)
-        last = next((step for step in reversed(steps) if step is not None), None)
+        last = next((step for step in reversed(block.steps) if step is not None), None)
         lane.last_step = lane.last_step if last is None else last
 
     # -- dropped rows ---------------------------------------------------------------------
