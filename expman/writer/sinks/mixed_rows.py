@@ -25,6 +25,7 @@ MAX_CELLS = 256 * 1024
 
 _get_step, _get_time = attrgetter("step"), attrgetter("logged_at_ns")
 _get_values, _get_schema = attrgetter("values"), attrgetter("schema")
+_Column = list[MetricValue | None]
 _Schemas = Mapping[int, tuple[str, ...]]
 
 
@@ -69,7 +70,7 @@ def mix(rows: Sequence[wire.Vector], schemas: _Schemas) -> Mixed | None:
     for place, number in enumerate(numbers):
         places[number].append(place)
     values = list(map(_get_values, rows))
-    columns: dict[str, list[MetricValue | None]] = {name: [None] * len(rows) for name in names}
+    columns: dict[str, _Column] = {name: [None] * len(rows) for name in names}
     for number, found in places.items():
         keys = schemas[number]
         same = [values[place] for place in found]
@@ -81,7 +82,7 @@ def mix(rows: Sequence[wire.Vector], schemas: _Schemas) -> Mixed | None:
     return Mixed(steps, times, tuple(names), list(columns.values()))
 
 
-def _fill(whole: list[MetricValue | None], places: list[int], values: Iterable[MetricValue]) -> None:
+def _fill(whole: _Column, places: list[int], values: Iterable[MetricValue]) -> None:
     step = places[1] - places[0] if len(places) > 1 else 1
     evenly = range(places[0], places[-1] + 1, step)
     if len(evenly) == len(places) and list(evenly) == places:
