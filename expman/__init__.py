@@ -45,6 +45,17 @@ from expman.functions import (
     tensorboard_dir,
     warn,
 )
+from expman.media_functions import (
+    log_audio,
+    log_confusion_matrix,
+    log_figure,
+    log_histogram,
+    log_image,
+    log_images,
+    log_table,
+    log_text,
+    log_video,
+)
 from expman.models import (
     ExperimentConfig,
     ExperimentMetadata,
@@ -63,6 +74,8 @@ if typing.TYPE_CHECKING:
         load_provenance,
         load_run,
         load_runs,
+        read_histograms,
+        read_media,
         read_metrics,
         read_system_metrics,
     )
@@ -114,9 +127,20 @@ __all__ = [
     "load_run",
     "load_runs",
     "log",
+    "log_audio",
+    "log_confusion_matrix",
+    "log_figure",
+    "log_histogram",
+    "log_image",
+    "log_images",
     "log_params",
     "log_scalar",
+    "log_table",
+    "log_text",
     "log_vector",
+    "log_video",
+    "read_histograms",
+    "read_media",
     "read_metrics",
     "read_system_metrics",
     "runs",
@@ -135,7 +159,7 @@ _LAZY = {
     **dict.fromkeys(
         (
             *("load_config", "load_projects", "load_provenance", "load_run", "load_runs"),
-            *("read_metrics", "read_system_metrics"),
+            *("read_histograms", "read_media", "read_metrics", "read_system_metrics"),
         ),
         "reading.expman_rs",
     ),

@@ -14,6 +14,8 @@ from expman.annotations import Annotations
 from expman.attaching import attach
 from expman.engine import DEFAULT_TIMEOUT_S, LoggingEngine
 from expman.errors import ExpmanError
+from expman.media import MediaCalls
+from expman.media_values import Medium
 from expman.models import ExperimentConfig, LogLevel, RunStatus
 from expman.suggestions import suggests_keywords
 
@@ -28,7 +30,7 @@ _UNASKED = (
 """What an Experiment does and a LoggingEngine does not, where neither is asked."""
 
 
-class Experiment(Annotations):
+class Experiment(Annotations, MediaCalls):
     """One run, with the names and defaults that expman-rs users know.
 
     What is left out comes from its environment variable (`EXPMAN_…`), else from its default.
@@ -205,6 +207,14 @@ class Experiment(Annotations):
 
     def _publish(self, tag: int, *fields: object) -> None:
         self.engine._publish(tag, *fields)
+
+    def _send_medium(self, kind: str, tag: str, step: object, medium: Medium) -> None:
+        self.engine._send_medium(kind, tag, step, medium)
+
+    def _send_histogram(
+        self, tag: str, step: object, edges: list[float], counts: list[int], not_finite: int
+    ) -> None:
+        self.engine._send_histogram(tag, step, edges, counts, not_finite)
 
     def info(self, message: str) -> None:
         """Adds an INFO line to run.log."""

@@ -14,6 +14,7 @@ from expman.models import RunStatus
 from expman.suggestions import suggests_keywords
 
 __all__ = [
+    "active_run",
     "close",
     "error",
     "fail",
@@ -84,7 +85,7 @@ def init(
     return run
 
 
-def _active(function: str) -> Experiment:
+def active_run(function: str) -> Experiment:
     """The current run; in a process that has EXPMAN_RUN in its environment, that one."""
     run = current_run.current()
     if run is None:
@@ -98,47 +99,47 @@ def _active(function: str) -> Experiment:
 
 def log(values: Mapping[str, object], step: int | None = None) -> None:
     """Logs a row of metrics to the current run; the same as `log_vector`."""
-    _active("log").log_vector(values, step)
+    active_run("log").log_vector(values, step)
 
 
 def log_vector(values: Mapping[str, object], step: int | None = None) -> None:
     """Logs a row of metrics to the current run."""
-    _active("log_vector").log_vector(values, step)
+    active_run("log_vector").log_vector(values, step)
 
 
 def log_scalar(key: str, value: object) -> None:
     """Sets a single value of the current run."""
-    _active("log_scalar").log_scalar(key, value)
+    active_run("log_scalar").log_scalar(key, value)
 
 
 def log_params(params: object) -> None:
     """Records parameters of the current run."""
-    _active("log_params").log_params(params)
+    active_run("log_params").log_params(params)
 
 
 def save_artifact(path: str | os.PathLike[str], name: str | None = None) -> None:
     """Has a file copied into the current run."""
-    _active("save_artifact").save_artifact(path, name)
+    active_run("save_artifact").save_artifact(path, name)
 
 
 def info(message: str) -> None:
     """Adds an INFO line to the current run's log."""
-    _active("info").info(message)
+    active_run("info").info(message)
 
 
 def warn(message: str) -> None:
     """Adds a WARN line to the current run's log."""
-    _active("warn").warn(message)
+    active_run("warn").warn(message)
 
 
 def error(message: str) -> None:
     """Adds an ERROR line to the current run's log."""
-    _active("error").error(message)
+    active_run("error").error(message)
 
 
 def tensorboard_dir() -> str:
     """The current run's directory for event files of TensorBoard or a profiler; it is made."""
-    return _active("tensorboard_dir").tensorboard_dir
+    return active_run("tensorboard_dir").tensorboard_dir
 
 
 def close(status: RunStatus | str = "FINISHED", reason: str | None = None) -> None:

@@ -331,6 +331,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     vectors_left_out: int = 0
     best_left_out: int = 0
     console_lines_lost: int = 0
+    media_dropped: int = 0
     writer_restarts: int = 0
     buffer_high_water_bytes: int = 0
     group: str | None = None

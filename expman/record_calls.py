@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from expman.annotations import Annotations
+from expman.media_sending import MediaSending
 from expman.models import LogLevel
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
@@ -13,8 +14,8 @@ if TYPE_CHECKING:  # what only a run needs is imported by its first engine
 __all__ = ["RecordCalls"]
 
 
-class RecordCalls(Annotations):
-    """Scalars, parameters, messages, and how the run is described.
+class RecordCalls(Annotations, MediaSending):
+    """Scalars, parameters, messages, media, and how the run is described.
 
     Durability: published when a call returns; flush() and close() wait until it is durable.
     """

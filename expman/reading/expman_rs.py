@@ -8,6 +8,7 @@ expman-rs does not write any and reads them as None; here they keep their values
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import os
 import re
@@ -18,6 +19,7 @@ import pyarrow as pa
 
 from expman.errors import StorageError
 from expman.models import RunStatus
+from expman.reading import media
 from expman.reading.find import experiments, run_dirs
 from expman.reading.params import read_params
 from expman.reading.rows import python_rows
@@ -36,6 +38,8 @@ __all__ = [
     "load_provenance",
     "load_run",
     "load_runs",
+    "read_histograms",
+    "read_media",
     "read_metrics",
     "read_system_metrics",
 ]
@@ -135,6 +139,45 @@ def read_system_metrics(
     names = sorted({name for row in rows for name in row})
     found = [{name: row.get(name) for name in names} for row in rows]
     return _frame(found) if to_pandas else found
+
+
+def read_media(run_dir: str | os.PathLike[str]) -> list[Record]:
+    """The lines of media.jsonl as dicts, as in expman-rs; see `Run.media` for more.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    return [
+        {
+            "bytes": item.bytes,
+            "file": item.file,
+            "logged_at": None if item.logged_at is None else item.logged_at.isoformat(),
+            "step": item.step,
+            "tag": item.tag,
+        }
+        for item in media.read_media(os.fspath(run_dir))
+    ]
+
+
+def read_histograms(run_dir: str | os.PathLike[str]) -> list[Record]:
+    """The histograms as dicts, as in expman-rs: edges and counts are JSON; see `Run.histograms`.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    path = os.fspath(run_dir)
+    found = media.read_histograms(path) if os.path.isdir(path) else []
+    return [
+        {
+            "counts": json.dumps(row.counts, separators=(",", ":")),
+            "edges": json.dumps(row.edges, separators=(",", ":")),
+            "step": row.step,
+            "tag": row.tag,
+            "timestamp": row.logged_at.isoformat(),
+            "total": row.total,
+        }
+        for row in found
+    ]
 
 
 def load_provenance(run_dir: str | os.PathLike[str]) -> Record:

@@ -14,6 +14,7 @@ from expman.reading.formats import (
     format_missing,
     format_number,
 )
+from expman.reading.media_html import pictures_html
 from expman.reading.summary import RunDetails, RunSummary, UnreadableRun
 from expman.reading.text import format_text, visible
 
@@ -43,7 +44,10 @@ def run_html(run: RunDetails) -> str:
         _titled("Parameters", _named(run.params)),
     ]
     body = "".join(f'<div style="margin:0 2em 0 0">{part}</div>' for part in parts if part)
-    return f'<div>{head}<div style="display:flex;flex-wrap:wrap;margin-top:.4em">{body}</div></div>'
+    flow = '<div style="display:flex;flex-wrap:wrap;margin-top:.4em">'
+    pictures = pictures_html(run.media)
+    shown = f"{flow}{pictures}</div>" if pictures else ""
+    return f"<div>{head}{flow}{body}</div>{shown}</div>"
 
 
 def error_html(run_dir: str, error: ExpmanError) -> str:

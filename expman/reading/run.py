@@ -11,7 +11,7 @@ from expman.errors import ConfigError, ExpmanError, StorageError
 from expman.models import MetricBest, MetricValue, RunMetadata, RunStatus, VectorRow
 from expman.reading.params import flat_params, read_params
 from expman.reading.run_contents import RunContents
-from expman.reading.run_machine import RunMachine
+from expman.reading.run_media import RunMedia
 from expman.reading.runyaml import RunYaml
 from expman.reading.summary import RunDetails, RunSummary, experiment_of, name_of
 from expman.storage.paths import RUN_YAML
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Run"]
 
 
-class Run(RunContents, RunMachine):
+class Run(RunContents, RunMedia):
     """One run. Each attribute is read from the run's files when it is used.
 
     Args:
@@ -353,6 +353,7 @@ class Run(RunContents, RunMachine):
             flat_params(self.config),
             len(self.artifacts()),
             self._observed(),
+            self.media(),
         )
 
     def _repr_html_(self) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from expman.errors import ExpmanError
 from expman.models import RunMetadata, RunStatus
 from expman.reading.curves import Curve
+from expman.reading.media import MediaItem
 from expman.storage.times import parse_time
 
 __all__ = ["RunDetails", "RunSummary", "UnreadableRun", "experiment_of", "name_of"]
@@ -108,6 +109,7 @@ class RunDetails:
         params: the parameters under dotted names.
         artifacts: how many files were saved.
         observed: titles and texts of what was recorded unasked.
+        media: pictures and the like.
     """
 
     summary: RunSummary
@@ -116,3 +118,4 @@ class RunDetails:
     params: Mapping[str, object]
     artifacts: int
     observed: Sequence[tuple[str, str]] = ()
+    media: Sequence[MediaItem] = ()

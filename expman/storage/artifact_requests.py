@@ -1,4 +1,4 @@
-"""Requests for artifacts that a run still has to store: a small file each, in staging.
+"""Requests for artifacts and media that a run still has to store: a small file each, in staging.
 
 A record that asks for an artifact may leave shared memory once its request is durable here,
 however long the copy takes. Whoever serves the run next, or recovers it, goes on with them.
@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 
 import msgspec
 
 from expman.errors import StorageError
 from expman.failpoints import hit
 from expman.storage.artifacts import staging_dir
+from expman.storage.media_index import MediaNote
+from expman.storage.media_spool import is_spool_name
 from expman.storage.paths import (
     IrregularFileError,
     fsync_dir,
@@ -24,10 +27,21 @@ from expman.storage.paths import (
     storage_error,
 )
 
-__all__ = ["Request", "Requests"]
+__all__ = ["Request", "Requests", "data_name", "is_data_name"]
 
 _ENDING = ".request"
 _MOST_BYTES = 64 * 1024
+_DATA = re.compile(r"\d{6,}-\d{12,}\.data")
+
+
+def data_name(lane: int, record: int) -> str:
+    """Name of the file with the data that a record of a medium carried."""
+    return f"{lane:06d}-{record:012d}.data"
+
+
+def is_data_name(name: str) -> bool:
+    """Whether `data_name` gives such names: anything else could lead out of the directory."""
+    return _DATA.fullmatch(name) is not None
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +53,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         staged: name of its snapshot in the staging directory, if there is one.
         target: where in artifacts/ it goes.
         logged_at_ns: when the call was made.
+        media: what the medium is; None for an artifact. Its source and target are for messages.
         problem: why it could not be stored; None while that is open.
     """
 
@@ -48,6 +63,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     staged: str | None
     target: str
     logged_at_ns: int = 0
+    media: MediaNote | None = None
     problem: str | None = None
 
 
@@ -92,10 +108,11 @@ class Requests:
             return msgspec.json.decode(data, type=Request)
         return None
 
-    def keep(self, request: Request) -> None:
-        """Writes a request, or what has become of it.
+    def keep(self, request: Request, data: bytes | None = None) -> None:
+        """Writes a request, or what has become of it, and the data that it came with.
 
-        Durability: durable when it returns.
+        Durability: durable when it returns. That of a medium survives the processes only, as the
+        shared memory does that it comes from: only the stored file is durable.
 
         Raises:
             StorageError: it is as before.
@@ -107,7 +124,11 @@ class Requests:
                 self._is_there = True
         except OSError as exc:
             raise storage_error(self._staging, exc) from exc
-        replace_file(self._path(request), msgspec.json.encode(request))
+        if data is not None:
+            replace_file(os.path.join(self._staging, request.staged or ""), data, sync=False)
+            hit("request-after-data")
+        is_durable = request.media is None or request.problem is not None
+        replace_file(self._path(request), msgspec.json.encode(request), sync=is_durable)
         hit("request-after-keep")
 
     def _make_directory(self) -> None:
@@ -146,8 +167,16 @@ class Requests:
             for request in self.read():
                 if not self._has_snapshot(request):
                     self.forget(request)
+            self._remove_unused()
             remove_stale_temps(self._staging)  # left where the directory was away for a while
             os.rmdir(self._staging)
+
+    def _remove_unused(self) -> None:
+        """Removes data that no request has: spools that are free, and those of killed trainers."""
+        used = {request.staged for request in self.read()}
+        for name in os.listdir(self._staging):
+            if name not in used and (is_spool_name(name) or is_data_name(name)):
+                os.unlink(os.path.join(self._staging, name))
 
 
 def _in_order(requests: list[Request]) -> list[Request]:

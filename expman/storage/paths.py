@@ -22,7 +22,10 @@ __all__ = [
     "CONFIG_YAML",
     "CONSOLE_LOG",
     "EXPERIMENT_YAML",
+    "HISTOGRAMS",
     "LIVE_STACKS",
+    "MEDIA",
+    "MEDIA_JSONL",
     "NEW_FILE",
     "OPEN_DIRECTORY",
     "OPEN_SOURCE",
@@ -66,6 +69,8 @@ VECTORS = "vectors"
 """Stem of the names of the files that have the rows that were logged."""
 SYSTEM = "system"
 """Stem of the names of the files that have the samples of the machine."""
+HISTOGRAMS = "histograms"
+"""Stem of the names of the files that have the histograms."""
 VECTORS_PARQUET = f"{VECTORS}.parquet"
 PROVENANCE_YAML = "provenance.yaml"
 SCALARS_JSON = "scalars.json"
@@ -78,6 +83,8 @@ POST_MORTEM_JSON = "postmortem.json"
 POST_MORTEM_MD = "postmortem.md"
 UNKNOWN_RECORDS = "unknown_records.jsonl"
 ARTIFACTS = "artifacts"
+MEDIA = "media"
+MEDIA_JSONL = "media.jsonl"
 STAGING = ".artifacts-staging"
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags that make a file, and fail if anything, a link too, has its name."""
@@ -91,11 +98,12 @@ _OURS = frozenset(
         *(RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, SCALARS_JSON),
         *(RUN_LOG, ARTIFACTS, STAGING, UNKNOWN_RECORDS, PROVENANCE_YAML),
         *(CONSOLE_LOG, STACKS, LIVE_STACKS, POST_MORTEM_JSON, POST_MORTEM_MD),
+        *(MEDIA, MEDIA_JSONL),
     }
 )
 _SET_ASIDE = re.compile(r"\.corrupt(-\d+)?$")
 _TAIL = re.compile(r"([a-z]+)-(\d{4,})\.arrow")
-_STEMS = (VECTORS, SYSTEM)
+_STEMS = (VECTORS, SYSTEM, HISTOGRAMS)
 _FILE_KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFLNK: "a symbolic link",

@@ -22,7 +22,9 @@ __all__ = [
     "DATETIME",
     "DROP",
     "FLUSH",
+    "HISTOGRAM",
     "LOG",
+    "MEDIA",
     "PARAMS",
     "SCALAR",
     "SCHEMA",
@@ -35,7 +37,7 @@ __all__ = [
 ]
 
 VECTOR, SCHEMA, SCALAR, PARAMS, LOG, ARTIFACT, FLUSH, DROP, SENTINEL = range(1, 10)
-CONSOLE, ANNOTATION = 11, 17
+CONSOLE, MEDIA, HISTOGRAM, ANNOTATION = 11, 12, 13, 17
 DATE, DATETIME, BIG_INT = 1, 2, 3  # extensions of msgpack
 
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)

@@ -25,7 +25,9 @@ from expman.transport.encoding import (
     DATETIME,
     DROP,
     FLUSH,
+    HISTOGRAM,
     LOG,
+    MEDIA,
     PARAMS,
     SCALAR,
     SCHEMA,
@@ -40,7 +42,9 @@ __all__ = [
     "Console",
     "Drop",
     "Flush",
+    "Histogram",
     "Log",
+    "Media",
     "Params",
     "Record",
     "Scalar",
@@ -142,6 +146,53 @@ class Console(Record, tag=CONSOLE, frozen=True, gc=False):
     lost_lines: Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
 
 
+class Media(Record, tag=MEDIA, frozen=True):
+    """A picture, a sound, a text, …: encoded already, or raw for the writer to encode.
+
+    Attributes:
+        kind: "image", "audio", "video", "text", "table" or "confusion_matrix".
+        label: the user's tag.
+        step: the user's step.
+        extension: of the file's name.
+        pixels: how raw ones lie: memoryview's code of a value, the shape, whether channels come
+            before height and width, frames per second; None if the data is encoded.
+        data: the bytes; None if they are in a file.
+        staged: name of that file in the staging directory.
+        size: how many bytes.
+        dropped: so many of this producer's media were dropped since its last one.
+    """
+
+    kind: str
+    label: str
+    step: int | None
+    extension: str
+    pixels: tuple[str, tuple[int, ...], bool, float] | None
+    data: bytes | None
+    staged: str | None
+    size: int
+    dropped: Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
+
+
+class Histogram(Record, tag=HISTOGRAM, frozen=True):
+    """A distribution.
+
+    Attributes:
+        label: the user's tag.
+        step: the user's step.
+        edges: of the bins, one more than there are bins.
+        counts: values in each bin.
+        not_finite: values that are NaN or infinite, and in no bin.
+        dropped: as in Media.
+    """
+
+    label: str
+    step: int | None
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    not_finite: int
+    dropped: Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
+
+
 class Flush(Record, tag=FLUSH, frozen=True, gc=False):
     """Asks that everything before it is made durable."""
 
@@ -163,7 +214,7 @@ class Sentinel(Record, tag=SENTINEL, frozen=True, gc=False):
 
 KINDS: tuple[type[Record], ...] = (
     *(Vector, Schema, Scalar, Params, Log, Artifact, Flush, Drop, Sentinel, Annotation),
-    Console,
+    *(Console, Media, Histogram),
 )
 """Every kind of record that a lane may hold, in any order. The only table of them."""
 

@@ -1,4 +1,4 @@
-"""Stores a run's artifacts in a thread of its own: a long copy holds up no lane, no other run."""
+"""Stores artifacts and media in a thread of its own: a long copy holds up no lane or other run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from expman.models import reason_of
 from expman.storage.artifact_requests import Request, Requests
 from expman.storage.artifact_store import SourceError, Stored, store
 from expman.storage.copying import Stopped
+from expman.storage.media_files import MediaFiles
 from expman.transport import records as wire
 
 __all__ = ["Copier", "CopyOutcome", "missing_line", "store_artifacts"]
@@ -61,11 +62,12 @@ class Copier:
 
     def __init__(self, run_dir: str, is_in_place: Callable[[], bool] = lambda: True) -> None:
         self._requests = Requests(run_dir)
-        self._taken: deque[Request] = deque()
+        self._taken: deque[tuple[Request, bytes | None]] = deque()
         found = self._requests.read()
         self.missing = sum(request.problem is not None for request in found)
         is_open = [request for request in found if request.problem is None]
         self._copying = _Copying(run_dir, is_in_place, self._requests, is_open)
+        self._found = {(request.lane, request.record) for request in found if request.media}
         self._kept, self._settled = len(is_open), 0
 
     def take(self, lane: int, record: int, artifact: wire.Artifact) -> None:
@@ -79,7 +81,23 @@ class Copier:
             target=artifact.target,
             logged_at_ns=artifact.logged_at_ns,
         )
-        self._taken.append(request)
+        self._taken.append((request, None))
+
+    def has_found(self, lane: int, record: int) -> bool:
+        """Whether an earlier writer has kept this medium: it is stored from its request."""
+        return (lane, record) in self._found
+
+    def take_medium(self, request: Request, data: bytes | None, *, doubtful: bool) -> None:
+        """Takes a request, and the data that came with it; in memory only until `keep`.
+
+        Args:
+            request: with a medium.
+            data: None if it is in a spool.
+            doubtful: an earlier writer may have stored it, but was killed before it noted that.
+        """
+        if doubtful:
+            self._copying.media.doubt(request)
+        self._taken.append((request, data))
 
     @property
     def write_error(self) -> str | None:
@@ -121,8 +139,8 @@ class Copier:
             StorageError: the rest is not; call it again.
         """
         while self._taken:
-            request = self._taken[0]
-            self._requests.keep(request)
+            request, data = self._taken[0]
+            self._requests.keep(request, data)
             yield request
             self._copying.open.append(request)
             self._kept += 1
@@ -171,6 +189,7 @@ class _Copying:
         open: requests to be stored.
         outcomes: what became of requests.
         write_error: what keeps it from storing at present; the copying thread sets it.
+        media: what it stores of media.
     """
 
     def __init__(
@@ -184,6 +203,7 @@ class _Copying:
         self.outcomes: deque[CopyOutcome] = deque()
         self.write_error: str | None = None
         self._run_dir = run_dir
+        self.media = MediaFiles(run_dir, found)
         self._is_in_place = is_in_place
         self._requests = requests
         self._thread: threading.Thread | None = None
@@ -273,17 +293,22 @@ class _Copying:
 
     def _store(self, request: Request) -> CopyOutcome:
         self._check_place()
-        found: Stored = store(
-            request.source,
-            self._run_dir,
-            request.target,
-            staged=request.staged,
-            stopped=self._is_stopped,
-        )
+        if request.media is not None:
+            found = self.media.store(request)
+        else:
+            found = store(
+                request.source,
+                self._run_dir,
+                request.target,
+                staged=request.staged,
+                stopped=self._is_stopped,
+            )
         if found.problems:
             self._check_place()  # what is not found here may lie in the directory that was moved
         else:
             self._requests.forget(request)
+            if request.media is not None:
+                self.media.release(request)
         return CopyOutcome(request, found.warnings, _problem(found, request))
 
     def _check_place(self) -> None:
@@ -302,12 +327,16 @@ def store_artifacts(run_dir: str) -> list[str]:
         StorageError: the run's disk cannot take them at present.
     """
     requests = Requests(run_dir)
-    lines = []
-    for request in requests.read():
+    lines, kept = [], requests.read()
+    media = MediaFiles(run_dir, kept)
+    for request in kept:
         if request.problem is not None:
             continue  # reported, and counted
         try:
-            found = store(request.source, run_dir, request.target, staged=request.staged)
+            if request.media is not None:
+                found = media.store(request)
+            else:
+                found = store(request.source, run_dir, request.target, staged=request.staged)
             problem = _problem(found, request)
         except SourceError as exc:
             problem = str(exc)

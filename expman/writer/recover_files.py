@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from expman.errors import StorageError
 from expman.models import LogLevel, RunMetadata, RunStatus
 from expman.storage.journal import Journal, known_state, set_aside_damage
-from expman.storage.paths import RUN_YAML, SYSTEM, tail_number
+from expman.storage.paths import HISTOGRAMS, RUN_YAML, SYSTEM, parquet_name, tail_number
 from expman.storage.postmortem import write_post_mortem
 from expman.storage.runlog import RunLog
 from expman.storage.stacks import remove_live_stacks
@@ -47,7 +47,7 @@ def _finish(
     run: StaleRun, meta: RunMetadata, store: VectorStore, damage: str | None, ended_at: float
 ) -> None:
     store.finish()
-    samples = _finish_samples(store)
+    samples = [warning for stem in (SYSTEM, HISTOGRAMS) for warning in _finish_table(store, stem)]
     missing = store_artifacts(run.run_dir)
     log = RunLog(run.run_dir)
     log.mend()
@@ -73,17 +73,17 @@ def _finish(
     Journal(run.run_dir).remove()
 
 
-def _finish_samples(rows: VectorStore) -> list[str]:
-    """Brings the samples of the machine into system.parquet; returns warnings."""
+def _finish_table(rows: VectorStore, stem: str) -> list[str]:
+    """Brings the rows of another table's tail into its Parquet file; returns warnings."""
     run_dir = rows.directory.path
-    if not any(tail_number(name, SYSTEM) is not None for name in os.listdir(run_dir)):
+    if not any(tail_number(name, stem) is not None for name in os.listdir(run_dir)):
         return []
     try:
-        with contextlib.closing(VectorStore(run_dir, SYSTEM, rows.directory)) as store:
+        with contextlib.closing(VectorStore(run_dir, stem, rows.directory)) as store:
             store.finish()
             return store.take_warnings()
     except StorageError as exc:
-        return [f"samples of the machine stay in their live tail: {exc}"]
+        return [f"rows of {parquet_name(stem)} stay in their live tail: {exc}"]
 
 
 def _unknown(run_dir: str) -> RunMetadata:

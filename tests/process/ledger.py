@@ -19,7 +19,7 @@ import yaml
 __all__ = ["Ledger", "raw_rows"]
 
 _ROWS, _LINES, _PARAMS, _SCALARS, _ARTIFACTS, _WAITS, _WORKER_ROWS, _WORKER_END = range(8)
-_PRINTED = 8
+_PRINTED, _MEDIA = 8, 9
 _PRINTED_LINE = re.compile(r"^\[\S+\] \[err\] printed (\d+)$", re.MULTILINE)
 _LINE = re.compile(r"^\[\S+\] \[INFO\] line (\d+)$", re.MULTILINE)
 
@@ -29,7 +29,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.write_bytes(bytes(8 * 9))
+        path.write_bytes(bytes(8 * 10))
         self._has_room = True
 
     def options(self, base_dir: Path, **options: object) -> str:
@@ -119,6 +119,34 @@ class Ledger:
         wanted = {f"{k}.txt": f"artifact {k}\n" * 100 for k in range(0, counts[_ARTIFACTS], 5)}
         assert wanted.items() <= stored.items()
         assert len(stored) <= len(wanted) + more
+        self._check_media(run_dir, run, killed)
+
+    def _check_media(self, run_dir: Path, run: dict[str, Any], killed: bool) -> None:
+        """Each medium is there once, as it was logged."""
+        wanted = list(range(2, self._counts()[_MEDIA], 5))
+        index = run_dir / "media.jsonl"
+        lines = index.read_text().splitlines() if index.exists() else []
+        items = [msgspec.json.decode(line) for line in lines]
+        assert len({item["id"] for item in items}) == len({item["file"] for item in items})
+        found = {tag: [i for i in items if i["tag"] == tag] for tag in ("sample/text", "sample")}
+        path = run_dir / "histograms.parquet"
+        rows = pq.read_table(path).to_pylist() if path.exists() else []
+        steps = [sorted(item["step"] for item in some) for some in (*found.values(), rows)]
+        for number, some in enumerate(steps):
+            assert sorted(set(some)) == some
+            if run["media_dropped"] or (not self._has_room and number == 1):
+                assert len(some) <= len(wanted) + int(killed)
+            else:
+                assert wanted == some[: len(wanted)]
+                assert len(some) <= len(wanted) + int(killed)
+        for item in found["sample/text"]:
+            assert f"text {item['step']}" == (run_dir / item["file"]).read_text()
+        for item in found["sample"]:
+            data = (run_dir / item["file"]).read_bytes()
+            assert len(data) == item["bytes"]
+            assert data.endswith(b"IEND" + bytes.fromhex("ae426082"))
+        assert all(f"[{row['step']},1]" == row["counts"] for row in rows)
+        assert not (run_dir / ".artifacts-staging").exists()
 
     def _check_console(self, run_dir: Path, run: dict[str, Any], killed: bool) -> None:
         """Each printed line is there once; where the buffer was full, those that are not count."""

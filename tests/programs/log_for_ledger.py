@@ -1,4 +1,4 @@
-"""Logs rows, lines, parameters, scalars and artifacts, and keeps count of the calls that returned.
+"""Logs rows and all else, and keeps count of the calls that returned.
 
 log_for_ledger.py OPTIONS: a JSON object, see `Options`. The counts stand in the file `ledger`, a
 mapping, which survives SIGKILL; a forked worker's are behind the owner's. Everything that is logged
@@ -23,6 +23,8 @@ from expman import ExperimentConfig, LoggingEngine
 from expman.errors import FlushError
 
 ROWS, LINES, PARAMS, SCALARS, ARTIFACTS, WAITS, WORKER_ROWS, WORKER_END, PRINTED = range(9)
+MEDIA = 9
+SIDE = 160  # a picture of that is too large for the lane
 
 
 class Options(msgspec.Struct):
@@ -60,7 +62,7 @@ class Options(msgspec.Struct):
 
 options = msgspec.json.decode(sys.argv[1], type=Options)
 with open(options.ledger, "r+b") as file:
-    counts = memoryview(mmap.mmap(file.fileno(), 8 * 9)).cast("Q")
+    counts = memoryview(mmap.mmap(file.fileno(), 8 * 10)).cast("Q")
 engine = LoggingEngine(
     ExperimentConfig(
         "faults",
@@ -110,6 +112,18 @@ def log_others(number: int) -> None:
         counts[ARTIFACTS] = number + 1
         if not options.files_stay:
             path.unlink()
+
+    if number % 5 == 2:
+        log_media(number)
+
+
+def log_media(number: int) -> None:
+    engine.log_text("sample/text", f"text {number}", number)
+    engine.log_histogram("weights", edges=[0, 1, 2], counts=[number, 1], step=number)
+    if options.max_buffer_bytes >= 2**20:
+        pixels = memoryview(bytes([number % 256]) * (SIDE * SIDE * 3))
+        engine.log_image("sample", pixels.cast("B", (SIDE, SIDE, 3)), number)
+    counts[MEDIA] = number + 1
 
 
 def keep_on() -> bool:

@@ -34,12 +34,17 @@ TRAINER = {
     "functions",
     "launch",
     "losses",
+    "media",
+    "media_functions",
+    "media_grid",
+    "media_sending",
+    "media_values",
     "open_engines",
     "record_calls",
     "status_lines",
     "timeouts",
 }
-LIGHT_STORAGE = {"storage.artifacts", "storage.paths", "storage.stacks"}
+LIGHT_STORAGE = {"storage.artifacts", "storage.media_spool", "storage.paths", "storage.stacks"}
 MAY_KNOW: dict[str, set[str]] = {
     "errors": {"shown"},
     "failpoints": set(),
@@ -56,7 +61,12 @@ MAY_KNOW: dict[str, set[str]] = {
     "capture": LEAVES | {"transport"} | LIGHT_STORAGE,
     "launch": LEAVES | {"interpreter", "transport"} | LIGHT_STORAGE,
     "annotations": LEAVES | {"transport"},
-    "record_calls": LEAVES | {"annotations", "transport"},
+    "record_calls": LEAVES | {"annotations", "media_sending", "transport"},
+    "media_values": LEAVES,
+    "media_grid": LEAVES | {"media_values"},
+    "media": LEAVES | {"media_grid", "media_values", "storage.table_bytes"},
+    "media_sending": LEAVES | {"media", "media_values", "transport"} | LIGHT_STORAGE,
+    "media_functions": LEAVES | {"functions"},
     "sweep": set(),
     "timeouts": LEAVES,
     "ended_run": LEAVES,
@@ -70,7 +80,7 @@ MAY_KNOW: dict[str, set[str]] = {
     | LIGHT_STORAGE,
     "attaching": LEAVES | {"engine"},
     "current_run": LEAVES | {"engine", "experiment"},
-    "experiment": LEAVES | {"annotations", "attaching", "engine"},
+    "experiment": LEAVES | {"annotations", "attaching", "engine", "media", "media_values"},
     "functions": LEAVES | {"attaching", "current_run", "experiment"},
     "integrations": LEAVES | {"current_run", "engine", "experiment"},
     "writer": LEAVES | {"interpreter", "transport", "storage"},
@@ -193,7 +203,7 @@ def test_only_storage_and_reading_import_pyarrow_and_yaml() -> None:
 
 def test_what_the_trainer_imports_of_storage_is_light() -> None:
     """The modules of storage that the client uses import nothing heavy, nor one that does."""
-    light = {"storage", "storage.paths", "storage.copying", "storage.artifacts"}
+    light = {"storage", *LIGHT_STORAGE, "storage.copying"}
     for module in light:
         names = set(imports(MODULES[module]))
         assert not HEAVY & set(map(room_of, names))

@@ -7,7 +7,9 @@ from expman.transport.bulk_decode import Rows
 from expman.writer.samplers.samples import MachineSample, ProvenanceSample
 from expman.writer.sinks.artifacts import ArtifactSink
 from expman.writer.sinks.console import ConsoleSink
+from expman.writer.sinks.histograms import HistogramSink
 from expman.writer.sinks.marks import MarkSink
+from expman.writer.sinks.media import MediaSink
 from expman.writer.sinks.messages import MessageSink
 from expman.writer.sinks.metadata import MetadataSink
 from expman.writer.sinks.params import ParamSink
@@ -21,6 +23,8 @@ __all__ = ["SINKS"]
 
 SINKS: dict[type[Sink], tuple[type, ...]] = {
     RowSink: (wire.Vector, Rows, wire.Schema, wire.Drop),
+    HistogramSink: (wire.Histogram,),
+    MediaSink: (wire.Media,),
     ArtifactSink: (wire.Artifact,),
     ParamSink: (wire.Params,),
     SystemSink: (MachineSample,),

@@ -48,6 +48,18 @@ SAMPLES: list[tuple[tuple[Any, ...], wire.Record]] = [
         (encoding.CONSOLE, 1, NOW, "err", "a\nb\n", 0),
         wire.Console(1, NOW, "err", "a\nb\n", 0),
     ),
+    (
+        (encoding.MEDIA, 1, NOW, "image", "a", 3, "png", ("B", (2,), False, 0.0), b"x", None, 1, 0),
+        wire.Media(1, NOW, "image", "a", 3, "png", ("B", (2,), False, 0.0), b"x", None, 1, 0),
+    ),
+    (
+        (encoding.MEDIA, 1, NOW, "text", "a", None, "txt", None, None, "a.spool", 1, 2),
+        wire.Media(1, NOW, "text", "a", None, "txt", None, None, "a.spool", 1, 2),
+    ),
+    (
+        (encoding.HISTOGRAM, 1, NOW, "a", 3, (0.0, 1.0), (5,), 2, 0),
+        wire.Histogram(1, NOW, "a", 3, (0.0, 1.0), (5,), 2, 0),
+    ),
     ((encoding.FLUSH, 1, NOW, 9), wire.Flush(1, NOW, 9)),
     ((encoding.DROP, 1, NOW, 2**40), wire.Drop(1, NOW, 2**40)),
     (

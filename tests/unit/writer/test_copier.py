@@ -44,10 +44,10 @@ def test_what_is_kept_counts_though_the_next_fails(
         copier.take(7, number, artifact(number, source))
     keep, tries = Requests.keep, iter((True, False, True, True))
 
-    def keep_sometimes(requests: Requests, request: Request) -> None:
+    def keep_sometimes(requests: Requests, request: Request, data: bytes | None) -> None:
         if not next(tries):
             raise StorageError("disk", "full")
-        keep(requests, request)
+        keep(requests, request, data)
 
     monkeypatch.setattr(Requests, "keep", keep_sometimes)
     keeping = copier.keep()

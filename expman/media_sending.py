@@ -1,0 +1,107 @@
+"""How an engine sends media: small ones in the lane, large ones in a file that the writer reads."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from expman import notices
+from expman.errors import RecordTooLargeError, RunClosedError
+from expman.media import MediaCalls
+from expman.media_values import Medium
+from expman.models import ExperimentConfig
+
+if TYPE_CHECKING:  # what only a run needs is imported by its first engine
+    from expman.storage.media_spool import Spools
+    from expman.transport.producer import LaneProducer
+
+__all__ = ["MediaSending"]
+
+MOST_IN_LANE = 64 * 1024
+"""Larger ones would cost two copies, and large terms that rows do not need."""
+PATIENCE_S = 60.0
+PAUSE_S = 0.002
+
+
+class MediaSending(MediaCalls):
+    """Publishes a record for each. What does not fit anywhere waits, or is dropped and counted."""
+
+    _lane: LaneProducer
+    _ended: bool
+    config: ExperimentConfig
+    run_dir: str
+    _spools: Spools | None = None
+    _media_dropped: int = 0
+
+    def _send_medium(self, kind: str, tag: str, step: object, medium: Medium) -> None:
+        from expman.transport.encoding import MEDIA
+        from expman.transport.values import plain_step
+
+        plain = plain_step(step)
+        if self._ended:  # before a file is made that nobody would store
+            raise RunClosedError(self.run_dir)
+        size = len(medium.data)
+        head = (kind, tag, plain, medium.extension, medium.pixels)
+        if size > MOST_IN_LANE:
+            name = self._spooled(medium.data)
+            if name is not None:
+                published = False
+                try:
+                    published = self._publish_or_drop(MEDIA, *head, None, name, size)
+                finally:
+                    if not published and self._spools is not None:
+                        self._spools.take_back(name)
+                return
+        try:
+            self._publish_or_drop(MEDIA, *head, bytes(medium.data), None, size)
+        except RecordTooLargeError:
+            if not self._drops or size > self.config.max_buffer_bytes:
+                raise  # it will never fit
+            self._count_drop()
+
+    def _spooled(self, data: memoryview | bytes) -> str | None:
+        """The name of a spool with the data; None: it must go through the lane."""
+        from expman.storage.media_spool import CONTENT_OFFSET, Spools
+
+        if self._spools is None:
+            self._spools = Spools(self.run_dir, self.config.max_buffer_bytes)
+        fits = len(data) + CONTENT_OFFSET <= self.config.max_buffer_bytes
+        give_up_at = time.monotonic() + (PATIENCE_S if fits and not self._drops else 0)
+        try:
+            while (name := self._spools.put(data)) is None and time.monotonic() < give_up_at:
+                time.sleep(PAUSE_S)
+        except OSError:
+            return None  # the run's disk is in trouble: shared memory holds it until that is over
+        return name
+
+    def _send_histogram(
+        self, tag: str, step: object, edges: list[float], counts: list[int], not_finite: int
+    ) -> None:
+        from expman.transport.encoding import HISTOGRAM
+        from expman.transport.values import plain_step
+
+        self._publish_or_drop(HISTOGRAM, tag, plain_step(step), edges, counts, not_finite)
+
+    @property
+    def _drops(self) -> bool:
+        return self.config.overflow == "drop"
+
+    def _publish_or_drop(self, tag: int, *fields: object) -> bool:
+        dropped, self._media_dropped = self._media_dropped, 0
+        published = False
+        try:
+            publish = self._lane.offer if self._drops else self._lane.publish
+            published = publish(tag, *fields, dropped)
+        finally:
+            if not published:
+                self._media_dropped += dropped
+        if not published:
+            self._count_drop()
+        return published
+
+    def _count_drop(self) -> None:
+        self._media_dropped += 1
+        if self._media_dropped == 1:
+            notices.warn(
+                f"expman: pictures and the like of {self.run_dir} are dropped: the buffer is full"
+            )

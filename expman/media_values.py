@@ -1,0 +1,387 @@
+"""What pictures, sounds and distributions may be given as, and how they travel.
+
+Objects of numpy, torch, Pillow and matplotlib are recognized by what they can do: nothing of them
+is imported here. An array goes to the writer as its bytes, which are not copied here.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import sys
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from expman.shown import shown, type_name
+
+__all__ = [
+    "Medium",
+    "Pixels",
+    "audio_of",
+    "checked_bins",
+    "figure_of",
+    "file_of",
+    "frames_of",
+    "histogram_of",
+    "image_of",
+]
+
+Pixels = tuple[str, tuple[int, ...], bool, float]
+
+_CHANNELS = (1, 3, 4)
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpg"),
+    (b"GIF8", "gif"),
+    (b"BM", "bmp"),
+    (b"II*\0", "tif"),
+    (b"MM\0*", "tif"),
+)
+_ACCEPTED = (
+    "pass an array of shape (height, width), (height, width, channels) or (channels, height, width)"
+    " with 1, 3 or 4 channels, of uint8, bool, or floats within 0 and 1; or a PIL image, a path, or"
+    " the bytes of a PNG, JPEG, GIF, WebP, BMP or TIFF file"
+)
+_FLOATS = "fd"
+
+
+class Medium(NamedTuple):
+    """Something to be stored.
+
+    Attributes:
+        extension: of the file's name.
+        data: the bytes.
+        pixels: how raw ones lie; None if they are encoded.
+    """
+
+    extension: str
+    data: bytes | memoryview
+    pixels: Pixels | None = None
+
+
+# -- pictures -------------------------------------------------------------------------------------
+
+
+def image_of(tag: str, image: Any) -> Medium:
+    """A picture of any kind.
+
+    Raises:
+        FileNotFoundError, PermissionError: of a path.
+        TypeError, ValueError: naming the tag, the shape, and what is accepted.
+    """
+    if isinstance(image, str | os.PathLike):
+        return _encoded_image(tag, _read(image), f"file {os.fspath(image)!r}")
+    if isinstance(image, bytes | bytearray):
+        return _encoded_image(tag, bytes(image), f"{len(image):,} bytes")
+    if callable(getattr(image, "savefig", None)):
+        return figure_of(tag, image)
+    if hasattr(image, "mode") and callable(getattr(image, "convert", None)):
+        return _pil_image(image)
+    values = _plain_array(f"image {tag!r}", image)
+    view = _view(f"image {tag!r}", values)
+    channels_first = _channels_first(tag, _shape(view))
+    _check_values(f"image {tag!r} of shape {_shape(view)}", values, view)
+    return Medium("png", _bytes_of(view), (_code(view), _shape(view), channels_first, 0.0))
+
+
+def frames_of(tag: str, frames: Any, fps: float) -> Medium:
+    """Frames of shape (time, height, width, channels) or (time, channels, height, width).
+
+    Raises:
+        TypeError, ValueError: naming the tag, the shape, and what is accepted.
+    """
+    if not (isinstance(fps, int | float) and 0 < fps <= 1000):
+        raise ValueError(f"video {tag!r}: fps {shown(fps)} must be a number within 0 and 1,000")
+    values = _plain_array(f"video {tag!r}", frames)
+    view = _view(f"video {tag!r}", values)
+    if view.ndim not in (3, 4):
+        raise ValueError(
+            f"video {tag!r} has the shape {_shape(view)}; pass frames of shape (time, height, "
+            "width), (time, height, width, channels) or (time, channels, height, width), or bytes"
+        )
+    channels_first = _channels_first(tag, _shape(view)[1:])
+    _check_values(f"video {tag!r} of shape {_shape(view)}", values, view)
+    return Medium("apng", _bytes_of(view), (_code(view), _shape(view), channels_first, float(fps)))
+
+
+def figure_of(tag: str, figure: Any) -> Medium:
+    """A matplotlib figure, drawn here and now.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not callable(getattr(figure, "savefig", None)):
+        raise TypeError(f"figure {tag!r} is {type_name(figure)}, not a figure of matplotlib")
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return Medium("png", file.getvalue())
+
+
+def _encoded_image(tag: str, data: bytes, what: str) -> Medium:
+    for start, extension in _MAGIC:
+        if data.startswith(start):
+            return Medium(extension, data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return Medium("webp", data)
+    raise ValueError(f"image {tag!r}: {what} is not a picture; {_ACCEPTED}")
+
+
+def _pil_image(image: Any) -> Medium:
+    channels = {"L": 1, "RGB": 3, "RGBA": 4}
+    if image.mode not in channels:
+        has_alpha = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info
+        image = image.convert("RGBA" if has_alpha else "L" if image.mode == "1" else "RGB")
+    width, height = image.size
+    return Medium("png", image.tobytes(), ("B", (height, width, channels[image.mode]), False, 0.0))
+
+
+def _channels_first(tag: str, shape: tuple[int, ...]) -> bool:
+    if 0 in shape:
+        raise ValueError(f"image {tag!r} has the shape {shape}: it is empty")
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] in _CHANNELS):
+        return False
+    if len(shape) == 3 and shape[0] in _CHANNELS:
+        return True
+    raise ValueError(f"image {tag!r} has the shape {shape}; {_ACCEPTED}")
+
+
+# -- arrays ---------------------------------------------------------------------------------------
+
+
+def _plain_array(what: str, value: Any) -> Any:
+    """The value as something that has a buffer."""
+    if callable(getattr(value, "detach", None)):  # torch: a GPU's tensor is copied to the CPU
+        value = value.detach().cpu()
+        if str(value.dtype) in ("torch.float16", "torch.bfloat16"):
+            value = value.float()
+        value = value.numpy()
+    elif isinstance(value, list | tuple):
+        return _array_of_lists(what, value)
+    elif not _has_buffer(value) and callable(getattr(value, "__array__", None)):
+        value = value.__array__()
+    if str(getattr(value, "dtype", "")) in ("float16", "bfloat16"):
+        value = value.astype("float32")
+    return value
+
+
+def _has_buffer(value: Any) -> bool:
+    try:
+        memoryview(value).release()
+    except (TypeError, ValueError, BufferError):
+        return False
+    return True
+
+
+def _view(what: str, value: Any) -> memoryview:
+    try:
+        view = memoryview(value)
+    except (TypeError, ValueError, BufferError) as exc:
+        raise TypeError(f"{what} is {type_name(value)}; {_ACCEPTED}") from exc
+    if _code(view) not in "B?fd":
+        kind = getattr(value, "dtype", view.format)
+        raise TypeError(f"{what} of shape {_shape(view)} has values of type {kind}; {_ACCEPTED}")
+    return view
+
+
+def _shape(view: memoryview) -> tuple[int, ...]:
+    return view.shape or ()
+
+
+def _code(view: memoryview) -> str:
+    return view.format.lstrip("@=<" if sys.byteorder == "little" else "@=>")
+
+
+def _bytes_of(view: memoryview) -> memoryview | bytes:
+    return view.cast("B") if view.c_contiguous else view.tobytes()
+
+
+def _check_values(what: str, value: Any, view: memoryview) -> None:
+    if _code(view) not in _FLOATS:
+        return
+    if callable(getattr(value, "min", None)):  # numpy's: NaN comes through
+        low, high = float(value.min()), float(value.max())
+    else:
+        flat = view.cast("B").cast(_code(view))  # type: ignore[call-overload]
+        low, high = min(flat), max(flat)
+        low = low if all(map(math.isfinite, flat)) else math.nan
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"{what} has values that are not finite; replace NaN and infinity")
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"{what} has floats from {low:.6g} to {high:.6g}, which must be within 0 and 1; scale "
+            "them, or pass uint8"
+        )
+
+
+def _array_of_lists(what: str, rows: Sequence[Any]) -> memoryview:
+    """Nested lists of numbers as a buffer with their shape."""
+    shape: list[int] = []
+    level: Any = rows
+    while isinstance(level, list | tuple):
+        shape.append(len(level))
+        level = level[0] if level else None
+    flat: list[Any] = list(rows)
+    for size in shape[1:]:
+        if not all(isinstance(item, list | tuple) and len(item) == size for item in flat):
+            raise ValueError(f"{what}: the lists have different lengths")
+        flat = [value for item in flat for value in item]
+    try:
+        if all(type(value) is int for value in flat):
+            numbers: bytes | array[float] = bytes(flat)
+        else:
+            numbers = array("d", flat)
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"{what}: pass floats, or numbers within 0 and 255: {exc}") from exc
+    code = "B" if isinstance(numbers, bytes) else "d"
+    if not flat:
+        raise ValueError(f"{what} has the shape {tuple(shape)}: it is empty")
+    return memoryview(numbers).cast("B").cast(code, shape)  # type: ignore[call-overload,no-any-return]
+
+
+# -- sounds and files -----------------------------------------------------------------------------
+
+
+def audio_of(tag: str, data: Any, extension: str, sample_rate: int | None) -> Medium:
+    """Encoded bytes, a path, or samples that become a WAV of 16 bits.
+
+    Raises:
+        FileNotFoundError, PermissionError: of a path.
+        TypeError, ValueError: naming the tag, the shape, and what is accepted.
+    """
+    if isinstance(data, str | os.PathLike | bytes | bytearray):
+        return file_of(data, extension)
+    what = f"audio {tag!r}"
+    if type(sample_rate) is not int or not 0 < sample_rate < 2**31:
+        raise ValueError(f"{what}: samples need sample_rate=, a whole number of samples per second")
+    values = _plain_array(what, data)
+    try:
+        view = memoryview(values)
+    except (TypeError, ValueError, BufferError) as exc:
+        raise TypeError(f"{what} is {type_name(data)}; pass samples, bytes or a path") from exc
+    if view.ndim not in (1, 2) or 0 in _shape(view) or (view.ndim == 2 and _shape(view)[1] > 32):
+        raise ValueError(f"{what} has the shape {_shape(view)}; pass (time,) or (time, channels)")
+    code = _code(view)
+    if code == "h":
+        samples = array("h", bytes(_bytes_of(view)))
+    elif code in _FLOATS:
+        flat = array(code, bytes(_bytes_of(view)))
+        if not all(-1 <= value <= 1 for value in flat):
+            raise ValueError(f"{what} of shape {_shape(view)} has floats beyond -1 and 1, or NaN")
+        samples = array("h", [round(value * 32767) for value in flat])
+    else:
+        raise TypeError(f"{what} has values of type {code!r}; pass int16, or floats to 1")
+    return Medium("wav", _wav(samples, 1 if view.ndim == 1 else _shape(view)[1], sample_rate))
+
+
+def _wav(samples: array[int], channels: int, sample_rate: int) -> bytes:
+    import wave
+
+    if sys.byteorder == "big":
+        samples.byteswap()
+    file = io.BytesIO()
+    with wave.open(file, "wb") as wav:
+        wav.setnchannels(channels)
+        wav.setsampwidth(2)
+        wav.setframerate(sample_rate)
+        wav.writeframes(samples.tobytes())
+    return file.getvalue()
+
+
+def file_of(data: str | os.PathLike[str] | bytes | bytearray, extension: str) -> Medium:
+    """Encoded bytes, or the content and the extension of a file.
+
+    Raises:
+        FileNotFoundError, PermissionError: of a path.
+    """
+    if isinstance(data, bytes | bytearray):
+        return Medium(extension, bytes(data))
+    return Medium(os.path.splitext(os.fspath(data))[1].lstrip(".") or extension, _read(data))
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+# -- distributions --------------------------------------------------------------------------------
+
+
+def histogram_of(tag: str, values: Any, bins: int) -> tuple[list[float], list[int], int]:
+    """Edges and counts of values, and how many of them are not finite.
+
+    Raises:
+        TypeError, ValueError: naming the tag.
+    """
+    what = f"histogram {tag!r}"
+    if type(bins) is not int or not 0 < bins <= 10_000:
+        raise ValueError(f"{what}: bins {shown(bins)} must be a whole number within 1 and 10,000")
+    if callable(getattr(values, "detach", None)):
+        values = _plain_array(what, values)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and hasattr(values, "__array__"):
+        return _numpy_histogram(numpy, what, values, bins)
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError) as exc:
+        raise TypeError(f"{what}: values are {type_name(values)}, not numbers: {exc}") from exc
+    finite = [number for number in numbers if math.isfinite(number)]
+    edges = _edges(min(finite, default=0.0), max(finite, default=1.0), bins)
+    counts = [0] * bins
+    for number in finite:
+        counts[min(max(bisect_right(edges, number) - 1, 0), bins - 1)] += 1
+    return edges, counts, len(numbers) - len(finite)
+
+
+def _edges(low: float, high: float, bins: int) -> list[float]:
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    step = high / bins - low / bins
+    return [low + step * n for n in range(bins)] + [high]
+
+
+def _numpy_histogram(
+    numpy: Any, what: str, values: Any, bins: int
+) -> tuple[list[float], list[int], int]:
+    flat = numpy.asarray(values).reshape(-1)
+    if flat.dtype.kind not in "fiub":
+        raise TypeError(f"{what} of shape {flat.shape} has {flat.dtype} values, not numbers")
+    if flat.dtype.kind == "b" or flat.dtype == "float16":
+        flat = flat.astype("float32")
+    missing = 0
+    if flat.dtype.kind == "f":
+        is_finite = numpy.isfinite(flat)
+        missing = int(flat.size - numpy.count_nonzero(is_finite))
+        flat = flat[is_finite] if missing else flat
+    low, high = (float(flat.min()), float(flat.max())) if flat.size else (0.0, 1.0)
+    edges = _edges(low, high, bins)
+    counts, _ = numpy.histogram(flat, bins, range=(edges[0], edges[-1]))
+    return edges, counts.tolist(), missing
+
+
+def checked_bins(
+    tag: str, edges: Iterable[Any], counts: Iterable[Any]
+) -> tuple[list[float], list[int]]:
+    """Edges and counts that the caller has.
+
+    Raises:
+        TypeError, ValueError: naming the tag and the rule.
+    """
+    what = f"histogram {tag!r}"
+    try:
+        plain_edges = [float(edge) for edge in edges]
+        plain_counts = [int(count) for count in counts]
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise TypeError(f"{what}: edges and counts must be numbers: {exc}") from exc
+    if len(plain_edges) != len(plain_counts) + 1:
+        raise ValueError(
+            f"{what}: edges must be one more than counts, "
+            f"got {len(plain_edges)} and {len(plain_counts)}"
+        )
+    if not all(map(math.isfinite, plain_edges)) or plain_edges != sorted(plain_edges):
+        raise ValueError(f"{what}: edges must be finite, and in ascending order")
+    if not all(0 <= count < 2**63 for count in plain_counts):
+        raise ValueError(f"{what}: counts must not be negative, and below 2**63")
+    return plain_edges, plain_counts

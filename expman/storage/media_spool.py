@@ -1,0 +1,132 @@
+"""Files that carry large media from the trainer to the writer: written again and again.
+
+Pages of a file that exists are written several times as fast as those of a new one. So the writer
+does not delete a spool that it is done with: it marks it as free, and the trainer uses it again.
+The first byte is 1 while the spool is free; the content begins at CONTENT_OFFSET.
+
+The trainer writes content and byte in one call, before its record is published. The writer stores
+1 once the request is gone. Nobody else writes, and no spool is in two requests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections import deque
+
+from expman.storage.artifacts import staging_dir
+from expman.storage.paths import NEW_FILE
+
+__all__ = ["CONTENT_OFFSET", "Spools", "free_spool", "is_spool_name"]
+
+CONTENT_OFFSET = 64
+_ENDING = ".spool"
+_NAME = re.compile(r"[0-9a-f]{16}\.spool")
+_BUSY = b"\0" * CONTENT_OFFSET
+_FREE = b"\1"
+_REUSE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def is_spool_name(name: str) -> bool:
+    """Whether it is the name of a spool: anything else could lead out of the directory."""
+    return _NAME.fullmatch(name) is not None
+
+
+def free_spool(run_dir: str, name: str) -> None:
+    """Marks a spool as free; one that is gone is no trouble. Called by the writer."""
+    with contextlib.suppress(OSError):
+        fd = os.open(os.path.join(staging_dir(run_dir), name), _REUSE)
+        try:
+            os.pwrite(fd, _FREE, 0)
+        finally:
+            os.close(fd)
+
+
+class Spools:
+    """The spools of one process.
+
+    Args:
+        run_dir: the run's directory.
+        most_bytes: limit of all of them together.
+    """
+
+    def __init__(self, run_dir: str, most_bytes: int) -> None:
+        self._staging = staging_dir(run_dir)
+        self._run_dir = run_dir
+        self._most_bytes = most_bytes
+        self._pid = os.getpid()
+        self._files: deque[tuple[str, int]] = deque()  # name and size, the longest in use first
+
+    def put(self, data: memoryview | bytes) -> str | None:
+        """Writes data into a spool; the name of it.
+
+        Durability: the writer finds it whatever becomes of this process.
+
+        Returns:
+            None: there is no room before the writer frees some.
+
+        Raises:
+            OSError: the disk cannot take it.
+        """
+        if self._pid != os.getpid():  # a forked child: these are its parent's
+            self._pid = os.getpid()
+            self._files.clear()
+        need = len(data) + CONTENT_OFFSET
+        return self._reuse(data, need) or self._make(data, need)
+
+    def _reuse(self, data: memoryview | bytes, need: int) -> str | None:
+        if not self._files:
+            return None
+        name, size = self._files[0]
+        try:
+            fd = os.open(os.path.join(self._staging, name), _REUSE)
+        except FileNotFoundError:
+            self._files.popleft()
+            return None
+        try:
+            if os.pread(fd, 1, 0) != _FREE:
+                return None
+            if need > size and self._total() - size + need > self._most_bytes:
+                return None
+            self._files.popleft()
+            _write(fd, data)
+        finally:
+            os.close(fd)
+        self._files.append((name, max(size, need)))
+        return name
+
+    def _make(self, data: memoryview | bytes, need: int) -> str | None:
+        if self._total() + need > self._most_bytes:
+            return None
+        name = os.urandom(8).hex() + _ENDING
+        path = os.path.join(self._staging, name)
+        try:
+            fd = os.open(path, NEW_FILE, 0o600)
+        except FileNotFoundError:
+            os.mkdir(self._staging, 0o700)
+            fd = os.open(path, NEW_FILE, 0o600)
+        try:
+            _write(fd, data)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
+        finally:
+            os.close(fd)
+        self._files.append((name, need))
+        return name
+
+    def _total(self) -> int:
+        return sum(size for _, size in self._files)
+
+    def take_back(self, name: str) -> None:
+        """Frees a spool whose record was not published."""
+        free_spool(self._run_dir, name)
+
+
+def _write(fd: int, data: memoryview | bytes) -> None:
+    done = os.pwritev(fd, [_BUSY, data], 0)
+    rest = memoryview(data)
+    while done < len(data) + CONTENT_OFFSET:
+        done += os.pwrite(fd, rest[max(0, done - CONTENT_OFFSET) :], done)

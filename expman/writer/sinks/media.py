@@ -1,0 +1,73 @@
+"""Pictures, sounds, texts and tables: to media/, by way of requests as artifacts have them."""
+
+from __future__ import annotations
+
+from expman.models import LogLevel
+from expman.storage.artifact_requests import Request, data_name
+from expman.storage.media_index import MediaNote
+from expman.transport import records as wire
+from expman.writer.lanes import LaneState
+from expman.writer.open_run import OpenRun
+from expman.writer.sinks.sink import Sink
+
+__all__ = ["MediaSink", "report_dropped_media"]
+
+
+def report_dropped_media(run: OpenRun, lane: LaneState, dropped: int) -> None:
+    """Counts media that the overflow policy has dropped."""
+    if dropped:
+        run.meta.media_dropped += dropped
+        run.meta_changed = True
+        text = f"{dropped:,} pictures and the like of {lane.producer} dropped: the buffer was full"
+        run.note(LogLevel.WARN, text)
+
+
+class MediaSink(Sink):
+    """Takes media; ArtifactSink makes the requests durable and reports what becomes of them.
+
+    Resumes by the word ARTIFACTS_KEPT, as ArtifactSink does: both take from the lane in its order.
+    """
+
+    name = "media"
+    may_leave_out = False
+
+    def __init__(self, run: OpenRun) -> None:
+        super().__init__(run)
+        self._lanes: set[int] = set()  # that this writer has taken a medium of
+
+    def take(self, record: wire.Media, lane: LaneState | None, number: int) -> None:
+        """Takes a medium, unless there is a request for it already."""
+        assert lane is not None
+        control = lane.consumer.control
+        if number < control.artifacts_kept:
+            return
+        if self.run.copier.has_found(lane.number, number):
+            control.artifacts_kept = number + 1  # the writer was killed before it could note that
+            return
+        report_dropped_media(self.run, lane, record.dropped)
+        note = MediaNote(
+            kind=record.kind,
+            tag=record.label,
+            step=record.step,
+            producer=lane.producer,
+            extension=record.extension,
+            pixels=record.pixels,
+            size=record.size,
+            timestamp_ns=record.logged_at_ns,
+        )
+        staged = record.staged if record.data is None else data_name(lane.number, number)
+        request = Request(
+            lane=lane.number,
+            record=number,
+            source=f"{record.kind} {record.label!r}",
+            staged=staged,
+            target="media/",
+            logged_at_ns=record.logged_at_ns,
+            media=note,
+        )
+        is_first = lane.number not in self._lanes
+        self._lanes.add(lane.number)
+        self.run.copier.take_medium(request, record.data, doubtful=is_first)
+
+    def write(self, *, sync: bool) -> None:
+        """Nothing: ArtifactSink writes what was taken."""
