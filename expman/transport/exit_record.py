@@ -97,7 +97,7 @@ def release(control: LaneControl) -> None:
 
 
 def store(control: LaneControl, status: int) -> None:
-    """Stores the status that os._exit() was called with: libc's exit() does not get that one."""
+    """Stores the status of os._exit(), which libc's exit() does not see."""
     halves = _halves(control.words)
     halves[X_LOW], halves[X_HIGH] = status & 0xFFFF, status >> 16 & 0xFFFF
     halves[INIT] = 1

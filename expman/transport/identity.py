@@ -68,7 +68,7 @@ def this_program() -> Program:
 
 
 def _fitting(texts: Iterable[object]) -> tuple[str, ...]:
-    """The first texts, as far as there is room for them in a hello; a long one is cut."""
+    """As many of the texts as a hello has room for; a long text is cut."""
     found: list[str] = []
     room = _MOST_CHARS_OF_ALL
     for text in texts:

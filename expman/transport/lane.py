@@ -94,7 +94,7 @@ class Lane:
             news.announce_lane()
 
     def settle(self) -> None:
-        """Called once it is shown: announces it again if the address was removed meanwhile."""
+        """Announces a lane again if the address was removed while the lane was shown."""
         with contextlib.suppress(OSError, ExpmanError):
             # Removed before it was shown: the writer will not look for it.
             if self._revives and self._base is not None and not segment.links(self._base):

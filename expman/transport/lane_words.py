@@ -336,7 +336,7 @@ class LaneWords:
 
     @property
     def missing_artifacts(self) -> list[str]:
-        """A line for each artifact that could not be stored, as far as there is room for them."""
+        """A line for each artifact that could not be stored, while there is room."""
         room = bytes(self._bytes[layout.MISSING_OFFSET : layout.CONTROL_BYTES])
         return room.partition(b"\0")[0].decode(errors="replace").splitlines()
 

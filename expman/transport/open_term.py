@@ -52,7 +52,7 @@ class SeenIndex:
         return believed
 
     def entries(self, index: memoryview, *, dead: bool) -> Sequence[int]:
-        """The index, as far as it may be believed.
+        """The trusted part of the index.
 
         Args:
             index: the index as it is now.

@@ -198,7 +198,7 @@ class OwnLane:
             gate.count_laneless(1)
 
     def note_drops(self, lane: Lane) -> None:
-        """Stores the count in the lane, whatever a call in between has stored.
+        """Stores the count in the lane, again if a call in between has stored another one.
 
         DROPPED_ROWS is for readers: only this process stores it, and it may lag behind the records
         that report drops.
@@ -217,7 +217,7 @@ class OwnLane:
         self._closed = True
 
     def let_go(self) -> None:
-        """Once closed: gives back descriptors and memory, as far as no call has them in hand.
+        """Gives back, once closed, the descriptors and memory that no call still uses.
 
         The control's last words stay.
         """

@@ -74,7 +74,7 @@ class LaneProducer:
         self._own.claimed.show()
 
     def settle(self) -> None:
-        """Once an owner's lane is shown: lets go of what only that needed."""
+        """Gives back, once an owner's lane is shown, what only showing it needed."""
         self._own.claimed.show()  # show() may have been interrupted
         self._own.claimed.settle()
 
@@ -174,7 +174,7 @@ class LaneProducer:
         exit_record.arm(self.control, self._own.claimed)
 
     def let_go(self) -> None:
-        """After close(): gives back descriptors and memory, as far as no call has them in hand.
+        """Gives back, after close(), the descriptors and memory that no call still uses.
 
         The control's last words stay.
         """

@@ -114,7 +114,7 @@ class Publisher:
     def _next_term(
         self, lane: Lane, full: Term, record_bytes: int, give_up_at: float = _NO_LIMIT
     ) -> bool:
-        """Opens the term after `full`; False: the record is to be dropped."""
+        """Opens the term after `full`; False: drop the record."""
         if not lane.ring.can_ever_hold(record_bytes):
             raise RecordTooLargeError(record_bytes, self._max_bytes)
         self._on_full()

@@ -37,11 +37,11 @@ class Slot:
         self.used: list[tuple[weakref.ref[Term], mmap.mmap]] = []
 
     def map(self) -> mmap.mmap:
-        """A mapping that nobody else has; an idle one saves a system call and its page faults."""
+        """A mapping for one term alone; an idle one saves a system call and its page faults."""
         return self.idle() or self.segment.map()
 
     def idle(self) -> mmap.mmap | None:
-        """Takes out a mapping whose term nobody holds any more.
+        """Takes out a mapping whose term is no longer held.
 
         A weak reference without a callback shows that. A `__del__` of the term would be Python
         code, which swallows what a signal handler raises in it.
