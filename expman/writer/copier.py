@@ -321,7 +321,7 @@ class _Copying:
 
 
 def store_artifacts(run_dir: str) -> list[str]:
-    """Stores what a run that nobody serves was asked to keep; a line for each that is missing.
+    """Stores the requested artifacts of a run without a writer; a line for each missing one.
 
     Raises:
         StorageError: the run's disk cannot take them at present.

@@ -106,7 +106,7 @@ class RunFiles:
     # -- writing -------------------------------------------------------------------------
 
     def is_due(self) -> bool:
-        """True if something is to be written by now."""
+        """True if it is time to write."""
         return self._schedule.is_due(self._sinks.values())
 
     def commit(self, *, sync: bool = False) -> None:

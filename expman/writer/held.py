@@ -75,7 +75,7 @@ class HeldAddress:
             raise AddressTakenError(self.address)
 
     def lost_its_name(self) -> bool:
-        """True if somebody else has removed its name."""
+        """True if its name was removed by another process."""
         return segment.links(self._base) == 0
 
     def renew(self) -> bool:
@@ -101,6 +101,6 @@ class HeldAddress:
         self._base.unlink()
 
     def close(self) -> None:
-        """Releases the locks: from now on nobody waits for this process."""
+        """Releases the locks: from now on no process waits for this one."""
         for base in (*self._former, self._base):
             base.close()

@@ -1,4 +1,4 @@
-"""Shared memory that nobody needs any more, under the address of a writer that ends."""
+"""Removes unused shared memory under the address of a writer that ends."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ __all__ = ["recover"]
 def recover(
     base_dir: str, *, dry_run: bool = False, any_host: bool = False, discard: bool = False
 ) -> Iterator[Outcome]:
-    """Finishes the runs below a base directory that nobody runs any more.
+    """Finishes the dead runs below a base directory.
 
     It first drains shared memory into the files. Runs without shared memory, because the machine
     was restarted, are finished from their files. It does no harm to run it twice, or two at once:

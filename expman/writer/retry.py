@@ -32,7 +32,7 @@ class Retry:
 
     @property
     def is_pausing(self) -> bool:
-        """True if nothing is to be tried yet."""
+        """True if it is too early for the next try."""
         return time.monotonic() < self._retry_at
 
     @property

@@ -62,7 +62,7 @@ class RunWriter:
 
     @property
     def is_abandoned(self) -> bool:
-        """True if it cannot be written for long, and nobody is there to wait for it."""
+        """True if it could not be written for long, and no process waits for it."""
         return self.retry.lasts_long and not self.lanes.has_producers
 
     def serve(self, check: bool) -> bool:
@@ -142,7 +142,7 @@ class RunWriter:
         return self._files
 
     def _observe(self, files: RunFiles, is_over: bool) -> bool:
-        """Takes what samplers have found; whether the end of the run is to wait for more."""
+        """Takes the samplers' records; True if the run's end must wait for more."""
         if self._sampling is None:
             return False
         if is_over and files.marks.sentinel is not None:

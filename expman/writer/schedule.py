@@ -28,7 +28,7 @@ class CommitSchedule:
         self._last = self._last_sync = time.monotonic()
 
     def is_due(self, sinks: Collection[Sink]) -> bool:
-        """True if the sinks are to commit by now."""
+        """True if it is time for the sinks to commit."""
         if any(sink.is_urgent for sink in sinks):
             return True
         if any(lane.consumer.is_pressed() for lane in self._run.lanes):

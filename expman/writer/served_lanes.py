@@ -13,7 +13,7 @@ __all__ = ["ServedLanes"]
 
 
 class ServedLanes:
-    """The lanes of one run: those that its files know, and those that are to be shown to them.
+    """The lanes of one run: those that its files know, and those still to be added.
 
     Attributes:
         new: found, and not known to the files.

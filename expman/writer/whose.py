@@ -1,4 +1,4 @@
-"""Makes sure that a directory has the files of the run that is to be written."""
+"""Refuses to write a run into a directory with the files of another run."""
 
 from __future__ import annotations
 

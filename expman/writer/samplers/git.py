@@ -63,7 +63,7 @@ class RunningGit:
             self._kill(process)
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
-        """Ends a process and those that it has started; a pipe that one holds is not waited for."""
+        """Ends a process and its children, without waiting for a pipe that one of them holds."""
         self._process = None
         self._kill(process)
         assert process.stdout is not None

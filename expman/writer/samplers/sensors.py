@@ -29,7 +29,7 @@ class Sensors:
             self._psutil, self.lack = None, _LACK
 
     def read(self) -> dict[str, float]:
-        """The values of now, as far as the machine has such sensors."""
+        """Present values of those sensors that the machine has."""
         found: dict[str, float] = {}
         if self._psutil is None:
             return found

@@ -34,7 +34,7 @@ class ArtifactSink(Sink):
 
     @property
     def has_pending(self) -> bool:
-        """True if requests are to be kept, or outcomes to be reported."""
+        """True if there are requests to keep, or outcomes to report."""
         return self.run.copier.is_due
 
     def write(self, *, sync: bool) -> None:

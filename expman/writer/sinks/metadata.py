@@ -116,7 +116,7 @@ class MetadataSink(Sink):
             self.run.note(LogLevel.WARN, f"the project is in run.yaml only: {exc}")
 
     def report_unreadable(self, problems: Sequence[str]) -> None:
-        """Counts lanes that cannot be read, and has run.log say why."""
+        """Counts unreadable lanes, with the reason in run.log."""
         for problem in problems[self._unreadable_lanes :]:
             text = f"{problem}; how many rows it had is not known"
             self.run.note(LogLevel.ERROR, text)
@@ -133,7 +133,7 @@ class MetadataSink(Sink):
 
     @property
     def has_pending(self) -> bool:
-        """True if something has changed that can be written now."""
+        """True if there is a change that can be written now."""
         store = self.run.store
         has_new_rows = store.rows_written + store.pending_rows != self._rows_shown
         is_behind = self._is_behind or has_new_rows

@@ -72,7 +72,7 @@ class SystemSink(Sink):
 
     @property
     def is_urgent(self) -> bool:
-        """True if a sample can be written: it is in no shared memory meanwhile."""
+        """True if a sample can be written: no shared memory holds it."""
         return bool(self._waiting) and time.monotonic() >= self._pause_until
 
     def write(self, *, sync: bool) -> None:
