@@ -1,1 +1,1 @@
-"""Records what nobody logs: how the program ended."""
+"""Records of a run that no call makes: how the program ended."""

@@ -180,7 +180,7 @@ class _Patch:
                 self._stream.write = self._write
 
     def remove(self) -> None:
-        """Puts the stream's own `write` back, unless somebody has replaced ours."""
+        """Restores the stream's own `write`, unless another one has replaced ours."""
         self._taps.clear()
         if getattr(self._stream, "__dict__", {}).get("write") is not self._write:
             return

@@ -67,7 +67,7 @@ class ProgramEnd:
         return self._program.error() or self._program.wrapped_code()
 
     def open(self, lane: LaneProducer) -> Final | None:
-        """Leaves the status to the process's exit status; None if nobody would learn that."""
+        """Leaves the status to the process's exit status; None if that cannot be recorded."""
         if self._program.knows_exits or self.final.get(None) is not None:
             return None
         try:
