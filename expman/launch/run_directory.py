@@ -1,4 +1,4 @@
-"""Makes the directory of a new run, which nobody else may have made."""
+"""Makes the directory of a new run; it must not exist."""
 
 from __future__ import annotations
 

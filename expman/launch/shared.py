@@ -1,4 +1,4 @@
-"""Finds the writer that somebody else started, if the user asks for it."""
+"""Finds the shared writer that the user names."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ class Supervisor:
         return None if self._process is None else self._process.pid
 
     def try_again(self) -> None:
-        """Somebody waits for the writer: a try that is put off for some seconds is made now."""
+        """Starts the next writer now instead of after the pause: a call waits for it."""
         if self.failing:
             self._asked += 1
             self.failing = False  # until this try has failed, too

@@ -1,4 +1,4 @@
-"""Waits for the end of a writer that somebody else started.
+"""Waits for the end of shared writers.
 
 That end is the release of the lock on its address, and a wait for a lock cannot be called off. So
 one thread for each address waits, for all runs of this process, and there is no second one
@@ -36,7 +36,7 @@ def notify(address: segment.Address, event: Wake) -> None:
 
 
 def withdraw(address: segment.Address, event: Wake) -> None:
-    """Takes back what notify() was asked for."""
+    """Cancels a notify()."""
     with _lock:
         _waiting.get(address, set()).discard(event)
 

@@ -1,4 +1,4 @@
-"""Wakes a thread, whatever the waking thread is doing."""
+"""Wakes a thread; safe in signal handlers and finalizers."""
 
 from __future__ import annotations
 
