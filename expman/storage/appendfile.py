@@ -106,7 +106,7 @@ class AppendFile:
 
     @property
     def was_removed(self) -> bool:
-        """True if somebody deleted the open file."""
+        """True if the open file was deleted."""
         return self._fd is not None and os.fstat(self._fd).st_nlink == 0
 
     @property

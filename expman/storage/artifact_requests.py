@@ -132,7 +132,7 @@ class Requests:
         hit("request-after-keep")
 
     def _make_directory(self) -> None:
-        """Makes the directory; what else has its name, a planted link say, is set aside."""
+        """Makes the directory; anything else of that name, such as a planted link, is set aside."""
         if os.path.lexists(self._staging) and (
             os.path.islink(self._staging) or not os.path.isdir(self._staging)
         ):
@@ -180,7 +180,7 @@ class Requests:
 
 
 def _in_order(requests: list[Request]) -> list[Request]:
-    """Sorts by time; those of one lane keep their order, whatever its clock did."""
+    """Sorts requests by time; those of one lane keep their order, even if the clock was set."""
     latest: dict[int, int] = {}
     times = {}
     for request in sorted(requests, key=lambda request: (request.lane, request.record)):

@@ -212,7 +212,7 @@ def staged(source: str, run_dir: str) -> Iterator[str | None]:
 
 
 def discard(path: str) -> None:
-    """Removes a snapshot as far as that is possible."""
+    """Removes a snapshot, or what can be removed of it."""
     with contextlib.suppress(OSError):
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)

@@ -26,7 +26,7 @@ def merge_params(run_dir: str, params: Mapping[str, object]) -> list[str]:
 
 
 class ConfigFile:
-    """The config.yaml of one run, and what it holds as far as it was written here.
+    """The config.yaml of one run, and the content that this process has written.
 
     Args:
         run_dir: the run's directory.

@@ -32,7 +32,7 @@ _NO_HOLES = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 
 class Stopped(Exception):
-    """Somebody asked for the end of a copy that was under way."""
+    """A copy was stopped on request."""
 
 
 class TargetError(OSError):

@@ -42,7 +42,7 @@ def read_provenance(run_dir: str) -> dict[str, object]:
 
 
 def is_complete(path: str) -> bool:
-    """True if the file is there, and not one that is to be replaced."""
+    """True if the file exists and will not be replaced."""
     try:
         notes = read_yaml(path, dates=False).get("notes")
     except StorageError:

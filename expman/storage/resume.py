@@ -178,7 +178,7 @@ def _resume_tail(path: str, state: Resumed, columns: Columns, warn: Warn) -> Tai
 
 
 def _written_back(path: str) -> bool:
-    """Makes durable what a predecessor wrote; False: what is read now is to be written again.
+    """Makes a predecessor's data durable; False: what is read now must be written again.
 
     What is in memory of a file whose fsync failed may be gone at any later moment.
     """

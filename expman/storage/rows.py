@@ -246,7 +246,7 @@ def _fixed(blocks: Sequence[RowBlock], warn: Warn) -> list[pa.Array]:
 
 
 def _of_producers(blocks: Sequence[RowBlock], columns: Columns) -> dict[str, pa.Array]:
-    """The fixed columns that producers share, as far as one of them has a value."""
+    """The fixed columns of producers for which at least one producer has a value."""
     if not any(block.fixed for block in blocks):
         return {}
     arrays = {}

@@ -1,4 +1,4 @@
-"""Stacks of the processes of a live run: asked for by a signal, written by `faulthandler`.
+"""Stacks of the processes of a live run: requested by a signal, written by `faulthandler`.
 
 Each process that joined the run has a file in `.stacks/`, named by its process id. Its first line
 says which signal has it write, and identifies the process:

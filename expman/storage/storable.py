@@ -52,7 +52,7 @@ class _Tree:
             self.notes.append("more parameters could not be kept as they are")
 
     def mend(self, value: object, where: str, depth: int) -> object:
-        """The value, with text in the place of whatever the file cannot hold."""
+        """The value, with text in place of parts that the file cannot hold."""
         if depth < MAX_NESTING:
             if isinstance(value, Mapping):
                 return dict(self._mend_all(list(value.items()), where, depth, dict))

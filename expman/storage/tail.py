@@ -166,7 +166,7 @@ def _is_intact(message: pa.Message) -> bool:
 
 
 def _ends_early(path: str, offset: int, size: int, detail: str) -> bool:
-    """True if the message at `offset` is right as far as it goes, and goes beyond the file.
+    """True if the message at `offset` is valid up to the end of the file, and goes beyond it.
 
     A message is a marker of four 0xFF, the length of its metadata, metadata, body (Arrow
     columnar format, "Encapsulated message format").

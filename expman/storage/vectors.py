@@ -105,7 +105,7 @@ class VectorStore:
 
     @property
     def reach(self) -> dict[str, int]:
-        """Per producer the first seq that is in no file, as far as it has rows there."""
+        """First seq that is in no file, for each producer that has rows in the files."""
         return dict(self._contents.lanes)
 
     @property

@@ -111,7 +111,7 @@ def _is_text(scalar: str) -> bool:
 
 
 class Block(str):
-    """A text that is written line by line, as it is, as far as YAML allows that."""
+    """A text that is written line by line where YAML allows that."""
 
     __slots__ = ()
 
