@@ -16,7 +16,7 @@ _NAMED = 30
 
 
 def no_such_column(what_fails: str, missing: Sequence[str], known: Sequence[str]) -> ConfigError:
-    """Makes the error for columns that were asked for and do not exist.
+    """Makes the error for requested columns that do not exist.
 
     Args:
         what_fails: how the message begins: "run a/b has no column", "none of 4 runs has a column".

@@ -15,7 +15,7 @@ _OF_GIT = ("commit", "branch", "remote", "dirty")
 
 
 def differing_provenance(run_dirs: Sequence[str]) -> dict[str, list[object]]:
-    """Returns what differs between runs, as far as it was recorded; one value for each run.
+    """Returns recorded facts that differ between runs, with one value for each run.
 
     Code, interpreter, host, GPUs and packages are compared. The command is not: it has the
     parameters, and seldom is the same.
