@@ -97,7 +97,7 @@ def command(
 
 
 def _values(runs: find.RunList, columns: Sequence[str]) -> dict[str, list[object]] | None:
-    """The values of the columns that were asked for; None if none were."""
+    """Values of the requested columns; None if none were requested."""
     if not columns:
         return None
     return {column: [known_value(run, column) for run in runs] for column in columns}
