@@ -27,7 +27,7 @@ def warn(text: str) -> None:
 
 
 def warn_aside(text: str) -> None:
-    """Has another thread warn. Never waits and never raises, whatever handlers do."""
+    """Warns from another thread. Never waits and never raises, whatever handlers do."""
     _aside.add(text)
 
 

@@ -26,7 +26,7 @@ _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 def add(engine: Engine) -> None:
-    """Adds an engine; it is kept as long as somebody else has it."""
+    """Adds an engine, by a weak reference."""
     _engines.add(engine)
 
 
