@@ -96,7 +96,7 @@ class Lane:
     def settle(self) -> None:
         """Announces a lane again if the address was removed while the lane was shown."""
         with contextlib.suppress(OSError, ExpmanError):
-            # Removed before it was shown: the writer will not look for it.
+            # The address was removed before the lane was shown: its writer no longer looks there.
             if self._revives and self._base is not None and not segment.links(self._base):
                 AddressControl.open(revive_address(self._address)).announce_lane()
         self._base = self._news = None

@@ -35,7 +35,7 @@ class Salvage(msgspec.Struct):
 
 
 def salvage(term: OpenTerm, sealed_bytes: int | None, *, dead: bool, no_more: bool) -> Salvage:
-    """Takes record by record, up to the first that may not be whole.
+    """Takes record by record, only those that are known to be whole.
 
     Args:
         term: what is read; its position and its gaps advance.
