@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Iterator
 
-from expman.models import RunStatus
+from expman.models import RunMetadata, RunStatus
 from expman.reading.summary import RunDetails, RunSummary
 from expman.reading.text import format_text
 
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 NOTHING = "–"
+_ODD = 3
 
 
 def format_number(value: object) -> str:
@@ -88,6 +90,16 @@ def format_missing(run: RunSummary) -> str:
     return ", ".join(f"{count:,} {what} missing" for count, what in counts if count)
 
 
+def _first_odd(meta: RunMetadata) -> Iterator[str]:
+    """For the first metrics with values that are NaN or infinite: which, and from which step on."""
+    odd = [(name, best) for name, best in meta.best.items() if best.nonfinite is not None]
+    for name, best in odd[:_ODD]:
+        where = "" if best.nonfinite_step is None else f" at step {best.nonfinite_step}"
+        yield f"{name} is {best.nonfinite}{where}"
+    if len(odd) > _ODD:
+        yield f"{len(odd) - _ODD} more"
+
+
 def format_facts(run: RunDetails) -> list[tuple[str, str]]:
     """Returns what is worth showing about a run besides its status, as names and texts."""
     summary = run.summary
@@ -111,6 +123,7 @@ def format_facts(run: RunDetails) -> list[tuple[str, str]]:
         ("about", meta.description or ""),
         ("rows", rows),
         ("artifacts", files),
+        ("not finite", ", ".join(_first_odd(summary.metadata))),
         *run.observed,
     ]
     return [(name, format_text(text)) for name, text in facts if text]

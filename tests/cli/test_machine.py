@@ -140,3 +140,13 @@ def test_doctor_says_what_can_be_recorded(
     assert "pip install 'expman-sidecar[system]'" == advice["machine"]
     assert "pip install 'expman-sidecar[media]'" == advice["pictures"]
     assert "install git" in advice["git"]
+
+
+def test_the_first_value_that_is_not_finite(expman_command: Expman, run_base: Path) -> None:
+    """It has a line: which metric, and from which step on."""
+    config = expman.ExperimentConfig("digits", run_base, run_name="odd")
+    with expman.LoggingEngine(config) as engine:
+        for step in range(10):
+            engine.log_vector({"loss": float("nan") if step > 6 else 1.0, "lr": 0.1}, step)
+    shown = " ".join(expman_command("show", engine.run_dir).out.split())
+    assert "not finite loss is nan at step 7" in shown
