@@ -56,7 +56,7 @@ class Spools:
         self._run_dir = run_dir
         self._most_bytes = most_bytes
         self._pid = os.getpid()
-        self._files: deque[tuple[str, int]] = deque()  # name and size, the longest in use first
+        self._files: deque[tuple[str, int]] = deque()  # name and size, in the order of their use
 
     def put(self, data: memoryview | bytes) -> str | None:
         """Writes data into a spool; the name of it.
@@ -76,25 +76,31 @@ class Spools:
         return self._reuse(data, need) or self._make(data, need)
 
     def _reuse(self, data: memoryview | bytes, need: int) -> str | None:
-        if not self._files:
-            return None
-        name, size = self._files[0]
+        # The one that was used last is in the processor's cache; the one before all others is the
+        # first that the writer frees.
+        for index in (-1, 0)[: len(self._files)]:
+            if self._put_into(index, data, need):
+                return self._files[-1][0]
+        return None
+
+    def _put_into(self, index: int, data: memoryview | bytes, need: int) -> bool:
+        name, size = self._files[index]
         try:
             fd = os.open(os.path.join(self._staging, name), _REUSE)
         except FileNotFoundError:
-            self._files.popleft()
-            return None
+            del self._files[index]
+            return False
         try:
             if os.pread(fd, 1, 0) != _FREE:
-                return None
+                return False
             if need > size and self._total() - size + need > self._most_bytes:
-                return None
-            self._files.popleft()
+                return False
             _write(fd, data)
         finally:
             os.close(fd)
+        del self._files[index]
         self._files.append((name, max(size, need)))
-        return name
+        return True
 
     def _make(self, data: memoryview | bytes, need: int) -> str | None:
         if self._total() + need > self._most_bytes:

@@ -1,0 +1,80 @@
+"""Media of forked children, and those that both processes leave behind when they are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from process.runs import kill_writers, wait_for_end, wait_until, writer_of
+
+from expman import Run
+from expman.writer.recover import recover
+
+SIDE = 300
+PROGRAM = f"""
+import os, sys
+from expman import ExperimentConfig, LoggingEngine
+
+def picture(value):
+    return memoryview(bytes([value]) * {SIDE * SIDE}).cast("B", ({SIDE}, {SIDE}))
+
+engine = LoggingEngine(ExperimentConfig("media", sys.argv[1], run_name="run"))
+engine.log_image("owner", picture(1), 1)
+engine.flush()
+print(engine.run_dir)
+sys.stdin.readline()
+child = os.fork()
+who = "owner" if child else "child"
+for step in (2, 3):
+    engine.log_image(who, picture(step), step)
+    engine.log_text("text", who, step)
+    engine.log_histogram(who, edges=[0, 1], counts=[step], step=step)
+if not child:
+    os._exit(0)
+os.waitpid(child, 0)
+print("logged")
+sys.stdin.readline()
+engine.close()
+print("closed")
+"""
+
+
+def check(run_dir: Path) -> None:
+    """Everything is there once, with its producer."""
+    run = Run(run_dir)
+    found = {(item.tag, item.step, item.producer) for item in run.media(kind="image")}
+    owner = {("owner", step, "main") for step in (1, 2, 3)}
+    assert owner | {("child", step, "worker-0") for step in (2, 3)} == found
+    assert 9 == len(run.media())
+    steps = sorted((row.tag, row.step, row.producer) for row in run.histograms())
+    assert [("child", 2), ("child", 3), ("owner", 2), ("owner", 3)] == [one[:2] for one in steps]
+    assert ["worker-0"] * 2 + ["main"] * 2 == [one[2] for one in steps]
+    assert not (run_dir / ".artifacts-staging").exists()
+
+
+def test_a_forked_child_logs_media(program, run_base: Path) -> None:  # type: ignore[no-untyped-def]
+    """It has spools of its own: neither writes into one of the other's."""
+    trainer = program(["-c", PROGRAM, str(run_base)])
+    run_dir = Path(trainer.read_line())
+    trainer.send_line()
+    trainer.expect_line("logged")
+    trainer.send_line()
+    trainer.expect_line("closed")
+    trainer.succeed()
+    check(run_dir)
+
+
+def test_both_are_killed(program, run_base: Path) -> None:  # type: ignore[no-untyped-def]
+    """What no writer has taken is in the lanes and the spools: recover() stores it."""
+    trainer = program(["-c", PROGRAM, str(run_base)])
+    run_dir = Path(trainer.read_line())
+    writer = writer_of(trainer.pid)
+    os.kill(writer.pid, signal.SIGSTOP)
+    trainer.send_line()
+    trainer.expect_line("logged")
+    assert 1 == len(Run(run_dir).media())
+    trainer.kill()
+    kill_writers(writer.token, writer.pid)
+    wait_until(lambda: [*recover(run_base)] and wait_for_end(run_dir), "the recovery")
+    check(run_dir)
