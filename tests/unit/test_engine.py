@@ -522,7 +522,9 @@ def test_an_exception_makes_it_failed(start: Start) -> None:
     assert "FAILED" == found["status"]
     expected = "ArithmeticError: the loss is not a number (at test_engine.py:"
     assert found["reason"].startswith(expected)
-    assert [f"[ERROR] run FAILED: {found['reason']}"] == log_lines(engine.run_dir)
+    first, *_, last = log_lines(engine.run_dir)
+    assert "[ERROR] an exception ended the run:" == first
+    assert f"[ERROR] run FAILED: {found['reason']}" == last
     assert 1 == len(rows(engine.run_dir))
 
 
