@@ -261,12 +261,15 @@ def program(tmp_path: Path, program_env: dict[str, str]) -> Iterator[StartProgra
 def shared_writer(program: StartProgram) -> Iterator[Callable[..., Program]]:
     """Starts standing writers, which are told to end at the test's end and must do so.
 
-    `writer.address` is what a trainer needs, `writer.env` the same for its environment.
+    `writer.address` is what a trainer needs, `writer.env` the same for its environment. `drain_s`
+    is how long it goes on with its runs after a signal, if not as long as usual.
     """
     started: list[Program] = []
 
-    def start(*arguments: object) -> Program:
-        writer = program(["-m", "expman.writer"], *arguments)
+    def start(*arguments: object, drain_s: float | None = None) -> Program:
+        hurry = f"from expman.writer import lifetime, main; lifetime.DRAIN_S = {drain_s}; "
+        how = ["-m", "expman.writer"] if drain_s is None else ["-c", hurry + "main.main()"]
+        writer = program(how, *arguments)
         started.append(writer)
         name, _, address = writer.read_line().partition("=")
         assert name == "EXPMAN_WRITER"

@@ -173,7 +173,7 @@ def test_killed_trainer(program, shared_writer, run_base: Path) -> None:
 
 def test_told_to_end_while_a_run_is_live(program, shared_writer, run_base: Path) -> None:
     """It ends within its deadline; the run goes on with a writer of its own and loses nothing."""
-    writer = shared_writer()
+    writer = shared_writer(drain_s=1.0)
     trainer = start_waiting(program, run_base / "live", writer)
     writer.send_signal(signal.SIGTERM)
     stopping = program("log_to_writer.py", run_base / "new", 1, False, env=writer.env)
