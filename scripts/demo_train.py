@@ -27,12 +27,13 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import train_test_split
 
-from expman import ExperimentConfig, LoggingEngine, LogLevel, RunStatus
+from expman import ExperimentConfig, LoggingEngine, LogLevel, Run, RunStatus
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 SIDE = 8
+SAMPLES = 16
 CLASSES = 10
 HIDDEN = 96
 BATCH_SIZE = 32
@@ -264,6 +265,8 @@ def train(
         if test_accuracy > best:
             best = test_accuracy
             watch.time(watch.other_ns, engine.log_scalar, "best_test_accuracy", best)
+        for name, weights in network.weights.items():
+            watch.time(watch.other_ns, engine.log_histogram, f"weights/{name}", weights, epoch)
         progress.show(epoch + 1, loss, test_accuracy)
     watch.time(watch.other_ns, engine.log_scalar, "test_accuracy", test_accuracy)
     watch.time(watch.other_ns, engine.log_message, LogLevel.INFO, "training is done")
@@ -299,13 +302,21 @@ def save_results(
     data: Data,
     scratch: Path,
 ) -> None:
-    """Saves the model and a picture of its mistakes as artifacts."""
+    """Saves the model and a picture of its mistakes as artifacts, and logs samples of these."""
     np.savez_compressed(scratch / "model.npz", **network.weights)
     watch.time(watch.other_ns, engine.save_artifact, scratch / "model.npz")
 
     _, _, test_x, test_y = data
     _, probabilities = network.predict(test_x)
-    matrix = confusion_matrix(test_y, probabilities.argmax(axis=1))
+    predicted = probabilities.argmax(axis=1)
+    matrix = confusion_matrix(test_y, predicted)
+    watch.time(watch.other_ns, engine.log_confusion_matrix, "test", matrix)
+    wrong = np.flatnonzero(predicted != test_y)[:SAMPLES]
+    if len(wrong):
+        mistakes = test_x[wrong].reshape(-1, SIDE, SIDE)
+        watch.time(watch.other_ns, engine.log_images, "mistakes", mistakes)
+        rows = [{"written": int(test_y[n]), "predicted": int(predicted[n])} for n in wrong]
+        watch.time(watch.other_ns, engine.log_table, "mistakes", rows)
     figure, axes = plt.subplots(figsize=(5, 5), layout="constrained")
     axes.imshow(np.sqrt(matrix), cmap="Blues")
     for (row, column), count in np.ndenumerate(matrix):
@@ -364,6 +375,9 @@ def report(run_dir: str, watch: Stopwatch, rows: int, table: Any, curve: Path) -
     for name, text in SHOWN.items():
         print(f"{text:<15} {last[name]:.4f}")
     print(f"rows            {rows} logged, {table.num_rows} read back from vectors.parquet")
+    run = Run(run_dir)
+    kinds = [item.kind.replace("_", " ") for item in run.media()]
+    print(f"media           {', '.join(kinds)}, {len(run.histograms())} histograms")
     print(
         f"logging         {watch.total_s / seconds['train']:.2%} "
         f"of {seconds['train']:.1f} s of training; "

@@ -93,6 +93,9 @@ def _process_goals(merged: Merged) -> Iterator[Goal]:
     slow = merged.number("observed", "expman", "", "slow_down")
     what = "a GIL-heavy trainer with everything recorded unasked to one without a run"
     yield Goal(what, "≤ 1.01", slow, 1.01, lambda value: f"{value:.4f} ×")
+    ratio = merged.number("pictures", "expman", "", "ratio")
+    what = "a picture of 1024×1024×3 bytes, the call, to one memcpy of it"
+    yield Goal(what, "≤ 1.2", ratio, 1.2, _times)
     ratio = merged.number("imports", "expman", "", "ratio")
     yield Goal("`import expman` to `import msgspec`", "≤ 1.5", ratio, 1.5, _times)
     first = merged.number("start", "expman", "", "first_row_ms")

@@ -19,6 +19,7 @@ TITLES = {
     "trainer": "A trainer in pure Python",
     "busy": "A trainer with 8 busy threads",
     "observed": "A trainer with everything recorded unasked",
+    "pictures": "Pictures",
     "whole": "A whole run",
     "column": "One column of many",
     "killed": "kill -9 after 10,000 rows at full speed",
@@ -61,6 +62,7 @@ class Sizes:
         ours_whole: more of them, for expman alone.
         columns: metrics and rows of a run of which one column is read.
         samples: of the machine, to see how large they are.
+        pictures: that are logged.
     """
 
     metrics: tuple[int, ...]
@@ -79,6 +81,7 @@ class Sizes:
     ours_whole: tuple[int, ...]
     columns: tuple[int, int]
     samples: int
+    pictures: int
     whole_s: float
     delay_s: float
     imports: int
@@ -102,6 +105,7 @@ FULL = Sizes(
     ours_whole=(),
     columns=(1000, 5_000),
     samples=1000,
+    pictures=60,
     whole_s=5.0,
     delay_s=3.0,
     imports=8,
@@ -124,6 +128,7 @@ QUICK = Sizes(
     ours_whole=(),
     columns=(1000, 500),
     samples=300,
+    pictures=30,
     whole_s=5.0,
     delay_s=2.0,
     imports=6,
@@ -146,6 +151,7 @@ TINY = Sizes(
     ours_whole=(),
     columns=(10, 10),
     samples=3,
+    pictures=3,
     whole_s=1.0,
     delay_s=0.2,
     imports=1,
@@ -233,6 +239,11 @@ def _observed(contestant: Contestant, sizes: Sizes) -> _Planned:
         yield "", "observed", params, 1
 
 
+def _pictures(contestant: Contestant, sizes: Sizes) -> _Planned:
+    if contestant.kind == "ours":
+        yield "", "pictures", {"pictures": sizes.pictures}, 1
+
+
 def _whole(contestant: Contestant, sizes: Sizes) -> _Planned:
     if not _stores(contestant):
         return
@@ -271,6 +282,7 @@ _PLANNERS: dict[str, Callable[[Contestant, Sizes], _Planned]] = {
     "trainer": _trainer(1),
     "busy": _trainer(8),
     "observed": _observed,
+    "pictures": _pictures,
     "whole": _whole,
     "column": _column,
     "killed": _killed,

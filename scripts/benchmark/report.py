@@ -33,6 +33,8 @@ _NOTES = {
     "observed": "The same trainer. In one of two stretches a run is open that logs a row after "
     "each millisecond, samples the machine every second, and has recorded its provenance; in the "
     "other there is no run. Samples are taken one after the other, so that few values change.",
+    "pictures": "1024×1024×3 bytes, one picture after the other, each as soon as the one before is "
+    "a PNG; before each call the same bytes are copied once into memory that is there.",
     "whole": "2 metrics, full speed, from the first row until `close()` has returned. “Others” "
     "are all other processes of the run. “(bound)”: stopped after as many rows as the time "
     "allowed. “Stored” are the rows read back after small runs. The half second before the first "

@@ -312,6 +312,13 @@ def _cells(
                 "disk per sample": _bytes("bytes_per_sample"),
                 "CPU per sample": _ms("sample_cpu_ms"),
             }, ""
+        case "pictures":
+            return {
+                "call": _ms("call_ms"),
+                "memcpy": _ms("memcpy_ms"),
+                "ratio": lambda values: f"{values['ratio']:.2f} ×",
+                "until it is durable": _ms("durable_ms"),
+            }, ""
         case "whole":
             return whole_cells(merged, part), f"{part} rows" if part else ""
         case "column":

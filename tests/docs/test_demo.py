@@ -8,9 +8,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
+import expman
 
 DEMO = Path(__file__).resolve().parents[2] / "scripts" / "demo_train.py"
 EPOCHS = 4
@@ -47,6 +50,10 @@ def test_demo_leaves_a_finished_run(tmp_path: Path, run_base: Path) -> None:
     assert EPOCHS * (BATCHES + 1) == rows.num_rows
     assert EPOCHS * BATCHES == rows.num_rows - rows["loss"].null_count
     assert EPOCHS == rows.num_rows - rows["test/accuracy"].null_count
+    kinds = [item.kind for item in expman.Run(run).media()]
+    assert sorted(["confusion_matrix", "image", "table"]) == sorted(kinds)
+    weights = np.load(run / "artifacts" / "model.npz")
+    assert EPOCHS * len(weights) == len(expman.Run(run).histograms())
     assert {"model.npz", "confusion_matrix.png"} == {p.name for p in (run / "artifacts").iterdir()}
     assert PNG == picture.read_bytes()[:8]
     assert PNG == (run / "artifacts" / "confusion_matrix.png").read_bytes()[:8]
