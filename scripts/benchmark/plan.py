@@ -12,6 +12,7 @@ TITLES = {
     "imports": "Import",
     "start": "From construction to the first row",
     "floors": "The call beside its floors, in one process",
+    "kinds": "Rows of other kinds beside rows of floats, in one process",
     "calls": "A call at full speed",
     "paced": "A paced call, caches cold",
     "threads": "4 threads",
@@ -199,6 +200,11 @@ def _floors(contestant: Contestant, sizes: Sizes) -> _Planned:
         yield "", "floor", {"metrics": sizes.metrics + sizes.wide, "turns": sizes.turns}, 1
 
 
+def _kinds(contestant: Contestant, sizes: Sizes) -> _Planned:
+    if contestant.kind == "ours":
+        yield "", "kinds", {"metrics": sizes.metrics, "turns": sizes.turns // 2}, 1
+
+
 def _calls(contestant: Contestant, sizes: Sizes) -> _Planned:
     if _calls_like(contestant) or contestant.name == "empty call":
         metrics = sizes.metrics + (sizes.wide if contestant.fast else ())
@@ -275,6 +281,7 @@ _PLANNERS: dict[str, Callable[[Contestant, Sizes], _Planned]] = {
     "imports": _imports,
     "start": _start,
     "floors": _floors,
+    "kinds": _kinds,
     "calls": _calls,
     "paced": _paced,
     "threads": _parallel("threads"),

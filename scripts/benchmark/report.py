@@ -19,6 +19,9 @@ _NOTES = {
     "floors": "In turns of a few hundred calls in one process. The floor is one Python call with "
     "the same arguments, `time_ns` and msgspec's encoding of `tuple(values.values())`, thrown "
     "away.",
+    "kinds": "Medians of calls in turns, as ratios to rows of Python floats: scalars of numpy, "
+    "eight sets of names in turn, and, where torch is installed, 0-d tensors beside `.item()` on "
+    "each.",
     "calls": "One call after the other.",
     "paced": "The process sleeps between the calls and copies a megabyte just before each, so "
     "that caches are as cold as in a training loop. A contestant whose calls take longer than "

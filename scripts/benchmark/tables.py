@@ -187,6 +187,10 @@ def _bytes(field: str) -> Callable[[Values], str]:
     return lambda values: size_text(values.get(field))
 
 
+def _ratio(field: str) -> Callable[[Values], str]:
+    return lambda values: ratio_text(values.get(field), 1)
+
+
 def _plain(field: str) -> Callable[[Values], str]:
     def text(values: Values) -> str:
         value = values.get(field)
@@ -244,7 +248,7 @@ def tables(merged: Merged, measurement: str) -> list[Table]:
         # Failed jobs have no part of their own where others have several.
         if part or len(merged.parts(measurement)) == 1 or cells:
             made.append(merged.table(measurement, part, title, cells))
-    several = measurement in ("floors", "calls", "paced", "whole")
+    several = measurement in ("floors", "kinds", "calls", "paced", "whole")
     return [
         table
         for table in made
@@ -282,6 +286,11 @@ def _cells(
                 "floor's p50": _ns("floor_p50"),
                 "empty call's p50": _ns("empty_p50"),
                 "to floor": lambda values: f"{values['to_floor']:.2f} ×",
+            }, f"{part} metrics" if part else ""
+        case "kinds":
+            names = ("float64", "float32", "int64", "sets", "tensor", "item")
+            return {"floats": _ns("p50")} | {
+                name: _ratio(f"{name}_ratio") for name in names
             }, f"{part} metrics" if part else ""
         case "calls":
             return call_cells(merged, measurement, part), f"{part} metrics" if part else ""
