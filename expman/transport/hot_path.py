@@ -83,6 +83,7 @@ def make_fast_call(miss: Miss) -> FastCall:
 
     def log_vector(values: Mapping[str, object], step: int | None = None) -> None:
         nonlocal state
+        ordinal = None
         try:
             getter, count, encode, check, schema, ordinals, published, data_write, void = state  # type: ignore[misc]
             if (
@@ -100,10 +101,8 @@ def make_fast_call(miss: Miss) -> FastCall:
                 published[ordinal] = data_write(record)
                 return
         except REFUSALS:  # the miss path repeats it all, and says what is wrong
-            try:
+            if ordinal is not None:
                 void(ordinal)
-            except NameError:  # none was taken
-                pass
         if type(values) is dict:
             known = states.get(tuple(values))
             if known is not None and known is not state:
