@@ -46,6 +46,7 @@ _ACCEPTED = (
     " the bytes of a PNG, JPEG, GIF, WebP, BMP or TIFF file"
 )
 _FLOATS = "fd"
+_LARGEST = sys.float_info.max
 
 
 class Medium(NamedTuple):
@@ -337,9 +338,10 @@ def histogram_of(tag: str, values: Any, bins: int) -> tuple[list[float], list[in
 
 def _edges(low: float, high: float, bins: int) -> list[float]:
     if low == high:
-        low, high = low - 0.5, high + 0.5
+        half = max(0.5, abs(low) * 2**-20)  # of a large value half a unit would be nothing
+        low, high = max(low - half, -_LARGEST), min(high + half, _LARGEST)
     step = high / bins - low / bins
-    return [low + step * n for n in range(bins)] + [high]
+    return [min(low + step * n, high) for n in range(bins)] + [high]
 
 
 def _numpy_histogram(
@@ -357,7 +359,12 @@ def _numpy_histogram(
         flat = flat[is_finite] if missing else flat
     low, high = (float(flat.min()), float(flat.max())) if flat.size else (0.0, 1.0)
     edges = _edges(low, high, bins)
-    counts, _ = numpy.histogram(flat, bins, range=(edges[0], edges[-1]))
+    try:
+        if not math.isfinite(edges[-1] - edges[0]):
+            raise ValueError("numpy wants the width of the range")
+        counts, _ = numpy.histogram(flat, bins, range=(edges[0], edges[-1]))
+    except ValueError:  # the range is too wide, or too narrow for so many bins: slower, by search
+        counts, _ = numpy.histogram(flat, numpy.array(edges))
     return edges, counts.tolist(), missing
 
 

@@ -53,7 +53,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         staged: name of its snapshot in the staging directory, if there is one.
         target: where in artifacts/ it goes.
         logged_at_ns: when the call was made.
-        media: what the medium is; None for an artifact. Its source and target are for messages.
+        media: what the medium is; None for an artifact. For a medium, source and target
+            are words for messages.
         problem: why it could not be stored; None while that is open.
     """
 

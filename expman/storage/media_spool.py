@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 from collections import deque
 
 from expman.storage.artifacts import staging_dir
@@ -46,6 +47,9 @@ def free_spool(run_dir: str, name: str) -> None:
 class Spools:
     """The spools of one process.
 
+    Of several threads, and of a signal handler and the code that it interrupts, one looks for a
+    free spool at a time. The others make new ones, within the limit: none waits.
+
     Args:
         run_dir: the run's directory.
         most_bytes: limit of all of them together.
@@ -56,6 +60,7 @@ class Spools:
         self._run_dir = run_dir
         self._most_bytes = most_bytes
         self._pid = os.getpid()
+        self._lock = threading.Lock()
         self._files: deque[tuple[str, int]] = deque()  # name and size, in the order of their use
 
     def put(self, data: memoryview | bytes) -> str | None:
@@ -72,23 +77,29 @@ class Spools:
         if self._pid != os.getpid():  # a forked child: these are its parent's
             self._pid = os.getpid()
             self._files.clear()
+            self._lock = threading.Lock()
         need = len(data) + CONTENT_OFFSET
         return self._reuse(data, need) or self._make(data, need)
 
     def _reuse(self, data: memoryview | bytes, need: int) -> str | None:
         # The one that was used last is in the processor's cache; the one before all others is the
         # first that the writer frees.
-        for index in (-1, 0)[: len(self._files)]:
-            if self._put_into(index, data, need):
-                return self._files[-1][0]
-        return None
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            found = list(self._files)
+            for file in (*found[-1:], *found[:-1][:1]):
+                if self._put_into(*file, data, need):
+                    return file[0]
+            return None
+        finally:
+            self._lock.release()
 
-    def _put_into(self, index: int, data: memoryview | bytes, need: int) -> bool:
-        name, size = self._files[index]
+    def _put_into(self, name: str, size: int, data: memoryview | bytes, need: int) -> bool:
         try:
             fd = os.open(os.path.join(self._staging, name), _REUSE)
         except FileNotFoundError:
-            del self._files[index]
+            self._files.remove((name, size))
             return False
         try:
             if os.pread(fd, 1, 0) != _FREE:
@@ -98,7 +109,7 @@ class Spools:
             _write(fd, data)
         finally:
             os.close(fd)
-        del self._files[index]
+        self._files.remove((name, size))
         self._files.append((name, max(size, need)))
         return True
 
@@ -124,7 +135,7 @@ class Spools:
         return name
 
     def _total(self) -> int:
-        return sum(size for _, size in self._files)
+        return sum(size for _, size in list(self._files))
 
     def take_back(self, name: str) -> None:
         """Frees a spool whose record was not published."""

@@ -351,6 +351,8 @@ def store_artifacts(run_dir: str) -> list[str]:
 
 def missing_line(request: Request, problem: str) -> str:
     """The line of run.log about an artifact that is missing."""
+    if request.media is not None:
+        return f"{request.source} could not be stored: {problem}"
     return f"artifact {request.source} could not be stored as {request.target}: {problem}"
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import wave
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from expman import (
     RunClosedError,
 )
 from expman.media_sending import MOST_IN_LANE
+from expman.media_values import histogram_of
 from expman.storage.media_index import media_name
 from expman.storage.media_spool import Spools
 from expman.storage.pixels import encode_pixels
@@ -93,6 +95,23 @@ def test_a_large_picture_comes_through_a_file_that_is_used_again(run: Experiment
         assert 1 == len(list(Path(run.run_dir, ".artifacts-staging").glob("*.spool")))
     run.close()
     assert not Path(run.run_dir, ".artifacts-staging").exists()
+
+
+def test_threads_share_no_spool(run: Experiment) -> None:
+    """Each picture has the bytes that its call was given."""
+
+    def log(thread: int) -> None:
+        for number in range(8):
+            value = 32 * thread + number
+            run.log_image("sample", np.full((300, 300), value, "uint8"), value)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert [None] * 4 == list(threads.map(log, range(4)))
+    run.flush()
+    items = Run(run.run_dir).media()
+    assert 32 == len(items)
+    for item in items:
+        assert [item.step] == np.unique(PIL_IMAGE.open(item.path)).tolist()
 
 
 def test_a_picture_that_is_encoded_is_stored_as_it_is(run: Experiment, tmp_path: Path) -> None:
@@ -226,6 +245,20 @@ def test_values_that_are_not_finite_are_counted(run: Experiment, kind: Any) -> N
     assert (3.0, 2) == (some.total, some.not_finite)
     assert (0.0, 2, 0) == (every.total, every.not_finite, none.not_finite)
     assert ([2.5, 3.0, 3.5], [0, 2]) == (same.edges, same.counts)
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+@pytest.mark.parametrize(
+    "values",
+    [[-1.7e308, 1.7e308], [1.7e308] * 2, [1e20] * 2, [1e20, 1e20 + 2**15], [5e-324, 1e-323]],
+)
+def test_no_finite_value_is_too_large_or_close(values: list[float], kind: Any) -> None:
+    """A gradient that explodes does not end the training: each value is in a bin."""
+    edges, counts, not_finite = histogram_of("h", kind(values), 64)
+    assert (2, 0) == (sum(counts), not_finite)
+    assert sorted(edges) == edges
+    assert all(map(math.isfinite, edges))
+    assert edges[0] <= min(values) <= max(values) <= edges[-1]
 
 
 def test_bins_agree_with_numpy(run: Experiment) -> None:

@@ -55,13 +55,14 @@ class MediaSink(Sink):
             size=record.size,
             timestamp_ns=record.logged_at_ns,
         )
+        what = f"{record.kind} {record.label!r}"
         staged = record.staged if record.data is None else data_name(lane.number, number)
         request = Request(
             lane=lane.number,
             record=number,
-            source=f"{record.kind} {record.label!r}",
+            source=what,
             staged=staged,
-            target="media/",
+            target=what,
             logged_at_ns=record.logged_at_ns,
             media=note,
         )
