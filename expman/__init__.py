@@ -68,6 +68,7 @@ from expman.models import (
 from expman.sweep import sweep_name, sweep_params
 
 if typing.TYPE_CHECKING:
+    from expman.integrations.tensorboard import SummaryWriter
     from expman.reading.expman_rs import (
         load_config,
         load_projects,
@@ -112,6 +113,7 @@ __all__ = [
     "RunStatus",
     "SharedMemoryError",
     "StorageError",
+    "SummaryWriter",
     "VectorRow",
     "__version__",
     "assign_project",
@@ -163,16 +165,13 @@ _LAZY = {
         ),
         "reading.expman_rs",
     ),
+    "SummaryWriter": "integrations.tensorboard",
     "assign_project": "storage.experiment_file",
     "vectors": "reading.multirun",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name == "SummaryWriter":  # users of expman-rs look for it
-        raise AttributeError(
-            "expman.SummaryWriter is not available in this release; use expman.Experiment"
-        )
     if name not in _LAZY:
         raise AttributeError(_no_attribute(name))
     # Brings pyarrow and yaml, so only if it is asked for.

@@ -25,7 +25,9 @@ class NoLane:
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise self._error.with_traceback(None)
 
-    publish = offer = log_vector = log_scalar = log_params = log_message = request_flush = _refuse
+    publish = offer = log_row_at = log_vector = log_scalar = log_params = log_message = (
+        request_flush
+    ) = _refuse
 
     def forget(self) -> None:
         """In a forked child: there is nothing to forget."""

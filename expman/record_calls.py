@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from expman.annotations import Annotations
@@ -24,6 +25,24 @@ class RecordCalls(Annotations, MediaSending):
 
     def _publish(self, tag: int, *fields: object) -> None:
         self._lane.publish(tag, *fields)
+
+    def log_row_at(
+        self, values: Mapping[str, object], step: int | None, logged_at_ns: int | None
+    ) -> None:
+        """Logs a row that was measured at another time, which becomes its `timestamp`.
+
+        Args:
+            values: as for `log_vector`.
+            step: a whole number, or None.
+            logged_at_ns: nanoseconds since the Unix epoch; None: now.
+
+        Durability: published when it returns.
+
+        Raises:
+            TypeError, ValueError: naming the key; nothing was logged.
+            RunClosedError: after close().
+        """
+        self._lane.log_row_at(values, step, logged_at_ns)
 
     def log_scalar(self, key: str, value: object) -> None:
         """Sets a single value of the run; the latest one counts.

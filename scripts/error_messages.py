@@ -57,7 +57,7 @@ a `log_*` call: see [reliability](../reliability.md).
 _BUILTIN = {
     "TypeError": "An argument has a type that cannot be used; nothing was done.",
     "ValueError": "An argument has a value that cannot be used; nothing was done.",
-    "AttributeError": "A name of expman-rs that this release does not have.",
+    "AttributeError": "A name that the package does not have.",
 }
 
 
@@ -154,7 +154,7 @@ def _cases() -> dict[str, list[Case]]:
         ],
         "TypeError": _type_cases(engine),
         "ValueError": _value_cases(engine),
-        "AttributeError": [("expman.SummaryWriter", lambda: expman.SummaryWriter)],
+        "AttributeError": [("expman.lgo", lambda: expman.lgo)],
     }
     for one in (engine, small):
         one.close()

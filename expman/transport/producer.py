@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Mapping
 
 from expman.errors import RunClosedError
 from expman.models import LogLevel, MetricValue, RunStatus
@@ -95,6 +96,12 @@ class LaneProducer:
             self._rows.forget()
 
     # -- records other than rows ----------------------------------------------------
+
+    def log_row_at(
+        self, values_: Mapping[str, object], step: object, logged_at_ns: int | None
+    ) -> None:
+        """Logs a row with a time of its own; None: now."""
+        self._rows.log_at(values_, step, values.plain_time(logged_at_ns))
 
     def log_scalar(self, key: str, value: MetricValue) -> None:
         """Publishes a scalar."""

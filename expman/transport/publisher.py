@@ -139,9 +139,21 @@ class Publisher:
     # -- rows ---------------------------------------------------------------------
 
     def publish_row(
-        self, lane: Lane | None, schema: RowSchema, row: tuple[object, ...], step: int | None
+        self,
+        lane: Lane | None,
+        schema: RowSchema,
+        row: tuple[object, ...],
+        step: int | None,
+        logged_at_ns: int | None = None,
     ) -> None:
         """Publishes a row and its names in the lane, or drops it.
+
+        Args:
+            lane: the lane; None: the row is dropped.
+            schema: its names.
+            row: its values, in their order.
+            step: its step.
+            logged_at_ns: nanoseconds since the Unix epoch; None: now.
 
         Raises:
             RunClosedError: after close().
@@ -158,7 +170,7 @@ class Publisher:
             ):
                 self._on_full()  # a fast row would come before the report of this drop
                 break
-            if self._append_row(term, schema, row, step):
+            if self._append_row(term, schema, row, step, logged_at_ns):
                 return
             # Every term defines the schemas that it uses: the next one needs room for both.
             row_bytes = _row_bytes(schema, row, step)
@@ -181,7 +193,12 @@ class Publisher:
         )
 
     def _append_row(
-        self, term: Term, schema: RowSchema, row: tuple[object, ...], step: int | None
+        self,
+        term: Term,
+        schema: RowSchema,
+        row: tuple[object, ...],
+        step: int | None,
+        logged_at_ns: int | None,
     ) -> bool:
         """Publishes a row and what must come before it; False: the term is full.
 
@@ -197,7 +214,8 @@ class Publisher:
             if _append(term, encoding.SCHEMA, schema.number, schema.keys):
                 return False
             term.defined.add(schema.number)
-        return not _append(term, encoding.VECTOR, step, schema.number, row)
+        fields = step, schema.number, row
+        return not _append(term, encoding.VECTOR, *fields, logged_at_ns=logged_at_ns)
 
     def report_drops(self, give_up_at: float) -> None:
         """Publishes how many rows were dropped, as the last record but one."""
@@ -207,10 +225,11 @@ class Publisher:
             drops.put_back(dropped)
 
 
-def _append(term: Term, tag: int, *fields: object) -> int:
+def _append(term: Term, tag: int, *fields: object, logged_at_ns: int | None = None) -> int:
     """Publishes one record in the term; returns 0, or its size if it does not fit."""
     ordinal = next(term.index.ordinals, _NO_ORDINAL)
-    payload = encoding.encode((tag, ordinal, time.time_ns(), *fields))
+    now_ns = time.time_ns() if logged_at_ns is None else logged_at_ns
+    payload = encoding.encode((tag, ordinal, now_ns, *fields))
     if ordinal == _NO_ORDINAL:
         return len(payload)
     mark = 0 if tag == encoding.VECTOR else layout.OTHER

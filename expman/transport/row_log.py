@@ -48,6 +48,10 @@ class RowLog:
             TypeError, ValueError: naming the key and the type; nothing is logged.
             RunClosedError: after close().
         """
+        self.log_at(values_, step, None)
+
+    def log_at(self, values_: Mapping[str, object], step: object, logged_at_ns: int | None) -> None:
+        """The same, with a time of its own; None: now."""
         with self._own.lock:
             lane = self._own.enter()
             schema, row, taking = self._schemas.read(values_)
@@ -55,7 +59,7 @@ class RowLog:
             if lane is None:
                 self._own.count_drop()
                 return
-            self.publisher.publish_row(lane, schema, row, plain_step)
+            self.publisher.publish_row(lane, schema, row, plain_step, logged_at_ns)
             taking = taking or self._schemas.learn(schema, values_.values(), row)
             if taking is not None:
                 self._set_fast(taking.schema, taking.codec)

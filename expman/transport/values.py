@@ -31,6 +31,7 @@ __all__ = [
     "plain_row",
     "plain_step",
     "plain_text",
+    "plain_time",
     "scalar_hook",
 ]
 
@@ -158,6 +159,8 @@ def plain_metric(key: str, value: object) -> MetricValue:
     return plain  # type: ignore[return-value]
 
 
+LEAST_TIME_NS = 2**32
+"""Four seconds after the epoch: a time takes nine bytes in every record, see `layout`."""
 _known_types: set[type] = {float, int, bool}
 
 
@@ -255,6 +258,27 @@ def plain_step(step: object) -> int | None:
     if not -(2**63) <= plain < 2**63:
         raise ValueError(f"step {shown(plain)} does not fit into 64 bits; pass a smaller one")
     return plain
+
+
+def plain_time(logged_at_ns: object) -> int | None:
+    """Checks a time in nanoseconds since the Unix epoch; None stays.
+
+    Raises:
+        TypeError: it is not a whole number.
+        ValueError: a timestamp cannot hold it.
+    """
+    if logged_at_ns is None:
+        return None
+    if type(logged_at_ns) is not int:
+        raise TypeError(
+            f"logged_at_ns {shown(logged_at_ns)} is {type_name(logged_at_ns)}; pass nanoseconds "
+            "since 1970 as an int, or None"
+        )
+    if not LEAST_TIME_NS <= logged_at_ns < 2**63:
+        raise ValueError(
+            f"logged_at_ns {shown(logged_at_ns)} is not within {LEAST_TIME_NS} and 2**63"
+        )
+    return logged_at_ns
 
 
 def plain_text(what: str, value: object) -> str:

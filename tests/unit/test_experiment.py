@@ -394,16 +394,6 @@ def test_close_and_fail_without_a_run() -> None:
     expman.fail("nothing")
 
 
-def test_what_is_not_there_yet_says_so(base: str) -> None:
-    """SummaryWriter raises, and no run is started."""
-    with pytest.raises(AttributeError, match=r"SummaryWriter is not available"):
-        _ = expman.SummaryWriter
-    assert not hasattr(expman, "SummaryWriter")
-    assert not Path(base).exists()
-    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        _ = expman.Nothing
-
-
 def in_threads(*works: Callable[[], None]) -> None:
     """Runs each in a thread of its own, and raises what they raised."""
     with ThreadPoolExecutor(len(works)) as pool:

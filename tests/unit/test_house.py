@@ -82,7 +82,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "current_run": LEAVES | {"engine", "experiment"},
     "experiment": LEAVES | {"annotations", "attaching", "engine", "media", "media_values"},
     "functions": LEAVES | {"attaching", "current_run", "experiment"},
-    "integrations": LEAVES | {"current_run", "engine", "experiment"},
+    "integrations": LEAVES | {"current_run", "engine", "experiment", "transport"},
     "writer": LEAVES | {"interpreter", "transport", "storage"},
     "reading": LEAVES | {"storage"},
     "reading.peek": LEAVES | {"storage", "transport"},

@@ -1,0 +1,237 @@
+"""SummaryWriter: what TensorBoard's is given is in the run."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from run_files import run_yaml
+
+import expman
+from expman import Run
+from expman.integrations.tensorboard import SummaryWriter
+from expman.reading.media import MediaItem
+
+pytestmark = pytest.mark.usefixtures("standing_writer")
+
+# Public methods of torch.utils.tensorboard 2.13 and tensorboardX 2.6, and their parameters.
+METHODS = {
+    "add_audio": "tag snd_tensor global_step sample_rate walltime",
+    "add_custom_scalars": "layout",
+    "add_custom_scalars_marginchart": "tags category title",
+    "add_custom_scalars_multilinechart": "tags category title",
+    "add_embedding": "mat metadata label_img global_step tag metadata_header",
+    "add_figure": "tag figure global_step close walltime",
+    "add_graph": "model",
+    "add_histogram": "tag values global_step bins walltime max_bins",
+    "add_histogram_raw": "tag min max num sum sum_squares bucket_limits bucket_counts global_step "
+    "walltime",
+    "add_hparams": "hparam_dict metric_dict hparam_domain_discrete run_name global_step",
+    "add_image": "tag img_tensor global_step walltime dataformats",
+    "add_image_with_boxes": "tag img_tensor box_tensor global_step walltime rescale dataformats "
+    "labels",
+    "add_images": "tag img_tensor global_step walltime dataformats",
+    "add_mesh": "tag vertices colors faces config_dict global_step walltime",
+    "add_onnx_graph": "prototxt",
+    "add_openvino_graph": "xmlname",
+    "add_pr_curve": "tag labels predictions global_step num_thresholds weights walltime",
+    "add_pr_curve_raw": "tag true_positive_counts false_positive_counts true_negative_counts "
+    "false_negative_counts precision recall global_step num_thresholds weights walltime",
+    "add_scalar": "tag scalar_value global_step walltime",
+    "add_scalars": "main_tag tag_scalar_dict global_step walltime",
+    "add_tensor": "tag tensor global_step walltime",
+    "add_text": "tag text_string global_step walltime",
+    "add_video": "tag vid_tensor global_step fps walltime",
+    "close": "",
+    "flush": "",
+    "get_logdir": "",
+}
+PIXELS = np.linspace(0, 1, 4 * 6 * 3).reshape(3, 4, 6)
+
+
+@pytest.mark.parametrize(("name", "parameters"), METHODS.items())
+def test_every_method_is_there(name: str, parameters: str) -> None:
+    """With the parameters that TensorBoard's has, in their order."""
+    found = list(inspect.signature(getattr(SummaryWriter, name)).parameters)[1:]
+    assert parameters.split() == found[: len(parameters.split())]
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> SummaryWriter:
+    return SummaryWriter(tmp_path / "logs" / "mnist" / "first")
+
+
+def run_of(writer: SummaryWriter) -> Run:
+    writer.close()
+    return Run(writer.log_dir)
+
+
+def test_scalars_are_rows(writer: SummaryWriter) -> None:
+    """With their step and time; values of one element are taken from any array."""
+    writer.add_scalar("loss", 0.5, 1)
+    writer.add_scalar("loss", np.float32(0.25), np.int64(2), 1_700_000_000.5)
+    writer.add_scalar("loss", np.array([0.125]), 3, new_style=True)
+    writer.add_scalars("acc", {"train": 0.5, "test": 1}, 3)
+    writer.add_scalar("loss", math.nan)
+    run = run_of(writer)
+
+    table = run.vectors(["step", "timestamp", "loss", "acc/train", "acc/test"]).to_pydict()
+    assert [1, 2, 3, 3, None] == table["step"]
+    assert [0.5, 0.25, 0.125, None] == table["loss"][:4]
+    assert math.isnan(table["loss"][4])
+    assert (0.5, 1) == (table["acc/train"][3], table["acc/test"][3])
+    expected = datetime.datetime.fromtimestamp(1_700_000_000.5, datetime.UTC)
+    assert expected == table["timestamp"][1]
+
+
+def test_a_time_long_ago(writer: SummaryWriter) -> None:
+    """walltime=0 is the earliest time that a row can have."""
+    for number in range(2000):
+        writer.add_scalar("loss", float(number), number, 0.0)
+    table = run_of(writer).vectors(["loss", "timestamp"])
+
+    assert list(map(float, range(2000))) == table["loss"].to_pylist()
+    assert {1970} == {moment.year for moment in table["timestamp"].to_pylist()}
+
+
+def test_hyperparameters(writer: SummaryWriter) -> None:
+    """Parameters, and the metrics as scalars and as a row."""
+    writer.add_hparams({"lr": 0.1, "name": "a"}, {"hparam/acc": 0.9}, run_name="x")
+    run = run_of(writer)
+
+    assert {"lr": 0.1, "name": "a"} == run.config
+    assert {"hparam/acc": 0.9} == run.scalars
+    assert [0.9] == run.vectors(["hparam/acc"])["hparam/acc"].to_pylist()
+
+
+def test_histograms(writer: SummaryWriter) -> None:
+    """Values, bins that are counted, and edges."""
+    writer.add_histogram("values", np.arange(100.0), 1)
+    writer.add_histogram("ten", np.arange(100), 1, bins=10)
+    writer.add_histogram("edges", [1.0, 2.0, 2.5], 1, bins=[0, 2, 4])
+    writer.add_histogram_raw("raw", 0.0, 3.0, 6, 0, 0, [1.0, 2.0, 1.8e308], [1, 2, 3], 2)
+    found = {row.tag: row for row in run_of(writer).histograms()}
+
+    assert 64 == len(found["values"].counts)
+    assert [10] * 10 == found["ten"].counts
+    assert ([0, 2, 4], [1, 2]) == (found["edges"].edges, found["edges"].counts)
+    assert ([0, 1, 2, 3], [1, 2, 3]) == (found["raw"].edges, found["raw"].counts)
+    assert 2 == found["raw"].step
+
+
+def media(writer: SummaryWriter) -> dict[str, MediaItem]:
+    return {item.tag: item for item in run_of(writer).media()}
+
+
+def test_pictures(writer: SummaryWriter) -> None:
+    """Of every order of axes: floats within 0 and 1, bytes, one channel or none."""
+    image_of = pytest.importorskip("PIL.Image")
+    writer.add_image("chw", PIXELS, 1)
+    writer.add_image(
+        "hwc", (PIXELS.transpose(1, 2, 0) * 255).astype(np.uint8), 1, dataformats="HWC"
+    )
+    writer.add_image("hw", PIXELS[0], 1, dataformats="HW")
+    writer.add_images("many", np.stack([PIXELS] * 4), 1)
+    writer.add_image_with_boxes("boxes", PIXELS, np.array([[1, 1, 3, 3]]), 1, labels=["a"])
+    found = media(writer)
+
+    assert {"chw", "hwc", "hw", "many", "boxes"} == set(found)
+    files = {}
+    for tag in ("chw", "hwc", "hw"):
+        with image_of.open(found[tag].path) as file:
+            files[tag] = file.convert("RGB")
+    assert [(6, 4)] * 3 == [file.size for file in files.values()]
+    pixels = {tag: np.asarray(files[tag]).astype(int) for tag in ("chw", "hwc")}
+    assert 1 >= abs(pixels["chw"] - pixels["hwc"]).max()
+
+
+def test_a_wrong_order_of_axes(writer: SummaryWriter) -> None:
+    """It raises at the call and names the shape."""
+    with pytest.raises(ValueError, match=r"the shape \(4, 6\) does not go with dataformats='CHW'"):
+        writer.add_image("x", PIXELS[0], 1)
+    writer.close()
+
+
+def test_other_media(writer: SummaryWriter) -> None:
+    """Sounds, videos, texts, figures, and curves as tables."""
+    writer.add_audio("sound", np.zeros((1, 800)), 1, sample_rate=8000)
+    writer.add_video("film", np.zeros((1, 3, 3, 4, 6)), 1, fps=2)
+    writer.add_text("text", "hello", 1)
+    writer.add_pr_curve("curve", np.array([0, 1, 1]), np.array([0.1, 0.6, 0.9]), 1, 11)
+    found = media(writer)
+
+    kinds = {tag: item.kind for tag, item in found.items()}
+    assert {"sound": "audio", "film": "video", "text": "text", "curve": "table"} == kinds
+    assert "hello" == Path(found["text"].path).read_text()
+
+
+def test_what_a_run_has_no_kind_for(writer: SummaryWriter, tmp_path: Path) -> None:
+    """It is kept as an artifact, and run.log names it."""
+    writer.add_tensor("t", np.arange(3), 1)
+    writer.add_embedding(np.eye(2), metadata=["a", "b"], global_step=2)
+    writer.add_mesh("m", np.zeros((1, 3, 3)), 4)
+    writer.add_graph("a model")
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    writer.add_onnx_graph(tmp_path / "model.onnx")
+    writer.add_custom_scalars({"a": {"b": ["Multiline", ["loss"]]}})
+    run = run_of(writer)
+
+    home = Path(run.path) / "artifacts" / "tensorboard"
+    assert [0, 1, 2] == np.load(home / "t-1.npy").tolist()
+    assert (home / "embedding" / "default-2.json").exists()
+    assert (home / "mesh" / "m-vertices.npy").exists()
+    assert ("a model", b"x") == (
+        (home / "graph.txt").read_text(),
+        (home / "model.onnx").read_bytes(),
+    )
+    assert "kept as an artifact: tensorboard/t-1.npy" in [entry.message for entry in run.log()]
+    assert {"custom_scalars": {"a": {"b": ["Multiline", ["loss"]]}}} == run.config
+
+
+def test_where_the_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run's directory is log_dir; one that exists gets a suffix; runs/ is the default."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EXPMAN_BASE_DIR", raising=False)
+    first, second = SummaryWriter("logs/mnist/a"), SummaryWriter(logdir="logs/mnist/a")
+    default = SummaryWriter(comment="_lr")
+    for writer in (first, second, default):
+        writer.close()
+
+    assert str(tmp_path / "logs" / "mnist" / "a") == first.get_logdir()
+    assert f"{first.log_dir}-1" == second.log_dir
+    assert tmp_path / "runs" == Path(default.log_dir).parent
+    assert default.log_dir.endswith("_lr")
+
+
+def test_the_current_run(run_base: Path) -> None:
+    """A script that calls init() has its summaries in that run, which it ends itself."""
+    run = expman.init("e", "r", str(run_base), quiet=True)
+    with SummaryWriter() as writer:
+        writer.add_scalar("loss", 1.0, 0)
+    assert run.run_dir == writer.log_dir
+    assert run.engine.is_open
+    expman.close()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda: expman.SummaryWriter, lambda: expman.integrations.tensorboard.SummaryWriter],
+)
+def test_where_it_is_found(call: Callable[[], object]) -> None:
+    """As a name of the package, and of its module."""
+    assert SummaryWriter is call()
+
+
+def test_a_block_that_raises(tmp_path: Path) -> None:
+    """The run is FAILED."""
+    writer = SummaryWriter(tmp_path / "a" / "b")
+    writer.add_scalar("loss", 1.0, 0, time.time())
+    with pytest.raises(ValueError, match="odd"), writer:
+        raise ValueError("odd")
+    assert "FAILED" == run_yaml(Path(writer.log_dir))["status"]
