@@ -31,6 +31,7 @@ PARTIAL_SPACING_S = 1.0
 """A line that goes on is recorded this often at most: a progress bar, say."""
 
 Offer = Callable[..., bool]
+Publish = Callable[..., bool]
 
 
 class ConsoleTap:
@@ -67,8 +68,12 @@ class ConsoleTap:
             self._patches.append(patch)
             patch.put_in_place()
 
-    def stop(self) -> None:
-        """Records the lines that have not ended, and leaves the streams as they were."""
+    def stop(self, publish: Publish) -> None:
+        """Records the lines that have not ended, and leaves the streams as they were.
+
+        Args:
+            publish: publishes a record, and may wait for that; see `Publisher.publish`.
+        """
         for patch in self._patches:
             patch.remove()
         self._patches.clear()
@@ -78,9 +83,18 @@ class ConsoleTap:
                 for name, line in self._open.items():
                     if line:
                         self._publish(name, [_last_state(line)])
+                self._report_lost(publish)
             finally:
                 self._lock.release()
         self._offer = None
+
+    def _report_lost(self, publish: Publish) -> None:
+        """Reports lines that no later record has reported."""
+        if self.lost_lines and self._offer is not None:
+            with contextlib.suppress(ExpmanError, MemoryError):
+                give_up_at = time.monotonic() + STOP_S
+                if publish(CONSOLE, "out", "", self.lost_lines, give_up_at=give_up_at):
+                    self.lost_lines = 0
 
     def add(self, name: str, text: str) -> None:
         """Takes what was written to a stream. Never raises, and never waits."""

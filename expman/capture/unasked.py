@@ -18,6 +18,7 @@ class Unasked:
     """Records as the configuration says, from the begin of a run to its end in this process."""
 
     def __init__(self, config: ExperimentConfig, lane: LaneProducer) -> None:
+        self._lane = lane
         self._tap = ConsoleTap(lane.offer) if config.redirect_console else None
         self._stacks = StackDumps(lane.run_dir) if config.hang_after_s else None
 
@@ -36,7 +37,7 @@ class Unasked:
     def stop(self) -> None:
         """Ends the recording. The last line is recorded."""
         if self._tap is not None:
-            self._tap.stop()
+            self._tap.stop(self._lane.publish)
 
     def stop_stacks(self) -> None:
         """Gives the signal back: all is written."""

@@ -11,6 +11,7 @@ escapes, so that no line can forge another one or drive a terminal.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -23,11 +24,19 @@ from expman.storage.paths import CONSOLE_LOG
 from expman.storage.runlog import safe_line, stamp
 from expman.storage.times import parse_time
 
-__all__ = ["ConsoleLine", "ConsoleLog", "format_console", "parse_console"]
+__all__ = [
+    "ConsoleLine",
+    "ConsoleLog",
+    "count_lost",
+    "format_console",
+    "format_lost",
+    "parse_console",
+]
 
 Stream: TypeAlias = Literal["out", "err", "lost"]
 
 _LINE = re.compile(r"\[([^\]]*)\] \[(out|err|lost)(?: ([^\]]*))?\] ?(.*)")
+_LOST = re.compile(r"\[[^\]]*\] \[lost[^\]]*\] ([\d,]+) lines? (?:was|were) not")
 # Sequences of ECMA-48 (CSI), of xterm (OSC, up to BEL or ST), and two-character ones.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 
@@ -56,6 +65,24 @@ def format_console(
     start = f"[{stamp(timestamp_ns)}] [{safe_line(who)}] "
     for line in lines:
         yield f"{start}{safe_line(_ANSI.sub('', line))}\n"
+
+
+def format_lost(producer: str, timestamp_ns: int, lines: int) -> str:
+    """The line about lines that could not be recorded."""
+    count = "1 line was" if lines == 1 else f"{lines:,} lines were"
+    text = f"{count} not recorded: the buffer was full"
+    return "".join(format_console("lost", producer, timestamp_ns, [text]))
+
+
+def count_lost(run_dir: str) -> int:
+    """How many lines a console.log says that it lacks."""
+    path = os.path.join(run_dir, CONSOLE_LOG)
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            found = (_LOST.match(line) for line in file)
+            return sum(int(match[1].replace(",", "")) for match in found if match is not None)
+    except OSError:
+        return 0
 
 
 def parse_console(text: str) -> Iterator[ConsoleLine]:

@@ -136,8 +136,8 @@ class Console(Record, tag=CONSOLE, frozen=True, gc=False):
 
     Attributes:
         stream: "out" or "err".
-        text: whole lines. Without a newline at its end it is a line that goes on, as far as it is
-            known; a later record has all of it.
+        text: whole lines, or "" for the number of lost ones alone. Without a newline at its end
+            it is a line that goes on, as far as it is known; a later record has all of it.
         lost_lines: so many lines before these could not be recorded.
     """
 

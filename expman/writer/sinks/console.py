@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from expman.storage.console_log import ConsoleLog, format_console
+from expman.storage.console_log import ConsoleLog, count_lost, format_console, format_lost
 from expman.transport import records as wire
 from expman.transport.lane_control import LaneControl
 from expman.transport.lane_words import AppendWords
@@ -48,11 +48,12 @@ class ConsoleSink(LineSink):
         lines = record.text.removesuffix("\n").split("\n")
         text = "".join(format_console(record.stream, lane.producer, record.logged_at_ns, lines))
         if record.lost_lines and self.is_new(lane, number):
-            lost = f"{record.lost_lines:,} lines were not recorded: the buffer was full"
-            self.run.meta.console_lines_lost += record.lost_lines
+            self.run.meta.console_lines_lost += record.lost_lines  # see settle
             self.run.meta_changed = True
-            note = format_console("lost", lane.producer, record.logged_at_ns, [lost])
-            self.add(lane, number, "".join(note))
+            note = format_lost(lane.producer, record.logged_at_ns, record.lost_lines)
+            self.add(lane, number, note)
+        if not record.text:
+            return  # only the number of lost lines
         if not record.text.endswith("\n"):
             self._open[key] = _OpenLine(lane, number, text)
             return
@@ -68,4 +69,6 @@ class ConsoleSink(LineSink):
                 self.add(line.lane, max(line.number, done - 1), line.text)
             self._open.clear()
         self.commit(sync=True)
+        if self.run.meta.console_lines_lost:  # a kill may have had a record counted twice
+            self.run.meta.console_lines_lost = count_lost(self.run.run_dir)
         return True

@@ -37,6 +37,10 @@ class Lane:
             self.records.append(fields)
         return self.has_room
 
+    def publish(self, tag: int, *fields: Any, give_up_at: float) -> bool:
+        self.records.append(fields)
+        return True
+
     @property
     def lines(self) -> Printed:
         whole = [(name, text) for name, text, _ in self.records if text.endswith("\n")]
@@ -64,7 +68,7 @@ def tapping(lane: Lane) -> Iterator[ConsoleTap]:
         tap = ConsoleTap(lane.offer)
         tap.start()
         yield tap
-        tap.stop()
+        tap.stop(lane.publish)
 
 
 def test_lines_of_both_streams(lane: Lane) -> None:
@@ -100,7 +104,7 @@ def test_the_last_line_needs_no_end(lane: Lane) -> None:
     """It is recorded when the run ends, with what the streams had before."""
     with tapping(lane) as tap:
         print("no end", end="")
-        tap.stop()
+        tap.stop(lane.publish)
         print("after")
 
         assert [("out", "no end")] == lane.lines
@@ -134,6 +138,16 @@ def test_a_full_buffer_costs_lines_and_no_time(lane: Lane) -> None:
         assert [("out", "d\n", 3), ("out", "e\n", 0)] == lane.records
 
 
+def test_lines_that_are_lost_last_are_counted(lane: Lane) -> None:
+    """The end of the run waits for room to say how many."""
+    with tapping(lane) as tap:
+        lane.has_room = False
+        print("a\nb")
+        tap.stop(lane.publish)
+
+    assert [("out", "", 2)] == lane.records
+
+
 def test_a_run_that_has_ended_is_left_alone(lane: Lane) -> None:
     """Printing goes on."""
     with tapping(lane):
@@ -163,7 +177,7 @@ def test_others_that_replace_write(lane: Lane) -> None:
 
         sys.stdout.write = theirs  # type: ignore[method-assign]
         print("a")
-        tap.stop()
+        tap.stop(lane.publish)
         print("b")
 
         assert theirs is sys.stdout.write
@@ -179,9 +193,9 @@ def test_two_runs_end_in_any_order(lane: Lane) -> None:
         first.start()
         second.start()
         print("both")
-        first.stop()
+        first.stop(lane.publish)
         print("second")
-        second.stop()
+        second.stop(other.publish)
         print("none")
 
         assert [("out", "both")] == lane.lines
@@ -242,7 +256,7 @@ def test_a_stream_that_is_not_there(lane: Lane, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "stderr", io.BytesIO())
     tap = ConsoleTap(lane.offer)
     tap.start()
-    tap.stop()
+    tap.stop(lane.publish)
     assert [] == lane.records
 
 
