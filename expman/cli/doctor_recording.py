@@ -97,9 +97,7 @@ def _git() -> Finding:
 
 
 def _pictures() -> Finding:
-    if find_spec("PIL") is None:
-        return Finding("note", "pictures", "Pillow is not installed", _install("media"))
-    return Finding("ok", "pictures", "Pillow")
+    return Finding("ok", "pictures", "arrays become PNG, WAV and Parquet files without any extra")
 
 
 def _stacks() -> Finding:

@@ -248,6 +248,49 @@ def test_a_ranked_run_is_read_by_it(
     check_functions(query, run_base, 1)
 
 
+def test_media_are_read_by_it(query: Query, run_base: Path) -> None:
+    """Pictures and histograms have the fields that it knows, with the same values."""
+    picture = memoryview(bytes(range(12))).cast("B", (2, 2, 3))
+    with expman.LoggingEngine(expman.ExperimentConfig("ours", run_base)) as engine:
+        engine.log_image("a/b", picture, 3)
+        engine.log_text("text", "answer")
+        engine.log_histogram("weights", [1, 2, 2, math.nan], 4, bins=2)
+    lines = query("read_media", engine.run_dir)
+    wanted = expman.read_media(engine.run_dir)
+    for line, ours in zip(lines, wanted, strict=True):
+        assert {key: line[key] for key in ("tag", "step", "file", "bytes")}.items() <= ours.items()
+    (row,) = query("read_histograms", engine.run_dir)
+    (ours,) = expman.read_histograms(engine.run_dir)
+    assert ours == {key: row[key] for key in ours}
+    assert (3.0, "[1,2]") == (row["total"], row["counts"])
+
+
+MEDIA = """
+import sys, expman
+run = expman.Experiment("peer", base_dir=sys.argv[1], redirect_console=False)
+run.log_image("a/b", b"\\x89PNG\\r\\n\\x1a\\n", step=3)
+run.log_audio("tone", b"RIFF")
+run.log_histogram("weights", [1, 2, 2], step=4, bins=2)
+print(run.run_dir)
+run.close()
+"""
+
+
+def test_its_media_are_read(program: StartProgram, query: Query, run_base: Path) -> None:
+    """By the functions that both have, and by Run."""
+    logging = program(["-P", "-c", MEDIA, str(run_base)], python=peer(NEW), env={"PYTHONPATH": ""})
+    run_dir = logging.read_line()
+    logging.succeed()
+    run = expman.Run(run_dir)
+    assert [("image", "a/b", 3), ("audio", "tone", None)] == [
+        (item.kind, item.tag, item.step) for item in run.media()
+    ]
+    assert all(item.bytes == Path(item.path).stat().st_size for item in run.media())
+    (row,) = run.histograms("weights")
+    assert (4, [1, 2], 3.0) == (row.step, row.counts, row.total)
+    assert query("read_histograms", run_dir) == expman.read_histograms(run_dir)
+
+
 @pytest.mark.parametrize("variable", [NEW, OLD])
 def test_same_results_for_its_runs(
     program: StartProgram, query: Query, run_base: Path, variable: str
