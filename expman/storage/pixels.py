@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 __all__ = ["Pixels", "encode_pixels"]
 
@@ -67,6 +66,8 @@ def _to_bytes(data: bytes, code: str) -> bytes:
     dtype = _FLOATS.get(code)
     if dtype is None or len(data) % (dtype.bit_width // 8):
         raise ValueError(f"values of type {code!r} are not those of a picture")
+    import pyarrow.compute as pc  # slow to import, and most runs have no pictures
+
     count = len(data) // (dtype.bit_width // 8)
     values = pa.Array.from_buffers(dtype, count, [None, pa.py_buffer(data)])
     scaled = pc.round(pc.multiply(values, pa.scalar(255, dtype)))
@@ -89,6 +90,8 @@ def _packed(data: bytes, stride: int) -> bytes:
     values = pa.Array.from_buffers(pa.uint8(), len(data), [None, pa.py_buffer(data)])
     differences = data[:stride]
     if len(data) > stride:
+        import pyarrow.compute as pc
+
         differences += _raw(pc.subtract(values[stride:], values[:-stride]))  # modulo 256
     rows = (differences[start : start + stride] for start in range(0, len(data), stride))
     return zlib.compress(b"".join(b"\2" + row for row in rows), _LEVEL)
