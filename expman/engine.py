@@ -276,6 +276,7 @@ class LoggingEngine(RecordCalls):
             return
         if self._unasked is not None:
             self._unasked.stop()
+        self._report_dropped_media(limit_s)
         if end is None:
             self._durability.close_worker(final, limit_s)
         else:

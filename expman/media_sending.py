@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ __all__ = ["MediaSending"]
 
 MOST_IN_LANE = 64 * 1024
 """Larger ones would cost two copies, and large terms that rows do not need."""
+DROPPED = "dropped"
+"""A record of this kind has only the number of media that were dropped."""
+REPORT_S = 5.0
 PATIENCE_S = 60.0
 PAUSE_S = 0.002
 
@@ -98,6 +102,17 @@ class MediaSending(MediaCalls):
         if not published:
             self._count_drop()
         return published
+
+    def _report_dropped_media(self, timeout_s: float) -> None:
+        """At the end: those that no later record has reported, if there is room within the time."""
+        from expman.transport.encoding import MEDIA
+
+        dropped, self._media_dropped = self._media_dropped, 0
+        if dropped:
+            give_up_at = time.monotonic() + min(timeout_s, REPORT_S)
+            head = (DROPPED, "", None, "", None, b"", None, 0, dropped)
+            with contextlib.suppress(RunClosedError):
+                self._lane.publish(MEDIA, *head, give_up_at=give_up_at)
 
     def _count_drop(self) -> None:
         self._media_dropped += 1

@@ -150,7 +150,8 @@ class Media(Record, tag=MEDIA, frozen=True):
     """A picture, a sound, a text, …: encoded already, or raw for the writer to encode.
 
     Attributes:
-        kind: "image", "audio", "video", "text", "table" or "confusion_matrix".
+        kind: "image", "audio", "video", "text", "table" or "confusion_matrix"; "dropped" for no
+            medium at all, but for `dropped`.
         label: the user's tag.
         step: the user's step.
         extension: of the file's name.

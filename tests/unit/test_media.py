@@ -312,9 +312,12 @@ def test_no_picture_waits_under_drop(
         with pytest.raises(RecordTooLargeError):
             engine.log_image("never", np.zeros((400, 400, 3), "uint8"))
         engine.log_image("small", RGB)
+        with monkeypatch.context() as patch:
+            patch.setattr(engine._lane, "offer", lambda *_: False)
+            engine.log_histogram("no room at the end", [1])
     run = Run(engine.run_dir)
     assert ["small"] == [item.tag for item in run.media()]
-    assert 1 == run.metadata.media_dropped
+    assert 2 == run.metadata.media_dropped
 
 
 def test_views_have_the_media(run: Experiment) -> None:

@@ -45,6 +45,8 @@ class MediaSink(Sink):
             control.artifacts_kept = number + 1  # the writer was killed before it could note that
             return
         report_dropped_media(self.run, lane, record.dropped)
+        if record.kind == "dropped":
+            return
         note = MediaNote(
             kind=record.kind,
             tag=record.label,
