@@ -31,6 +31,7 @@ __all__ = ["Request", "Requests", "data_name", "is_data_name"]
 
 _ENDING = ".request"
 _MOST_BYTES = 64 * 1024
+_SNAPSHOT = re.compile(r"[0-9a-f]{16}")
 _DATA = re.compile(r"\d{6,}-\d{12,}\.data")
 
 
@@ -149,8 +150,10 @@ class Requests:
         """
         path = self._path(request)
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            os.unlink(path)
+        except FileNotFoundError as exc:
+            if not os.path.isdir(self._run_dir):  # it lies in the directory that was moved away
+                raise storage_error(path, exc) from exc
         except OSError as exc:
             raise storage_error(path, exc) from exc
 
@@ -173,11 +176,13 @@ class Requests:
             os.rmdir(self._staging)
 
     def _remove_unused(self) -> None:
-        """Removes data that no request has: spools that are free, and those of killed trainers."""
+        """Removes data that no request has: free spools, and what killed trainers have begun."""
         used = {request.staged for request in self.read()}
         for name in os.listdir(self._staging):
-            if name not in used and (is_spool_name(name) or is_data_name(name)):
-                os.unlink(os.path.join(self._staging, name))
+            is_ours = is_spool_name(name) or is_data_name(name) or _SNAPSHOT.fullmatch(name)
+            if is_ours and name not in used:
+                with contextlib.suppress(OSError):  # a directory stays
+                    os.unlink(os.path.join(self._staging, name))
 
 
 def _in_order(requests: list[Request]) -> list[Request]:

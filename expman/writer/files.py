@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -11,7 +12,7 @@ from typing import Any, TypeVar, cast
 from expman.errors import StorageError
 from expman.failpoints import hit
 from expman.models import LogLevel, RunStatus, reason_of
-from expman.storage.paths import remove_stale_temps
+from expman.storage.paths import MEDIA, remove_stale_temps
 from expman.storage.postmortem import write_post_mortem
 from expman.storage.stacks import remove_live_stacks
 from expman.transport import records as wire
@@ -186,8 +187,9 @@ class RunFiles:
         remove_live_stacks(self.run.run_dir)
         hit("finish-before-status")
         self.metadata.commit(sync=True)
-        with contextlib.suppress(OSError):
-            remove_stale_temps(self.run.run_dir)
+        for directory in (self.run.run_dir, os.path.join(self.run.run_dir, MEDIA)):
+            with contextlib.suppress(OSError):
+                remove_stale_temps(directory)
         for sink in self._sinks.values():
             sink.finish()
         self.run.store.close()
