@@ -12,6 +12,7 @@ import contextlib
 import queue
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -196,7 +197,14 @@ def main() -> None:
     )
 
     watch = Stopwatch()
-    config = ExperimentConfig("digits", options.base_dir, tags=("demo",))
+    config = ExperimentConfig(
+        "digits",
+        options.base_dir,
+        tags=("demo",),
+        redirect_console=True,
+        system_metrics_interval_secs=1,
+        capture_provenance=True,
+    )
     with tempfile.TemporaryDirectory() as scratch:
         with watch.phase("start"):
             engine = LoggingEngine(config)
@@ -213,6 +221,8 @@ def main() -> None:
     table = pq.read_table(Path(engine.run_dir) / "vectors.parquet")
     curve = draw_curve(table.to_pydict(), options.out or default_picture(engine.run_dir))
     report(engine.run_dir, watch, rows, table, curve)
+    print(flush=True)
+    subprocess.run([sys.executable, "-m", "expman.cli", "show", engine.run_dir], check=True)
     if table.num_rows != rows:
         sys.exit(f"{rows} rows were logged, {table.num_rows} are in vectors.parquet")
 

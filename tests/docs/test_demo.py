@@ -55,5 +55,7 @@ def test_demo_leaves_a_finished_run(tmp_path: Path, run_base: Path) -> None:
     weights = np.load(run / "artifacts" / "model.npz")
     assert EPOCHS * len(weights) == len(expman.Run(run).histograms())
     assert {"model.npz", "confusion_matrix.png"} == {p.name for p in (run / "artifacts").iterdir()}
+    assert {"console.log", "provenance.yaml", "system.parquet"} <= {p.name for p in run.iterdir()}
+    assert "printed last" in done.stdout
     assert PNG == picture.read_bytes()[:8]
     assert PNG == (run / "artifacts" / "confusion_matrix.png").read_bytes()[:8]
