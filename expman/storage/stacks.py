@@ -17,14 +17,17 @@ process that has not logged for minutes.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import signal
+import stat
 import time
 from collections.abc import Iterator
 
 import msgspec
 
-from expman.storage.paths import LIVE_STACKS, STACKS, read_regular
+from expman.storage.paths import LIVE_STACKS, OPEN_DIRECTORY, STACKS, read_regular
 
 __all__ = [
     "Stacks",
@@ -90,18 +93,34 @@ def write_header(run_dir: str, pid: int, number: int) -> tuple[str, int]:
     Raises:
         OSError: it cannot be made.
     """
-    home = os.path.join(run_dir, LIVE_STACKS)
-    os.makedirs(home, exist_ok=True)
-    path = os.path.join(home, str(pid))
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(path, flags, 0o666)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with _open_own(run_dir, LIVE_STACKS) as home_fd:
+        fd = os.open(str(pid), flags, 0o666, dir_fd=home_fd)
+    path = os.path.join(run_dir, LIVE_STACKS, str(pid))
     try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
+            raise OSError(errno.EPERM, "not a file of expman's", path)
+        os.ftruncate(fd, 0)
         line = "expman stacks: pid {} started {} signal {}\n"
         os.write(fd, line.format(pid, process_mark(pid), number).encode())
     except BaseException:
         os.close(fd)
         raise
     return path, fd
+
+
+@contextlib.contextmanager
+def _open_own(run_dir: str, name: str) -> Iterator[int]:
+    """A folder of the run, made if it is missing; a link in its place is refused."""
+    path = os.path.join(run_dir, name)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path)
+    fd = os.open(path, OPEN_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -144,6 +163,20 @@ def ask_for_stacks(run_dir: str) -> list[Stacks]:
 
 
 def _ask(pid: int, file: _File) -> Stacks:
+    try:
+        process = os.pidfd_open(pid)
+    except OSError as exc:
+        return Stacks(pid, "", "", f"it cannot be asked: {exc.strerror}")
+    try:
+        return _ask_process(pid, process, file)
+    except OSError as exc:
+        return Stacks(pid, _command(pid), "", f"it cannot be asked: {exc.strerror}")
+    finally:
+        os.close(process)
+
+
+def _ask_process(pid: int, process: int, file: _File) -> Stacks:
+    """Asks a process by its descriptor: a later one with its number gets no signal."""
     name = _command(pid)
     mark = process_mark(pid)
     caught = caught_signals(pid)
@@ -152,12 +185,9 @@ def _ask(pid: int, file: _File) -> Stacks:
     if not _has_open(pid, file.path):
         return Stacks(pid, name, "", "it has closed the file that its stacks go to")
     before = os.path.getsize(file.path)
-    if process_mark(pid) != mark:
+    if not mark or process_mark(pid) != mark or (pid == file.pid and mark != file.started):
         return Stacks(pid, name, "", "it has just ended")
-    try:
-        os.kill(pid, file.signal)
-    except OSError as exc:
-        return Stacks(pid, name, "", f"it cannot be asked: {exc.strerror}")
+    signal.pidfd_send_signal(process, file.signal)
     text = _answer(file.path, before)
     return Stacks(pid, name, text, "" if text else f"it has not answered for {ANSWER_S:g} s")
 
@@ -218,13 +248,17 @@ def keep_stacks(run_dir: str, stacks: list[Stacks], now_s: float) -> list[str]:
         OSError: a file cannot be written.
     """
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_s))
-    os.makedirs(os.path.join(run_dir, STACKS), exist_ok=True)
     paths = []
-    for one in stacks:
-        path = os.path.join(STACKS, f"{moment}-{one.pid}.txt")
-        with open(os.path.join(run_dir, path), "w", encoding="utf-8") as file:
-            file.write(f"pid {one.pid}: {one.name}\n{one.text or one.why_not}\n")
-        paths.append(path)
+    with _open_own(run_dir, STACKS) as home_fd:
+        for one in stacks:
+            name = f"{moment}-{one.pid}.txt"
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=home_fd)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            fd = os.open(name, flags, 0o666, dir_fd=home_fd)
+            with open(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(f"pid {one.pid}: {one.name}\n{one.text or one.why_not}\n")
+            paths.append(os.path.join(STACKS, name))
     return paths
 
 
@@ -243,6 +277,11 @@ def remove_live_stacks(run_dir: str) -> None:
     """Removes the files of the processes: the run has ended."""
     home = os.path.join(run_dir, LIVE_STACKS)
     with contextlib.suppress(OSError):
-        for name in os.listdir(home):
-            os.unlink(os.path.join(home, name))
+        # A link to another folder, planted there, would have that one emptied.
+        fd = os.open(home, OPEN_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            for name in os.listdir(fd):
+                os.unlink(name, dir_fd=fd)
+        finally:
+            os.close(fd)
         os.rmdir(home)
