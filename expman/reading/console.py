@@ -1,11 +1,10 @@
-"""Output of the program, from its console.log."""
+"""The lines that the program printed, as its console.log holds them."""
 
 from __future__ import annotations
 
-import os
-
+from expman.reading.logfile import text_of
 from expman.storage.console_log import ConsoleLine, parse_console
-from expman.storage.paths import CONSOLE_LOG, read_regular, storage_error
+from expman.storage.paths import CONSOLE_LOG
 
 __all__ = ["ConsoleLine", "read_console"]
 
@@ -20,14 +19,8 @@ def read_console(run_dir: str, last: int | None = None) -> list[ConsoleLine]:
     Raises:
         StorageError: it cannot be read.
     """
-    path = os.path.join(run_dir, CONSOLE_LOG)
-    try:
-        text = read_regular(path, follow=True).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return []
-    except OSError as exc:
-        raise storage_error(path, exc) from exc
-    lines = text.split("\n")
-    if last is not None:  # the last one is empty or torn
+    text = text_of(run_dir, CONSOLE_LOG)
+    if last is not None:
+        lines = text.split("\n")  # the last one is empty or torn
         text = "\n".join(lines[max(0, len(lines) - 1 - last) :])
     return list(parse_console(text))

@@ -7,7 +7,7 @@ import os
 from expman.storage.paths import RUN_LOG, read_regular, storage_error
 from expman.storage.runlog import LogEntry, parse_log
 
-__all__ = ["LogEntry", "read_log"]
+__all__ = ["LogEntry", "read_log", "text_of"]
 
 
 def read_log(run_dir: str) -> list[LogEntry]:
@@ -16,11 +16,19 @@ def read_log(run_dir: str) -> list[LogEntry]:
     Raises:
         StorageError: it cannot be read.
     """
-    path = os.path.join(run_dir, RUN_LOG)
+    return list(parse_log(text_of(run_dir, RUN_LOG)))
+
+
+def text_of(run_dir: str, name: str) -> str:
+    """The text of a file of lines; "" if there is none.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    path = os.path.join(run_dir, name)
     try:
-        text = read_regular(path, follow=True).decode("utf-8", "replace")
+        return read_regular(path, follow=True).decode("utf-8", "replace")
     except FileNotFoundError:
-        return []
+        return ""
     except OSError as exc:
         raise storage_error(path, exc) from exc
-    return list(parse_log(text))
