@@ -19,6 +19,7 @@ from typing import Any
 
 from expman.errors import ExpmanError, RunClosedError
 from expman.transport.encoding import CONSOLE
+from expman.transport.try_lock import Turn
 
 __all__ = ["ConsoleTap"]
 
@@ -27,6 +28,8 @@ MOST_CHARACTERS = 16 * 1024
 MOST_WAITING = 4096
 """Writes that wait for the call that records."""
 STOP_S = 1.0
+PATIENCE_S = 0.2
+"""A thread that prints faster than others record waits so long for them."""
 PARTIAL_SPACING_S = 1.0
 """A line that goes on is recorded this often at most: a progress bar, say."""
 
@@ -39,7 +42,8 @@ class ConsoleTap:
 
     Several threads print, and a signal handler or a finalizer may print in the middle of another
     print. So each write leaves its text in a queue, and whoever gets the lock records all of it.
-    Nobody waits for the lock: the call that has it looks at the queue again before it returns.
+    The call that has it looks at the queue again before it returns. Nobody waits for the lock but
+    who finds the queue full, for a moment.
 
     Args:
         offer: publishes a record if that needs no waiting, see `LaneProducer.offer`.
@@ -55,7 +59,9 @@ class ConsoleTap:
 
     def forget(self) -> None:
         """In a forked child: begins anew. No lock is taken."""
-        self._lock = threading.Lock()
+        self._turn = Turn(threading.RLock())
+        self._lock = threading.Lock()  # taken by who has the turn, and by no print within his
+        self._patience_s = PATIENCE_S
         self._waiting: deque[tuple[str, str]] = deque()
         self._open: dict[str, str] = {}  # by stream: a line that has not ended
         self._partial_at: dict[str, float] = {}
@@ -77,16 +83,15 @@ class ConsoleTap:
         for patch in self._patches:
             patch.remove()
         self._patches.clear()
-        if self._lock.acquire(timeout=STOP_S):
-            try:
-                self._drain()
-                for name, line in self._open.items():
-                    if line:
-                        self._publish(name, [_last_state(line)])
-                self._report_lost(publish)
-            finally:
-                self._lock.release()
+        self._record(STOP_S, lambda: self._end(publish))
         self._offer = None
+
+    def _end(self, publish: Publish) -> None:
+        for name, line in self._open.items():
+            if line:
+                self._publish(name, [_last_state(line)])
+        self._open.clear()
+        self._report_lost(publish)
 
     def _report_lost(self, publish: Publish) -> None:
         """Reports lines that no later record has reported."""
@@ -101,20 +106,42 @@ class ConsoleTap:
         if self._offer is None or not text:
             return
         if len(self._waiting) >= MOST_WAITING:
-            self.lost_lines += 1
-            return
+            had_turn = self._record(self._patience_s)
+            self._patience_s = PATIENCE_S if had_turn else 0.0
+            if len(self._waiting) >= MOST_WAITING:
+                self.lost_lines += text.count("\n")
+                return
         self._waiting.append((name, text))
         # Whoever came while the lock was held has left his text before the second look.
-        while self._waiting and self._lock.acquire(blocking=False):
-            try:
-                self._drain()
-            finally:
-                self._lock.release()
+        while self._waiting and self._record(0.0):
+            pass
+
+    def _record(self, timeout_s: float, then: Callable[[], None] | None = None) -> bool:
+        """Records what waits; False: another call does. Interrupted, it leaves no lock behind."""
+        has_turn = False
+        try:
+            with self._turn.within(timeout_s) as has_turn:
+                if not has_turn or self._lock.locked():  # by a call that this one interrupts
+                    return False
+                with self._lock:
+                    self._drain()
+                    if then is not None:
+                        then()
+                    return True
+        except RuntimeError:
+            if has_turn:
+                raise
+        return False
 
     def _drain(self) -> None:
-        while self._waiting:
-            name, text = self._waiting.popleft()
-            *lines, rest = (self._open.get(name, "") + text).split("\n")
+        waiting = self._waiting
+        while waiting:
+            name, text = waiting.popleft()
+            pieces, size = [text], len(text)
+            while size < MOST_CHARACTERS and waiting and waiting[0][0] == name:
+                pieces.append(waiting.popleft()[1])
+                size += len(pieces[-1])
+            *lines, rest = "".join((self._open.get(name, ""), *pieces)).split("\n")
             if len(rest) > MOST_CHARACTERS:
                 rest = _compact(rest)
             while len(rest) > MOST_CHARACTERS:

@@ -14,6 +14,7 @@ from expman.transport.lane import Lane
 from expman.transport.own_lane import OwnLane
 from expman.transport.schemas import RowSchema
 from expman.transport.term import Term
+from expman.transport.try_lock import Turn
 
 __all__ = ["Publisher"]
 
@@ -21,6 +22,7 @@ _NO_LIMIT, _AT_ONCE = math.inf, -math.inf
 _NO_ORDINAL = 2**64 - 1
 _DROP_BYTES = 40
 _RETRY_S = 0.01
+_PATIENCE_S = 0.2
 
 
 class _Full(NamedTuple):
@@ -65,6 +67,8 @@ class Publisher:
         """In a forked child: as if nothing had been published."""
         self._full: _Full | None = None
         self._warned = False
+        self._turn = Turn(self._own.lock)
+        self._patience_s = _PATIENCE_S  # 0: a thread has the lock that waits for memory
 
     # -- any record ---------------------------------------------------------------
 
@@ -87,29 +91,40 @@ class Publisher:
             return False
 
     def offer(self, tag: int, *fields: object) -> bool:
-        """Publishes one record if that can be done without waiting; False: it was not published.
+        """Publishes one record if that can be done at once; False: it was not published.
 
-        Neither for memory nor for another thread that waits for some: it may be a print's.
+        It waits neither for memory nor for a thread that does: it may be a print's. Only the moment
+        that other threads need to publish theirs is waited for.
 
         Raises:
             RunClosedError: after close().
             RecordTooLargeError: if it does not fit into the whole buffer.
         """
-        if not self._own.lock.acquire(blocking=False):
-            return False
+        if self._turn.lock is not self._own.lock:
+            self._turn = Turn(self._own.lock)
+        has_lock = False
         try:
-            lane = self._own.enter()
-            if lane is None:
-                return False
-            term = lane.ring.term
-            size = _append(term, tag, *fields)
-            if not size:
-                return True
-            if not self._next_term(lane, term, size, _AT_ONCE):
-                return False
-            return not _append(lane.ring.term, tag, *fields)
-        finally:
-            self._own.lock.release()
+            with self._turn.within(self._patience_s) as has_lock:
+                if has_lock:
+                    self._patience_s = _PATIENCE_S
+                    return self._append_at_once(tag, *fields)
+        except RuntimeError:
+            if has_lock:
+                raise
+        self._patience_s = 0.0
+        return False
+
+    def _append_at_once(self, tag: int, *fields: object) -> bool:
+        lane = self._own.enter()
+        if lane is None:
+            return False
+        term = lane.ring.term
+        size = _append(term, tag, *fields)
+        if not size:
+            return True
+        if not self._next_term(lane, term, size, _AT_ONCE):
+            return False
+        return not _append(lane.ring.term, tag, *fields)
 
     def _next_term(
         self, lane: Lane, full: Term, record_bytes: int, give_up_at: float = _NO_LIMIT
