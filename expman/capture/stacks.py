@@ -13,6 +13,7 @@ import os
 import signal
 
 from expman.storage.stacks import caught_signals, process_mark, write_header
+from expman.transport.owned import Descriptor
 
 __all__ = ["StackDumps"]
 
@@ -32,7 +33,7 @@ class StackDumps:
 
     def __init__(self, run_dir: str) -> None:
         self._signal = 0
-        self._fd = -1
+        self._file: Descriptor | None = None
         self._has_faults = False
         self._pid = os.getpid()
         self._path = ""
@@ -44,11 +45,12 @@ class StackDumps:
             number = self._free_signal()
             if not number:
                 return
-            self._path, self._fd = write_header(self._run_dir, self._pid, number)
-            faulthandler.register(number, file=self._fd, all_threads=True, chain=False)
+            self._path, fd = write_header(self._run_dir, self._pid, number)
+            self._file = Descriptor(fd)
+            faulthandler.register(number, file=fd, all_threads=True, chain=False)
             self._signal = number
             if not faulthandler.is_enabled():
-                faulthandler.enable(file=self._fd, all_threads=True)
+                faulthandler.enable(file=fd, all_threads=True)
                 self._has_faults = True
 
     def _free_signal(self) -> int:
@@ -64,13 +66,13 @@ class StackDumps:
     def stop(self) -> None:
         """Gives the signal back. In a forked child it leaves the parent's file alone."""
         number, self._signal = self._signal, 0
-        fd, self._fd = self._fd, -1
+        file, self._file = self._file, None
         with contextlib.suppress(OSError, ValueError, RuntimeError):
             if number:
                 faulthandler.unregister(number)
             if self._has_faults:
                 self._has_faults = False
                 faulthandler.disable()
-        if fd >= 0:
+        if file is not None:
             with contextlib.suppress(OSError):
-                os.close(fd)
+                file.close()  # the program may have closed it, and have the number for its own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -59,6 +60,7 @@ class OwnRun:
         self._own: Experiment | None = None
         self._engine: LoggingEngine | None = None
         self._left_out: set[str] = set()
+        self._lock = threading.Lock()  # Optuna calls from several threads
 
     @property
     def engine(self) -> LoggingEngine | None:
@@ -80,8 +82,10 @@ class OwnRun:
         Raises:
             ExpmanError: a run of its own cannot be begun.
         """
-        if self._engine is not None:
-            return self._engine
+        with self._lock:
+            return self._engine or self._begin(run_name)
+
+    def _begin(self, run_name: str | None) -> LoggingEngine:
         found = self._given if self._given is not None else self._current()
         if found is None:
             settings = self._settings
@@ -144,7 +148,12 @@ class OwnRun:
 
     def __getstate__(self) -> dict[str, object]:
         """In another process, a run of this one's own is one that was given."""
-        return {**self.__dict__, "_given": self._given or self._own, "_own": None, "_engine": None}
+        state = {**self.__dict__, "_given": self._given or self._own, "_own": None, "_engine": None}
+        del state["_lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
 
     def _try(self, call: Callable[[LoggingEngine], None]) -> None:
         engine = self._engine

@@ -11,6 +11,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from expman.storage.paths import (
     STACKS,
     SYSTEM,
     VECTORS_PARQUET,
+    open_regular,
     read_regular,
     replace_file,
 )
@@ -46,6 +48,13 @@ __all__ = [
 
 LAST_LINES = 20
 _MOST_GROUPS = 8
+_MOST_ROWS = 20_000
+"""Of each row group: the last ones are looked at."""
+_MOST_ALIKE = 6
+"""Facts of one kind; so the report is a screen also with thousands of metrics or producers."""
+_MOST_CHARACTERS = 300
+_MOST_BYTES = 4 * 1024 * 1024
+"""Of run.log and console.log: their ends are read."""
 _TRACEBACK = "an exception ended the run:\n"
 _OUT_OF_MEMORY = re.compile(r"the kernel killed|ran out of memory")
 _OWN_THREADS = re.compile(r"[/\\]expman[/\\](launch|capture|notices)")
@@ -192,7 +201,7 @@ def _facts(
     machine: dict[str, float],
     stacks: list[str],
 ) -> Iterator[Fact]:
-    for pid, text in fatal:
+    for pid, text in fatal[-_MOST_ALIKE:]:
         first = text.partition("\n")[0].removeprefix("Fatal Python error: ")
         place = next((line.strip() for line in text.split("\n") if "File " in line), "")
         yield Fact(f"pid {pid} died of a fault: {first}, {_thread_of(text) or place}", STACKS)
@@ -207,9 +216,11 @@ def _facts(
         share = machine.get(used, 0.0) / (machine.get(total) or math.inf)
         if share >= _FULL:
             yield Fact(f"{what} was {share:.0%} full in the last sample", f"{SYSTEM}.parquet")
-    for name, step in nonfinite.items():
+    for name, step in islice(nonfinite.items(), _MOST_ALIKE):
         since = f" since step {step}" if step is not None else ""
         yield Fact(f"{name} has been NaN or infinite{since}", "run.yaml")
+    if (more := len(nonfinite) - _MOST_ALIKE) > 0:
+        yield Fact(f"so have {more:,} other metrics", "run.yaml")
     if meta.stalled_since:
         yield Fact(f"no row came any more: it stood still since {meta.stalled_since}", RUN_LOG)
     elif stacks:
@@ -221,24 +232,32 @@ def _facts(
             "stopped",
             RUN_LOG,
         )
-    for row in rows:
+    for row in rows[:_MOST_ALIKE]:
         before = row.seconds_before_end
         ago = "" if before is None else f", {before:.1f} s before the end"
         which = "" if row.step is None else f" with step {row.step}"
         text = f"{row.producer} logged {row.rows:,} rows, the last one{which}{ago}"
         yield Fact(text, VECTORS_PARQUET)
+    if (more := len(rows) - _MOST_ALIKE) > 0:
+        yield Fact(f"{more:,} other producers logged rows", VECTORS_PARQUET)
     if meta.rows_missing:
         yield Fact(f"{meta.rows_missing:,} rows are missing", "run.yaml")
 
 
 def _text(run_dir: str, name: str) -> str:
+    """The end of a file of lines, without the line that it begins in."""
     with contextlib.suppress(OSError):
-        return read_regular(os.path.join(run_dir, name)).decode("utf-8", "replace")
+        with os.fdopen(open_regular(os.path.join(run_dir, name)), "rb") as file:
+            begin = max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES)
+            file.seek(begin)
+            data = file.read(_MOST_BYTES)
+        return (data.partition(b"\n")[2] if begin else data).decode("utf-8", "replace")
     return ""
 
 
 def _console(run_dir: str) -> list[Any]:
-    return list(parse_console(_text(run_dir, CONSOLE_LOG)))
+    lines = _text(run_dir, CONSOLE_LOG).split("\n")[-LAST_LINES - 1 :]
+    return list(parse_console("\n".join(lines)))
 
 
 def _printed(line: Any) -> str:
@@ -261,6 +280,7 @@ def _last_rows(run_dir: str, meta: RunMetadata) -> list[LastRow]:
     with contextlib.suppress(OSError, ValueError, KeyError), pq.ParquetFile(path) as file:
         for group in reversed(range(file.num_row_groups)[-_MOST_GROUPS:]):
             table = file.read_row_group(group, columns=names)
+            table = table.slice(max(0, table.num_rows - _MOST_ROWS))
             columns = [table[name].to_pylist() for name in names]
             for producer, seq, step, logged_at in zip(*columns, strict=True):
                 known = found.get(producer)
@@ -294,12 +314,18 @@ def _thread_of(text: str) -> str:
     return match[1] if match else ""
 
 
+def _short(text: str) -> str:
+    text = text.replace("\n", " ")
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
+
+
 def describe(name: str, found: PostMortem) -> str:
     """The text for people: at most about a screen."""
     lines = [f"# {name}: {found.status}", ""]
-    lines += [f"- {fact.text} ({fact.source})" for fact in found.facts]
+    lines += [f"- {_short(fact.text)} ({fact.source})" for fact in found.facts]
     if found.traceback:
-        lines += ["", "## Exception", "", "```", *found.traceback.split("\n")[-12:], "```"]
+        shown = map(_short, found.traceback.split("\n")[-12:])
+        lines += ["", "## Exception", "", "```", *shown, "```"]
     if found.fatal_traceback:
         blocks = thread_blocks(found.fatal_traceback)
         fault = [block for block in blocks if "Current thread" in block]
@@ -307,5 +333,5 @@ def describe(name: str, found: PostMortem) -> str:
     if found.stacks:
         lines += ["", "## Stacks", "", *(f"- {path}" for path in found.stacks[-4:])]
     if found.console:
-        lines += ["", "## Printed last", "", "```", *found.console[-6:], "```"]
+        lines += ["", "## Printed last", "", "```", *map(_short, found.console[-6:]), "```"]
     return "\n".join(lines) + "\n"

@@ -1,0 +1,76 @@
+"""A post-mortem stays small and quick, whatever the run was like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from expman.models import RunMetadata, RunStatus
+from expman.storage import postmortem
+from expman.storage.postmortem import LastRow, PostMortem, describe
+
+
+def make(**changes: object) -> PostMortem:
+    """A report without anything special."""
+    fields = {name: [] for name in ("facts", "last_rows", "console", "log", "stacks")}
+    texts = dict.fromkeys(("reason", "ended_at", "traceback", "fatal_traceback"))
+    return PostMortem(
+        **{"status": "FAILED", "nonfinite": {}, "machine": {}, **fields, **texts, **changes}  # type: ignore[arg-type]
+    )
+
+
+def test_thousands_of_metrics_and_producers_are_a_few_facts(run_meta: RunMetadata) -> None:
+    """The first ones are named, the others are counted."""
+    rows = [LastRow(f"worker-{number}", 1, None, None) for number in range(3000)]
+    nonfinite = dict.fromkeys((f"m{number}" for number in range(5000)), 1)
+    facts = list(postmortem._facts(run_meta, [], None, [], rows, nonfinite, {}, []))
+    texts = [fact.text for fact in facts]
+    assert len(texts) < 20
+    assert "so have 4,994 other metrics" in texts
+    assert "2,994 other producers logged rows" in texts
+
+
+def test_long_lines_are_shortened() -> None:
+    """Text for people has no line of many thousands of characters."""
+    text = describe("r", make(console=["x" * 16_000] * 20, traceback="y" * 100_000))
+    assert max(map(len, text.split("\n"))) < 400
+
+
+def test_the_end_of_a_large_console_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only as much of it as is shown."""
+    monkeypatch.setattr(postmortem, "_MOST_BYTES", 4096)
+    lines = [f"[2026-01-31T12:00:00.000Z] [out] line {number}" for number in range(10_000)]
+    (tmp_path / "console.log").write_text("\n".join((*lines, "")))
+    found = [line.text for line in postmortem._console(str(tmp_path))]
+    assert [f"line {number}" for number in range(9_980, 10_000)] == found
+    assert len(postmortem._text(str(tmp_path), "console.log")) < 4096
+
+
+def test_the_last_row_of_a_large_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_meta: RunMetadata
+) -> None:
+    """Its end is looked at, not all of it."""
+    monkeypatch.setattr(postmortem, "_MOST_ROWS", 10)
+    count = 1000
+    table = pa.table(
+        {
+            "_producer": ["main"] * count,
+            "_seq": range(count),
+            "step": range(count),
+            "timestamp": pa.array(range(count), pa.timestamp("us", "UTC")),
+        }
+    )
+    pq.write_table(table, tmp_path / "vectors.parquet")
+    (row,) = postmortem._last_rows(str(tmp_path), run_meta)
+    assert (1000, 999) == (row.rows, row.step)
+
+
+@pytest.fixture
+def run_meta() -> RunMetadata:
+    """Metadata of a run that failed."""
+    return RunMetadata(name="r", experiment="e", status=RunStatus.FAILED)
