@@ -55,6 +55,7 @@ class ConsoleTap:
     def __init__(self, offer: Offer) -> None:
         self._offer: Offer | None = offer
         self._patches: list[_Patch] = []
+        self._shell: Any = None
         self.forget()
 
     def forget(self) -> None:
@@ -73,6 +74,17 @@ class ConsoleTap:
             patch = _Patch(self, stream, name)
             self._patches.append(patch)
             patch.put_in_place()
+        self._shell = _notebook()
+        if self._shell is not None:
+            self._shell.events.register("pre_execute", self.renew)
+
+    def renew(self) -> None:
+        """Puts back a `write` that was taken away: IPython 9 restores its own after each cell."""
+        for number, patch in enumerate(self._patches):
+            if not patch.is_reached():
+                patch.let_go()
+                self._patches[number] = renewed = _Patch(self, patch.stream, patch.name)
+                renewed.put_in_place()
 
     def stop(self, publish: Publish) -> None:
         """Records the lines that have not ended, and leaves the streams as they were.
@@ -80,6 +92,10 @@ class ConsoleTap:
         Args:
             publish: publishes a record, and may wait for that; see `Publisher.publish`.
         """
+        shell, self._shell = self._shell, None
+        if shell is not None:
+            with contextlib.suppress(ValueError):
+                shell.events.unregister("pre_execute", self.renew)
         for patch in self._patches:
             patch.remove()
         self._patches.clear()
@@ -196,11 +212,24 @@ class ConsoleTap:
         return True
 
 
+def _notebook() -> Any:
+    """The shell of IPython that this program runs in; None if there is none."""
+    ipython: Any = sys.modules.get("IPython")
+    return None if ipython is None else getattr(ipython, "get_ipython", lambda: None)()
+
+
 class _Patch:
-    """The `write` of one stream, replaced."""
+    """The `write` of one stream, replaced.
+
+    Attributes:
+        stream: the stream.
+        name: "out" or "err".
+    """
 
     def __init__(self, tap: ConsoleTap, stream: Any, name: str) -> None:
-        self._stream = stream
+        self.stream = stream
+        self.name = name
+        self._was_reached = False
         self._had_own = "write" in getattr(stream, "__dict__", {})
         original: Any = getattr(stream, "write", None)
         self._original = original
@@ -208,6 +237,8 @@ class _Patch:
 
         def write(text: str) -> Any:
             written = original(text)
+            if not text:
+                self._was_reached = True
             for one in taps:
                 one.add(name, text)
             return written
@@ -218,17 +249,28 @@ class _Patch:
         """Replaces `write`, if the stream has one and takes another."""
         if self._original is not None:
             with contextlib.suppress(AttributeError):
-                self._stream.write = self._write
+                self.stream.write = self._write
+
+    def is_reached(self) -> bool:
+        """True if what is written to the stream comes here, through whoever replaced `write`."""
+        self._was_reached = False
+        with contextlib.suppress(Exception):  # closed, or none at all
+            self.stream.write("")
+        return self._was_reached
+
+    def let_go(self) -> None:
+        """Only passes on from now on."""
+        self._taps.clear()
 
     def remove(self) -> None:
         """Restores the stream's own `write`, unless another one has replaced ours."""
-        self._taps.clear()
-        if getattr(self._stream, "__dict__", {}).get("write") is not self._write:
+        self.let_go()
+        if getattr(self.stream, "__dict__", {}).get("write") is not self._write:
             return
         if self._had_own:
-            self._stream.write = self._original
+            self.stream.write = self._original
         else:
-            del self._stream.write
+            del self.stream.write
 
 
 def _last_state(line: str) -> str:

@@ -185,6 +185,27 @@ def test_others_that_replace_write(lane: Lane) -> None:
         assert "a\nb\n" == "".join(seen) == sys.stdout.getvalue()  # type: ignore[attr-defined]
 
 
+def test_a_write_that_was_taken_away_is_put_back(lane: Lane) -> None:
+    """A notebook's cells have a `write` of their own: each line is recorded once."""
+    with tapping(lane) as tap:
+        out: Any = sys.stdout
+        ours = out.write
+        print("cell 1")
+        del out.write  # IPython restores what it had before the cell
+        before = out.write
+        out.write = lambda text: before(text)
+        tap.renew()
+        tap.renew()
+        print("cell 2")
+        above = out.write
+        out.write = lambda text: above(text)
+        tap.renew()
+        print("cell 3")
+
+        assert ours is not above
+        assert [("out", "cell 1"), ("out", "cell 2"), ("out", "cell 3")] == lane.lines
+
+
 def test_two_runs_end_in_any_order(lane: Lane) -> None:
     """Each has what was printed while it was open."""
     with streams() as (printed, _):
