@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from expman.transport.schemas import REFUSALS, RowCodec, RowSchema
+from expman.transport.schemas import REFUSALS, RowCodec, RowSchema, raised_by_value
 from expman.transport.term import Term
 
 __all__ = ["FastCall", "LogVector", "Miss", "make_fast_call"]
@@ -101,6 +101,11 @@ def make_fast_call(miss: Miss) -> FastCall:
                 published[ordinal] = data_write(record)
                 return
         except REFUSALS:  # the miss path repeats it all, and says what is wrong
+            if ordinal is not None:
+                void(ordinal)
+        except Exception as exc:
+            if not raised_by_value(exc):
+                raise
             if ordinal is not None:
                 void(ordinal)
         if type(values) is dict:

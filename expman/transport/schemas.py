@@ -14,7 +14,17 @@ import msgspec
 from expman.transport import encoding, values
 from expman.transport.conversions import Getter, RowConversion
 
-__all__ = ["CONVERTED", "MIXED", "PLAIN", "REFUSALS", "RowCodec", "RowSchema", "Schemas", "Taking"]
+__all__ = [
+    "CONVERTED",
+    "MIXED",
+    "PLAIN",
+    "REFUSALS",
+    "RowCodec",
+    "RowSchema",
+    "Schemas",
+    "Taking",
+    "raised_by_value",
+]
 
 REFUSALS = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
 """What a codec, a getter or an append raises. Not all exceptions: what a signal handler raises in
@@ -57,7 +67,24 @@ class RowCodec(msgspec.Struct, frozen=True):
             self.check(row, row)
         except REFUSALS:
             return False
+        except Exception as exc:
+            if not raised_by_value(exc):
+                raise
+            return False
         return True
+
+
+def raised_by_value(exc: Exception) -> bool:
+    """Whether a value of the user's has raised it as it was asked for its number.
+
+    msgspec encodes a dataclass by its fields, so its `__float__` is only called by the check. An
+    exception of a signal handler has the handler's frame there, and is the caller's.
+
+    Args:
+        exc: raised by a call of the function that has caught it.
+    """
+    inner = exc.__traceback__ and exc.__traceback__.tb_next
+    return inner is not None and inner.tb_frame.f_code.co_name == "__float__"
 
 
 PLAIN = RowCodec(encoding.encode_plain, math.dist)

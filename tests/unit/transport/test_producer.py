@@ -265,6 +265,29 @@ def test_failed_calls_use_up_no_row(address: Address, small_terms: None) -> None
     assert [] == batch.problems
 
 
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, OSError, TypeError])
+def test_a_value_whose_float_raises(address: Address, error: type[Exception]) -> None:
+    """msgspec takes a dataclass by its fields; the check asks for its number. It is refused."""
+
+    @dataclasses.dataclass
+    class Value:
+        def __float__(self) -> float:
+            raise error("odd")
+
+    lane = open_lane(address)
+    for step in range(3):
+        lane.log_vector({"a": 0.5}, step)
+    with pytest.raises(TypeError, match="metric 'a': cannot log"):
+        lane.log_vector({"a": Value()}, 3)
+    lane.log_vector({"a": 0.5}, 4)
+    lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+
+    batch = read_all(LaneConsumer(address, lane.lane))
+    rows = [record.step for record in batch.records if isinstance(record, wire.Vector)]
+    assert [0, 1, 2, 4] == rows
+    assert [] == batch.problems
+
+
 def test_a_failed_call_that_was_held_up_harms_no_later_term(
     address: Address, small_terms: None, settled: None
 ) -> None:
