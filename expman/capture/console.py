@@ -4,7 +4,8 @@ The method `write` of both streams is replaced by one that writes first and reco
 terminal stays a terminal, and everything else of the streams stays as it is. Whoever has replaced
 `write` after us keeps what he has: then ours passes on to the stream once the run has ended.
 
-A print never waits for a writer. Lines that the buffer has no room for are counted.
+A print never waits for a writer, and only for a moment for other threads. Lines that the buffer has
+no room for are counted.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class ConsoleTap:
                     self.lost_lines = 0
 
     def add(self, name: str, text: str) -> None:
-        """Takes what was written to a stream. Never raises, and never waits."""
+        """Takes what was written to a stream. Never raises, and waits for a moment at most."""
         if self._offer is None or not text:
             return
         if len(self._waiting) >= MOST_WAITING:

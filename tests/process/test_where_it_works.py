@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from process.runs import only_run, read_rows, run_yaml
 
+from expman import Run
+
 PROGRAM = Path(__file__).parents[1] / "programs" / "log_three_rows.py"
 TRAP = """import os
 with open({mark!r}, "a") as mark:
@@ -227,10 +229,12 @@ def test_code_from_standard_input(program, run_base: Path) -> None:
 
 @pytest.mark.interop
 def test_notebook(program, run_base: Path, tmp_path: Path) -> None:
-    """A notebook's cells can log."""
+    """A notebook's cells can log, and what each of them prints is recorded."""
     places = {name: str(tmp_path / name) for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "HOME")}
     assert "logged\n" == program("log_in_notebook.py", run_base, env=places).succeed()
     check_run(run_base)
+    lines = [line.text for line in Run(only_run(run_base)).console() if line.stream == "out"]
+    assert [f"cell {n}" for n in range(3)] == lines
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

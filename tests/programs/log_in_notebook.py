@@ -1,4 +1,4 @@
-"""Logs three rows in a notebook's kernel, a row for each cell.
+"""Logs three rows in a notebook's kernel, a row and a line for each cell.
 
 log_in_notebook.py BASE_DIR
 """
@@ -11,8 +11,9 @@ import nbclient
 import nbformat
 
 cells = [
-    f"import expman; run = expman.Experiment('where', 'run', {sys.argv[1]!r})",
-    *(f"run.log_vector({{'n': {n}}}, {n})" for n in range(3)),
+    f"import expman; base = {sys.argv[1]!r}",
+    "run = expman.Experiment('where', 'run', base, redirect_console=True)",
+    *(f"run.log_vector({{'n': {n}}}, {n}); print('cell', {n})" for n in range(3)),
     "run.close()",
 ]
 notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
