@@ -26,7 +26,10 @@ __all__ = [
     "raised_by_value",
 ]
 
-REFUSALS = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
+REFUSALS = (
+    *(ArithmeticError, AttributeError, LookupError, RecursionError, StopIteration, TypeError),
+    ValueError,
+)
 """What a codec, a getter or an append raises. Not all exceptions: what a signal handler raises in
 the middle of a call (TimeoutError, …) is the caller's."""
 _NUMBERS = frozenset({float, int, bool})

@@ -265,6 +265,24 @@ def test_failed_calls_use_up_no_row(address: Address, small_terms: None) -> None
     assert [] == batch.problems
 
 
+def test_a_value_that_holds_itself(address: Address) -> None:
+    """msgspec goes on until the stack ends. It is refused like any other value."""
+
+    @dataclasses.dataclass
+    class Value:
+        inner: object = None
+
+    value = Value()
+    value.inner = value
+    lane = open_lane(address)
+    lane.log_vector({"a": 0.5}, 0)
+    with pytest.raises(TypeError, match="metric 'a': cannot log"):
+        lane.log_vector({"a": value}, 1)
+    lane.log_vector({"a": 0.5}, 2)
+    lane.close(RunStatus.FINISHED, None, DEADLINE_S)
+    assert [] == read_all(LaneConsumer(address, lane.lane)).problems
+
+
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, OSError, TypeError])
 def test_a_value_whose_float_raises(address: Address, error: type[Exception]) -> None:
     """msgspec takes a dataclass by its fields; the check asks for its number. It is refused."""
