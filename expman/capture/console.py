@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from expman.errors import ExpmanError, RunClosedError
 from expman.transport.encoding import CONSOLE
@@ -36,6 +36,8 @@ PARTIAL_SPACING_S = 1.0
 
 Offer = Callable[..., bool]
 Publish = Callable[..., bool]
+_Source: TypeAlias = tuple[str, int]
+"""A stream, and the thread that writes to it."""
 
 
 class ConsoleTap:
@@ -64,8 +66,8 @@ class ConsoleTap:
         self._turn = Turn(threading.RLock())
         self._lock = threading.Lock()  # taken by who has the turn, and by no print within his
         self._patience_s = PATIENCE_S
-        self._waiting: deque[tuple[str, str]] = deque()
-        self._open: dict[str, str] = {}  # by stream: a line that has not ended
+        self._waiting: deque[tuple[_Source, str]] = deque()
+        self._open: dict[_Source, str] = {}  # lines that have not ended
         self._partial_at: dict[str, float] = {}
         self.lost_lines = 0
 
@@ -104,9 +106,8 @@ class ConsoleTap:
         self._offer = None
 
     def _end(self, publish: Publish) -> None:
-        for name, line in self._open.items():
-            if line:
-                self._publish(name, [_last_state(line)])
+        for (name, _), line in self._open.items():
+            self._publish(name, [_last_state(line)])
         self._open.clear()
         self._report_lost(publish)
 
@@ -128,7 +129,8 @@ class ConsoleTap:
             if len(self._waiting) >= MOST_WAITING:
                 self.lost_lines += text.count("\n")
                 return
-        self._waiting.append((name, text))
+        # By thread: print() writes a line and its end in two calls, and others print in between.
+        self._waiting.append(((name, threading.get_ident()), text))
         # Whoever came while the lock was held has left his text before the second look.
         while self._waiting and self._record(0.0):
             pass
@@ -153,23 +155,23 @@ class ConsoleTap:
     def _drain(self) -> None:
         waiting = self._waiting
         while waiting:
-            name, text = waiting.popleft()
-            pieces, size = [text], len(text)
-            while size < MOST_CHARACTERS and waiting and waiting[0][0] == name:
+            source, text = waiting.popleft()
+            name, pieces, size = source[0], [text], len(text)
+            while size < MOST_CHARACTERS and waiting and waiting[0][0] == source:
                 pieces.append(waiting.popleft()[1])
                 size += len(pieces[-1])
-            *lines, rest = "".join((self._open.get(name, ""), *pieces)).split("\n")
+            *lines, rest = "".join((self._open.pop(source, ""), *pieces)).split("\n")
             if len(rest) > MOST_CHARACTERS:
                 rest = _compact(rest)
             while len(rest) > MOST_CHARACTERS:
                 lines.append(rest[:MOST_CHARACTERS])
                 rest = rest[MOST_CHARACTERS:]
-            self._open[name] = rest
+            if "\r" in rest:
+                rest = _compact(rest)
             if lines:
                 self._publish(name, [_last_state(line) for line in lines])
-            elif "\r" in rest:
-                self._open[name] = rest = _compact(rest)
             if rest:
+                self._open[source] = rest
                 self._show(name, rest)
 
     def _show(self, name: str, line: str) -> None:

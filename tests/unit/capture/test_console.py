@@ -93,7 +93,7 @@ def test_a_progress_bar_is_its_last_state(lane: Lane) -> None:
             print(f"\r{percent}", end="")
         assert 1 == len(lane.records)
         assert ("out", "0", 0) == lane.records[0]
-        assert len(tap._open["out"]) < 20
+        assert sum(map(len, tap._open.values())) < 20
         print("\r100 %\r\n", end="")
         print("done\r        \r")
 
@@ -269,6 +269,18 @@ def test_threads(lane: Lane) -> None:
         assert sorted(
             f"{thread} {number}" for thread in range(4) for number in range(300)
         ) == sorted(lines[:-1])
+
+
+def test_lines_of_two_threads_do_not_mix(lane: Lane) -> None:
+    """print() writes a line and its end in two calls; another thread may print in between."""
+    with tapping(lane):
+        sys.stdout.write("first")
+        other = threading.Thread(target=print, args=("second",))
+        other.start()
+        other.join()
+        sys.stdout.write("\n")
+
+    assert [("out", "second"), ("out", "first")] == lane.lines
 
 
 def test_a_stream_that_is_not_there(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
