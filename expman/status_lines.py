@@ -44,9 +44,10 @@ class StatusLines:
         how = f"{status} after {took}" if status else f"the program ended after {took}"
         counts = [_rows(facts.get("rows_logged", 0))]
         counts += [f"{facts[key]:,} {word}" for key, word in _LOST.items() if facts.get(key)]
+        look = "why" if status in ("FAILED", "CRASHED") else "show"
         _print(
             f"expman: {how}, {', '.join(counts)}; look with: "
-            f"expman show {shlex.quote(self._run_dir)}"
+            f"expman {look} {shlex.quote(self._run_dir)}"
         )
 
 

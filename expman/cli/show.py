@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 import click
 
@@ -10,7 +11,7 @@ from expman.cli.output import console, print_json, print_note, run_record
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.peek import lanes_of
 from expman.reading.rich_view import cell
-from expman.storage.paths import ARTIFACTS
+from expman.storage.paths import ARTIFACTS, POST_MORTEM_JSON
 
 __all__ = ["command"]
 
@@ -51,6 +52,8 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
         for line in printed:
             who = "" if line.producer == "main" else f"[{line.producer}] "
             console().print(cell(f"  {who}{line.text}"))
+    if os.path.exists(os.path.join(found.path, POST_MORTEM_JSON)):
+        print_note(f"how it ended: expman why {shlex.quote(found.path)}")
     if found.is_live and not lanes_of(found.path):
         print_note(
             "the run is RUNNING, but no process on this machine logs into it: it runs on another "

@@ -329,9 +329,16 @@ def describe(name: str, found: PostMortem) -> str:
     if found.fatal_traceback:
         blocks = thread_blocks(found.fatal_traceback)
         fault = [block for block in blocks if "Current thread" in block]
-        lines += ["", "## Fault", "", "```", *"\n".join(fault).split("\n")[:12], "```"]
+        frames = "\n".join(fault).partition("\n\nExtension modules:")[0].split("\n")
+        lines += ["", "## Fault", "", "```", *frames[:12], "```"]
     if found.stacks:
         lines += ["", "## Stacks", "", *(f"- {path}" for path in found.stacks[-4:])]
-    if found.console:
-        lines += ["", "## Printed last", "", "```", *map(_short, found.console[-6:]), "```"]
+    printed = [line for line in found.console if not _is_of(line, found.traceback)]
+    if printed:
+        lines += ["", "## Printed last", "", "```", *map(_short, printed[-6:]), "```"]
     return "\n".join(lines) + "\n"
+
+
+def _is_of(printed: str, traceback: str | None) -> bool:
+    """Whether a printed line is part of the traceback, which is shown already."""
+    return traceback is not None and printed.partition("] ")[2] in traceback.split("\n")
