@@ -41,7 +41,7 @@ def test_at_the_start_and_at_the_end(run_base: Path, capsys: pytest.CaptureFixtu
     run.close("failed")
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("expman: FAILED after ")
-    assert line.endswith(f" s, 1 row; look with: expman show {run.run_dir}")
+    assert line.endswith(f" s, 1 row; look with: expman why {run.run_dir}")
     run.close()
     assert "" == capsys.readouterr().err
 
