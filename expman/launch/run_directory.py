@@ -110,10 +110,17 @@ def write_first_metadata(
     temp = os.path.join(config.run_dir, FIRST_YAML)
     try:
         with open(temp, "wb") as file:  # JSON is YAML, and needs no YAML library here
-            file.write(msgspec.json.encode(document))
+            file.write(_as_yaml(msgspec.json.encode(document)))
         os.rename(temp, path)
     except OSError as exc:
         raise StorageError(path, f"cannot be written: {exc.strerror}") from exc
+
+
+def _as_yaml(encoded: bytes) -> bytes:
+    """JSON whose texts have no characters that end a line in YAML: there they become spaces."""
+    for character in "\x85\u2028\u2029":
+        encoded = encoded.replace(character.encode(), f"\\u{ord(character):04x}".encode())
+    return encoded
 
 
 def remove_run(config: ExperimentConfig) -> None:

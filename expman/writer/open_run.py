@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 
 from expman.models import LogLevel, RunMetadata, RunStatus, reason_of
-from expman.storage.journal import known_state, set_aside_damage
+from expman.storage.journal import Journal, known_state, set_aside_damage
 from expman.storage.runlog import format_line
 from expman.storage.times import iso, since_epoch_ns
 from expman.storage.vectors import VectorStore
@@ -93,11 +93,7 @@ class OpenRun:
         self.copier = Copier(self.run_dir, self.store.directory.is_in_place)
         damage = set_aside_damage(self.run_dir)
         self.meta = known_state(self.run_dir) or RunMetadata(
-            name=hello.run_name,
-            experiment=hello.experiment,
-            description=hello.description,
-            tags=list(hello.tags) or None,
-            project=hello.project,
+            name=hello.run_name, experiment=hello.experiment
         )
         self.earlier = self._earlier_status()
         self.last_sign = LastSign(owner_was_dead, hello.started_at_ns)
@@ -116,6 +112,9 @@ class OpenRun:
         meta.started_at = meta.started_at or iso(hello.started_at_ns)
         if self.earlier is None:  # a writer that is killed leaves an ended run as it was
             meta.status, meta.finished_at = RunStatus.RUNNING, None
+            if Journal(self.run_dir).read() is None:  # nobody has changed them since the start
+                meta.description, meta.tags = hello.description, list(hello.tags) or None
+                meta.project = hello.project
         meta.language, meta.env_path = hello.language, hello.env_path
         meta.group, meta.rank, meta.host = hello.group, hello.rank, hello.host
         meta.writer_restarts = max(meta.writer_restarts, restarts)

@@ -34,6 +34,20 @@ def test_a_live_run_is_described_anew(run_base: Path) -> None:
     assert "Q" == experiment_yaml(run_base, "e")["project"]
 
 
+@pytest.mark.parametrize("text", ["\x85", "a\u2028b", "\u2029", "\ufeff", "\t", "a\nb"])
+def test_any_text_is_kept(run_base: Path, text: str) -> None:
+    """Also what YAML takes for the end of a line; in the trainer's first run.yaml, too."""
+    config = ExperimentConfig("e", str(run_base), run_name="r", tags=(text,), description=text)
+    with LoggingEngine(config) as engine:
+        first = run_yaml(Path(engine.run_dir))
+        engine.set_project(f"p{text}q")
+    found = run_yaml(Path(engine.run_dir))
+
+    assert ([text], text) == (first["tags"], first["description"])
+    expected = [text], text, f"p{text}q"
+    assert expected == (found["tags"], found["description"], found["project"])
+
+
 def test_tags_are_replaced_and_taken_away(run_base: Path) -> None:
     """None and no tags stand in run.yaml as null."""
     with Experiment("e", "r", str(run_base), project="P", tags=["a"], quiet=True) as run:
