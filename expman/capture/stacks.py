@@ -12,7 +12,8 @@ import faulthandler
 import os
 import signal
 
-from expman.storage.stacks import caught_signals, process_mark, write_header
+from expman.process_start import began_ticks
+from expman.storage.stacks import caught_signals, write_header
 from expman.transport.owned import Descriptor
 
 __all__ = ["StackDumps"]
@@ -55,7 +56,7 @@ class StackDumps:
 
     def _free_signal(self) -> int:
         taken = caught_signals(self._pid)
-        if taken is None or not process_mark(self._pid):
+        if taken is None or not began_ticks(self._pid):
             return 0
         last = min(signal.SIGRTMIN + _LAST, signal.SIGRTMAX)
         for number in range(signal.SIGRTMIN + _FIRST, last):

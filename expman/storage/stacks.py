@@ -27,6 +27,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from expman.process_start import began_ticks
 from expman.storage.paths import LIVE_STACKS, OPEN_DIRECTORY, STACKS, read_regular
 
 __all__ = [
@@ -35,7 +36,6 @@ __all__ = [
     "caught_signals",
     "fatal_tracebacks",
     "keep_stacks",
-    "process_mark",
     "remove_live_stacks",
     "write_header",
 ]
@@ -63,16 +63,6 @@ class Stacks(msgspec.Struct, frozen=True):
     name: str
     text: str
     why_not: str = ""
-
-
-def process_mark(pid: int) -> int:
-    """A process's start time in clock ticks since the boot; 0 if it has ended."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def caught_signals(pid: int) -> int | None:
@@ -103,7 +93,7 @@ def write_header(run_dir: str, pid: int, number: int) -> tuple[str, int]:
             raise OSError(errno.EPERM, "not a file of expman's", path)
         os.ftruncate(fd, 0)
         line = "expman stacks: pid {} started {} signal {}\n"
-        os.write(fd, line.format(pid, process_mark(pid), number).encode())
+        os.write(fd, line.format(pid, began_ticks(pid) or 0, number).encode())
     except BaseException:
         os.close(fd)
         raise
@@ -153,7 +143,7 @@ def ask_for_stacks(run_dir: str) -> list[Stacks]:
     found: list[Stacks] = []
     asked: set[int] = set()
     for file in _files(run_dir):
-        if process_mark(file.pid) != file.started:
+        if began_ticks(file.pid) != file.started:
             continue
         for pid in (file.pid, *_descendants(file.pid)):
             if pid not in asked and (pid == file.pid or _has_open(pid, file.path)):
@@ -178,14 +168,14 @@ def _ask(pid: int, file: _File) -> Stacks:
 def _ask_process(pid: int, process: int, file: _File) -> Stacks:
     """Asks a process by its descriptor: a later one with its number gets no signal."""
     name = _command(pid)
-    mark = process_mark(pid)
+    began = began_ticks(pid)
     caught = caught_signals(pid)
     if caught is None or not caught >> (file.signal - 1) & 1:
         return Stacks(pid, name, "", "it runs another program now, or its stacks are switched off")
     if not _has_open(pid, file.path):
         return Stacks(pid, name, "", "it has closed the file that its stacks go to")
     before = os.path.getsize(file.path)
-    if not mark or process_mark(pid) != mark or (pid == file.pid and mark != file.started):
+    if not began or began_ticks(pid) != began or (pid == file.pid and began != file.started):
         return Stacks(pid, name, "", "it has just ended")
     signal.pidfd_send_signal(process, file.signal)
     text = _answer(file.path, before)

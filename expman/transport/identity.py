@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from expman.models import Host, Program, Rank, safe_text
+from expman.process_start import began_ticks
 from expman.transport import places
 from expman.transport.hello import Hello
 
@@ -63,7 +64,7 @@ def this_program() -> Program:
         argv=_fitting(getattr(sys, "argv", ())),
         python=sys.version.split()[0],
         path=_fitting(text for text in path if len(text) < _MOST_CHARS),
-        began_ticks=_began_ticks(),
+        began_ticks=began_ticks("self") or 0,
     )
 
 
@@ -79,15 +80,6 @@ def _fitting(texts: Iterable[object]) -> tuple[str, ...]:
                 break
             found.append(safe_text(short))
     return tuple(found)
-
-
-def _began_ticks() -> int:
-    """Field 22 of /proc/PID/stat (proc(5)); the name before it may have any characters."""
-    try:
-        with open("/proc/self/stat", "rb", buffering=0) as file:
-            return int(file.read(4096).rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def _first_line(path: str) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 
+from expman.process_start import began_ticks
 from expman.transport import segment
 
 __all__ = ["lives", "mark_of"]
@@ -33,12 +34,8 @@ def lives(control: segment.Segment, pid: int) -> bool:
 
 def mark_of(pid: int) -> str:
     """A process's id and start time, which identify it for good; "" once it has ended."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in (b"Z", b"X") else f"{pid}:{int(fields[19])}"
+    ticks = began_ticks(pid)
+    return "" if ticks is None else f"{pid}:{ticks}"
 
 
 def _maps(pid: int, control: segment.Segment) -> bool:

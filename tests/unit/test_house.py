@@ -20,7 +20,7 @@ PACKAGE = Path(expman.__file__).parent
 # a folder or a module. A new one needs a line here.
 LEAVES = {
     *("checks", "errors", "failpoints", "fixed_columns", "models", "notices", "settings"),
-    *("shown", "suggestions"),
+    *("process_start", "shown", "suggestions"),
 }
 TRAINER = {
     "annotations",
@@ -54,6 +54,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "settings": {"checks", "errors"},
     "models": {"errors", "settings", "shown", "suggestions"},
     "notices": set(),
+    "process_start": set(),
     "shown": set(),
     "suggestions": set(),
     "transport": LEAVES,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from expman.process_start import began_ticks
 from expman.writer.samplers.procfs import GIB, MIB, Rates, numbers_of, pairs_of, read_text
 
 __all__ = ["OwnUse", "ProcessTree", "find_process", "processes_below"]
@@ -49,7 +50,7 @@ class ProcessTree:
     def __init__(self, pid: int, proc: str = "/proc") -> None:
         self.pid = pid
         self._proc = proc
-        self._id = f"{pid}:{_began_ticks(pid, proc)}"
+        self._id = f"{pid}:{began_ticks(pid, proc)}"
         self._rates = Rates()
         self._spent: dict[str, tuple[float, float, float]] = {}
 
@@ -148,38 +149,32 @@ def _sums(spent: list[tuple[float, float, float]]) -> tuple[float, float, float]
     return sum(s[0] for s in spent), sum(s[1] for s in spent), sum(s[2] for s in spent)
 
 
-def find_process(pid: int, began_ticks: int, began_before_ns: int, proc: str = "/proc") -> int:
+def find_process(pid: int, began: int, began_before_ns: int, proc: str = "/proc") -> int:
     """Finds a process by its pid and its begin; it may have the pid in another PID namespace.
 
     Args:
         pid: as the process itself sees it.
-        began_ticks: when it began, see `Program`; 0 if that is not known.
+        began: when it began, see `Program.began_ticks`; 0 if that is not known.
         began_before_ns: it began before, in nanoseconds since the epoch.
         proc: where /proc is.
 
     Returns:
         Its pid here; 0 if it is gone, or cannot be seen from here.
     """
-    found = _began_ticks(pid, proc)
-    if not began_ticks:
-        began_s = _boot_s(proc) + found / _TICKS
+    found = began_ticks(pid, proc)
+    if not began:
+        began_s = _boot_s(proc) + (found or 0) / _TICKS
         return pid if found and began_s < began_before_ns / 1e9 + 2 else 0
-    if found == began_ticks:
+    if found == began:
         return pid
     for name in os.listdir(proc):
-        if name.isdecimal() and _began_ticks(int(name), proc) == began_ticks:
+        if name.isdecimal() and began_ticks(int(name), proc) == began:
             # "NSpid": the pids in all namespaces from the reader's to the process's own (proc(5)).
             lines = read_text(f"{proc}/{name}/status").splitlines()
             pids = next((numbers_of(line) for line in lines if line.startswith("NSpid:")), [])
             if pids and pids[-1] == pid:
                 return int(name)
     return 0
-
-
-def _began_ticks(pid: int, proc: str) -> int:
-    """Start of a process, in ticks since the boot; 0 if it has ended or never was."""
-    words = read_text(f"{proc}/{pid}/stat").rpartition(")")[2].split()
-    return int(words[19]) if len(words) >= 22 and words[0] not in ("Z", "X") else 0
 
 
 def _boot_s(proc: str) -> int:
