@@ -16,6 +16,7 @@ from expman.suggestions import suggests_fields
 
 __all__ = [
     "MAX_NESTING",
+    "UNCAUGHT",
     "ExperimentConfig",
     "ExperimentMetadata",
     "Host",
@@ -347,6 +348,10 @@ class ExperimentMetadata(msgspec.Struct, kw_only=True):
     description: str | None = None
     tags: list[str] = []
     project: str | None = None
+
+
+UNCAUGHT = "an exception ended the run:"
+"""First line of the message in run.log that has the traceback of what ended the program."""
 
 
 def reason_of(exc: BaseException) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
+from expman.models import UNCAUGHT
 from expman.transport import exit_record
 
 __all__ = [
-    "UNCAUGHT",
     "ChildEnd",
     "ExitWatch",
     "child_end",
@@ -24,7 +24,6 @@ __all__ = [
 
 _MAX_REASON = 400
 _MAX_TRACEBACK = 32_000
-UNCAUGHT = "an exception ended the run:"
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _CODE: Any = vars(SystemExit)["code"]
 _RUNPY = ("<frozen runpy>", "runpy.py")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 
-from expman import current_run
 from expman.engine import LoggingEngine
 from expman.errors import ExpmanError
 from expman.experiment import Experiment
+from expman.integrations.own_run import engine_of
 from expman.models import LogLevel
 
 __all__ = ["RunLogHandler"]
@@ -46,13 +46,12 @@ class RunLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Adds the record; it never raises."""
-        run = self._run if self._run is not None else current_run.current()
+        engine = engine_of(self._run)
         is_ours = record.name == _OURS or record.name.startswith(_OURS + ".")
-        if run is None or is_ours or getattr(self._here, "is_busy", False):
+        if engine is None or is_ours or getattr(self._here, "is_busy", False):
             return
         self._here.is_busy = True
         try:
-            engine = run.engine if isinstance(run, Experiment) else run
             engine.log_message(_level(record.levelno), self.format(record))
         except ExpmanError:  # the run has ended
             pass

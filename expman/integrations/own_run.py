@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from expman import current_run
+from expman import current_run, notices
 from expman.engine import LoggingEngine
 from expman.errors import ExpmanError
 from expman.experiment import Experiment
 from expman.models import LogLevel, RunStatus, reason_of
 
-__all__ = ["OwnRun", "needs"]
+__all__ = ["OwnRun", "engine_of", "needs"]
 
 
 @contextlib.contextmanager
@@ -37,6 +37,14 @@ def needs(framework: str, package: str | None = None) -> Iterator[None]:
 
 
 _ALSO = ("lightning_fabric", "pytorch_lightning")
+
+
+def engine_of(run: Experiment | LoggingEngine | None) -> LoggingEngine | None:
+    """The engine of a run that was given, or else of the current run; None if that has ended."""
+    if run is not None:
+        return run.engine if isinstance(run, Experiment) else run
+    found = current_run.current()
+    return None if found is None or found.engine.has_ended else found.engine
 
 
 class OwnRun:
@@ -86,18 +94,14 @@ class OwnRun:
             return self._engine or self._begin(run_name)
 
     def _begin(self, run_name: str | None) -> LoggingEngine:
-        found = self._given if self._given is not None else self._current()
-        if found is None:
+        self._engine = engine_of(self._given)
+        if self._engine is None:
             settings = self._settings
             if run_name and "run_name" not in settings:
                 settings = {"suffix_if_taken": True, **settings, "run_name": _as_name(run_name)}
-            found = self._own = Experiment(self._name, **settings)
-        self._engine = found.engine if isinstance(found, Experiment) else found
+            self._own = Experiment(self._name, **settings)
+            self._engine = self._own.engine
         return self._engine
-
-    def _current(self) -> Experiment | None:
-        found = current_run.current()
-        return None if found is None or found.engine.has_ended else found
 
     def log_params(self, params: object) -> None:
         """Records parameters, as far as they can be recorded."""
@@ -142,8 +146,6 @@ class OwnRun:
         try:
             own.close(status, reason)
         except ExpmanError as exc:
-            from expman import notices
-
             notices.warn(f"expman: {exc}")
 
     def __getstate__(self) -> dict[str, object]:
@@ -162,8 +164,6 @@ class OwnRun:
         try:
             call(engine)
         except (ExpmanError, TypeError, ValueError, OSError) as exc:
-            from expman import notices
-
             text = f"{type(exc).__name__}: {exc}"
             if text not in self._left_out:
                 self._left_out.add(text)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
-from expman import current_run
 from expman.engine import LoggingEngine
 from expman.errors import ExpmanError
 from expman.experiment import Experiment
+from expman.integrations.own_run import engine_of
 from expman.models import LogLevel
 
 __all__ = ["RunLogProcessor"]
@@ -38,9 +38,8 @@ class RunLogProcessor:
         self, logger: Any, method: str, event: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
         """Takes an event."""
-        run = self._run if self._run is not None else current_run.current()
-        if run is not None:
-            engine = run.engine if isinstance(run, Experiment) else run
+        engine = engine_of(self._run)
+        if engine is not None:
             fields = " ".join(f"{key}={value!r}" for key, value in event.items() if key != "event")
             text = f"{event.get('event', '')} {fields}".strip()
             try:

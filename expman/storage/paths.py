@@ -47,6 +47,7 @@ __all__ = [
     "create_temp",
     "fsync_dir",
     "fsync_open_dir",
+    "has_tail",
     "is_regular",
     "is_run_file",
     "open_regular",
@@ -133,6 +134,15 @@ def tail_number(name: str, stem: str = VECTORS) -> int | None:
     """The number in the name of a table's tail file; None if it is not such a name."""
     match = _TAIL.fullmatch(name)
     return int(match[2]) if match and match[1] == stem else None
+
+
+def has_tail(run_dir: str, stem: str) -> bool:
+    """True if a run has a live tail of a table.
+
+    Raises:
+        OSError: its directory cannot be read.
+    """
+    return any(tail_number(name, stem) is not None for name in os.listdir(run_dir))
 
 
 def is_run_file(name: str) -> bool:

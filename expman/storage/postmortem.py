@@ -18,7 +18,7 @@ import msgspec
 import pyarrow.parquet as pq
 
 from expman.errors import StorageError
-from expman.models import RunMetadata, RunStatus
+from expman.models import UNCAUGHT, RunMetadata, RunStatus
 from expman.storage.console_log import parse_console
 from expman.storage.paths import (
     CONSOLE_LOG,
@@ -55,7 +55,6 @@ _MOST_ALIKE = 6
 _MOST_CHARACTERS = 300
 _MOST_BYTES = 4 * 1024 * 1024
 """Of run.log and console.log: their ends are read."""
-_TRACEBACK = "an exception ended the run:\n"
 _OUT_OF_MEMORY = re.compile(r"the kernel killed|ran out of memory")
 _OWN_THREADS = re.compile(r"[/\\]expman[/\\](launch|capture|notices)")
 _FULL = 0.95
@@ -170,8 +169,8 @@ def _examine(run_dir: str, meta: RunMetadata) -> PostMortem:
         for name, best in meta.best.items()
         if isinstance(best.last, float) and best.last - best.last != 0
     }
-    shown = [entry.message for entry in entries if entry.message.startswith(_TRACEBACK)]
-    exception = shown[-1].removeprefix(_TRACEBACK) if shown else None
+    shown = [entry.message for entry in entries if entry.message.startswith(f"{UNCAUGHT}\n")]
+    exception = shown[-1].removeprefix(f"{UNCAUGHT}\n") if shown else None
     fatal = fatal_tracebacks(run_dir)
     stacks = _stacks(run_dir)
     facts = list(_facts(meta, entries, exception, fatal, rows, nonfinite, machine, stacks))

@@ -92,14 +92,17 @@ class OpenRun:
         self.lines: list[Line] = []
         self.copier = Copier(self.run_dir, self.store.directory.is_in_place)
         damage = set_aside_damage(self.run_dir)
-        self.meta = known_state(self.run_dir) or RunMetadata(
-            name=hello.run_name, experiment=hello.experiment
+        noted = Journal(self.run_dir).read()
+        self.meta = (
+            noted
+            or known_state(self.run_dir)
+            or RunMetadata(name=hello.run_name, experiment=hello.experiment)
         )
         self.earlier = self._earlier_status()
         self.last_sign = LastSign(owner_was_dead, hello.started_at_ns)
         self.last_sign.note(since_epoch_ns(self.meta.heartbeat_at))
         self.meta_changed = False
-        self._begin(restarts)
+        self._begin(restarts, is_new=noted is None)
         if damage is not None:
             self.note(LogLevel.ERROR, damage)
 
@@ -107,12 +110,12 @@ class OpenRun:
         meta = self.meta
         return None if meta.status is RunStatus.RUNNING else (meta.status, meta.reason)
 
-    def _begin(self, restarts: int) -> None:
+    def _begin(self, restarts: int, *, is_new: bool) -> None:
         meta, hello = self.meta, self.hello
         meta.started_at = meta.started_at or iso(hello.started_at_ns)
         if self.earlier is None:  # a writer that is killed leaves an ended run as it was
             meta.status, meta.finished_at = RunStatus.RUNNING, None
-            if Journal(self.run_dir).read() is None:  # nobody has changed them since the start
+            if is_new:  # nobody has changed them since the start
                 meta.description, meta.tags = hello.description, list(hello.tags) or None
                 meta.project = hello.project
         meta.language, meta.env_path = hello.language, hello.env_path

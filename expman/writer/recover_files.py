@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from expman.errors import StorageError
 from expman.models import LogLevel, RunMetadata, RunStatus
 from expman.storage.journal import Journal, known_state, set_aside_damage
-from expman.storage.paths import HISTOGRAMS, RUN_YAML, SYSTEM, parquet_name, tail_number
+from expman.storage.paths import HISTOGRAMS, RUN_YAML, SYSTEM, has_tail, parquet_name
 from expman.storage.postmortem import write_post_mortem
 from expman.storage.runlog import RunLog
 from expman.storage.stacks import remove_live_stacks
@@ -76,7 +76,7 @@ def _finish(
 def _finish_table(rows: VectorStore, stem: str) -> list[str]:
     """Brings the rows of another table's tail into its Parquet file; returns warnings."""
     run_dir = rows.directory.path
-    if not any(tail_number(name, stem) is not None for name in os.listdir(run_dir)):
+    if not has_tail(run_dir, stem):
         return []
     try:
         with contextlib.closing(VectorStore(run_dir, stem, rows.directory)) as store:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import msgspec
 
 from expman.models import LogLevel
-from expman.storage.paths import HISTOGRAMS, parquet_name, storage_error, tail_number
+from expman.storage.paths import HISTOGRAMS, has_tail, parquet_name, storage_error
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.transport import records as wire
 from expman.writer.consolidation import Consolidation
@@ -88,12 +86,11 @@ class HistogramSink(Sink):
     def _has_tail(self) -> bool:
         """Whether an earlier writer of the run has left histograms in a tail."""
         try:
-            names = os.listdir(self.run.run_dir)
+            return has_tail(self.run.run_dir, HISTOGRAMS)
         except FileNotFoundError:
             return False
         except OSError as exc:
             raise storage_error(self.run.run_dir, exc) from exc
-        return any(tail_number(name, HISTOGRAMS) is not None for name in names)
 
     def close(self) -> None:
         """Gives up the open files without writing anything."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 
 from expman.errors import StorageError
 from expman.models import LogLevel
-from expman.storage.paths import SYSTEM, parquet_name, tail_number
+from expman.storage.paths import SYSTEM, has_tail, parquet_name
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.writer.consolidation import Consolidation
 from expman.writer.lanes import LaneState
@@ -146,10 +145,9 @@ class SystemSink(Sink):
         if not self.run.hello.system_metrics_interval_secs:
             return False
         try:
-            names = os.listdir(self.run.run_dir)
+            return has_tail(self.run.run_dir, SYSTEM)
         except OSError:
             return False
-        return any(tail_number(name, SYSTEM) is not None for name in names)
 
     def close(self) -> None:
         """Gives up the open files without writing anything."""
