@@ -12,14 +12,20 @@ from expman import current_run, notices
 from expman.engine import LoggingEngine
 from expman.errors import ExpmanError
 from expman.experiment import Experiment
+from expman.fixed_columns import reserved
 from expman.models import LogLevel, RunStatus, reason_of
 
 __all__ = ["OwnRun", "engine_of", "needs"]
 
 
 @contextlib.contextmanager
-def needs(framework: str, package: str | None = None) -> Iterator[None]:
+def needs(framework: str, package: str | None = None, module: str | None = None) -> Iterator[None]:
     """Around the import of a framework: says what to install where it is not there.
+
+    Args:
+        framework: the name by which it is imported.
+        package: what pip installs; the same name if left out.
+        module: the integration; that of the framework's name if left out.
 
     Raises:
         ModuleNotFoundError: it is not there.
@@ -30,12 +36,13 @@ def needs(framework: str, package: str | None = None) -> Iterator[None]:
         if exc.name is None or exc.name.partition(".")[0] not in {framework, *_ALSO}:
             raise
         raise ModuleNotFoundError(
-            f"expman.integrations.{framework} needs {framework}: pip install "
+            f"expman.integrations.{module or framework} needs {framework}: pip install "
             f"{package or framework}",
             name=exc.name,
         ) from exc
 
 
+_TAKEN = reserved()
 _ALSO = ("lightning_fabric", "pytorch_lightning")
 
 
@@ -57,12 +64,20 @@ class OwnRun:
         name: experiment of a run of its own.
         run: the run to log to; None: the current run of `expman.init()`, else one of its own.
         settings: arguments of Experiment for a run of its own.
+        joins: log to the current run if there is one. A framework that makes several runs at a
+            time does not.
     """
 
     def __init__(
-        self, name: str, run: Experiment | LoggingEngine | None, settings: Mapping[str, Any]
+        self,
+        name: str,
+        run: Experiment | LoggingEngine | None,
+        settings: Mapping[str, Any],
+        *,
+        joins: bool = True,
     ) -> None:
         self._name = name
+        self._joins = joins
         self._given = run
         self._settings = dict(settings)
         self._own: Experiment | None = None
@@ -94,7 +109,8 @@ class OwnRun:
             return self._engine or self._begin(run_name)
 
     def _begin(self, run_name: str | None) -> LoggingEngine:
-        self._engine = engine_of(self._given)
+        if self._joins or self._given is not None:
+            self._engine = engine_of(self._given)
         if self._engine is None:
             settings = self._settings
             if run_name and "run_name" not in settings:
@@ -108,9 +124,13 @@ class OwnRun:
         self._try(lambda engine: engine.log_params(params))
 
     def log(self, values: Mapping[str, object], step: int | None = None) -> None:
-        """Logs a row of the values that a row can hold; the others are named once in run.log."""
-        row = {str(key): value for key, value in values.items() if _fits(value)}
-        others = [key for key in map(str, values) if key not in row and key not in self._left_out]
+        """Logs a row of the values that a row can hold; the others are named once in run.log.
+
+        A name that a row has for itself, as `step`, gets a `_` behind it.
+        """
+        row = {_column(key): value for key, value in values.items() if _fits(value)}
+        others = [key for key in map(_column, values) if key not in row]
+        others = [key for key in others if key not in self._left_out]
         if others:
             self._left_out.update(others)
             self.say(LogLevel.WARN, f"not numbers or text, left out: {', '.join(others)}")
@@ -148,6 +168,11 @@ class OwnRun:
         except ExpmanError as exc:
             notices.warn(f"expman: {exc}")
 
+    def for_another_process(self) -> OwnRun:
+        """The same, with the run that is current here as one that was given."""
+        engine = engine_of(self._given) if self._joins else None
+        return OwnRun(self._name, self._given or engine, self._settings, joins=self._joins)
+
     def __getstate__(self) -> dict[str, object]:
         """In another process, a run of this one's own is one that was given."""
         state = {**self.__dict__, "_given": self._given or self._own, "_own": None, "_engine": None}
@@ -174,6 +199,11 @@ def _fits(value: object) -> bool:
     if isinstance(value, int | float | str):
         return True
     return hasattr(value, "item") and getattr(value, "ndim", None) == 0
+
+
+def _column(key: object) -> str:
+    name = str(key)
+    return f"{name}_" if not name or name in _TAKEN else name
 
 
 def _as_name(text: str) -> str:

@@ -5,53 +5,17 @@ Each program runs with the interpreter of `EXPMAN_FRAMEWORKS_PYTHON`; none of th
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Program, StartProgram
+from integrations.trainings import TIMEOUT_S, Train, column, messages, runs_of
 from process.runs import wait_until
 
 import expman
-from expman import Run, RunStatus
+from expman import RunStatus
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(600)]
-TIMEOUT_S = 250
-
-Train = Callable[..., Program]
-
-
-@pytest.fixture
-def train(program: StartProgram, run_base: Path, tmp_path: Path) -> Train:
-    """Starts the program of a framework, which keeps its runs in `run_base`."""
-
-    def start(framework: str, mode: str = "ok") -> Program:
-        path = Path(__file__).parents[1] / "programs" / "frameworks" / f"with_{framework}.py"
-        package = Path(expman.__file__).parents[1]
-        env = {
-            "PYTHONPATH": str(package),
-            "EXPMAN_BASE_DIR": str(run_base),
-            "EXPMAN_QUIET": "1",
-            "HF_HUB_OFFLINE": "1",
-            "HOME": str(tmp_path),
-        }
-        python = os.environ["EXPMAN_FRAMEWORKS_PYTHON"]
-        command = [str(path), str(run_base), str(tmp_path / "out"), mode]
-        return program(command, python=python, env=env, cwd=tmp_path)
-
-    return start
-
-
-def runs_of(base: Path) -> dict[str, Run]:
-    return {run.name: run for run in expman.runs(str(base))}
-
-
-def column(run: Run, name: str) -> list[object]:
-    table = run.vectors(["step", name])
-    pairs = zip(table["step"].to_pylist(), table[name].to_pylist(), strict=True)
-    return [step for step, value in pairs if value is not None]
 
 
 def test_transformers(train: Train, run_base: Path) -> None:
@@ -65,7 +29,7 @@ def test_transformers(train: Train, run_base: Path) -> None:
     assert 16 == run.config["args"]["per_device_train_batch_size"]
     assert run.best("eval/loss", "min").value == run.scalars["best_metric"]
     assert ["checkpoint-10", "checkpoint-20"] == [
-        entry.message.split(":")[0] for entry in run.log() if entry.message.startswith("checkpoint")
+        line.split(":")[0] for line in messages(run) if line.startswith("checkpoint")
     ]
 
 
@@ -126,7 +90,7 @@ def test_accelerate(train: Train, run_base: Path) -> None:
     (run,) = runs_of(run_base).values()
     assert (RunStatus.FINISHED, {"lr": 0.1, "batch": 64}) == (run.status, run.config)
     assert list(range(29)) == column(run, "loss")
-    assert ["not numbers or text, left out: odd"] == [entry.message for entry in run.log()]
+    assert ["not numbers or text, left out: odd"] == messages(run)
 
 
 def test_xgboost(train: Train, run_base: Path) -> None:

@@ -25,6 +25,8 @@ FRAMEWORKS = {
     "keras": "keras",
     "lightning": "lightning",
     "optuna": "optuna",
+    "ray_train": "'ray[train]'",
+    "ray_tune": "'ray[tune]'",
     "transformers": "transformers",
     "xgboost": "xgboost",
 }
@@ -162,6 +164,27 @@ def test_nothing_raises_once_it_has_begun(run_base: Path, caplog: pytest.LogCapt
     assert 2 == len(caplog.records)
 
 
+def test_names_that_every_row_has(run_base: Path) -> None:
+    """Frameworks log metrics as `step`: such a name costs neither its value nor the row."""
+    own = OwnRun("e", None, {"base_dir": str(run_base), "run_name": "r", "quiet": True})
+    engine = own.begin()
+    own.log({"step": 3, "timestamp": 1.5, "": 2, "loss": 1.0}, 0)
+    own.end()
+
+    row = {"step_": 3, "timestamp_": 1.5, "_": 2, "loss": 1.0}
+    assert row == run_yaml(Path(engine.run_dir))["vectors"]
+
+
+def test_a_framework_with_several_runs_joins_none(run_base: Path) -> None:
+    """Ray Tune has a run per trial, whatever run is the current one."""
+    settings = {"base_dir": str(run_base), "run_name": "r", "quiet": True}
+    with expman.init("e", "current", str(run_base), quiet=True) as run:
+        own = OwnRun("e", None, settings, joins=False)
+        assert own.begin() is not run.engine
+        own.end()
+        assert OwnRun("e", None, settings).for_another_process().begin() is run.engine
+
+
 def test_in_another_process_it_is_a_run_that_was_given(run_base: Path) -> None:
     """A trainer that is pickled to a child does not begin a second run there, nor end this one."""
     own = OwnRun("e", None, {"base_dir": str(run_base), "run_name": "r", "quiet": True})
@@ -178,14 +201,15 @@ def test_a_framework_that_is_not_there(
     framework: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line says what to install."""
+    imported = framework.partition("_")[0]
     for name in list(sys.modules):
-        if name.partition(".")[0] in {framework, "lightning_fabric", "pytorch_lightning"}:
+        if name.partition(".")[0] in {imported, "lightning_fabric", "pytorch_lightning"}:
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, framework, None)
+    monkeypatch.setitem(sys.modules, imported, None)
     monkeypatch.delitem(sys.modules, f"expman.integrations.{framework}", raising=False)
 
     with pytest.raises(ModuleNotFoundError) as caught:
         importlib.import_module(f"expman.integrations.{framework}")
 
-    expected = f"expman.integrations.{framework} needs {framework}: pip install {package}"
+    expected = f"expman.integrations.{framework} needs {imported}: pip install {package}"
     assert expected == str(caught.value)
