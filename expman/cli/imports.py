@@ -1,4 +1,4 @@
-"""`expman import`: makes runs from TensorBoard event files.
+"""`expman import`: makes runs from other trackers' files.
 
 A run is made under a hidden name and renamed once it is whole. An import that fails or is killed
 leaves nothing that is listed; repeating it replaces what it left.
@@ -7,214 +7,142 @@ leaves nothing that is listed; repeating it replaces what it left.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import shutil
-from collections import Counter
+import sys
 from collections.abc import Iterator
-from itertools import groupby
-from typing import NamedTuple
 
 import click
 
-from expman.checks import check_name
-from expman.cli.events import Events, Point, read_events
 from expman.cli.output import print_line, print_note
 from expman.cli.runs import base_dir_option
 from expman.errors import ExpmanError
-from expman.models import (
-    ExperimentConfig,
-    MetricValue,
-    RunMetadata,
-    RunStatus,
-    safe_text,
+from expman.formats.damage import DamagedError
+from expman.importers.formats import FINDERS, find
+from expman.importers.importing import Imported, import_run
+from expman.importers.place import (
+    EarlierImports,
+    directory_name,
+    new_experiment,
+    remove_leftovers,
 )
-from expman.reading.text import visible
-from expman.storage.configfile import merge_params
-from expman.storage.experiment_file import create_experiment
-from expman.storage.paths import ARTIFACTS, EXPERIMENT_YAML, is_run_file
-from expman.storage.times import iso
-from expman.storage.vectors import RowBlock, VectorStore
-from expman.storage.yamlfile import RunFile
+from expman.importers.source import Advance, Source
+from expman.models import ExperimentConfig
+from expman.reading.text import format_text
 
 __all__ = ["command"]
 
-Row = tuple[int, int, dict[str, MetricValue]]  # step, nanoseconds, values
-_FLUSH_ROWS = 50_000
-_LANGUAGE = "tensorboard"
-_ABOUT = "imported from TensorBoard event files in "
-_STAGING = ".expman-importing-"
-_MAX_NAME_BYTES = 200
+_SHOWN_NAMES = 5
+_DAMAGE = (DamagedError, ExpmanError, OSError)
 
 
-@click.command("import", short_help="Make runs from TensorBoard event files.")
+@click.command("import", short_help="Make runs from other trackers' files.")
 @click.argument("path", type=click.Path(exists=True))
-@click.option("--experiment", "-e", required=True, help="Experiment to import into.")
+@click.option(
+    "--experiment",
+    "-e",
+    help="Experiment to import into; default: what the tracker calls it.",
+)
+@click.option(
+    "--from",
+    "tracker",
+    type=click.Choice(sorted(FINDERS)),
+    help="Format of the files; default: what is there.",
+)
 @base_dir_option
-def command(path: str, experiment: str, base_dir: str) -> None:
-    """Makes a run of each directory below PATH that has TensorBoard event files.
+def command(path: str, experiment: str | None, tracker: str | None, base_dir: str) -> None:
+    """Makes a run of each run that another tracker has left at or below PATH.
 
-    Scalars become metrics and texts become text metrics, with their steps and times;
-    hyperparameters become parameters. Images, histograms and damaged records are left out and
-    counted. Repeating an import replaces the runs that it made.
+    Takes TensorBoard event files. What has no place in a run is left out and counted, on standard
+    error and in the run's import.json. Repeating an import brings the runs up to date.
     """
-    ExperimentConfig(experiment, base_dir)  # checks the name
-    sources = [path] if os.path.isfile(path) else sorted(_event_directories(path))
-    if not sources:
-        raise click.ClickException(f"found no event files (*tfevents*) in {path}")
-    home = os.path.join(base_dir, experiment)
-    with _experiment(home):
+    sources = _found(path, tracker)
+    homes: dict[str, list[Source]] = {}
+    for source in sources:
+        name = experiment or source.experiment
+        if name is None:
+            raise click.UsageError(f"{source.tracker} has no experiments; add --experiment")
+        safe = name if experiment else directory_name("experiment", name)
+        ExperimentConfig(safe, base_dir)  # checks the name
+        if safe != name and safe not in homes:
+            print_note(f"experiment {name!r} is called {safe!r} here")
+        homes.setdefault(safe, []).append(source)
+    failed = 0
+    with _progress(sources) as advance:
+        for safe, members in homes.items():
+            failed += _import_all(members, os.path.join(base_dir, safe), advance)
+    if failed:
+        raise click.ClickException(f"{failed} of {len(sources)} runs could not be imported")
+
+
+def _found(path: str, tracker: str | None) -> list[Source]:
+    found = find(path, tracker)
+    if len(found) > 1:
+        counts = ", ".join(f"{len(sources)} of {name}" for name, sources in found.items())
+        raise click.UsageError(f"found runs of several formats in {path}: {counts}; add --from")
+    for sources in found.values():
+        return sources
+    names = ", ".join(sorted(FINDERS)) if tracker is None else tracker
+    raise click.ClickException(f"found no runs in {path}; looked for {names}")
+
+
+def _import_all(sources: list[Source], home: str, advance: Advance) -> int:
+    """Imports runs of one experiment; returns how many failed."""
+    failed = 0
+    projects = {source.experiment for source in sources}
+    project = projects.pop() if len(projects) == 1 else None
+    with new_experiment(home, None if project == os.path.basename(home) else project):
+        remove_leftovers(home)
+        earlier = EarlierImports(home)
         for source in sources:
-            made = _import(source, home, _name(source, path))
-            print_line(f"{made.run_dir}: {made.rows} rows")
-            for kind, count in sorted(made.left_out.items()):
-                print_note(f"  left out: {count} of kind {kind}")
+            try:
+                made = import_run(source, home, earlier, advance)
+            except _DAMAGE as exc:
+                failed += 1
+                print_note(f"not imported: {source.path}: {_reason(exc)}")
+            else:
+                _show(made)
+    return failed
 
 
-class _Made(NamedTuple):
-    """A run that was made."""
-
-    run_dir: str
-    rows: int
-    left_out: dict[str, int]
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, OSError) and exc.strerror:
+        return exc.strerror
+    return " ".join(str(exc).split())
 
 
-def _event_directories(path: str) -> Iterator[str]:
-    for folder, _, files in os.walk(path):
-        if any("tfevents" in name for name in files):
-            yield folder
-
-
-def _event_files(source: str) -> list[str]:
-    if os.path.isfile(source):
-        return [source]
-    paths = [os.path.join(source, name) for name in sorted(os.listdir(source))]
-    return [path for path in paths if "tfevents" in path.rpartition(os.sep)[2]]
-
-
-def _name(source: str, path: str) -> str:
-    """Makes the run's name from its path below the imported directory."""
-    inner = os.path.basename(source) if source == path else os.path.relpath(source, path)
-    if inner in ("", "."):
-        inner = os.path.basename(os.path.abspath(path))
-    name = visible(safe_text(inner.replace(os.sep, "_"))).lstrip(".") or "run"
-    if len(name.encode()) > _MAX_NAME_BYTES:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-        name = f"{name.encode()[:_MAX_NAME_BYTES].decode(errors='ignore')}-{digest}"
-    return check_name("run_name", name)
+def _show(made: Imported) -> None:
+    if made.report is None:
+        print_line(f"{made.run_dir}: {made.rows} rows, as before")
+        return
+    print_line(f"{made.run_dir}: {made.rows} rows")
+    if made.kept_rows:
+        print_note(f"kept {made.run_dir}: it has more rows than the source has now")
+    for kind, count in sorted(made.report.left_out.items()):
+        print_note(f"  left out: {count} of kind {kind}")
+    renamed = list(made.report.renamed.items())
+    for old, new in renamed[:_SHOWN_NAMES]:
+        print_note(f"  renamed: {format_text(old, 80)} to {format_text(new, 80)}")
+    more = len(renamed) - _SHOWN_NAMES + made.report.more_renamed
+    if more > 0:
+        print_note(f"  renamed: {more} more; import.json has them")
 
 
 @contextlib.contextmanager
-def _experiment(home: str) -> Iterator[None]:
-    """Makes the experiment's directory; removes a new one again if no run came into it."""
-    is_new = not os.path.lexists(home)
-    os.makedirs(home, exist_ok=True)
-    create_experiment(home)
-    try:
-        yield
-    except BaseException:
-        if is_new and os.listdir(home) == [EXPERIMENT_YAML]:
-            shutil.rmtree(home)
-        raise
+def _progress(sources: list[Source]) -> Iterator[Advance]:
+    """Shows how far it is, on a terminal, if there is enough to wait for."""
+    total = sum(source.size for source in sources)
+    is_shown = sys.stderr is not None and sys.stderr.isatty() and total > 1_000_000
+    if not is_shown:
+        yield lambda _: None
+        return
+    with click.progressbar(length=total, label="reading", file=sys.stderr) as bar:
+        waiting = 0
 
+        def advance(count: int) -> None:
+            nonlocal waiting
+            waiting += count
+            if waiting > total // 500:
+                bar.update(waiting)
+                waiting = 0
 
-def _import(source: str, home: str, name: str) -> _Made:
-    where = safe_text(os.path.abspath(source))
-    staging = os.path.join(home, _STAGING + hashlib.sha256(where.encode()).hexdigest()[:32])
-    shutil.rmtree(staging, ignore_errors=True)  # of an import that was killed
-    try:
-        files = _event_files(source)
-        events = read_events(files)
-        os.mkdir(staging)
-        run_dir = _free_name(home, name, where)
-        meta = _write(events, staging, _times(events, files))
-        meta.name, meta.experiment = os.path.basename(run_dir), os.path.basename(home)
-        meta.description = _ABOUT + where
-        RunFile(staging).write(meta)
-        if os.path.lexists(run_dir) and RunFile(run_dir).read().rows_written > meta.rows_written:
-            print_note(f"kept {run_dir}: it has more rows than the event files have now")
-        else:
-            _take_place(staging, run_dir)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return _Made(run_dir, meta.rows_written, events.left_out)
-
-
-def _free_name(home: str, name: str, where: str) -> str:
-    """Returns a directory that does not exist, or that an earlier import of the source made."""
-    for suffix in ("", *(f"-{number}" for number in range(1, 10_000))):
-        run_dir = os.path.join(home, name + suffix)
-        if not os.path.lexists(run_dir) or _is_import_of(run_dir, where):
-            return run_dir
-    raise click.ClickException(f"{home} has 10,000 runs called {name}; delete some")
-
-
-def _is_import_of(run_dir: str, where: str) -> bool:
-    try:
-        meta = RunFile(run_dir).read()
-        names = os.listdir(run_dir)
-    except (ExpmanError, OSError):
-        return False
-    is_ours = all(is_run_file(name) and name != ARTIFACTS for name in names)
-    is_same = (meta.language, meta.description) == (_LANGUAGE, _ABOUT + where)
-    return is_ours and is_same and not os.path.islink(run_dir)
-
-
-def _take_place(staging: str, run_dir: str) -> None:
-    if os.path.lexists(run_dir):
-        earlier = f"{staging}-earlier"
-        os.rename(run_dir, earlier)
-        os.rename(staging, run_dir)
-        shutil.rmtree(earlier)
-    else:
-        os.rename(staging, run_dir)
-
-
-def _times(events: Events, files: list[str]) -> tuple[int, int]:
-    """Returns when the first and the last value were logged, else when the files were written."""
-    moments = [point.time_ns for point in events.points if point.time_ns]
-    moments = moments or [os.stat(file).st_mtime_ns for file in files]
-    return min(moments), max(moments)
-
-
-def _write(events: Events, run_dir: str, times: tuple[int, int]) -> RunMetadata:
-    store = VectorStore(run_dir)
-    rows = 0
-    for step, moment, values in _rows(events.points):
-        columns = [[value] for value in values.values()]
-        store.append(RowBlock("main", rows, [step], [moment], tuple(values), columns))
-        rows += 1
-        if store.pending_rows >= _FLUSH_ROWS:
-            store.flush()
-    store.finish()
-    store.close()
-    if events.params:
-        merge_params(run_dir, events.params)
-    first, last = times
-    meta = RunMetadata(
-        name="",
-        experiment="",
-        status=RunStatus.FINISHED,
-        started_at=iso(first),
-        finished_at=iso(last),
-        duration_secs=(last - first) / 1e9,
-        language=_LANGUAGE,
-        rows_logged=rows,
-        rows_written=rows,
-    )
-    store.summarize(meta)
-    return meta
-
-
-def _rows(points: list[Point]) -> Iterator[Row]:
-    """Joins the points of one step into one row, or several if a tag comes twice."""
-    points.sort(key=lambda point: point.step)
-    for step, group in groupby(points, key=lambda point: point.step):
-        rows: list[tuple[int, dict[str, MetricValue]]] = []
-        seen: Counter[str] = Counter()
-        for _, moment, tag, value in group:
-            if seen[tag] == len(rows):
-                rows.append((moment, {}))
-            rows[seen[tag]][1][tag] = value
-            seen[tag] += 1
-        yield from ((step, moment, row) for moment, row in rows)
+        yield advance

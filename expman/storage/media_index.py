@@ -71,8 +71,10 @@ class MediaIndex(LineFile):
     file_name = MEDIA_JSONL
     point = "media"
 
-    def add(self, note: MediaNote, number: str, file: str, size: int) -> None:
-        """Appends a line, and makes it durable.
+    def add(self, note: MediaNote, number: str, file: str, size: int, *, sync: bool = True) -> None:
+        """Appends a line.
+
+        Durability: durable when it returns if `sync`, otherwise written.
 
         Raises:
             StorageError: it is not there, or not durable; see `has`.
@@ -88,7 +90,8 @@ class MediaIndex(LineFile):
             "tag": note.tag,
         }
         self.append_text(msgspec.json.encode(line).decode() + "\n")
-        self.sync()
+        if sync:
+            self.sync()
 
     def has(self, number: str) -> bool:
         """Whether a whole line has this number.

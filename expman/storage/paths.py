@@ -23,6 +23,7 @@ __all__ = [
     "CONSOLE_LOG",
     "EXPERIMENT_YAML",
     "HISTOGRAMS",
+    "IMPORT_JSON",
     "LIVE_STACKS",
     "MEDIA",
     "MEDIA_JSONL",
@@ -83,6 +84,8 @@ LIVE_STACKS = ".stacks"
 POST_MORTEM_JSON = "postmortem.json"
 POST_MORTEM_MD = "postmortem.md"
 UNKNOWN_RECORDS = "unknown_records.jsonl"
+IMPORT_JSON = "import.json"
+"""Where an imported run comes from, and what was left out."""
 ARTIFACTS = "artifacts"
 MEDIA = "media"
 MEDIA_JSONL = "media.jsonl"
@@ -99,7 +102,7 @@ _OURS = frozenset(
         *(RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, SCALARS_JSON),
         *(RUN_LOG, ARTIFACTS, STAGING, UNKNOWN_RECORDS, PROVENANCE_YAML),
         *(CONSOLE_LOG, STACKS, LIVE_STACKS, POST_MORTEM_JSON, POST_MORTEM_MD),
-        *(MEDIA, MEDIA_JSONL),
+        *(MEDIA, MEDIA_JSONL, IMPORT_JSON),
     }
 )
 _SET_ASIDE = re.compile(r"\.corrupt(-\d+)?$")

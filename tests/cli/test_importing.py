@@ -86,7 +86,7 @@ def test_import_without_event_files(expman_command: Expman, tmp_path: Path) -> N
     """A directory without event files is a mistake."""
     (tmp_path / "empty").mkdir()
 
-    assert "no event files" in expman_command("import", "empty", "-e", "x").err
+    assert "found no runs in empty" in expman_command("import", "empty", "-e", "x").err
 
 
 def test_no_two_metrics_are_merged(expman_command: Expman, run_base: Path) -> None:

@@ -87,7 +87,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "writer": LEAVES | {"interpreter", "transport", "storage"},
     "reading": LEAVES | {"storage"},
     "reading.peek": LEAVES | {"storage", "transport"},
-    "cli": LEAVES | TRAINER | {"reading", "storage", "transport", "writer"},
+    "formats": set(),
+    "importers": LEAVES | {"formats", "reading", "storage"},
+    "cli": LEAVES | TRAINER | {"formats", "importers", "reading", "storage", "transport", "writer"},
 }
 # What a trainer imports with a run: these may bring neither pyarrow nor yaml.
 HEAVY = {"pyarrow", "yaml"}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from expman.models import LogLevel
+from expman.storage.histogram_rows import histogram_row
 from expman.storage.paths import HISTOGRAMS, has_tail, parquet_name, storage_error
-from expman.storage.vectors import RowBlock, VectorStore
+from expman.storage.vectors import VectorStore
 from expman.transport import records as wire
 from expman.writer.consolidation import Consolidation
 from expman.writer.lanes import LaneState
@@ -16,7 +15,6 @@ from expman.writer.sinks.sink import Sink
 
 __all__ = ["HistogramSink"]
 
-_KEYS = ("counts", "total", "tag", "edges", "not_finite")
 FIRST_REWRITE_S = 2.0
 REWRITE_SPACING_S = 30.0
 
@@ -49,11 +47,10 @@ class HistogramSink(Sink):
         if number < store.next_seq(producer):
             return
         report_dropped_media(self.run, lane, record.dropped)
-        counts, edges = record.counts, [float(edge) for edge in record.edges]
-        texts = [msgspec.json.encode(values).decode() for values in (counts, edges)]
-        row = (texts[0], float(sum(counts)), record.label, texts[1], record.not_finite)
-        times, columns = (record.logged_at_ns,), [(value,) for value in row]
-        store.append(RowBlock(producer, number, (record.step,), times, _KEYS, columns))
+        edges = [float(edge) for edge in record.edges]
+        place = (producer, number, record.step, record.logged_at_ns)
+        row = histogram_row(*place, record.label, edges, record.counts, record.not_finite)
+        store.append(row)
 
     @property
     def has_pending(self) -> bool:

@@ -1,0 +1,30 @@
+"""The formats that can be imported, and which of them a path has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from expman.importers import tensorboard
+from expman.importers.source import Source
+
+__all__ = ["FINDERS", "find"]
+
+FINDERS: Mapping[str, Callable[[str], list[Source]]] = {
+    "tensorboard": tensorboard.find,
+}
+"""By the name of the format: what finds the runs in a file, or below a directory."""
+
+
+def find(path: str, tracker: str | None = None) -> dict[str, list[Source]]:
+    """The runs at a path, by format; only formats that are there.
+
+    Args:
+        path: a file or a directory.
+        tracker: the only format to look for.
+
+    Raises:
+        OSError: the path cannot be read.
+    """
+    wanted = FINDERS if tracker is None else {tracker: FINDERS[tracker]}
+    found = {name: finder(path) for name, finder in wanted.items()}
+    return {name: sources for name, sources in found.items() if sources}

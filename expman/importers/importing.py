@@ -1,0 +1,101 @@
+"""One import: sources become runs, one after the other."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from expman.errors import ExpmanError
+from expman.importers.imported_run import ImportedRun
+from expman.importers.place import EarlierImports, Origin, Place, directory_name, read_origin
+from expman.importers.report import Report
+from expman.importers.source import Advance, Source
+from expman.models import RunMetadata, safe_text
+from expman.storage.yamlfile import RunFile
+
+__all__ = ["Imported", "import_run"]
+
+_VERSION = 1
+"""Of the importers: a run that an earlier one made is made again."""
+
+
+class Imported(NamedTuple):
+    """What became of a source.
+
+    Attributes:
+        run_dir: the run.
+        rows: how many it has.
+        report: what was left out; None if the run is as an earlier import made it.
+        kept_rows: rows of an earlier import, which has more than the source has now; else 0.
+    """
+
+    run_dir: str
+    rows: int
+    report: Report | None
+    kept_rows: int = 0
+
+
+def import_run(source: Source, home: str, earlier: EarlierImports, advance: Advance) -> Imported:
+    """Makes a run of a source, or replaces the one that an earlier import made.
+
+    Args:
+        source: the run there.
+        home: directory of the experiment; it is there.
+        earlier: what earlier imports have made there; gets this one.
+        advance: is called with the bytes that were read.
+
+    Durability: durable when it returns.
+
+    Raises:
+        DamagedError: nothing of it can be read.
+        StorageError: the disk cannot take it.
+        OSError: the source cannot be read.
+    """
+    origin = (source.tracker, safe_text(source.identity))
+    place = Place(home, origin)
+    run_dir = place.run_dir(directory_name("run_name", source.name), earlier.of(origin))
+    if source.state and _state(read_origin(run_dir)) == (source.state, _VERSION):
+        advance(source.size)
+        return Imported(run_dir, _rows_of(run_dir), None)
+    with place.open():
+        run = ImportedRun(place.staging)
+        try:
+            source.read(run, advance)
+            if run.facts.description is None:
+                run.facts.description = source.about
+            experiment = os.path.basename(os.path.abspath(home))
+            meta = run.finish(experiment, source.tracker, source.times)
+        finally:
+            run.close()
+        kept = _rows_of(run_dir)
+        if kept > meta.rows_written:
+            return Imported(run_dir, meta.rows_written, run.report, kept)
+        place.take(run_dir, meta, _origin(source, run.report, meta))
+    earlier.add(origin, run_dir)
+    return Imported(run_dir, meta.rows_written, run.report)
+
+
+def _rows_of(run_dir: str) -> int:
+    try:
+        return RunFile(run_dir).read().rows_written if os.path.lexists(run_dir) else 0
+    except ExpmanError:
+        return 0
+
+
+def _state(origin: Origin) -> tuple[object, object]:
+    return origin.get("state"), origin.get("version")
+
+
+def _origin(source: Source, report: Report, meta: RunMetadata) -> Origin:
+    return {
+        "tracker": source.tracker,
+        "identity": safe_text(source.identity),
+        "path": safe_text(source.path),
+        "name": safe_text(source.name),
+        "rows": meta.rows_written,
+        "left_out": dict(sorted(report.left_out.items())),
+        "renamed": report.renamed,
+        "more_renamed": report.more_renamed,
+        "state": source.state,
+        "version": _VERSION,
+    }

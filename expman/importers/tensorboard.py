@@ -1,0 +1,94 @@
+"""TensorBoard's event files: a run for each directory that has some.
+
+Field numbers are those of TensorFlow's event.proto, summary.proto and tensor.proto, and of the
+plugins' own messages. Both ways of writing are read: a field for each kind of value (v1), and a
+tensor with the name of its plugin (v2).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+
+from expman.formats.damage import DamagedError
+from expman.formats.protobuf import Message, decode
+from expman.formats.tfrecord import DAMAGED, read_tfrecords
+from expman.importers.imported_run import ImportedRun, modified_times
+from expman.importers.source import Advance, Source, state_of
+from expman.importers.tensorboard_values import Values
+from expman.models import RunStatus, safe_text
+from expman.storage.paths import open_regular
+
+__all__ = ["find"]
+
+_TRACKER = "tensorboard"
+_ABOUT = "imported from TensorBoard event files in "
+_SESSION_FAILED = 2
+_NOT_VALUES = {4: "graph", 6: "log message", 8: "run metadata", 9: "graph"}
+"""Fields of an event that have no place in a run; its session log and version say nothing."""
+
+
+def find(path: str) -> list[Source]:
+    """The runs below a directory, or of one event file."""
+    if os.path.isfile(path):
+        return [_source(path, [path], path)] if "tfevents" in os.path.basename(path) else []
+    return [_source(folder, files, path) for folder, files in _directories(path)]
+
+
+def _directories(path: str) -> Iterator[tuple[str, list[str]]]:
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        files = [os.path.join(folder, name) for name in sorted(names) if "tfevents" in name]
+        if files:
+            yield folder, files
+
+
+def _source(where: str, files: list[str], path: str) -> Source:
+    name = os.path.basename(where) if where == path else os.path.relpath(where, path)
+    if name in ("", "."):
+        name = os.path.basename(os.path.abspath(path))
+    place = os.path.abspath(where)
+
+    def read(run: ImportedRun, advance: Advance) -> None:
+        _read(files, run, advance)
+
+    return Source(
+        tracker=_TRACKER,
+        path=where,
+        identity=place,
+        name=name,
+        read=read,
+        size=sum(os.path.getsize(file) for file in files),
+        state=state_of(files),
+        times=modified_times(files),
+        about=_ABOUT + safe_text(place),
+    )
+
+
+def _read(files: list[str], run: ImportedRun, advance: Advance) -> None:
+    values = Values(run)
+    for path in files:
+        with os.fdopen(open_regular(path, follow=True), "rb") as file:
+            for payload in read_tfrecords(file, run.report.left_out):
+                try:
+                    _take(decode(payload), run, values)
+                except DamagedError:
+                    run.report.leave_out(DAMAGED)
+                advance(len(payload) + 16)
+
+
+def _take(event: Message, run: ImportedRun, values: Values) -> None:
+    for number, kind in _NOT_VALUES.items():
+        if number in event:
+            run.report.leave_out(kind)
+    if 5 not in event:
+        return
+    step, moment = event.int(2), event.double(1) * 1e9
+    time_ns = int(moment) if math.isfinite(moment) and 0 <= moment < 2**63 else 0
+    for summary in event.messages(5):
+        for value in summary.messages(1):
+            values.take(step, time_ns, value)
+    if values.session_status == _SESSION_FAILED:
+        run.facts.status = RunStatus.FAILED
+        run.facts.reason = "its hyperparameters' session says that it failed"
