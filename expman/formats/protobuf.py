@@ -29,7 +29,7 @@ class Message(dict[int, "list[int | bytes]"]):
         value = self.get(number, (0,))[-1]
         return value if isinstance(value, int) else 0
 
-    def int(self, number: int) -> int:
+    def signed(self, number: int) -> int:
         """A signed integer of 64 bits: int32 or int64."""
         value = self.uint(number)
         return value - 2**64 if value >= 2**63 else value
@@ -39,7 +39,7 @@ class Message(dict[int, "list[int | bytes]"]):
         value = self.blob(number)
         return float(_DOUBLE.unpack(value)[0]) if len(value) == 8 else 0.0
 
-    def float(self, number: int) -> float:
+    def single(self, number: int) -> float:
         """A float of 32 bits."""
         value = self.blob(number)
         return float(_FLOAT.unpack(value)[0]) if len(value) == 4 else 0.0

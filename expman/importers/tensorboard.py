@@ -84,7 +84,7 @@ def _take(event: Message, run: ImportedRun, values: Values) -> None:
             run.report.leave_out(kind)
     if 5 not in event:
         return
-    step, moment = event.int(2), event.double(1) * 1e9
+    step, moment = event.signed(2), event.double(1) * 1e9
     time_ns = int(moment) if math.isfinite(moment) and 0 <= moment < 2**63 else 0
     for summary in event.messages(5):
         for value in summary.messages(1):

@@ -30,7 +30,7 @@ class _Tensor:
 
     def __init__(self, message: Message) -> None:
         self.kind = message.uint(1)
-        self.shape = [size.int(1) for size in message.message(2).messages(2)]
+        self.shape = [size.signed(1) for size in message.message(2).messages(2)]
         self.texts = message.blobs(8) if self.kind == _TEXT else []
         self.numbers: list[MetricValue] | None = None
         if self.kind != _TEXT:
@@ -61,7 +61,7 @@ class Values:
         if plugin == "hparams":
             self._take_hparams(value.message(_METADATA).message(1).blob(2))
         elif _SIMPLE in value:
-            self._run.rows.add_point(step, time_ns, tag, value.float(_SIMPLE))
+            self._run.rows.add_point(step, time_ns, tag, value.single(_SIMPLE))
         elif _IMAGE in value:
             data = value.message(_IMAGE).blob(4)
             self._run.files.add_image(step, time_ns, tag or "image", data)

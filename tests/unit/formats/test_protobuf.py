@@ -22,10 +22,10 @@ def test_fields() -> None:
     data = int_field(1, -5) + int_field(200, 2**63) + double_field(3, 0.5) + bytes_field(4, "ä")
     data += bytes_field(4, b"\xff") + packed_doubles(6, [1.0, -2.0]) + double_field(6, 3.0)
     message = decode(data)
-    assert (-5, 2**63, 0.5) == (message.int(1), message.uint(200), message.double(3))
+    assert (-5, 2**63, 0.5) == (message.signed(1), message.uint(200), message.double(3))
     assert ["ä", "\ufffd"] == message.texts(4)
     assert [1.0, -2.0, 3.0] == message.doubles(6)
-    absent = (message.int(9), message.float(9), message.text(9), message.message(9))
+    absent = (message.signed(9), message.single(9), message.text(9), message.message(9))
     assert (0, 0.0, "", {}) == absent
     assert (0.0, b"") == (message.double(1), message.blob(1))
 
