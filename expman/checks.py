@@ -11,6 +11,7 @@ from expman.errors import ConfigError
 
 __all__ = [
     "check_choice",
+    "check_console",
     "check_count",
     "check_directory",
     "check_flag",
@@ -127,6 +128,15 @@ def check_flag(label: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(label, value, "must be True or False (in a variable: 1 or 0)")
     return value
+
+
+def check_console(label: str, value: object) -> Any:
+    """Checks how the console is recorded: False, True ("wrap" means the same), or "fd"."""
+    if not isinstance(value, str | bool):
+        raise ConfigError(label, value, 'must be True, False, "wrap" or "fd"')
+    if isinstance(value, bool):
+        return value
+    return "fd" if check_choice(label, value, "wrap", "fd") == "fd" else True
 
 
 def check_choice(label: str, value: object, *known: str) -> Any:

@@ -70,7 +70,7 @@ class LoggingEngine(RecordCalls):
             start.begin()
             if config.quiet is False and not start.config.rank:
                 self._lines = StatusLines(self.run_dir)
-            self._unasked = Unasked(self.config, start.lane)
+            self._unasked = Unasked(self.config, start.lane, self.address)
             self._unasked.start()
         except BaseException as exc:
             self._take_back(start, exc)
@@ -347,6 +347,8 @@ class LoggingEngine(RecordCalls):
         final = end.open(self._lane)
         if final is None:
             return False
+        if self._unasked is not None:
+            self._unasked.stop()
         self._durability.close_owner(*final, DEFAULT_TIMEOUT_S, taken=end.unwatch)
         end.let_process_wait(self._lane)
         self._finish(end)

@@ -84,7 +84,7 @@ class Experiment(Annotations, MediaCalls):
         base_dir: str | os.PathLike[str] = settings.BASE_DIR,
         flush_interval_rows: int = settings.FLUSH_INTERVAL_ROWS,
         flush_interval_ms: int = settings.FLUSH_INTERVAL_MS,
-        redirect_console: bool | None = None,
+        redirect_console: bool | Literal["wrap", "fd"] | None = None,
         project: str | None = None,
         tags: Sequence[str] | None = settings.TAGS,
         description: str | None = None,

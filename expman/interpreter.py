@@ -18,17 +18,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from expman.errors import ConfigError
 
-__all__ = ["VARIABLE", "find_python", "start_writer"]
+__all__ = ["VARIABLE", "find_python", "start_relay", "start_writer"]
 
 VARIABLE = "EXPMAN_PYTHON"
 _CODE = """\
 import os, sys
 with open(0, "rb", closefd=False) as file:
-    tag, root, *given = map(os.fsdecode, file.read().split(b"\\0"))
+    tag, root, program, *given = map(os.fsdecode, file.read().split(b"\\0"))
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 if tag == sys.implementation.cache_tag:
     sys.path[:] = given + [entry for entry in sys.path if entry not in given]
@@ -37,8 +37,8 @@ if tag == sys.implementation.cache_tag:
     spec = PathFinder.find_spec("expman", [root])
     sys.modules["expman"] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules["expman"])
-from expman.writer.main import main
-sys.exit(main())
+from importlib import import_module
+sys.exit(import_module(program).main())
 """
 # The path is handed over as it is, a warning must not end the writer, nor its end start a prompt.
 _DROPPED_VARIABLES = ("PYTHONPATH", "PYTHONWARNINGS", "PYTHONINSPECT", "PYTHONSTARTUP")
@@ -87,10 +87,36 @@ def start_writer(
         ConfigError: there is no interpreter to start it with.
         OSError: it cannot be started now.
     """
+    return _start("expman.writer.main", arguments, python, stderr)
+
+
+def start_relay(
+    *arguments: str, python: str | None = None, keep: Collection[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Starts a relay of the console, see `expman/relay`, in a session of its own.
+
+    Args:
+        arguments: of its command line.
+        python: the interpreter, see `find_python`.
+        keep: descriptors that it gets, under the same numbers.
+
+    Raises:
+        ConfigError, OSError: as for `start_writer`.
+    """
+    return _start("expman.relay.main", arguments, python, subprocess.DEVNULL, keep)
+
+
+def _start(
+    program: str,
+    arguments: Iterable[str],
+    python: str | None,
+    stderr: int,
+    keep: Collection[int] = (),
+) -> subprocess.Popen[bytes]:
     named = bool(python or os.environ.get(VARIABLE))
     options = [] if named else _options()
     command = [find_python(python), *options, "-P", "-c", _CODE, *arguments]
-    fd = _file_with(b"\0".join(_packages(named)))
+    fd = _file_with(b"\0".join(_packages(named, program)))
     try:
         return subprocess.Popen(
             command,
@@ -99,6 +125,7 @@ def start_writer(
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             start_new_session=True,
+            pass_fds=keep,
         )
     finally:
         os.close(fd)
@@ -155,11 +182,12 @@ def _environment(named: bool) -> dict[str, str]:
 # -- the packages ---------------------------------------------------------------------
 
 
-def _packages(named: bool) -> Iterator[bytes]:
-    """For which Python they are, where expman is, and the search path."""
+def _packages(named: bool, program: str) -> Iterator[bytes]:
+    """For which Python they are, where expman is, what to run, and the search path."""
     frozen = named and _is_frozen()  # the packages are in the application
     yield b"" if frozen else os.fsencode(sys.implementation.cache_tag or "")
     yield os.fsencode(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    yield program.encode()
     if not frozen:
         yield from _search_path()
 

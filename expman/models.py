@@ -196,7 +196,7 @@ class ExperimentConfig(
     python: str | None = None
     group: str | None = None
     rank: int | None = None
-    redirect_console: bool | None = None
+    redirect_console: bool | Literal["wrap", "fd"] | None = None
     heartbeat_interval_secs: int = settings.HEARTBEAT_INTERVAL_SECS
     system_metrics_interval_secs: int | None = None
     capture_provenance: bool | None = None

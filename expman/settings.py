@@ -158,11 +158,12 @@ _TABLE = (
     ),
     Setting(
         name="redirect_console",
-        type="bool",
-        check=checks.check_flag,
+        type='bool | Literal["wrap", "fd"]',
+        check=checks.check_console,
         read=_flag,
         variable="EXPMAN_REDIRECT_CONSOLE",
-        meaning="Record what Python prints to stdout and stderr. By default an Experiment does, a "
+        meaning='Record what Python prints to stdout and stderr; "fd": and what C libraries and '
+        'child processes print. "wrap" means True. By default an Experiment records it, a '
         "LoggingEngine does not.",
         recorded="console.log",
         place=5,

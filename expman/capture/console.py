@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from expman.errors import ExpmanError, RunClosedError
@@ -71,9 +71,15 @@ class ConsoleTap:
         self._partial_at: dict[str, float] = {}
         self.lost_lines = 0
 
-    def start(self) -> None:
-        """Records both streams from now on. A stream that takes no other `write` is left alone."""
-        for stream, name in ((sys.stdout, "out"), (sys.stderr, "err")):
+    def start(self, streams: Iterable[tuple[Any, str]] | None = None) -> None:
+        """Records streams from now on. One that takes no other `write` is left alone.
+
+        Args:
+            streams: each with its name, "out" or "err"; stdout and stderr if left out.
+        """
+        if streams is None:
+            streams = (sys.stdout, "out"), (sys.stderr, "err")
+        for stream, name in streams:
             patch = _Patch(self, stream, name)
             self._patches.append(patch)
             patch.put_in_place()

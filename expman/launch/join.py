@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from expman.errors import ConfigError, RunEndedError, SharedMemoryError
 from expman.models import ExperimentConfig
 from expman.transport import segment, settings
@@ -11,8 +13,14 @@ from expman.transport.producer import LaneProducer
 __all__ = ["join"]
 
 
-def join(address: str) -> tuple[ExperimentConfig, LaneProducer, int]:
+def join(
+    address: str, *, as_relay: bool = False
+) -> tuple[ExperimentConfig, LaneProducer, int]:
     """The configuration of the run at an engine's address, a lane into it, its owner's lane.
+
+    Args:
+        address: the engine's.
+        as_relay: what is logged is what the owner's program prints, not this process.
 
     Raises:
         ConfigError: it is not an address.
@@ -31,5 +39,6 @@ def join(address: str) -> tuple[ExperimentConfig, LaneProducer, int]:
         raise SharedMemoryError(0, [f"{door}: {exc.strerror}"]) from exc
     if gate.closing:
         raise RunEndedError(address)
-    lane = LaneProducer(door, gate.hello, gate=gate)
+    hello = msgspec.structs.replace(gate.hello, role="relay") if as_relay else gate.hello
+    lane = LaneProducer(door, hello, gate=gate)
     return settings.config_of(gate.hello), lane, int(number)

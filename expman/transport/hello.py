@@ -18,7 +18,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """Identifies the producer of a lane, and the run that it logs into.
 
     Attributes:
-        role: "owner" or "worker".
+        role: "owner", "worker", or "relay" for the process that passes on what a program prints.
         producer: the name that the producer asks for; "worker" asks for a numbered one.
         started_at_ns: nanoseconds since the Unix epoch.
         started_monotonic_ns: the same moment by the monotonic clock.
@@ -45,7 +45,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     rank: Rank | None = None
     group: str | None = None
     project: str | None = None
-    redirect_console: bool | None = None
+    redirect_console: bool | str | None = None
     heartbeat_interval_secs: int = 30
     hang_after_s: int = 300
     system_metrics_interval_secs: int | None = None

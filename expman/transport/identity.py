@@ -116,13 +116,13 @@ def find_group(environ: Mapping[str, str] = os.environ) -> str | None:
     return None
 
 
-def worker_hello(owner: Hello) -> Hello:
-    """The hello of this process as a worker of the owner's run."""
+def worker_hello(owner: Hello, *, is_relay: bool = False) -> Hello:
+    """The hello of this process as a worker of the owner's run, or as its relay."""
     rank = find_rank()
     return msgspec.structs.replace(
         owner,
-        role="worker",
-        producer=_worker_name(owner, rank),
+        role="relay" if is_relay else "worker",
+        producer="console" if is_relay else _worker_name(owner, rank),
         pid=os.getpid(),
         started_at_ns=time.time_ns(),
         started_monotonic_ns=time.monotonic_ns(),

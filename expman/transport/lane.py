@@ -72,7 +72,7 @@ class Lane:
             # Before the lane is shown: the lock is what shows that this process lives.
             self.segment.try_lock()
             self.control = LaneControl.create(self.segment.map(), hello, encoded)
-            if hello.role == "worker":
+            if hello.role != "owner":
                 self.cutoff = CutoffWatch(self.control, hello.run_dir)
             self.ring = ring.Ring(
                 self._address,

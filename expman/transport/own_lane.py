@@ -122,7 +122,9 @@ class OwnLane:
         if time.monotonic() < self._reclaim_at:
             return None
         try:
-            lane = Lane(self.address, identity.worker_hello(gate.hello), slots=1)
+            is_relay = self.hello.role == "relay"
+            hello = identity.worker_hello(gate.hello, is_relay=is_relay)
+            lane = Lane(self.address, hello, slots=1)
         except (ExpmanError, OSError) as exc:
             if not self._reclaim_at:
                 if isinstance(exc, OSError):

@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from expman.errors import ExpmanError, StorageError
 from expman.storage.memory import limit_memory
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "serve":
                 return _serve(segment.Address.parse(options.address), options.starter)
             case "run":
-                return _run(command, options.ready_file)
+                return _run(command, options)
             case "recover":
                 return _recover(options)
             case _:
@@ -66,9 +67,17 @@ def make_parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="run a training command whose runs this writer serves",
-        usage="expman-writer run [--ready-file PATH] -- COMMAND [ARGUMENT ...]",
+        usage="expman-writer run [OPTIONS] -- COMMAND [ARGUMENT ...]",
     )
     run.add_argument("--ready-file", metavar="PATH", help=ready)
+    run.add_argument(
+        "--experiment",
+        metavar="NAME",
+        help="record the command itself as a run of this experiment, whatever it is: what it "
+        "prints, its provenance, samples of the machine, and how it ends",
+    )
+    run.add_argument("--run-name", metavar="NAME", help="of that run; by default the time")
+    run.add_argument("--run-base-dir", metavar="DIR", help="where that run goes")
     recover = commands.add_parser("recover", help="finish runs whose trainer and writer are gone")
     recover.add_argument("base_dir", metavar="BASE_DIR", help="directory of the experiments")
     recover.add_argument("--dry-run", action="store_true", help="only list what would be done")
@@ -144,20 +153,34 @@ def _stand(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _run(command: list[str], ready_file: str | None) -> int:
+def _run(command: list[str], options: argparse.Namespace) -> int:
     if not command:
         print("expman-writer run: put the command behind --", file=sys.stderr)
         return WRONG_USAGE
+    if options.experiment is not None:
+        _record(command, options)
     limit_memory()
     from expman.writer.run_command import run_command
 
     address = _new_address()
     try:
-        with ReadyFile(ready_file, address):
+        with ReadyFile(options.ready_file, address):
             return run_command(address, command)
     except StorageError:
         segment.remove(address.place, address.segment())
         raise
+
+
+def _record(command: list[str], options: argparse.Namespace) -> NoReturn:
+    """Becomes the process that records the command. Its run has a writer of its own."""
+    settings = {
+        "name": options.experiment,
+        "run_name": options.run_name,
+        "base_dir": options.run_base_dir,
+    }
+    given = [f"{name}={value}" for name, value in settings.items() if value is not None]
+    program = [sys.executable, "-P", "-m", "expman.recorded_command", *given, "--", *command]
+    os.execv(program[0], program)
 
 
 def _recover(options: argparse.Namespace) -> int:

@@ -116,7 +116,8 @@ class RunWriter:
         if not self._observe(files, is_over) and is_over:
             if self.waits_for is not None:
                 raise StorageError(self.run_dir, self.waits_for)
-            self.end.begin(is_quiet=not taken)
+            waits = files.marks.sentinel is None and self.lanes.awaits_relay
+            self.end.begin(is_quiet=not taken and not waits)
             return True
         self.is_urgent = taken >= MANY_RECORDS or files.marks.wants_sync
         if files.is_due():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
+from expman.forwarding import Forwarder
 from expman.transport import segment
 from expman.writer.lifetime import DRAIN_S
 from expman.writer.post_mortem import OwnerPostMortem
@@ -18,7 +18,7 @@ __all__ = ["run_command"]
 
 PAUSE_S = 0.01
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
-_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)
+_CONSOLE = "EXPMAN_REDIRECT_CONSOLE"
 
 
 def run_command(address: segment.Address, command: Sequence[str]) -> int:
@@ -29,9 +29,9 @@ def run_command(address: segment.Address, command: Sequence[str]) -> int:
         cannot be started.
     """
     server = Server(address, standing=True)  # before the command can look for it
-    forward = _Forwarder()
+    forward = Forwarder()
     try:
-        child = subprocess.Popen(command, env={**os.environ, "EXPMAN_WRITER": str(address)})
+        child = subprocess.Popen(command, env=_environment(address))
     except OSError as exc:
         print(f"expman-writer: {command[0]}: {exc.strerror}", file=sys.stderr)
         server.remove_address()
@@ -51,6 +51,12 @@ def run_command(address: segment.Address, command: Sequence[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
+def _environment(address: segment.Address) -> dict[str, str]:
+    """Its runs use this writer, and record all that the command prints."""
+    console = {} if os.environ.get(_CONSOLE) else {_CONSOLE: "fd"}
+    return {**os.environ, **console, "EXPMAN_WRITER": str(address)}
+
+
 class _Asker:
     """Returns the exit status of the child, once it has ended."""
 
@@ -64,28 +70,3 @@ class _Asker:
             return self._child.wait(1.0)
         except subprocess.TimeoutExpired:
             return None
-
-
-class _Forwarder:
-    """Passes signals on to the command, those that come while it is started a little later."""
-
-    def __init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
-        self._early: list[int] = []
-        for number in _FORWARDED:
-            signal.signal(number, self._forward)
-        # A terminal sends Ctrl-C to both of us.
-        at_terminal = os.isatty(0)
-        signal.signal(signal.SIGINT, (lambda *_: None) if at_terminal else self._forward)
-
-    def to(self, child: subprocess.Popen[bytes]) -> None:
-        """Forwards to this child from now on."""
-        self._child = child
-        while self._early:
-            child.send_signal(self._early.pop(0))
-
-    def _forward(self, number: int, _: object) -> None:
-        if self._child is None:
-            self._early.append(number)
-        else:
-            self._child.send_signal(number)  # a child that was reaped is left alone

@@ -29,6 +29,7 @@ class ServedLanes:
         self.owner: LaneConsumer | None = None
         self.post_mortem: OwnerPostMortem | None = None
         self.restarts = 0
+        self._has_relay_ended = False
 
     def __iter__(self) -> Iterator[LaneConsumer]:
         return iter([*self.known, *self.new])
@@ -40,6 +41,15 @@ class ServedLanes:
             self.owner = lane
             self.restarts = lane.count_writer() - 1
             self.post_mortem = OwnerPostMortem(lane.hello)
+
+    @property
+    def awaits_relay(self) -> bool:
+        """True if the program's last words are still on their way."""
+        relays = [lane for lane in self if lane.hello.role == "relay"]
+        self._has_relay_ended |= any(lane.sealed for lane in relays)
+        owner = self.owner
+        has_one = owner is not None and owner.hello.redirect_console == "fd"
+        return has_one and not self._has_relay_ended
 
     @property
     def has_producers(self) -> bool:
@@ -74,6 +84,7 @@ class ServedLanes:
         """
         for lane in [lane for lane in self.known if lane is not self.owner]:
             if lane.at_end() or not lane.producer_alive():
+                self._has_relay_ended |= lane.hello.role == "relay" and lane.sealed
                 drain(files, lane)
                 files.commit()
                 files.retire(lane)

@@ -20,7 +20,7 @@ PACKAGE = Path(expman.__file__).parent
 # a folder or a module. A new one needs a line here.
 LEAVES = {
     *("checks", "errors", "failpoints", "fixed_columns", "models", "notices", "settings"),
-    *("process_start", "shown", "suggestions"),
+    *("forwarding", "process_start", "shown", "suggestions"),
 }
 TRAINER = {
     "annotations",
@@ -55,11 +55,12 @@ MAY_KNOW: dict[str, set[str]] = {
     "models": {"errors", "settings", "shown", "suggestions"},
     "notices": set(),
     "process_start": set(),
+    "forwarding": set(),
     "shown": set(),
     "suggestions": set(),
     "transport": LEAVES,
     "storage": LEAVES,
-    "capture": LEAVES | {"transport"} | LIGHT_STORAGE,
+    "capture": LEAVES | {"interpreter", "transport"} | LIGHT_STORAGE,
     "launch": LEAVES | {"interpreter", "transport"} | LIGHT_STORAGE,
     "annotations": LEAVES | {"transport"},
     "record_calls": LEAVES | {"annotations", "media_sending", "transport"},
@@ -80,6 +81,8 @@ MAY_KNOW: dict[str, set[str]] = {
     | {"record_calls", "status_lines", "timeouts", "transport"}
     | LIGHT_STORAGE,
     "attaching": LEAVES | {"engine"},
+    "relay": LEAVES | {"capture", "launch", "transport"},
+    "recorded_command": LEAVES | {"attaching", "experiment"},
     "current_run": LEAVES | {"engine", "experiment"},
     "experiment": LEAVES | {"annotations", "attaching", "engine", "media", "media_values"},
     "functions": LEAVES | {"attaching", "current_run", "experiment"},

@@ -249,3 +249,18 @@ def test_a_number_that_no_record_holds_is_refused(name: str) -> None:
     assert 2**63 - 1 == getattr(made(**{name: 2**63 - 1}), name)
     with pytest.raises(ConfigError, match=f"^{name}=9223372036854775808: must not be greater"):
         made(**{name: 2**63})
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("wrap", True), ("fd", "fd"), (True, True), (False, False)]
+)
+def test_ways_to_record_the_console(given: object, meant: object) -> None:
+    """ "wrap" means the same as True."""
+    assert same(meant, made(redirect_console=given).redirect_console)
+
+
+@pytest.mark.parametrize("given", ["pty", 1, ""])
+def test_no_way_to_record_the_console(given: object) -> None:
+    """Anything else is refused with the words that it may be."""
+    with pytest.raises(ConfigError, match='"wrap"'):
+        made(redirect_console=given)

@@ -31,6 +31,7 @@ __all__ = ["ProvenanceSampler"]
 
 MOST_CHARS = 32 * 1024
 """Of a command line that are recorded."""
+_RECORDER = "expman.recorded_command"
 LATE_S = 60.0
 """So long after its start, a run whose program is gone has no provenance that could be trusted."""
 
@@ -104,6 +105,8 @@ def _places(program: Program) -> Iterator[str]:
 def _known(hello: Hello, program: Program, pid: int) -> dict[str, object]:
     environ = _environ(pid) if pid else {}
     command = _command(pid) if pid else []
+    if _RECORDER in command:  # what that one runs
+        command = list(program.argv)
     command = command or [hello.env_path, *program.argv]
     found: dict[str, object] = {
         "command": _shortened(shlex.join(mask_arguments(command))),

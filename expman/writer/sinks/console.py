@@ -46,11 +46,13 @@ class ConsoleSink(LineSink):
         assert lane is not None
         key = (lane.number, record.stream)
         lines = record.text.removesuffix("\n").split("\n")
-        text = "".join(format_console(record.stream, lane.producer, record.logged_at_ns, lines))
+        is_relay = lane.consumer.hello.role == "relay"
+        producer = "main" if is_relay else lane.producer  # what the program prints
+        text = "".join(format_console(record.stream, producer, record.logged_at_ns, lines))
         if record.lost_lines and self.is_new(lane, number):
             self.run.meta.console_lines_lost += record.lost_lines  # see settle
             self.run.meta_changed = True
-            note = format_lost(lane.producer, record.logged_at_ns, record.lost_lines)
+            note = format_lost(producer, record.logged_at_ns, record.lost_lines)
             self.add(lane, number, note)
         if not record.text:
             return  # only the number of lost lines

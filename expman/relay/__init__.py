@@ -1,0 +1,1 @@
+"""The relay: a process that passes on what a program prints, and records it."""
