@@ -13,9 +13,7 @@ from expman.transport.producer import LaneProducer
 __all__ = ["join"]
 
 
-def join(
-    address: str, *, as_relay: bool = False
-) -> tuple[ExperimentConfig, LaneProducer, int]:
+def join(address: str, *, as_relay: bool = False) -> tuple[ExperimentConfig, LaneProducer, int]:
     """The configuration of the run at an engine's address, a lane into it, its owner's lane.
 
     Args:

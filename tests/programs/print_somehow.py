@@ -32,9 +32,7 @@ ATTACHED = "import expman, sys; expman.attach(sys.argv[1]); print(sys.argv[2], f
 
 base_dir, *run_name = sys.argv[1:]
 engine = LoggingEngine(
-    ExperimentConfig(
-        "console", base_dir, run_name=(run_name or ["run"])[0], redirect_console="fd"
-    )
+    ExperimentConfig("console", base_dir, run_name=(run_name or ["run"])[0], redirect_console="fd")
 )
 libc = ctypes.CDLL(None)
 for line in sys.stdin:
