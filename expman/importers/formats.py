@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from expman.importers import tensorboard
+from expman.importers import tensorboard, wandb
 from expman.importers.source import Source
 
 __all__ = ["FINDERS", "find"]
 
 FINDERS: Mapping[str, Callable[[str], list[Source]]] = {
     "tensorboard": tensorboard.find,
+    "wandb": wandb.find,
 }
 """By the name of the format: what finds the runs in a file, or below a directory."""
 

@@ -14,6 +14,7 @@ from expman.importers.tables import ImportedTables
 from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus, safe_text
 from expman.storage.configfile import merge_params
 from expman.storage.console_log import ConsoleLog, format_console
+from expman.storage.provenance import write_provenance
 from expman.storage.runlog import RunLog
 from expman.storage.times import iso
 from expman.storage.vectors import VectorStore
@@ -59,11 +60,13 @@ class ImportedRun:
         tables: histograms, and samples of the machine.
         files: media and artifacts.
         facts: the rest; whoever imports sets them.
+        provenance: what provenance.yaml says.
     """
 
     def __init__(self, run_dir: str) -> None:
         self.report = Report()
         self.facts = ImportedFacts()
+        self.provenance: dict[str, object] = {}
         self._run_dir = run_dir
         self._store = VectorStore(run_dir)
         self.rows = ImportedRows(self._store, MetricNames(self.report))
@@ -105,6 +108,8 @@ class ImportedRun:
         self.files.finish()
         if self._console:
             self._write_console()
+        if self.provenance:
+            write_provenance(self._run_dir, self.provenance)
         if facts.params:
             for warning in merge_params(self._run_dir, facts.params):
                 self.note(LogLevel.WARN, default_times[1], warning)
