@@ -24,6 +24,7 @@ from expman.cli import (
     show,
     stacks,
     tail,
+    ui,
     why,
 )
 from expman.cli.output import VERSION, adapt_streams, print_note
@@ -32,7 +33,8 @@ from expman.errors import ExpmanError
 __all__ = ["cli", "run"]
 
 _MODULES = (
-    *(ls, show, why, tail, stacks, plot, compare, export, imports, clean, rm, recover, doctor),
+    *(ui, ls, show, why, tail, stacks, plot, compare, export, imports, clean, rm, recover),
+    doctor,
     notebook,
 )
 

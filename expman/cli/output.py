@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import IO
 
 import click
@@ -23,6 +22,7 @@ from rich.segment import Segment
 from expman.reading.export import json_value
 from expman.reading.run import Run
 from expman.reading.text import visible
+from expman.version import VERSION
 
 __all__ = [
     "VERSION",
@@ -35,10 +35,6 @@ __all__ = [
     "run_record",
 ]
 
-try:
-    VERSION = version("expman-sidecar")
-except PackageNotFoundError:
-    VERSION = "unknown (a source tree that is not installed)"
 _BARS = dict(zip("▁▂▃▄▅▆▇█", "_.-~=+*#", strict=True))
 _LINES = dict.fromkeys("┌┐└┘├┤┬┴┼", "+") | {"─": "-", "│": "|"}
 _SIGNS = {"–": "-", "…": "~", "→": ">", "⢕": "*"}

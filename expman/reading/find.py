@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow as pa
 
-__all__ = ["RunList", "experiments", "parse_since", "run_dirs", "runs"]
+__all__ = ["RunList", "experiments", "is_run", "parse_since", "run_dirs", "runs"]
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?) *([smhdw])")
 _SHOWN = 20
@@ -203,7 +203,7 @@ def runs(
                 yaml.status  # noqa: B018 - a run without one is reported, not listed
                 found.append((str(yaml.sort_key), run_dir, Run._found(run_dir, yaml)))
         except FileNotFoundError:
-            if _is_run(run_dir):
+            if is_run(run_dir):
                 path = os.path.join(run_dir, paths.RUN_YAML)
                 unreadable.append((run_dir, StorageError(path, "does not exist (yet)")))
         except StorageError as exc:
@@ -253,7 +253,7 @@ def run_dirs(
                 yield entry.path
 
 
-def _is_run(directory: str) -> bool:
+def is_run(directory: str) -> bool:
     """Returns whether a directory without run.yaml has other files of a run."""
     try:
         names = os.listdir(directory)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from expman.models import MetricValue, VectorRow
 from expman.reading.columns import FIXED
+from expman.reading.cursor import UNNUMBERED, Cursor
 from expman.reading.parquetfile import VectorsParquet, keep_after
 from expman.reading.rows import python_rows
 from expman.reading.runyaml import has_ended
@@ -110,6 +111,11 @@ class Follower:
         else:
             self._note(table)
         return table
+
+    @property
+    def cursor(self) -> Cursor:
+        """How far the rows go that were found or skipped."""
+        return {UNNUMBERED: self._unnumbered} if self._unnumbered else dict(self._seqs)
 
     def _poll_tails(self) -> list[pa.Table]:
         fresh = []

@@ -21,7 +21,7 @@ from expman.reading.tailfiles import read_whole, tail_paths
 from expman.storage.columns import COLUMNS_KEY, PRODUCER_COLUMNS, columns_metadata
 from expman.storage.paths import VECTORS
 
-__all__ = ["Steps", "columns_of", "metric_names", "read_parts", "read_vectors"]
+__all__ = ["Steps", "columns_of", "metric_names", "new_rows", "read_parts", "read_vectors"]
 
 Steps = range | slice | int | Collection[int]
 _ROW_ID = ("_producer", "_seq")
@@ -142,7 +142,7 @@ def _read(
     if parquet is not None:
         with parquet:
             parts.note(parquet.schema)
-            tables = _new_rows([table for _, table in tails], parquet)
+            tables = new_rows([table for _, table in tails], parquet)
             groups = None
             if last is not None:
                 groups = parquet.last_groups(last - sum(table.num_rows for table in tables))
@@ -156,7 +156,7 @@ def _read(
     return parts
 
 
-def _new_rows(tails: list[pa.Table], parquet: VectorsParquet) -> list[pa.Table]:
+def new_rows(tails: list[pa.Table], parquet: VectorsParquet) -> list[pa.Table]:
     """Returns the rows of the tail that are not in vectors.parquet."""
     if not tails:
         return []

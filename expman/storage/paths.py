@@ -28,6 +28,7 @@ __all__ = [
     "MEDIA",
     "MEDIA_JSONL",
     "NEW_FILE",
+    "NOTES_MD",
     "OPEN_DIRECTORY",
     "OPEN_SOURCE",
     "POST_MORTEM_JSON",
@@ -76,6 +77,8 @@ HISTOGRAMS = "histograms"
 VECTORS_PARQUET = f"{VECTORS}.parquet"
 PROVENANCE_YAML = "provenance.yaml"
 SCALARS_JSON = "scalars.json"
+NOTES_MD = "notes.md"
+"""What people have written about the run; the writer never touches it."""
 RUN_LOG = "run.log"
 CONSOLE_LOG = "console.log"
 STACKS = "stacks"
@@ -102,7 +105,7 @@ _OURS = frozenset(
         *(RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, SCALARS_JSON),
         *(RUN_LOG, ARTIFACTS, STAGING, UNKNOWN_RECORDS, PROVENANCE_YAML),
         *(CONSOLE_LOG, STACKS, LIVE_STACKS, POST_MORTEM_JSON, POST_MORTEM_MD),
-        *(MEDIA, MEDIA_JSONL, IMPORT_JSON),
+        *(MEDIA, MEDIA_JSONL, IMPORT_JSON, NOTES_MD),
     }
 )
 _SET_ASIDE = re.compile(r"\.corrupt(-\d+)?$")

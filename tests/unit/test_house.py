@@ -20,7 +20,7 @@ PACKAGE = Path(expman.__file__).parent
 # a folder or a module. A new one needs a line here.
 LEAVES = {
     *("checks", "errors", "failpoints", "fixed_columns", "models", "notices", "settings"),
-    *("forwarding", "process_start", "shown", "suggestions"),
+    *("forwarding", "process_start", "shown", "suggestions", "version"),
 }
 TRAINER = {
     "annotations",
@@ -58,6 +58,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "forwarding": set(),
     "shown": set(),
     "suggestions": set(),
+    "version": set(),
     "transport": LEAVES,
     "storage": LEAVES,
     "capture": LEAVES | {"interpreter", "transport"} | LIGHT_STORAGE,
@@ -92,7 +93,10 @@ MAY_KNOW: dict[str, set[str]] = {
     "reading.peek": LEAVES | {"storage", "transport"},
     "formats": set(),
     "importers": LEAVES | {"formats", "reading", "storage"},
-    "cli": LEAVES | TRAINER | {"formats", "importers", "reading", "storage", "transport", "writer"},
+    "dashboard": LEAVES | {"reading", "storage"},
+    "cli": LEAVES
+    | TRAINER
+    | {"dashboard", "formats", "importers", "reading", "storage", "transport", "writer"},
 }
 # What a trainer imports with a run: these may bring neither pyarrow nor yaml.
 HEAVY = {"pyarrow", "yaml"}

@@ -1,0 +1,88 @@
+"""The server's addresses; page-by-page answers are in the files `*_api.py`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Collection
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from expman.dashboard import run_api
+from expman.dashboard.context import Context, answered, json_answer
+from expman.dashboard.curves_api import curves
+from expman.dashboard.events import OpenPages, changes_text
+from expman.dashboard.guard import Guard
+from expman.version import VERSION
+
+__all__ = ["STATIC", "guarded", "make_app"]
+
+STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
+
+
+def make_app(context: Context, events: OpenPages) -> Starlette:
+    """Makes the application, whose requests nobody has checked yet; see `guarded`."""
+
+    async def index(request: Request) -> Response:
+        return FileResponse(
+            os.path.join(STATIC, "index.html"), headers={"Cache-Control": "no-cache"}
+        )
+
+    def info(context: Context, request: Request) -> Response:
+        return json_answer(
+            {
+                "base_dir": context.catalog.base_dir,
+                "version": VERSION,
+                "read_only": context.read_only,
+                "now": time.time(),
+                "gone": context.catalog.gone,
+            }
+        )
+
+    def runs(context: Context, request: Request) -> Response:
+        changes = context.catalog.changes(request.query_params.get("since"))
+        return Response(changes_text(changes), media_type="application/json")
+
+    one = "/api/run/{experiment}/{run}"
+    answers = {
+        "/api/info": info,
+        "/api/runs": runs,
+        "/api/curves": curves,
+        one: run_api.overview,
+    }
+    routes = [Route(path, answered(context, make)) for path, make in answers.items()]
+    return Starlette(
+        routes=[
+            Route("/", index),
+            Route("/api/events", events.answer),
+            *routes,
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        exception_handlers={HTTPException: _sentence, Exception: _failure},
+    )
+
+
+def guarded(
+    app: ASGIApp, token: str, port: int, hosts: Collection[str], *, read_only: bool = False
+) -> ASGIApp:
+    """Puts the checks of `Guard` before an application."""
+    return Guard(app, token, port, hosts, read_only)
+
+
+async def _sentence(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    return json_answer({"error": exc.detail}, exc.status_code)
+
+
+async def _failure(request: Request, exc: Exception) -> Response:
+    text = "".join(traceback.format_exception(exc))
+    sys.stderr.write(f"expman ui: an answer failed; please report it\n{text}")
+    return json_answer({"error": f"The server failed: {type(exc).__name__}."}, 500)

@@ -1,0 +1,147 @@
+"""A run as a row of the page's table."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from expman.dashboard.json_text import encode, plain, seconds
+from expman.errors import ExpmanError
+from expman.models import RunStatus
+from expman.reading.notes import read_notes
+from expman.reading.params import flat_params, read_params
+from expman.reading.runyaml import RunYaml
+from expman.reading.summary import experiment_of, name_of
+from expman.storage.paths import PROVENANCE_YAML, read_regular
+from expman.storage.times import parse_time
+
+__all__ = ["lost_record", "record_of", "run_id"]
+
+MOST_KEYS = 500
+"""Parameters and metrics of a run that its row in the table has; its own page has all."""
+LONGEST = 300
+"""Characters of a text in the table."""
+_COMMIT = re.compile(rb"^ +commit: *['\"]?([0-9a-f]{7,64})", re.MULTILINE)
+_HEAD = 4096
+
+
+def run_id(run_dir: str) -> str:
+    """Returns how the page calls a run: `experiment/run`."""
+    return f"{experiment_of(run_dir)}/{name_of(run_dir)}"
+
+
+def record_of(run_dir: str, yaml: RunYaml, modified_s: float) -> bytes:
+    """Returns the row of a run as JSON.
+
+    Args:
+        run_dir: the run's directory.
+        yaml: its run.yaml.
+        modified_s: when run.yaml was renewed, seconds since the epoch.
+
+    Raises:
+        StorageError: run.yaml is damaged.
+    """
+    found, status = yaml.whole, yaml.status
+    started = parse_time(_text(found.get("started_at")))
+    finished = parse_time(_text(found.get("finished_at")))
+    duration = found.get("duration_secs")
+    if not isinstance(duration, int | float) and started and finished:
+        duration = (finished - started).total_seconds()
+    is_live = status is RunStatus.RUNNING
+    heartbeat = seconds(parse_time(_text(found.get("heartbeat_at"))))
+    if is_live:
+        heartbeat = max(heartbeat or 0.0, modified_s)
+    best = _mapping(found.get("best"))
+    host = _mapping(found.get("host"))
+    reason = found.get("reason")
+    problem = None
+    try:
+        params = flat_params(read_params(run_dir, dates=yaml.is_ours))
+    except ExpmanError as exc:
+        params, problem = {}, str(exc)
+    if reason:
+        problem = _first_line(str(reason))
+    record = {
+        **_identity(run_dir),
+        "status": str(status),
+        "started_at": seconds(started),
+        "finished_at": seconds(finished),
+        "duration_s": duration,
+        "heartbeat_at": heartbeat,
+        "stalled_since": seconds(parse_time(_text(found.get("stalled_since")))),
+        "project": found.get("project"),
+        "group": found.get("group"),
+        "rank": found.get("rank"),
+        "host": host.get("hostname"),
+        "description": found.get("description"),
+        "notes": read_notes(run_dir, LONGEST),
+        "tags": _texts(found.get("tags")),
+        "params": _first(params),
+        "scalars": _first(_mapping(found.get("scalars"))),
+        "last": _first(_mapping(found.get("vectors"))),
+        "min": _first(_numbers(best, "min")),
+        "max": _first(_numbers(best, "max")),
+        "rows": found.get("rows_written"),
+        "attempts": _attempts(found.get("attempts")),
+        "error": problem,
+        "reason": reason,
+        "foreign": not yaml.is_ours,
+        "commit": _commit(run_dir),
+    }
+    return encode(plain(record, LONGEST))
+
+
+def lost_record(run_dir: str, why: str) -> bytes:
+    """Returns the row of a run that cannot be read, as JSON."""
+    return encode(plain({**_identity(run_dir), "status": "UNREADABLE", "error": why}, LONGEST))
+
+
+def _identity(run_dir: str) -> dict[str, object]:
+    empty: dict[str, object] = dict.fromkeys(
+        (
+            *("started_at", "finished_at", "duration_s", "heartbeat_at", "stalled_since"),
+            *("project", "group", "rank", "host", "description", "notes", "rows", "attempts"),
+            *("error", "reason", "commit"),
+        )
+    )
+    maps: dict[str, object] = {name: {} for name in ("params", "scalars", "last", "min", "max")}
+    own = {"id": run_id(run_dir), "experiment": experiment_of(run_dir), "run": name_of(run_dir)}
+    return {**own, "status": None, **empty, "tags": [], **maps, "foreign": False}
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _texts(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
+def _first(values: Mapping[str, object]) -> dict[str, object]:
+    return dict(list(values.items())[:MOST_KEYS])
+
+
+def _numbers(best: Mapping[str, object], kind: str) -> dict[str, object]:
+    return {name: _mapping(one).get(kind) for name, one in best.items()}
+
+
+def _attempts(value: object) -> object:
+    return len(value) if isinstance(value, list) else value
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.strip().splitlines()), "")
+
+
+def _commit(run_dir: str) -> str | None:
+    try:
+        head = read_regular(os.path.join(run_dir, PROVENANCE_YAML), most_bytes=_HEAD)
+    except OSError:
+        return None
+    found = _COMMIT.search(head)
+    return None if found is None else found[1].decode()
