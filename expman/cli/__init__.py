@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 
@@ -14,6 +15,7 @@ _PARTS = {"click", "rich", "plotext"}
 def main() -> int:
     """Runs the command; returns its exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
     _open_streams()
+    gc.set_threshold(100_000)  # lists of many runs hold no circles: looking for them takes long
     try:
         from expman.cli.commands import run
     except ModuleNotFoundError as exc:

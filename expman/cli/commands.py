@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from expman.cli import (
+    catalog,
     clean,
     compare,
     doctor,
@@ -35,6 +36,7 @@ __all__ = ["cli", "run"]
 _MODULES = (
     *(ui, ls, show, why, tail, stacks, plot, compare, export, imports, clean, rm, recover),
     doctor,
+    catalog,
     notebook,
 )
 

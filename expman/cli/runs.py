@@ -12,7 +12,7 @@ import click
 
 from expman.errors import ConfigError
 from expman.reading import find
-from expman.reading.find import experiments, run_dirs
+from expman.reading.directories import experiments, run_dirs
 from expman.reading.run import Run
 from expman.storage.paths import RUN_YAML, VECTORS_PARQUET, tail_number
 from expman.suggestions import did_you_mean

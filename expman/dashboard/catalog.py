@@ -19,7 +19,7 @@ import msgspec
 from expman.dashboard.run_record import lost_record, record_of, run_id
 from expman.errors import StorageError
 from expman.models import RunStatus, safe_text
-from expman.reading.find import is_run, run_dirs
+from expman.reading.directories import is_run, run_dirs
 from expman.reading.runyaml import RunYaml
 from expman.storage.paths import CONFIG_YAML, NOTES_MD, RUN_YAML
 

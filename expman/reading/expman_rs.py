@@ -20,7 +20,7 @@ import pyarrow as pa
 from expman.errors import StorageError
 from expman.models import RunStatus
 from expman.reading import media
-from expman.reading.find import experiments, run_dirs
+from expman.reading.directories import experiments, run_dirs
 from expman.reading.params import read_params
 from expman.reading.rows import python_rows
 from expman.reading.runyaml import RunYaml

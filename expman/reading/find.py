@@ -6,11 +6,13 @@ import datetime
 import math
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, SupportsIndex, overload
 
 from expman.errors import ConfigError, ExpmanError, StorageError
 from expman.models import RunStatus
+from expman.reading.catalog_index import CatalogIndex, ListedRuns
+from expman.reading.directories import is_run, run_dirs
 from expman.reading.run import Run
 from expman.reading.runyaml import RunYaml
 from expman.reading.summary import RunSummary, UnreadableRun
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow as pa
 
-__all__ = ["RunList", "experiments", "is_run", "parse_since", "run_dirs", "runs"]
+__all__ = ["RunList", "parse_since", "runs"]
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?) *([smhdw])")
 _SHOWN = 20
@@ -188,9 +190,31 @@ def runs(
         if isinstance(experiment, str)
         else {*experiment}
     )
+    catalog = CatalogIndex.open(base)
+    if catalog is not None:
+        current, others = catalog.look(names)
+        try:
+            rows = catalog.choose(current, wanted, tag_filter, group, earliest)
+            listed = catalog.listed(rows)
+        except LookupError:  # its file is damaged or gone
+            pass
+        else:
+            found = _read_runs(others, wanted, tag_filter, group, earliest)
+            return RunList(_united(listed, found), found.unreadable)
+    return _read_runs(run_dirs(base, names), wanted, tag_filter, group, earliest)
+
+
+def _read_runs(
+    run_directories: Iterable[str],
+    wanted: Collection[RunStatus] | None,
+    tag_filter: TagFilter | None,
+    group: str | None,
+    earliest: datetime.datetime | None,
+) -> RunList:
+    """Reads run.yaml of each run, and lists those that the filters leave, newest first."""
     found: list[tuple[str, str, Run]] = []
     unreadable: list[tuple[str, StorageError]] = []
-    for run_dir in run_dirs(base, names):
+    for run_dir in run_directories:
         try:
             yaml = RunYaml(run_dir)
             chosen = (
@@ -212,55 +236,16 @@ def runs(
     return RunList((run for _, _, run in found), unreadable)
 
 
-def experiments(base_dir: str) -> list[str]:
-    """Returns the names of the experiments, sorted; hidden directories are none.
-
-    Raises:
-        StorageError: there is no base directory.
-    """
-    try:
-        with os.scandir(base_dir) as entries:
-            names = [entry.name for entry in entries if entry.is_dir()]
-    except FileNotFoundError as exc:
-        detail = "no such directory; set base_dir, --base-dir or EXPMAN_BASE_DIR"
-        raise StorageError(base_dir, detail) from exc
-    except OSError as exc:
-        raise paths.storage_error(base_dir, exc) from exc
-    return sorted(name for name in names if not name.startswith("."))
-
-
-def run_dirs(
-    base: str, chosen: Collection[str] | None, *, missing_ok: bool = False
-) -> Iterator[str]:
-    """Finds the directories that may be runs, in the chosen experiments; hidden ones are not.
-
-    Raises:
-        StorageError: the base directory does not exist, and `missing_ok` is not set.
-    """
-    if missing_ok and not os.path.isdir(base):
-        return
-    for name in experiments(base):
-        if chosen is not None and name not in chosen:
-            continue
-        experiment_dir = os.path.join(base, name)
-        try:
-            with os.scandir(experiment_dir) as entries:
-                found = list(entries)
-        except OSError:
-            continue
-        for entry in found:
-            if not entry.name.startswith(".") and entry.is_dir():
-                yield entry.path
-
-
-def is_run(directory: str) -> bool:
-    """Returns whether a directory without run.yaml has other files of a run."""
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return False
-    ours = {paths.VECTORS_PARQUET, paths.CONFIG_YAML, paths.RUN_LOG}
-    return any(name in ours or paths.tail_number(name) is not None for name in names)
+def _united(cataloged: ListedRuns, others: Sequence[Run]) -> list[Run]:
+    """Puts runs that were read from their directories in their places among the others."""
+    every: list[Run] = []
+    done = 0
+    for run in others:
+        place = cataloged.place(str(run._file.sort_key), run.path)
+        every += cataloged.runs[done:place]
+        every.append(run)
+        done = place
+    return every + cataloged.runs[done:]
 
 
 def _statuses(

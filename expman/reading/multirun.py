@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from expman.errors import ConfigError
+from expman.reading.catalog_rows import RowsOfRuns, compacted_rows
 from expman.reading.columns import FIXED, no_such_column, stack, wider
 from expman.reading.run import Run
 from expman.reading.runcolumns import run_table
@@ -56,24 +59,25 @@ def vectors(
     several = [run if isinstance(run, Run) else Run(run) for run in runs]
     labels = dict(run_columns) if isinstance(run_columns, Mapping) else {k: k for k in run_columns}
 
+    wanted = None
+    if columns is not None:
+        wanted = [name + suffix for name in columns for suffix in ("", "__text", "__num")]
+
     def read(run: Run) -> pa.Table:
-        wanted = None
-        if columns is not None:
-            wanted = [name + suffix for name in columns for suffix in ("", "__text", "__num")]
-        return _by_metric(
-            read_vectors(
-                run.path,
-                wanted,
-                steps=steps,
-                merge_steps=merge_steps,
-                last=last,
-                lenient=True,
-            )
+        return read_vectors(
+            run.path, wanted, steps=steps, merge_steps=merge_steps, last=last, lenient=True
         )
 
+    together: dict[int, RowsOfRuns] = {}
+    covered: set[int] = set()
+    if steps is None and not merge_steps:
+        together, covered = compacted_rows(several, wanted, last)
+    apart = [number for number in range(len(several)) if number not in covered]
     with ThreadPoolExecutor(_READERS) as pool:
-        tables = list(pool.map(read, several))
-    types, tables = _common(tables)
+        for number, table in zip(apart, pool.map(lambda n: read(several[n]), apart), strict=True):
+            together[number] = RowsOfRuns(table, [table.num_rows])
+    pieces = [together[number] for number in sorted(together)]
+    types, tables = _common([_by_metric(piece.table) for piece in pieces])
     if columns is not None:
         types = _chosen(types, columns, several)
     taken = [label for label in labels.values() if label in types]
@@ -82,7 +86,7 @@ def vectors(
         rule = f"a metric has this name, too; rename the column with a mapping, such as {example}"
         raise ConfigError("run_columns", taken, rule)
     rows = stack(tables, types) if types else pa.table({})
-    counts = [table.num_rows for table in tables]
+    counts = [count for piece in pieces for count in piece.counts]
     return _with_facts(rows, several, counts, labels)
 
 
@@ -144,8 +148,12 @@ def _chosen(
 def _with_facts(
     rows: pa.Table, runs: Sequence[Run], counts: Sequence[int], labels: Mapping[str, str]
 ) -> pa.Table:
-    index = [number for number, count in enumerate(counts) for _ in range(count)]
-    indices = pa.array(index, pa.int32())
+    ends = pa.array(itertools.accumulate(counts), pa.int64())
+    if len(counts):
+        numbers = pa.RunEndEncodedArray.from_arrays(ends, pa.array(range(len(counts)), pa.int32()))
+        indices = pc.run_end_decode(numbers)
+    else:
+        indices = pa.array([], pa.int32())
     arrays, names = [], []
     facts = run_table(runs, list(labels))
     for fact, label in labels.items():

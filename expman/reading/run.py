@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from expman.reading.best import Best, BestKind
+    from expman.reading.catalog_index import CatalogIndex
 
 __all__ = ["Run"]
 
@@ -37,17 +38,29 @@ class Run(RunContents, RunMedia):
         StorageError: the directory does not exist.
     """
 
+    _yaml: RunYaml | None = None
+    _catalog: CatalogIndex | None = None
+    _row: int = 0
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         if not os.path.isdir(self.path):
             raise StorageError(self.path, "no such directory; list the runs with expman.runs()")
-        self._yaml: RunYaml | None = None
 
     @classmethod
     def _found(cls, path: str, yaml: RunYaml) -> Run:
         run = cls.__new__(cls)
         run.path, run._yaml = path, yaml
         return run
+
+    @classmethod
+    def _listed(cls, path: str, catalog: CatalogIndex, row: int) -> Run:
+        run = cls.__new__(cls)
+        run.path, run._catalog, run._row = path, catalog, row
+        return run
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"path": self.path}
 
     @property
     def _file(self) -> RunYaml:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 
@@ -11,6 +12,8 @@ from expman.errors import ConfigError, StorageError
 from expman.reading.best import KINDS
 from expman.reading.params import flat_params
 from expman.reading.run import Run
+from expman.reading.signatures import signature_of
+from expman.storage.paths import CONFIG_YAML
 from expman.suggestions import did_you_mean
 
 __all__ = ["check_columns", "known_value", "run_columns", "run_table", "run_value", "run_values"]
@@ -26,6 +29,7 @@ _FACTS: dict[str, Callable[[Run], object]] = {
     "duration_s": lambda run: None if (took := run.duration) is None else took.total_seconds(),
     "rows": lambda run: run.metadata.rows_written,
 }
+_NAMES = frozenset({"experiment", "run"})
 _PARAMS = "params."
 _SEARCHED = 20
 """Runs whose names are searched for a suggestion; reading all might take long."""
@@ -45,6 +49,13 @@ def run_value(run: Run, column: str) -> object:
         ConfigError: there is no such column.
         StorageError: a file cannot be read.
     """
+    try:
+        return _cataloged(run, [column])[0]
+    except LookupError:
+        return _stored(run, column)
+
+
+def _stored(run: Run, column: str) -> object:
     if column in _FACTS:
         return _FACTS[column](run)
     if column.startswith(_PARAMS):
@@ -56,6 +67,41 @@ def run_value(run: Run, column: str) -> object:
     return found
 
 
+def _cataloged(run: Run, columns: Sequence[str]) -> list[object]:
+    """Returns what a catalog has of a run in some columns.
+
+    Raises:
+        LookupError: not all of it, or it does not hold; the run's files have it.
+    """
+    catalog, row = run._catalog, run._row
+    if catalog is None:
+        raise LookupError
+    if _NAMES.issuperset(columns):
+        return [catalog.values(column)[row] for column in columns]
+    if not catalog.holds(row, run.path):
+        raise LookupError
+    params = None
+    values: list[object] = []
+    for column in columns:
+        if column == "path":
+            values.append(run.path)
+        elif column in _FACTS:
+            values.append(catalog.values(column)[row])
+        elif column.startswith(_PARAMS):
+            if params is None:
+                expected = catalog.values("config_signature")[row]
+                if expected != signature_of(run.path, CONFIG_YAML):
+                    raise LookupError
+                params = catalog.value(row, "params")
+            values.append(params.get(column.removeprefix(_PARAMS)))
+        else:
+            metric, _, suffix = column.rpartition(":")
+            if not metric or suffix not in _SUFFIXES:
+                raise LookupError
+            values.append(catalog.value(row, "best").get(metric, {}).get(suffix))
+    return values
+
+
 def run_values(run: Run, columns: Sequence[str]) -> list[object]:
     """Returns a run's values in several columns, as `run_value` does; reads each file once.
 
@@ -63,13 +109,15 @@ def run_values(run: Run, columns: Sequence[str]) -> list[object]:
         ConfigError: there is no such column.
         StorageError: a file cannot be read.
     """
+    with suppress(LookupError):
+        return _cataloged(run, columns)
     params = None
     if any(column.startswith(_PARAMS) for column in columns):
         params = flat_params(run.config)
     return [
         params.get(column.removeprefix(_PARAMS))
         if params is not None and column.startswith(_PARAMS)
-        else run_value(run, column)
+        else _stored(run, column)
         for column in columns
     ]
 

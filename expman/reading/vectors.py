@@ -21,7 +21,17 @@ from expman.reading.tailfiles import read_whole, tail_paths
 from expman.storage.columns import COLUMNS_KEY, PRODUCER_COLUMNS, columns_metadata
 from expman.storage.paths import VECTORS
 
-__all__ = ["Steps", "columns_of", "metric_names", "new_rows", "read_parts", "read_vectors"]
+__all__ = [
+    "Steps",
+    "columns_of",
+    "metric_names",
+    "new_rows",
+    "read_parts",
+    "read_vectors",
+    "shaped",
+    "stored_columns",
+    "stored_rows",
+]
 
 Steps = range | slice | int | Collection[int]
 _ROW_ID = ("_producer", "_seq")
@@ -116,15 +126,51 @@ def read_vectors(
         for name in (*columns, *(["step"] if needed is not wanted else []))
     }
     table = stack(parts.tables, types)
+    table = shaped(table, steps=steps, merge_steps=merge_steps, last=last)
+    renamed = {name: parts.metric_of[name] for name in columns if name in parts.metric_of}
+    metadata = {COLUMNS_KEY: json.dumps(renamed).encode()} if renamed else None
+    return table.select(list(columns)).replace_schema_metadata(metadata)
+
+
+def shaped(
+    table: pa.Table, *, steps: Steps | None, merge_steps: bool, last: int | None
+) -> pa.Table:
+    """Applies arguments of Run.vectors to all rows of a run; the first two need the column step."""
     if steps is not None:
         table = table.filter(_step_mask(table["step"], steps))
     if merge_steps:
         table = _merge(table)
     if last is not None:
         table = table.slice(max(0, table.num_rows - last))
-    renamed = {name: parts.metric_of[name] for name in columns if name in parts.metric_of}
+    return table
+
+
+def stored_columns(run_dir: str) -> pa.Schema:
+    """Returns all columns that the rows of a run have, with the metrics they belong to.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    return _schema(_read(run_dir, frozenset(), None, None))
+
+
+def stored_rows(run_dir: str) -> pa.Table:
+    """Returns all rows of a run with all their columns, those of `stored_columns`.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    parts = _read(run_dir, None, None, None)
+    schema = _schema(parts)
+    types = dict(zip(schema.names, schema.types, strict=True))
+    return stack(parts.tables, types).replace_schema_metadata(schema.metadata)
+
+
+def _schema(parts: _Parts) -> pa.Schema:
+    names = ["step", "timestamp", *_ROW_ID, *parts.of_producers, *parts.metrics]
+    renamed = {name: parts.metric_of[name] for name in parts.metrics if name in parts.metric_of}
     metadata = {COLUMNS_KEY: json.dumps(renamed).encode()} if renamed else None
-    return table.select(list(columns)).replace_schema_metadata(metadata)
+    return pa.schema([(name, parts.types.get(name, FIXED.get(name))) for name in names], metadata)
 
 
 def _read(

@@ -93,14 +93,15 @@ MAY_KNOW: dict[str, set[str]] = {
     "reading.peek": LEAVES | {"storage", "transport"},
     "formats": set(),
     "importers": LEAVES | {"formats", "reading", "storage"},
-    "dashboard": LEAVES | {"reading", "storage"},
+    "dashboard": LEAVES | {"catalog", "reading", "storage"},
+    "catalog": LEAVES | {"reading", "storage"},
     "cli": LEAVES
     | TRAINER
-    | {"dashboard", "formats", "importers", "reading", "storage", "transport", "writer"},
+    | {"catalog", "dashboard", "formats", "importers", "reading", "storage", "transport", "writer"},
 }
 # What a trainer imports with a run: these may bring neither pyarrow nor yaml.
 HEAVY = {"pyarrow", "yaml"}
-HEAVY_ROOMS = {"storage", "reading"}
+HEAVY_ROOMS = {"catalog", "storage", "reading"}
 
 
 def modules() -> dict[str, ast.Module]:

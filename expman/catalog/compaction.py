@@ -1,0 +1,235 @@
+"""Puts the rows of about a thousand finished runs into one file.
+
+Runs of one experiment whose rows have the same columns go into the same files, newest first, so
+that each run's rows are a slice with exactly the columns and types of its own files. Few runs of a
+kind stay where they are. A small file is joined with new runs once there are as many of them as it
+has: so a run is rewritten about log₂(1000) times at most.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expman.errors import StorageError
+from expman.reading.catalog_rows import LABELS, PartReader
+from expman.reading.run_facts import fingerprint
+from expman.reading.signatures import signature_of
+from expman.reading.vectors import stored_rows
+from expman.storage.catalog_files import PartFile, catalog_path, new_name, write_table
+from expman.storage.paths import VECTORS_PARQUET
+
+__all__ = ["Compaction"]
+
+MOST_RUNS = 1000
+LEAST_RUNS = 16
+MOST_ROWS = 5_000_000
+"""Of one file, about: it is made in memory."""
+_GROUP_ROWS = 131_072
+_LIVE_SHARE = 0.5
+"""A file of which a smaller share is in use is given up."""
+
+
+class _Place(NamedTuple):
+    part: str
+    offset: int
+    rows: int
+
+
+class _Candidate(NamedTuple):
+    """A run as the table of runs has it, and where its rows are."""
+
+    row: int
+    experiment: str
+    run: str
+    sort_key: str
+    columns: str
+    rows_signature: str
+    place: _Place | None
+
+
+class Compaction:
+    """The files with rows of a new version of the catalog.
+
+    Args:
+        base_dir: directory that holds all experiments.
+        old: the files of the version before.
+    """
+
+    def __init__(self, base_dir: str, old: Sequence[PartFile]) -> None:
+        self._base_dir = base_dir
+        self._kept = {part.name: part for part in old}
+        self._places: dict[int, _Place] = {}
+
+    @property
+    def parts(self) -> tuple[PartFile, ...]:
+        """The files of the new version."""
+        return tuple(self._kept.values())
+
+    def apply(self, table: pa.Table) -> pa.Table:
+        """Compacts runs of a table of runs; returns it with their new places.
+
+        Raises:
+            StorageError: a file cannot be written.
+        """
+        members: dict[str, list[_Candidate]] = defaultdict(list)
+        groups: dict[tuple[str, str], list[_Candidate]] = defaultdict(list)
+        for one in _candidates(table):
+            if one.place is not None:
+                members[one.place.part].append(one)
+        for name, part in list(self._kept.items()):
+            is_there = os.path.exists(catalog_path(self._base_dir, name))
+            if not is_there or len(members[name]) < max(1, part.runs * _LIVE_SHARE):
+                del self._kept[name]
+        for one in _candidates(table):
+            if one.place is not None and one.place.part in self._kept:
+                self._places[one.row] = one.place
+            elif one.columns:
+                groups[one.experiment, one.columns].append(one)
+        for kind, runs in groups.items():
+            self._compact(kind, self._with_small(kind, runs, members))
+        return _placed(table, self._places)
+
+    def _with_small(
+        self,
+        kind: tuple[str, str],
+        runs: list[_Candidate],
+        members: dict[str, list[_Candidate]],
+    ) -> list[_Candidate]:
+        """Adds the runs of small files that are to be joined with these."""
+        small = [
+            part
+            for part in self._kept.values()
+            if (part.experiment, part.columns) == kind
+            and part.runs < MOST_RUNS
+            and part.rows < MOST_ROWS
+        ]
+        for part in sorted(small, key=lambda part: part.runs):
+            if len(runs) < part.runs:
+                break
+            runs = runs + members[part.name]
+            del self._kept[part.name]
+        return runs
+
+    def _compact(self, kind: tuple[str, str], runs: list[_Candidate]) -> None:
+        if len(runs) < LEAST_RUNS:
+            return
+        runs.sort(key=lambda one: (one.sort_key, one.run), reverse=True)
+        left = iter(runs)
+        while True:
+            part = _NewPart(self._base_dir, kind)
+            for one in left:
+                self._places.pop(one.row, None)
+                part.add(one)
+                if part.is_full:
+                    break
+            if not part.taken:
+                return
+            self._kept[part.name] = part.write()
+            self._places.update(part.taken)
+
+
+class _NewPart:
+    """A file that is being made; what it was made of is read run by run.
+
+    Attributes:
+        name: the file's name.
+        taken: row of each run in the table of runs, and where its rows are.
+    """
+
+    def __init__(self, base_dir: str, kind: tuple[str, str]) -> None:
+        self.name = new_name("rows")
+        self.taken: dict[int, _Place] = {}
+        self._base_dir = base_dir
+        self._experiment, self._columns = kind
+        self._old = PartReader(base_dir, None)
+        self._runs: list[str] = []
+        self._tables: list[pa.Table] = []
+        self._rows = 0
+
+    @property
+    def is_full(self) -> bool:
+        """True if no further run fits in."""
+        return len(self._runs) == MOST_RUNS or self._rows >= MOST_ROWS
+
+    def add(self, one: _Candidate) -> None:
+        """Adds a run, unless its rows cannot be read, or changed since its row was made."""
+        table = self._read(one)
+        if table is None:
+            return
+        self.taken[one.row] = _Place(self.name, self._rows, table.num_rows)
+        self._runs.append(one.run)
+        self._tables.append(table)
+        self._rows += table.num_rows
+
+    def _read(self, one: _Candidate) -> pa.Table | None:
+        if one.place is not None:
+            try:
+                return self._old.rows(*one.place)
+            except LookupError:
+                pass
+        run_dir = f"{self._base_dir}/{one.experiment}/{one.run}"
+        try:
+            table = stored_rows(run_dir)
+        except StorageError:
+            return None
+        is_same = fingerprint(table.schema) == self._columns and one.rows_signature == signature_of(
+            run_dir, VECTORS_PARQUET
+        )
+        return table if is_same else None
+
+    def write(self) -> PartFile:
+        """Writes the file.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        rows = pa.concat_tables(self._tables)
+        ends = pa.array([place.offset + place.rows for place in self.taken.values()], pa.int32())
+        runs = pa.RunEndEncodedArray.from_arrays(ends, pa.array(self._runs, pa.string()))
+        labels = [
+            pa.repeat(pa.scalar(self._experiment), rows.num_rows),
+            pc.run_end_decode(runs),
+        ]
+        names = [*LABELS, *rows.column_names]
+        table = pa.table([*labels, *rows.columns], names=names)
+        table = table.replace_schema_metadata(rows.schema.metadata)
+        write_table(self._base_dir, self.name, table, group_rows=_GROUP_ROWS)
+        return PartFile(
+            name=self.name,
+            experiment=self._experiment,
+            columns=self._columns,
+            runs=len(self._runs),
+            rows=self._rows,
+        )
+
+
+_NEEDED = ("experiment", "run", "sort_key", "columns", "rows_signature")
+_PLACE = ("part", "part_offset", "part_rows")
+
+
+def _candidates(table: pa.Table) -> list[_Candidate]:
+    columns = [table[name].to_pylist() for name in _NEEDED]
+    places = [
+        None if place[0] is None else _Place(*place)
+        for place in zip(*(table[name].to_pylist() for name in _PLACE), strict=True)
+    ]
+    numbered = enumerate(zip(*columns, places, strict=True))
+    return [_Candidate(row, *values) for row, values in numbered]
+
+
+def _placed(table: pa.Table, places: dict[int, _Place]) -> pa.Table:
+    for number, column in enumerate(_PLACE):
+        index = table.schema.get_field_index(column)
+        field = table.schema.field(index)
+        values = [
+            None if (place := places.get(row)) is None else place[number]
+            for row in range(table.num_rows)
+        ]
+        table = table.set_column(index, field, pa.array(values, field.type))
+    return table

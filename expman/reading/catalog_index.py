@@ -1,0 +1,275 @@
+"""The catalog of a base directory, as `expman catalog` left it: a quick answer, if still true.
+
+A run's directory remains the truth. Each row of the catalog has the inode, time and size of the
+run.yaml that it was made of: one `stat` per run shows whether the row still holds. All other runs,
+live ones among them, are read from their directories.
+"""
+
+from __future__ import annotations
+
+import bisect
+import datetime
+import os
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from expman.models import RunStatus
+from expman.reading.directories import experiments
+from expman.reading.json_text import from_json
+from expman.reading.run import Run
+from expman.reading.tags import TagFilter
+from expman.storage.catalog_files import Manifest, catalog_path, read_manifest
+from expman.storage.paths import RUN_YAML
+
+__all__ = ["CatalogIndex", "ListedRuns", "rows_of"]
+
+
+class CatalogIndex:
+    """The table of runs of a catalog; its columns are read when they are used.
+
+    Attributes:
+        base_dir: directory that holds all experiments.
+        manifest: what the catalog consists of.
+        rows: number of runs.
+    """
+
+    def __init__(self, base_dir: str, manifest: Manifest, file: pq.ParquetFile) -> None:
+        self.base_dir = base_dir
+        self.manifest = manifest
+        self.rows: int = file.metadata.num_rows
+        self._file = file
+        self._columns: dict[str, pa.Array] = {}
+        self._values: dict[str, list[Any]] = {}
+        self._decoded: dict[str, tuple[int, Any]] = {}
+
+    @classmethod
+    def open(cls, base_dir: str) -> CatalogIndex | None:
+        """Opens the catalog; None if there is none, or none that can be used."""
+        for _ in range(3):  # a newer version may replace it meanwhile
+            manifest = read_manifest(base_dir)
+            if manifest is None or not manifest.runs_file:
+                return None
+            try:
+                path = catalog_path(base_dir, manifest.runs_file)
+                index = cls(base_dir, manifest, pq.ParquetFile(pa.OSFile(path)))
+                index._load("experiment", "run", *_SIGNATURE)
+                return index
+            except FileNotFoundError:
+                continue
+            except (OSError, pa.ArrowException, KeyError):
+                return None
+        return None
+
+    def _load(self, *names: str) -> None:
+        missing = [name for name in names if name not in self._columns]
+        if missing:
+            table = self._file.read(columns=missing)
+            for name in missing:
+                self._columns[name] = table[name].combine_chunks()
+
+    def column(self, name: str) -> pa.Array:
+        """A column of the table, newest run first.
+
+        Raises:
+            LookupError: it cannot be read; ask the runs' directories.
+        """
+        try:
+            self._load(name)
+        except (OSError, pa.ArrowException) as exc:
+            raise LookupError(name) from exc
+        return self._columns[name]
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The table, or some of its columns.
+
+        Raises:
+            LookupError: it cannot be read; ask the runs' directories.
+        """
+        try:
+            names = None if columns is None else list(columns)
+            table = self._file.read(columns=names)
+            return table if names is None else table.select(names)
+        except (OSError, pa.ArrowException, KeyError) as exc:
+            raise LookupError from exc
+
+    def value(self, row: int, column: str) -> Any:
+        """A value of a run; that of a JSON column decoded.
+
+        Raises:
+            LookupError: it is not in the catalog; ask the run's directory.
+        """
+        if column not in _JSON:
+            return self.values(column)[row]
+        text = self.column(column)[row].as_py()
+        if text is None:
+            raise LookupError(column)
+        known = self._decoded.get(column)
+        if known is None or known[0] != row:
+            known = self._decoded[column] = (row, from_json(text))
+        return known[1]
+
+    def values(self, name: str) -> list[Any]:
+        """The values of a column of the table.
+
+        Raises:
+            LookupError: it cannot be read; ask the runs' directories.
+        """
+        found = self._values.get(name)
+        if found is None:
+            found = self._values[name] = self.column(name).to_pylist()
+        return found
+
+    def look(self, chosen: Collection[str] | None) -> tuple[bytearray, list[str]]:
+        """Looks at the runs of the chosen experiments; of all if None.
+
+        Returns:
+            For each row of the table whether it is there and holds; the directories of other runs.
+
+        Raises:
+            StorageError: the base directory does not exist.
+        """
+        current = bytearray(self.rows)
+        others: list[str] = []
+        known = dict(zip(self._paths, range(self.rows), strict=True))
+        inodes, mtimes, sizes = map(self.values, _SIGNATURE)
+        stat, add, find = os.stat, others.append, known.get
+        for experiment in experiments(self.base_dir):
+            if chosen is not None and experiment not in chosen:
+                continue
+            for path in _subdirectories(os.path.join(self.base_dir, experiment)):
+                row = find(path)
+                if row is None:
+                    add(path)
+                    continue
+                try:
+                    info = stat(f"{path}/{RUN_YAML}")
+                except OSError:
+                    add(path)
+                    continue
+                if (
+                    info.st_mtime_ns == mtimes[row]
+                    and info.st_ino == inodes[row]
+                    and info.st_size == sizes[row]
+                ):
+                    current[row] = 1
+                else:
+                    add(path)
+        return current, others
+
+    @cached_property
+    def _paths(self) -> list[str]:
+        base = self.base_dir if self.base_dir.endswith("/") else self.base_dir + "/"
+        names = zip(self.values("experiment"), self.values("run"), strict=True)
+        return [f"{base}{experiment}/{run}" for experiment, run in names]
+
+    def holds(self, row: int, run_dir: str) -> bool:
+        """True if the run's run.yaml is still the one that the row was made of."""
+        try:
+            info = os.stat(f"{run_dir}/{RUN_YAML}")
+        except OSError:
+            return False
+        inodes, mtimes, sizes = map(self.values, _SIGNATURE)
+        signature = (inodes[row], mtimes[row], sizes[row])
+        return signature == (info.st_ino, info.st_mtime_ns, info.st_size)
+
+    def choose(
+        self,
+        current: bytearray,
+        statuses: Collection[RunStatus] | None,
+        tag_filter: TagFilter | None,
+        group: str | None,
+        earliest: datetime.datetime | None,
+    ) -> list[int]:
+        """Returns the rows that hold and that the filters leave, newest first.
+
+        Raises:
+            LookupError: the catalog cannot be read; ask the runs' directories.
+        """
+        rows: list[int] = rows_of(current).to_pylist()
+        if statuses is not None:
+            wanted, found = set(map(str, statuses)), self.values("status")
+            rows = [row for row in rows if found[row] in wanted]
+        if group is not None:
+            groups = self.values("group")
+            rows = [row for row in rows if groups[row] == group]
+        if earliest is not None:
+            least = (earliest - _EPOCH) // _MICROSECOND
+            began = self.column("started_at").cast(pa.int64()).to_pylist()
+            rows = [row for row in rows if (moment := began[row]) is not None and moment >= least]
+        if tag_filter is not None:
+            tags = self.values("tags")
+            rows = [row for row in rows if tag_filter.matches(tags[row] or ())]
+        return rows
+
+    def listed(self, rows: list[int]) -> ListedRuns:
+        """Returns the runs of these rows.
+
+        Raises:
+            LookupError: the catalog cannot be read; ask the runs' directories.
+        """
+        paths, listed = self._paths, Run._listed
+        runs = [listed(paths[row], self, row) for row in rows]
+        return ListedRuns(runs, self.column("sort_key"))
+
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+_SIGNATURE = ("yaml_inode", "yaml_mtime_ns", "yaml_size")
+_JSON = frozenset({"params", "scalars", "last", "best", "facts"})
+
+
+class ListedRuns:
+    """Runs of a catalog, newest first.
+
+    Attributes:
+        runs: the runs.
+    """
+
+    def __init__(self, runs: list[Run], sort_keys: pa.Array) -> None:
+        self.runs = runs
+        self._keys = sort_keys
+
+    def place(self, sort_key: str, path: str) -> int:
+        """Returns how many of the runs come before one with this key and path."""
+        wanted = _Descending(sort_key, path)
+        return bisect.bisect_left(
+            range(len(self.runs)),
+            wanted,
+            key=self._key,
+        )
+
+    def _key(self, number: int) -> _Descending:
+        run = self.runs[number]
+        return _Descending(self._keys[run._row].as_py(), run.path)
+
+
+class _Descending:
+    """A key that sorts the other way round."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, *key: str) -> None:
+        self._key: tuple[str, ...] = key
+
+    def __lt__(self, other: _Descending) -> bool:
+        return self._key > other._key
+
+
+def rows_of(current: bytearray) -> pa.Array:
+    """Returns the numbers of the rows that hold."""
+    # pa.array and pa.scalar would import pandas, which takes longer than all the rest.
+    flags = pa.Array.from_buffers(pa.uint8(), len(current), [None, pa.py_buffer(current)])
+    return pc.indices_nonzero(flags)
+
+
+def _subdirectories(directory: str) -> list[str]:
+    try:
+        with os.scandir(directory) as entries:
+            return [e.path for e in entries if not e.name.startswith(".") and e.is_dir()]
+    except OSError:
+        return []

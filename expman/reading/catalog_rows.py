@@ -1,0 +1,161 @@
+"""Rows of many runs from the files of a catalog, in which those of about a thousand are together.
+
+A part has the rows of runs of one experiment with the same columns, run after run. A run's rows
+are a slice of it. They are those that the run's own files have as long as its vectors.parquet and
+its run.yaml are the ones that the part was made of.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from expman.reading.columns import FIXED, stack
+from expman.reading.run import Run
+from expman.reading.signatures import signature_of
+from expman.storage.catalog_files import catalog_path
+from expman.storage.columns import COLUMNS_KEY, columns_metadata
+from expman.storage.paths import VECTORS_PARQUET
+
+__all__ = ["LABELS", "PartReader", "RowsOfRuns", "compacted_rows"]
+
+LABELS = ("_experiment", "_run")
+"""Columns of a part that say whose row it is. Runs with a metric like these are in no part."""
+
+
+class PartReader:
+    """Reads parts of a catalog, each one once.
+
+    Args:
+        base_dir: directory that holds all experiments.
+        columns: as in `read_vectors`, lenient; None for all columns.
+    """
+
+    def __init__(self, base_dir: str, columns: Sequence[str] | None) -> None:
+        self._base_dir = base_dir
+        self._columns = columns
+        self._tables: dict[str, pa.Table] = {}
+
+    def rows(self, part: str, offset: int, count: int) -> pa.Table:
+        """Returns rows of a part, with those of the wanted columns that it has.
+
+        Raises:
+            LookupError: it cannot be read.
+        """
+        return self.table(part).slice(offset, count)
+
+    def table(self, part: str) -> pa.Table:
+        """Returns all rows of a part.
+
+        Raises:
+            LookupError: it cannot be read.
+        """
+        if part not in self._tables:
+            try:
+                self._tables[part] = self._read(part)
+            except (OSError, pa.ArrowException) as exc:
+                raise LookupError(part) from exc
+        return self._tables[part]
+
+    def _read(self, part: str) -> pa.Table:
+        with pa.OSFile(catalog_path(self._base_dir, part)) as source:
+            file = pq.ParquetFile(source)
+            schema = file.schema_arrow
+            there = schema.names[len(LABELS) :]
+            wanted = there
+            if self._columns is not None:
+                wanted = [name for name in self._columns if name in there or name in FIXED]
+            read = [name for name in wanted if name in there]
+            if read:
+                table = file.read(columns=read)
+            else:
+                table = pa.table({"": pa.nulls(file.metadata.num_rows)}).select([])
+        types = {name: schema.field(name).type if name in there else FIXED[name] for name in wanted}
+        known = columns_metadata(schema.metadata)
+        renamed = {name: known[name] for name in wanted if name in known}
+        metadata = {COLUMNS_KEY: json.dumps(renamed).encode()} if renamed else None
+        whole = stack([table], types) if types else table
+        return whole.replace_schema_metadata(metadata)
+
+
+class RowsOfRuns(NamedTuple):
+    """Rows of runs that follow each other.
+
+    Attributes:
+        table: the rows.
+        counts: how many of them each run has.
+    """
+
+    table: pa.Table
+    counts: list[int]
+
+
+def compacted_rows(
+    runs: Sequence[Run], columns: Sequence[str] | None, last: int | None
+) -> tuple[dict[int, RowsOfRuns], set[int]]:
+    """Reads the rows of runs from parts of a catalog, as far as they are there and hold.
+
+    Args:
+        runs: the runs.
+        columns: as in `read_vectors`, lenient.
+        last: only so many rows of each run, the newest ones.
+
+    Returns:
+        Rows by the number of the first run that they belong to, and the numbers of all their runs.
+    """
+    found: dict[int, RowsOfRuns] = {}
+    readers: dict[str, PartReader] = {}
+    pieces: list[tuple[int, str, str, int, int, list[int]]] = []
+    for number, run in enumerate(runs):
+        place = _place(run)
+        if place is None:
+            continue
+        base_dir, part, offset, count = place
+        if last is not None and count > last:
+            offset, count = offset + count - last, last
+        if pieces:
+            first, its_base, its_part, begin, rows, counts = pieces[-1]
+            follows = number == first + len(counts) and offset == begin + rows
+            if follows and (base_dir, part) == (its_base, its_part):
+                counts.append(count)
+                pieces[-1] = (first, base_dir, part, begin, rows + count, counts)
+                continue
+        pieces.append((number, base_dir, part, offset, count, [count]))
+    for first, base_dir, part, offset, rows, counts in pieces:
+        if base_dir not in readers:
+            readers[base_dir] = PartReader(base_dir, columns)
+        try:
+            table = readers[base_dir].rows(part, offset, rows)
+        except LookupError:
+            continue
+        if columns is None:
+            table = table.drop_columns([name for name in _ROW_ID if name in table.column_names])
+        found[first] = RowsOfRuns(table, counts)
+    covered = {
+        number for first, one in found.items() for number in range(first, first + len(one.counts))
+    }
+    return found, covered
+
+
+_ROW_ID = ("_producer", "_seq")
+
+
+def _place(run: Run) -> tuple[str, str, int, int] | None:
+    """Returns catalog, part, offset and number of a run's rows; None if its files must be read."""
+    catalog, row = run._catalog, run._row
+    if catalog is None:
+        return None
+    try:
+        part = catalog.values("part")[row]
+        if part is None or not catalog.holds(row, run.path):
+            return None
+        if catalog.values("rows_signature")[row] != signature_of(run.path, VECTORS_PARQUET):
+            return None
+        offset, count = (catalog.values(name)[row] for name in ("part_offset", "part_rows"))
+        return catalog.base_dir, part, offset, count
+    except LookupError:
+        return None
