@@ -1,0 +1,238 @@
+// Where the data comes from: the server, or a report that carries them. No view knows which.
+
+import { own } from "./dom.js";
+import { idPath } from "./state.js";
+
+const embedded = document.getElementById("expman-report");
+const report = embedded ? JSON.parse(embedded.textContent) : null;
+
+export const isReport = report !== null;
+
+/** What an answer that is an error says. */
+export class AnswerError extends Error {
+  constructor(status, text) {
+    super(text);
+    this.status = status;
+  }
+}
+
+// A browser opens six connections to a host; the events have one of them.
+const LIMIT = 4;
+let running = 0;
+const queue = [];
+
+async function ask(path, options) {
+  if (running >= LIMIT) await new Promise((resolve) => queue.push(resolve));
+  running += 1;
+  try {
+    const answer = await fetch(path, { credentials: "same-origin", ...options });
+    if (!answer.ok) throw new AnswerError(answer.status, await sentence(answer));
+    return { headers: answer.headers, body: options?.binary ? await answer.arrayBuffer() : await answer.text() };
+  } finally {
+    running -= 1;
+    queue.shift()?.();
+  }
+}
+
+async function sentence(answer) {
+  const text = (await answer.text()).slice(0, 500);
+  try {
+    const value = JSON.parse(text);
+    return String(value.error ?? value.detail ?? text);
+  } catch {
+    return text || `the server answered ${answer.status}`;
+  }
+}
+
+async function askJson(path) {
+  return JSON.parse((await ask(path)).body);
+}
+
+function query(values) {
+  const parts = new URLSearchParams();
+  for (const [key, value] of Object.entries(values)) {
+    if (Array.isArray(value)) for (const one of value) parts.append(key, one);
+    else if (value != null) parts.set(key, value);
+  }
+  return parts.toString();
+}
+
+function runPath(id, rest = "") {
+  return `api/run/${idPath(id)}${rest}`;
+}
+
+async function change(method, path, body) {
+  await ask(path, {
+    method,
+    headers: { "X-Expman": "1", "Content-Type": "application/json" },
+    body: JSON.stringify(body ?? {}),
+  });
+}
+
+// ---- Arrow
+
+function fromBase64(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+function floats(column) {
+  if (!column) return null;
+  const values = column.toArray();
+  if (values instanceof Float64Array) return values;
+  return Float64Array.from(values, (value) => (value == null ? NaN : Number(value)));
+}
+
+/** A table of curves as [{ metric, producer, x, y, attempt, time }], in the order of its rows. */
+function splitCurves(buffer) {
+  const table = globalThis.fl.tableFromIPC(buffer);
+  const rows = table.numRows;
+  if (!rows) return [];
+  const metrics = table.getChild("metric").toArray();
+  const producers = table.getChild("producer")?.toArray();
+  const x = floats(table.getChild("x"));
+  const y = floats(table.getChild("y"));
+  const attempts = floats(table.getChild("attempt"));
+  const times = floats(table.getChild("time"));
+  const curves = new Map();
+  let start = 0;
+  const key = (at) => `${metrics[at]}\u0000${producers ? producers[at] : ""}`;
+  for (let at = 1; at <= rows; at += 1) {
+    if (at < rows && metrics[at] === metrics[start] && (!producers || producers[at] === producers[start])) continue;
+    const name = key(start);
+    if (!curves.has(name)) {
+      curves.set(name, { metric: metrics[start], producer: producers ? String(producers[start] ?? "") : "", pieces: [] });
+    }
+    curves.get(name).pieces.push([start, at]);
+    start = at;
+  }
+  const gather = (values, pieces) => {
+    if (!values) return null;
+    if (pieces.length === 1) return values.slice(...pieces[0]);
+    const whole = new Float64Array(pieces.reduce((sum, [from, to]) => sum + to - from, 0));
+    let put = 0;
+    for (const [from, to] of pieces) {
+      whole.set(values.subarray(from, to), put);
+      put += to - from;
+    }
+    return whole;
+  };
+  return [...curves.values()].map(({ metric, producer, pieces }) => ({
+    metric, producer,
+    x: gather(x, pieces), y: gather(y, pieces), attempt: gather(attempts, pieces), time: gather(times, pieces),
+  }));
+}
+
+/** A table of columns by name: Map name → Float64Array. */
+function columnsOf(buffer) {
+  const table = globalThis.fl.tableFromIPC(buffer);
+  const columns = new Map();
+  for (const { name } of table.schema.fields) columns.set(name, floats(table.getChild(name)));
+  return columns;
+}
+
+// ---- what the views ask for
+
+const fromServer = {
+  info: () => askJson("api/info"),
+  runs: (since) => askJson(`api/runs${since ? `?since=${encodeURIComponent(since)}` : ""}`),
+  async curves(id, metrics, { x, from, to, points, by, after }) {
+    const text = query({ run: id, metric: metrics, x, from, to, points, by, after });
+    const { headers, body } = await ask(`api/curves?${text}`, { binary: true });
+    return {
+      cursor: headers.get("X-Expman-Cursor") || "",
+      rows: Number(headers.get("X-Expman-Rows") || 0),
+      decimated: headers.get("X-Expman-Decimated") === "1",
+      curves: body.byteLength ? splitCurves(body) : [],
+    };
+  },
+  run: (id) => askJson(runPath(id)),
+  console: (id, options) => askJson(runPath(id, `/console?${query(options)}`)),
+  messages: (id, options) => askJson(runPath(id, `/messages?${query(options)}`)),
+  async system(id, points = 1500) {
+    return columnsOf((await ask(runPath(id, `/system?points=${points}`), { binary: true })).body);
+  },
+  media: (id, tag) => askJson(runPath(id, `/media?${query({ tag })}`)),
+  mediaUrl: (id, path) => runPath(id, `/media/file?${query({ path })}`),
+  async mediaText(id, path) {
+    return (await ask(runPath(id, `/media/file?${query({ path })}`))).body;
+  },
+  histograms: (id, tag) => askJson(runPath(id, `/histograms?${query({ tag })}`)),
+  table: (id, path, offset, limit) => askJson(runPath(id, `/table?${query({ path, offset, limit })}`)),
+  artifactUrl: (id, path) => runPath(id, `/artifact?${query({ path })}`),
+  async artifactText(id, path) {
+    return (await ask(runPath(id, `/artifact?${query({ path, preview: 1 })}`))).body;
+  },
+  async stacks(id, name) {
+    return (await ask(runPath(id, `/stacks?${query({ name })}`))).body;
+  },
+  compare: (ids, metric) => askJson(`api/compare?${query({ run: ids, metric })}`),
+  edit: (id, values) => change("PATCH", runPath(id), values),
+  remove: (id) => change("DELETE", runPath(id)),
+};
+
+const MISSING = "this is not in the report";
+
+function part(name, id, key) {
+  const found = key === undefined ? own(report[name], id) : own(own(report[name], id), key);
+  if (found === undefined) throw new AnswerError(404, MISSING);
+  return found;
+}
+
+const decoded = new Map();
+function reportCurves(id) {
+  if (!decoded.has(id)) decoded.set(id, splitCurves(fromBase64(own(own(report.curves, id), "step") || "")));
+  return decoded.get(id);
+}
+
+function withX(curve, all, x) {
+  if (x === "step") return curve;
+  if (x === "time") return { ...curve, x: curve.time ?? curve.x };
+  if (x === "relative") {
+    if (!curve.time) return curve;
+    let first = Infinity;
+    for (const one of all) if (one.time && one.time[0] < first) first = one.time[0];
+    return { ...curve, x: curve.time.map((time) => time - first) };
+  }
+  const other = all.find((one) => one.metric === x && one.producer === curve.producer);
+  if (!other) return { ...curve, x: new Float64Array(0), y: new Float64Array(0), attempt: null };
+  const byStep = new Map();
+  other.x.forEach((step, at) => byStep.set(step, other.y[at]));
+  return { ...curve, x: curve.x.map((step) => byStep.get(step) ?? NaN) };
+}
+
+const fromReport = {
+  info: async () => ({ read_only: true, ...report.info }),
+  runs: async () => ({ version: "report", full: true, runs: report.runs, removed: [] }),
+  async curves(id, metrics, { x, from, to }) {
+    const all = own(report.curves, id) ? reportCurves(id) : [];
+    const curves = all.filter((one) => metrics.includes(one.metric)).map((one) => withX(one, all, x));
+    const inside = (value) => (from == null || value >= from) && (to == null || value <= to);
+    const cutOut = (curve) => {
+      if (from == null && to == null) return curve;
+      const keep = (_, at) => inside(curve.x[at]);
+      return { ...curve, x: curve.x.filter(keep), y: curve.y.filter(keep), attempt: curve.attempt?.filter(keep) ?? null };
+    };
+    return { cursor: "", rows: 0, decimated: false, curves: curves.map(cutOut) };
+  },
+  run: async (id) => part("details", id),
+  console: async (id) => part("console", id),
+  messages: async (id) => part("messages", id),
+  system: async (id) => columnsOf(fromBase64(part("system", id))),
+  media: async (id, tag) => part("media", id).filter((one) => !tag || one.tag === tag),
+  mediaUrl: (id, path) => own(own(report.media_files, id), path) ?? "",
+  async mediaText(id, path) {
+    const url = part("media_files", id, path);
+    const [head, body] = url.split(",", 2);
+    return head.endsWith(";base64") ? new TextDecoder().decode(fromBase64(body)) : decodeURIComponent(body);
+  },
+  histograms: async (id, tag) => part("histograms", id, tag),
+  table: async (id, path) => part("tables", id, path),
+  artifactUrl: () => "",
+  artifactText: async () => {
+    throw new AnswerError(404, MISSING);
+  },
+  stacks: async (id, name) => part("stacks", id, name),
+  compare: async () => report.compare ?? { params: {}, metrics: {}, provenance: {}, same_count: 0 },
+};
+
+export const data = isReport ? fromReport : fromServer;
