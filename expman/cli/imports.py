@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 
 import click
@@ -52,9 +53,9 @@ _DAMAGE = (DamagedError, ExpmanError, OSError)
 def command(path: str, experiment: str | None, tracker: str | None, base_dir: str) -> None:
     """Makes a run of each run that another tracker has left at or below PATH.
 
-    Takes TensorBoard event files and wandb's local files. What has no place in a run is left out
-    and counted, on standard error and in the run's import.json. Repeating an import brings the runs
-    up to date.
+    Takes TensorBoard event files, wandb's local files, and MLflow's stores. What has no place in
+    a run is left out and counted, on standard error and in the run's import.json. Repeating an
+    import brings the runs up to date.
     """
     sources = _found(path, tracker)
     homes: dict[str, list[Source]] = {}
@@ -76,7 +77,10 @@ def command(path: str, experiment: str | None, tracker: str | None, base_dir: st
 
 
 def _found(path: str, tracker: str | None) -> list[Source]:
-    found = find(path, tracker)
+    left_out: Counter[str] = Counter()
+    found = find(path, left_out, tracker)
+    for kind, count in sorted(left_out.items()):
+        print_note(f"left out: {count} of kind {kind}")
     if len(found) > 1:
         counts = ", ".join(f"{len(sources)} of {name}" for name, sources in found.items())
         raise click.UsageError(f"found runs of several formats in {path}: {counts}; add --from")

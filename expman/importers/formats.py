@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 
-from expman.importers import tensorboard, wandb
+from expman.importers import mlflow, tensorboard, wandb
 from expman.importers.source import Source
 
 __all__ = ["FINDERS", "find"]
 
-FINDERS: Mapping[str, Callable[[str], list[Source]]] = {
+FINDERS: Mapping[str, Callable[[str, Counter[str]], list[Source]]] = {
+    "mlflow": mlflow.find,
     "tensorboard": tensorboard.find,
     "wandb": wandb.find,
 }
 """By the name of the format: what finds the runs in a file, or below a directory."""
 
 
-def find(path: str, tracker: str | None = None) -> dict[str, list[Source]]:
+def find(path: str, left_out: Counter[str], tracker: str | None = None) -> dict[str, list[Source]]:
     """The runs at a path, by format; only formats that are there.
 
     Args:
         path: a file or a directory.
+        left_out: gets the numbers of what is there and is not a run to be imported.
         tracker: the only format to look for.
 
     Raises:
         OSError: the path cannot be read.
     """
     wanted = FINDERS if tracker is None else {tracker: FINDERS[tracker]}
-    found = {name: finder(path) for name, finder in wanted.items()}
+    found = {name: finder(path, left_out) for name, finder in wanted.items()}
     return {name: sources for name, sources in found.items() if sources}

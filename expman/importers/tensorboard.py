@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 from expman.formats.damage import DamagedError
@@ -29,7 +30,7 @@ _NOT_VALUES = {4: "graph", 6: "log message", 8: "run metadata", 9: "graph"}
 """Fields of an event that have no place in a run; its session log and version say nothing."""
 
 
-def find(path: str) -> list[Source]:
+def find(path: str, left_out: Counter[str]) -> list[Source]:
     """The runs below a directory, or of one event file."""
     if os.path.isfile(path):
         return [_source(path, [path], path)] if "tfevents" in os.path.basename(path) else []

@@ -36,7 +36,7 @@ class _File(NamedTuple):
     name: str
 
 
-def find(path: str) -> list[Source]:
+def find(path: str, left_out: Counter[str]) -> list[Source]:
     """The runs of a `.wandb` file, or of all below a directory."""
     paths = [path] if os.path.isfile(path) else sorted(_below(path))
     runs: dict[tuple[str, str, str], list[_File]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def importing(tmp_path: Path) -> Import:
         home.mkdir(parents=True, exist_ok=True)
         earlier = EarlierImports(str(home))
         made = {}
-        for sources in find(str(path), tracker).values():
+        for sources in find(str(path), Counter(), tracker).values():
             for source in sources:
                 found = import_run(source, str(home), earlier, lambda _: None)
                 made[Path(found.run_dir).name] = found
