@@ -59,6 +59,12 @@ class ExpmanTracker(GeneralTracker):
         self._run.begin()
         self._run.log(values, step)
 
+    def log_images(self, values: dict[str, Any], step: int | None = None, **_: Any) -> None:
+        """Logs pictures: arrays of shape (number, height, width, channels) by name."""
+        self._run.begin()
+        for name, images in values.items():
+            self._run.attempt(LoggingEngine.log_images, name, images, step)
+
     def finish(self) -> None:
         """Ends a run of its own."""
         self._run.end()

@@ -23,6 +23,7 @@ class KerasCallback(Callback):
             which ends with the training.
         every_batches: also log each so many batches, as `batch/loss` with the number of the batch
             over all epochs as step; 0: none. Reading a metric waits for the device.
+        log_model: keep the model as an artifact, `model.keras`, when the training has ended.
         settings: arguments of `expman.Experiment`, for a run of its own.
     """
 
@@ -32,17 +33,18 @@ class KerasCallback(Callback):
         run: Experiment | LoggingEngine | None = None,
         *,
         every_batches: int = 0,
+        log_model: bool = False,
         **settings: Any,
     ) -> None:
         super().__init__()
         self._run = OwnRun(experiment, run, settings)
         self._every = every_batches
+        self._log_model = log_model
         self._batches = 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begins the run and records what `fit` was given."""
-        self._run.end()
-        self._run.begin()
+        self._run.begin_training()
         self._batches = 0
         optimizer = getattr(self.model, "optimizer", None)
         params = {"fit": self.params}
@@ -63,4 +65,6 @@ class KerasCallback(Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Ends a run of its own."""
+        if self._log_model:
+            self._run.keep("model.keras", self.model.save)
         self._run.end()

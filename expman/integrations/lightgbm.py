@@ -21,6 +21,7 @@ class LightGBMCallback:
         run: the run to log to; None: the current run of `expman.init()`, else one of its own. That
             ends with the last iteration, or, where training stops early, with the next training,
             `close()` or the program.
+        log_model: keep the model of the last iteration as an artifact, `model.txt`.
         settings: arguments of `expman.Experiment`, for a run of its own.
     """
 
@@ -31,9 +32,12 @@ class LightGBMCallback:
         self,
         experiment: str = "lightgbm",
         run: Experiment | LoggingEngine | None = None,
+        *,
+        log_model: bool = False,
         **settings: Any,
     ) -> None:
         self._run = OwnRun(experiment, run, settings)
+        self._log_model = log_model
 
     def __call__(self, env: Any) -> None:
         """Takes the `CallbackEnv` of an iteration."""
@@ -49,6 +53,8 @@ class LightGBMCallback:
                 row[f"{data}/{metric}-std"] = result[4]
         self._run.log(row, env.iteration)
         if env.iteration == env.end_iteration - 1:
+            if self._log_model and hasattr(env.model, "save_model"):  # a cross-validation has many
+                self._run.keep("model.txt", env.model.save_model)
             self._run.end()
 
     def close(self) -> None:

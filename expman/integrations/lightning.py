@@ -14,13 +14,15 @@ with needs("lightning"):
     try:
         from lightning.fabric.loggers.logger import rank_zero_experiment
         from lightning.fabric.utilities.rank_zero import rank_zero_only
+        from lightning.pytorch.callbacks.callback import Callback
         from lightning.pytorch.loggers.logger import Logger
     except ImportError:
         from lightning_fabric.loggers.logger import rank_zero_experiment
         from lightning_fabric.utilities.rank_zero import rank_zero_only
+        from pytorch_lightning.callbacks.callback import Callback
         from pytorch_lightning.loggers.logger import Logger
 
-__all__ = ["ExpmanLogger"]
+__all__ = ["ExpmanLogger", "LoggerAdder"]
 
 
 class ExpmanLogger(Logger):
@@ -69,13 +71,12 @@ class ExpmanLogger(Logger):
     @property
     def version(self) -> str | None:
         """The run's name; None on ranks above 0."""
-        return getattr(self.experiment, "config", None) and self.experiment.config.run_name
+        return None if rank_zero_only.rank else self._run.begin().config.run_name
 
     @property
     def save_dir(self) -> str | None:
-        """The base directory: checkpoints go to the run's own directory."""
-        config = getattr(self.experiment, "config", None)
-        return None if config is None else config.base_dir
+        """The base directory: checkpoints go to the run's own. Rank 0 says where they go to."""
+        return None if rank_zero_only.rank else self._run.begin().config.base_dir
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
@@ -114,3 +115,17 @@ class ExpmanLogger(Logger):
     def close(self) -> None:
         """Ends a run of its own now."""
         self._run.end()
+
+
+class LoggerAdder(Callback):
+    """Has a Trainer log to the current run beside its other loggers.
+
+    An entry point adds it to each Trainer that is made while a run of `expman.init()` is current. A
+    Trainer without loggers, or with an ExpmanLogger, stays as it is.
+    """
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Adds the logger."""
+        loggers = list(trainer.loggers)
+        if loggers and not any(isinstance(logger, ExpmanLogger) for logger in loggers):
+            trainer.loggers = [*loggers, ExpmanLogger()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -83,6 +84,7 @@ class OwnRun:
         self._own: Experiment | None = None
         self._engine: LoggingEngine | None = None
         self._left_out: set[str] = set()
+        self._is_training = False
         self._lock = threading.Lock()  # Optuna calls from several threads
 
     @property
@@ -116,12 +118,30 @@ class OwnRun:
             if run_name and "run_name" not in settings:
                 settings = {"suffix_if_taken": True, **settings, "run_name": _as_name(run_name)}
             self._own = Experiment(self._name, **settings)
+            self._settings = {"suffix_if_taken": True, **self._settings}  # for the next training
             self._engine = self._own.engine
         return self._engine
 
+    def begin_training(self, run_name: str | None = None) -> LoggingEngine:
+        """Begins the next run, where a framework says when a training begins and when it ends.
+
+        A training before that never came to its end has raised: its run ends as FAILED.
+
+        Raises:
+            ExpmanError: as `begin` does.
+        """
+        self.end("the training ended early: another one has begun" if self._is_training else None)
+        engine = self.begin(run_name)
+        self._is_training = True
+        return engine
+
+    def end_training(self) -> None:
+        """Notes that a training came to its end. The run stays open."""
+        self._is_training = False
+
     def log_params(self, params: object) -> None:
         """Records parameters, as far as they can be recorded."""
-        self._try(lambda engine: engine.log_params(params))
+        self.attempt(LoggingEngine.log_params, params)
 
     def log(self, values: Mapping[str, object], step: int | None = None) -> None:
         """Logs a row of the values that a row can hold; the others are named once in run.log.
@@ -135,15 +155,26 @@ class OwnRun:
             self._left_out.update(others)
             self.say(LogLevel.WARN, f"not numbers or text, left out: {', '.join(others)}")
         if row:
-            self._try(lambda engine: engine.log_vector(row, step))
+            self.attempt(lambda engine: engine.log_vector(row, step))
 
     def log_scalar(self, key: str, value: object) -> None:
         """Sets a single value of the run."""
-        self._try(lambda engine: engine.log_scalar(key, value))
+        self.attempt(LoggingEngine.log_scalar, key, value)
 
     def save_artifact(self, path: str, name: str | None = None) -> None:
         """Keeps a file or a directory."""
-        self._try(lambda engine: engine.save_artifact(path, name))
+        self.attempt(LoggingEngine.save_artifact, path, name)
+
+    def keep(self, name: str, write: Callable[[str], object]) -> None:
+        """Keeps a file that `write(path)` makes, as a model's method of saving does."""
+
+        def save(engine: LoggingEngine) -> None:
+            with tempfile.TemporaryDirectory() as place:
+                path = os.path.join(place, os.path.basename(name))
+                write(path)
+                engine.save_artifact(path, name)
+
+        self.attempt(save)
 
     def note_file(self, path: str, name: str, *, keep: bool) -> None:
         """Keeps a file or directory as an artifact, or only adds its path to run.log."""
@@ -154,11 +185,25 @@ class OwnRun:
 
     def say(self, level: LogLevel, text: str) -> None:
         """Adds a line to run.log."""
-        self._try(lambda engine: engine.log_message(level, text))
+        self.attempt(LoggingEngine.log_message, level, text)
+
+    def attempt(self, call: Callable[..., object], *arguments: Any, **options: Any) -> None:
+        """Calls something with the run, and arguments; what it raises becomes a warning, once."""
+        engine = self._engine
+        if engine is None:
+            return
+        try:
+            call(engine, *arguments, **options)
+        except (ExpmanError, TypeError, ValueError, OSError) as exc:
+            text = f"{type(exc).__name__}: {exc}"
+            if text not in self._left_out:
+                self._left_out.add(text)
+                notices.warn(f"expman: {text}")
 
     def end(self, error: BaseException | str | None = None) -> None:
         """Ends a run of its own, as FAILED if there is an error; lets go of any other."""
         own, self._own, self._engine = self._own, None, None
+        self._is_training = False
         if own is None:
             return
         reason = reason_of(error) if isinstance(error, BaseException) else error
@@ -176,23 +221,12 @@ class OwnRun:
     def __getstate__(self) -> dict[str, object]:
         """In another process, a run of this one's own is one that was given."""
         state = {**self.__dict__, "_given": self._given or self._own, "_own": None, "_engine": None}
+        state["_is_training"] = False
         del state["_lock"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
-
-    def _try(self, call: Callable[[LoggingEngine], None]) -> None:
-        engine = self._engine
-        if engine is None:
-            return
-        try:
-            call(engine)
-        except (ExpmanError, TypeError, ValueError, OSError) as exc:
-            text = f"{type(exc).__name__}: {exc}"
-            if text not in self._left_out:
-                self._left_out.add(text)
-                notices.warn(f"expman: {text}")
 
 
 def _fits(value: object) -> bool:

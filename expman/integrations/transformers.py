@@ -11,6 +11,7 @@ from typing import Any
 from expman.engine import LoggingEngine
 from expman.experiment import Experiment
 from expman.integrations.own_run import OwnRun, needs
+from expman.models import LogLevel
 
 with needs("transformers"):
     from transformers import TrainerCallback
@@ -50,8 +51,10 @@ class ExpmanCallback(TrainerCallback):
         """Begins the run, or the next one, and records the arguments."""
         if not state.is_world_process_zero:
             return
-        self._run.end()
-        self._begin(args, state, others.get("model"))
+        self._run.begin_training(state.trial_name or args.run_name)
+        self._describe(args, state, others.get("model"))
+        if state.global_step:
+            self._run.say(LogLevel.INFO, f"resumed after step {state.global_step}")
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **others: Any
@@ -60,7 +63,8 @@ class ExpmanCallback(TrainerCallback):
         if not state.is_world_process_zero or not logs:
             return
         if self._run.engine is None:  # evaluate() without train()
-            self._begin(args, state, others.get("model"))
+            self._run.begin(state.trial_name or args.run_name)
+            self._describe(args, state, others.get("model"))
         self._run.log({_named(key): value for key, value in logs.items()}, state.global_step)
 
     def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
@@ -73,6 +77,7 @@ class ExpmanCallback(TrainerCallback):
         """Records the best score. The run stays open."""
         if not state.is_world_process_zero:
             return
+        self._run.end_training()
         if state.best_metric is not None:
             self._run.log_scalar("best_metric", state.best_metric)
         if state.best_model_checkpoint:
@@ -82,8 +87,7 @@ class ExpmanCallback(TrainerCallback):
         """Ends a run of its own now."""
         self._run.end()
 
-    def _begin(self, args: Any, state: Any, model: Any) -> None:
-        self._run.begin(state.trial_name or args.run_name)
+    def _describe(self, args: Any, state: Any, model: Any) -> None:
         self._run.log_params({"args": args.to_dict()})
         config = getattr(model, "config", None)
         if config is not None and hasattr(config, "to_dict"):

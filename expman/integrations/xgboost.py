@@ -10,6 +10,7 @@ from expman.experiment import Experiment
 from expman.integrations.own_run import OwnRun, needs
 
 with needs("xgboost"):
+    from xgboost import collective
     from xgboost.callback import TrainingCallback
 
 __all__ = ["XGBoostCallback"]
@@ -18,10 +19,13 @@ __all__ = ["XGBoostCallback"]
 class XGBoostCallback(TrainingCallback):
     """Logs a row per iteration: each metric of each evaluation set, as `train/rmse`.
 
+    In a distributed training the first worker records.
+
     Args:
         experiment: the experiment's name, for a run of its own.
         run: the run to log to; None: the current run of `expman.init()`, else one of its own,
             which ends with the training.
+        log_model: keep the model as an artifact, `model.ubj`.
         settings: arguments of `expman.Experiment`, for a run of its own.
     """
 
@@ -29,15 +33,21 @@ class XGBoostCallback(TrainingCallback):
         self,
         experiment: str = "xgboost",
         run: Experiment | LoggingEngine | None = None,
+        *,
+        log_model: bool = False,
         **settings: Any,
     ) -> None:
         super().__init__()
         self._run = OwnRun(experiment, run, settings)
+        self._log_model = log_model
+        self._found: dict[str, str] = {}
 
     def before_training(self, model: Any) -> Any:
         """Begins the run and records the booster's configuration."""
-        self._run.end()
-        self._run.begin()
+        if collective.get_rank() > 0:
+            return model
+        self._run.begin_training()
+        self._found = _best_of(model)  # of an earlier training that goes on
         if hasattr(model, "save_config"):  # a cross-validation has many
             self._run.log_params({"xgboost": json.loads(model.save_config())})
         return model
@@ -57,9 +67,18 @@ class XGBoostCallback(TrainingCallback):
 
     def after_training(self, model: Any) -> Any:
         """Records the best iteration, and ends a run of its own."""
-        for name in ("best_iteration", "best_score"):
-            value = model.attr(name) if hasattr(model, "attr") else None
-            if value is not None:
+        best = _best_of(model)
+        if best != self._found:
+            for name, value in best.items():
                 self._run.log_scalar(name, float(value) if name == "best_score" else int(value))
+        if self._log_model and hasattr(model, "save_model"):
+            self._run.keep("model.ubj", model.save_model)
         self._run.end()
         return model
+
+
+def _best_of(model: Any) -> dict[str, str]:
+    if not hasattr(model, "attr"):
+        return {}
+    found = {name: model.attr(name) for name in ("best_iteration", "best_score")}
+    return {name: value for name, value in found.items() if value is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ def train(program: StartProgram, run_base: Path, tmp_path: Path) -> Train:
     def start(framework: str, mode: str = "ok", env: dict[str, str] | None = None) -> Program:
         path = Path(__file__).parents[1] / "programs" / "frameworks" / f"with_{framework}.py"
         package = Path(expman.__file__).parents[1]
+        extra = [env.pop("PYTHONPATH")] if env and "PYTHONPATH" in env else []
         settings = {
-            "PYTHONPATH": str(package),
+            "PYTHONPATH": os.pathsep.join([str(package), *extra]),
             "EXPMAN_BASE_DIR": str(run_base),
             "EXPMAN_QUIET": "1",
             "HF_HUB_OFFLINE": "1",
@@ -32,3 +34,18 @@ def train(program: StartProgram, run_base: Path, tmp_path: Path) -> Train:
         return program(command, python=python, env=settings, cwd=tmp_path)
 
     return start
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> dict[str, str]:
+    """The environment of a program that finds expman's entry points, as if it were installed."""
+    settings = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    name, version = settings["name"], settings["version"]
+    points: list[str] = []
+    for group, entries in settings["entry-points"].items():
+        points += [f"[{group}]", *(f"{key} = {place}" for key, place in entries.items())]
+    info = tmp_path / "site" / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text("\n".join([*points, ""]))
+    return {"PYTHONPATH": str(tmp_path / "site")}

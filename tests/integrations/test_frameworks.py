@@ -1,6 +1,8 @@
 """Real frameworks train on real data, and their runs have what the page says.
 
 Each program runs with the interpreter of `EXPMAN_FRAMEWORKS_PYTHON`; none of them is in this one.
+The marker `shows` names the framework and what the test shows of it: the table in
+docs/how-to/frameworks.md is made of these.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from integrations.trainings import TIMEOUT_S, Train, column, messages, runs_of
+from integrations.trainings import TIMEOUT_S, Train, column, kept, messages, runs_of
 from process.runs import wait_until
 
 import expman
@@ -18,6 +20,8 @@ from expman import RunStatus
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(600)]
 
 
+@pytest.mark.shows("transformers", "accumulation", "best score")
+@pytest.mark.shows("transformers", "config", "metrics", "evaluation", "checkpoints")
 def test_transformers(train: Train, run_base: Path) -> None:
     """Metrics with the trainer's step, arguments, checkpoints; evaluate() is in the same run."""
     train("transformers").succeed(timeout_s=TIMEOUT_S)
@@ -33,16 +37,24 @@ def test_transformers(train: Train, run_base: Path) -> None:
     ]
 
 
-def test_transformers_trains_again(train: Train, run_base: Path) -> None:
-    """A second train() is a run of its own."""
-    train("transformers", "twice").succeed(timeout_s=TIMEOUT_S)
+@pytest.mark.parametrize(
+    ("framework", "name"), [("trl", "sft"), ("sentence_transformers", "pairs")]
+)
+@pytest.mark.shows("trl", "config", "metrics", "evaluation", "checkpoints")
+@pytest.mark.shows("sentence_transformers", "config", "metrics", "evaluation", "checkpoints")
+def test_trainers_of_others(train: Train, run_base: Path, framework: str, name: str) -> None:
+    """TRL and sentence-transformers have Trainers of their own, which take report_to, too."""
+    train(framework).succeed(timeout_s=TIMEOUT_S)
 
-    found = runs_of(run_base)
-    assert {"first", "first-1"} == set(found)
-    assert all(RunStatus.FINISHED == run.status for run in found.values())
-    assert [5, 10, 15, 20] == column(found["first-1"], "train/loss")
+    (run,) = runs_of(run_base).values()
+    assert (name, RunStatus.FINISHED) == (run.name, run.status)
+    assert [2, 4] == column(run, "train/loss")
+    assert 4 == column(run, "eval/loss")[-1]
+    assert 4 == run.config["args"]["max_steps"]
+    assert messages(run)[-1].startswith("checkpoint-4: ")
 
 
+@pytest.mark.shows("lightning", "config", "metrics", "evaluation", "checkpoints", "best score")
 def test_lightning(train: Train, run_base: Path) -> None:
     """fit and test are one run, whose directory has the checkpoint."""
     train("lightning").succeed(timeout_s=TIMEOUT_S)
@@ -56,21 +68,118 @@ def test_lightning(train: Train, run_base: Path) -> None:
     best = Path(str(run.scalars["best_model_path"]))
     assert Path(run.path) / "checkpoints" == best.parent
     assert best.exists()
+    assert ["checkpoints/best.ckpt"] == kept(run)
 
 
-@pytest.mark.parametrize("framework", ["transformers", "lightning"])
+def of(framework: str, *facts: str, values: tuple[object, ...] = ()) -> object:
+    """A parameter of a test, and what the test shows of the framework."""
+    return pytest.param(framework, *values, marks=pytest.mark.shows(framework, *facts))
+
+
+@pytest.mark.parametrize(
+    "framework",
+    [
+        of("transformers", "FAILED"),
+        of("accelerate", "FAILED"),
+        of("xgboost", "FAILED"),
+        of("lightgbm", "FAILED"),
+        of("keras", "FAILED"),
+        of("stable_baselines3", "FAILED"),
+    ],
+)
 def test_training_that_raises(train: Train, run_base: Path, framework: str) -> None:
-    """The run is FAILED and says why, also where the program catches the error."""
+    """The run is FAILED and says why."""
     train(framework, "raise").wait(TIMEOUT_S)
 
+    failed = runs_of(run_base)["first" if framework == "transformers" else "run"]
+    assert RunStatus.FAILED == failed.status
+    assert str(failed.metadata.reason).startswith("ValueError: a bad batch")
+
+
+@pytest.mark.shows("lightning", "FAILED", "trained again")
+def test_lightning_trains_again_after_an_error(train: Train, run_base: Path) -> None:
+    """The script catches what fit() raised: that run is FAILED all the same, the next is not."""
+    train("lightning", "raise").succeed(TIMEOUT_S)
+
+    found = runs_of(run_base)
+    statuses = {name: str(run.status) for name, run in found.items()}
+    assert {"run": "FAILED", "run-1": "FINISHED"} == statuses
+    assert "ValueError: a bad batch" == found["run"].metadata.reason
+    assert Path(str(found["run-1"].scalars["best_model_path"])).exists()
+
+
+@pytest.mark.shows("transformers", "trained again")
+def test_transformers_trains_again_after_an_error(train: Train, run_base: Path) -> None:
+    """The Trainer does not say that a training has raised; that another one begins does."""
+    train("transformers", "caught").succeed(TIMEOUT_S)
+
+    found = runs_of(run_base)
+    statuses = {name: str(run.status) for name, run in found.items()}
+    assert {"first": "FAILED", "first-1": "FINISHED"} == statuses
+    assert [5, 10, 15, 20] == column(found["first-1"], "train/loss")
+    reason = "the training ended early: another one has begun"
+    assert reason == found["first"].metadata.reason
+
+
+@pytest.mark.shows("transformers", "resumed")
+def test_transformers_resumes(train: Train, run_base: Path) -> None:
+    """A resumed training has the steps behind the checkpoint, each once, and says where it was."""
+    train("transformers", "resume").succeed(TIMEOUT_S)
+
+    (run,) = expman.runs(str(run_base), experiment="resumed")
+    assert [15, 20] == column(run, "train/loss")
+    assert "resumed after step 10" in messages(run)
+    assert "checkpoint-20/model.safetensors" in kept(run)
+
+
+@pytest.mark.shows("lightning", "resumed", "accumulation")
+def test_lightning_resumes(train: Train, run_base: Path) -> None:
+    """fit() after fit() goes on in the run; a step of the optimizer has one row."""
+    train("lightning", "again").succeed(TIMEOUT_S)
+
     (run,) = runs_of(run_base).values()
-    assert RunStatus.FAILED == run.status
-    assert "ValueError: a bad batch" in str(run.metadata.reason)
+    assert [9, 19, 29, 39, 49, 59, 69] == column(run, "loss")
+    assert [23, 47, 71] == column(run, "val_loss")
 
 
 @pytest.mark.parametrize(
     ("framework", "name", "steps"),
-    [("transformers", "train/loss", [5, 10]), ("lightning", "loss", [9, 19, 29])],
+    [
+        of("transformers", "ranks", values=("train/loss", [5, 10, 15, 20])),
+        of("lightning", "ranks", values=("loss", [9, 19, 29, 39])),
+        of("accelerate", "ranks", values=("loss", list(range(15)))),
+    ],
+)
+def test_two_ranks(
+    train: Train, run_base: Path, framework: str, name: str, steps: list[int]
+) -> None:
+    """Of two processes one records: there is one run, and each row once."""
+    train(framework, "ranks").succeed(timeout_s=TIMEOUT_S)
+
+    (run,) = runs_of(run_base).values()
+    assert RunStatus.FINISHED == run.status
+    assert steps == column(run, name)
+
+
+@pytest.mark.shows("lightning", "current run")
+def test_lightning_logs_to_the_current_run(
+    train: Train, run_base: Path, installed: dict[str, str]
+) -> None:
+    """Where a run of init() is current, the entry point adds a logger to a Trainer that has one."""
+    train("lightning", "join", env=installed).succeed(TIMEOUT_S)
+
+    (run,) = runs_of(run_base).values()
+    assert ("current", RunStatus.FINISHED) == (run.name, run.status)
+    assert [9, 19, 29, 39, 49, 59, 69, 79, 89] == column(run, "loss")
+    assert {"lr": 0.1} == run.config
+
+
+@pytest.mark.parametrize(
+    ("framework", "name", "steps"),
+    [
+        of("transformers", "kill -9", values=("train/loss", [5, 10])),
+        of("lightning", "kill -9", values=("loss", [9, 19, 29])),
+    ],
 )
 def test_killed_while_training(
     train: Train, run_base: Path, framework: str, name: str, steps: list[int]
@@ -83,6 +192,7 @@ def test_killed_while_training(
     assert steps == column(runs_of(run_base)[run.name], name)
 
 
+@pytest.mark.shows("accelerate", "config", "metrics")
 def test_accelerate(train: Train, run_base: Path) -> None:
     """Parameters, a row per log call; a value that is no metric is left out and named."""
     train("accelerate").succeed(timeout_s=TIMEOUT_S)
@@ -91,21 +201,28 @@ def test_accelerate(train: Train, run_base: Path) -> None:
     assert (RunStatus.FINISHED, {"lr": 0.1, "batch": 64}) == (run.status, run.config)
     assert list(range(29)) == column(run, "loss")
     assert ["not numbers or text, left out: odd"] == messages(run)
+    assert [("digits", 28)] == [(medium.tag, medium.step) for medium in run.media()]
 
 
+@pytest.mark.shows("xgboost", "config", "metrics", "evaluation", "checkpoints", "best score")
+@pytest.mark.shows("xgboost", "trained again", "resumed")
 def test_xgboost(train: Train, run_base: Path) -> None:
     """A row per iteration; a second training and a cross-validation are runs of their own."""
     train("xgboost").succeed(timeout_s=TIMEOUT_S)
 
     found = runs_of(run_base)
-    assert {"run", "run-1", "cv"} == set(found)
+    assert {"run", "run-1", "more", "cv"} == set(found)
     assert all(RunStatus.FINISHED == run.status for run in found.values())
     assert list(range(8)) == column(found["run-1"], "test/mlogloss")
     assert list(range(3)) == column(found["cv"], "test/mlogloss-std")
     assert 7 == found["run"].scalars["best_iteration"]
     assert "learner" in found["run"].config["xgboost"]
+    assert ["model.ubj"] == kept(found["run"])
+    assert [0, 1] == column(found["more"], "test/mlogloss")
+    assert {} == found["more"].scalars  # not the best of the training before
 
 
+@pytest.mark.shows("lightgbm", "config", "metrics", "evaluation", "checkpoints", "trained again")
 def test_lightgbm(train: Train, run_base: Path) -> None:
     """A row per iteration, also where training stops early."""
     train("lightgbm").succeed(timeout_s=TIMEOUT_S)
@@ -115,8 +232,10 @@ def test_lightgbm(train: Train, run_base: Path) -> None:
     assert list(range(6)) == column(found["run"], "test/multi_logloss")
     assert 2 < len(column(found["early"], "valid_0/multi_logloss")) < 50
     assert 4 == found["run"].config["lightgbm"]["num_leaves"]
+    assert ["model.txt"] == kept(found["run"])
 
 
+@pytest.mark.shows("optuna", "config", "metrics", "best score", "FAILED")
 def test_optuna(train: Train, run_base: Path) -> None:
     """A row per trial, and a run per trial: a pruned one has a tag, a failed one its reason."""
     train("optuna").succeed(timeout_s=TIMEOUT_S)
@@ -133,17 +252,24 @@ def test_optuna(train: Train, run_base: Path) -> None:
     assert ["s"] * 5 == [found[f"trial-{number}"].metadata.group for number in range(5)]
 
 
+@pytest.mark.shows("keras", "config", "metrics", "evaluation", "checkpoints")
+@pytest.mark.shows("keras", "trained again", "resumed")
 def test_keras(train: Train, run_base: Path) -> None:
-    """A row per epoch, and one per some batches."""
+    """A row per epoch, and one per some batches; what goes on is a run of its own."""
     train("keras").succeed(timeout_s=TIMEOUT_S)
 
-    (run,) = runs_of(run_base).values()
-    assert RunStatus.FINISHED == run.status
+    found = runs_of(run_base)
+    assert {"run", "run-1"} == set(found)
+    assert all(RunStatus.FINISHED == run.status for run in found.values())
+    assert [3, 4] == column(found["run-1"], "val_loss")
+    run = found["run"]
+    assert ["model.keras"] == kept(run)
     assert [0, 1, 2] == column(run, "val_loss")
     assert [5, 10, 15, 20, 25, 30, 35, 40, 45] == column(run, "batch/loss")
     assert 3 == run.config["fit"]["epochs"]
 
 
+@pytest.mark.shows("hydra", "config", "FAILED", "trained again")
 def test_hydra(train: Train, run_base: Path) -> None:
     """Each job is a run with its configuration, and the one that raises is FAILED."""
     train("hydra", "multi").wait(TIMEOUT_S)
@@ -155,3 +281,44 @@ def test_hydra(train: Train, run_base: Path) -> None:
     assert "lr=0.1" == found[0.1].scalars["overrides"]
     assert [0, 1, 2] == column(found[0.9], "loss")
     assert 1 == len({run.metadata.group for run in found.values()})
+
+
+@pytest.mark.shows("stable_baselines3", "config", "metrics", "evaluation", "trained again")
+def test_stable_baselines3(train: Train, run_base: Path) -> None:
+    """Rows have the time step; a second learn() is a run of its own; media are in their place."""
+    train("stable_baselines3").succeed(timeout_s=TIMEOUT_S)
+
+    found = runs_of(run_base)
+    assert {"run", "run-1", "logger"} == set(found)
+    assert all(RunStatus.FINISHED == run.status for run in found.values())
+    assert [64, 128] == sorted(set(column(found["run"], "time/total_timesteps")))
+    assert [64, 128] == column(found["run"], "eval/mean_reward")
+    assert [192] == column(found["run-1"], "time/total_timesteps")
+    params = found["run"].config
+    assert ("PPO", "CartPole-v1", 64) == (params["algorithm"], params["env"], params["n_steps"])
+    logged = found["logger"]
+    assert [64] == column(logged, "loss")
+    assert {"hparams": {"gamma": 0.9}} == logged.config
+    assert ["seen"] == [medium.tag for medium in logged.media()]
+    assert "secret" not in logged.metadata.vectors
+    assert (Path(logged.path) / "progress.csv").exists()
+
+
+@pytest.mark.shows("skorch", "config", "metrics", "evaluation", "best score")
+@pytest.mark.shows("skorch", "FAILED", "trained again")
+def test_skorch(train: Train, run_base: Path) -> None:
+    """A row per epoch; scikit-learn's copies record; a fit that raised is FAILED."""
+    train("skorch").succeed(timeout_s=TIMEOUT_S)
+
+    found = runs_of(run_base)
+    assert {"failing", "failing-1", "search", *(f"search-{n}" for n in (1, 2, 3))} == set(found)
+    failed = found.pop("failing")
+    assert RunStatus.FAILED == failed.status
+    assert "the training ended early: another one has begun" == failed.metadata.reason
+    for run in found.values():
+        assert RunStatus.FINISHED == run.status
+        assert [1, 2, 3] == column(run, "train_loss") == column(run, "valid_acc")
+        assert run.best("valid_loss", "min").value == run.scalars["valid_loss_best"]
+    assert [0.1, 0.1, 0.2, 0.2] == sorted(
+        run.config["lr"] for name, run in found.items() if name.startswith("search")
+    )

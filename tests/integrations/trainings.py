@@ -10,7 +10,7 @@ from conftest import Program
 import expman
 from expman import Run
 
-__all__ = ["TIMEOUT_S", "Train", "column", "messages", "runs_of"]
+__all__ = ["TIMEOUT_S", "Train", "column", "kept", "messages", "runs_of"]
 
 TIMEOUT_S = 250
 
@@ -32,3 +32,9 @@ def column(run: Run, name: str) -> list[object]:
 def messages(run: Run) -> list[str]:
     """The lines of run.log."""
     return [entry.message for entry in run.log()]
+
+
+def kept(run: Run) -> list[str]:
+    """The files in artifacts/."""
+    place = Path(run.path) / "artifacts"
+    return sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())

@@ -1,5 +1,6 @@
 """Accelerator(log_with="expman") in a small real training."""
 
+import os
 import sys
 
 import torch
@@ -9,6 +10,9 @@ from sklearn.datasets import load_digits
 import expman.integrations.accelerate  # noqa: F401 - registers "expman"
 
 base, out, mode = sys.argv[1:]
+if mode == "ranks" and "RANK" not in os.environ:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    os.execv(sys.executable, [sys.executable, *launcher, *sys.argv])
 digits = load_digits()
 data = torch.utils.data.TensorDataset(
     torch.tensor(digits.data / 16.0, dtype=torch.float32), torch.tensor(digits.target)
@@ -28,5 +32,10 @@ for step, (x, y) in enumerate(loader):
     optimizer.zero_grad()
     accelerator.backward(loss)
     optimizer.step()
+    if mode == "raise":
+        raise ValueError("a bad batch")
     accelerator.log({"loss": loss.item(), "note": "text", "odd": [1, 2]}, step=step)
+if accelerator.is_main_process:
+    pictures = digits.images[:4, :, :, None] / 16.0
+    accelerator.get_tracker("expman").log_images({"digits": pictures}, 28)
 accelerator.end_training()

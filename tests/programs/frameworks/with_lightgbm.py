@@ -11,15 +11,27 @@ base, out, mode = sys.argv[1:]
 digits = load_digits()
 train = lightgbm.Dataset(digits.data[:1500], digits.target[:1500])
 params = {"objective": "multiclass", "num_class": 10, "num_leaves": 4, "verbose": -1}
+settings = {"base_dir": base, "quiet": True}
+if mode == "raise":
+    calls = []
+
+    def metric(predicted, data):
+        calls.append(data)
+        if len(calls) == 3:
+            raise ValueError("a bad batch")
+        return "calls", len(calls), True
+
+    callback = LightGBMCallback("digits", run_name="run", **settings)
+    lightgbm.train(params, train, 6, valid_sets=[train], feval=metric, callbacks=[callback])
 lightgbm.train(
     params,
     train,
     6,
     valid_sets=[train, train.create_valid(digits.data[1500:], digits.target[1500:])],
     valid_names=["train", "test"],
-    callbacks=[LightGBMCallback("digits", base_dir=base, run_name="run", quiet=True)],
+    callbacks=[LightGBMCallback("digits", run_name="run", log_model=True, **settings)],
 )
-callback = LightGBMCallback("digits", base_dir=base, run_name="early", quiet=True)
+callback = LightGBMCallback("digits", run_name="early", **settings)
 model = lightgbm.LGBMClassifier(n_estimators=50, num_leaves=31, learning_rate=1.0, verbose=-1)
 model.fit(
     digits.data[:1500],

@@ -1,6 +1,7 @@
 """A Trainer on real digits, with report_to="expman": trains, evaluates; or ends otherwise."""
 
 import os
+import shutil
 import signal
 import sys
 
@@ -8,9 +9,12 @@ import torch
 from sklearn.datasets import load_digits
 from transformers import Trainer, TrainingArguments
 
-import expman.integrations.transformers  # noqa: F401 - registers "expman"
+from expman.integrations.transformers import ExpmanCallback  # registers "expman"
 
 base, out, mode = sys.argv[1:]
+if mode == "ranks" and "RANK" not in os.environ:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    os.execv(sys.executable, [sys.executable, *launcher, *sys.argv])
 
 
 class Net(torch.nn.Module):
@@ -21,7 +25,7 @@ class Net(torch.nn.Module):
 
     def forward(self, x, labels=None):
         self.calls += 1
-        if mode == "raise":
+        if mode in ("raise", "caught"):
             raise ValueError("a bad batch")
         if mode == "kill" and self.calls == 25:  # two of them make a step
             os.kill(os.getpid(), signal.SIGKILL)
@@ -47,11 +51,34 @@ arguments = TrainingArguments(
     save_steps=10,
     load_best_model_at_end=mode != "kill",
     use_cpu=True,
+    ddp_backend="gloo" if mode == "ranks" else None,
     disable_tqdm=True,
     seed=1,
 )
-trainer = Trainer(Net(), arguments, train_dataset=data[:1500], eval_dataset=data[1500:])
-trainer.train()
+
+
+def trainer_of(*callbacks) -> Trainer:
+    return Trainer(
+        Net(),
+        arguments,
+        train_dataset=data[:1500],
+        eval_dataset=data[1500:],
+        callbacks=[*callbacks],
+    )
+
+
+trainer = trainer_of()
+try:
+    trainer.train()
+except ValueError as exc:
+    if mode != "caught":
+        raise
+    print("raised", exc)
+    mode = "twice"
 trainer.evaluate()
 if mode == "twice":
     trainer.train()
+if mode == "resume":
+    shutil.rmtree(f"{out}/checkpoint-20")
+    arguments.report_to = []
+    trainer_of(ExpmanCallback("resumed", log_checkpoints=True)).train(resume_from_checkpoint=True)

@@ -13,9 +13,15 @@ train = xgboost.DMatrix(digits.data[:1500], digits.target[:1500])
 test = xgboost.DMatrix(digits.data[1500:], digits.target[1500:])
 params = {"objective": "multi:softprob", "num_class": 10, "max_depth": 2}
 settings = {"base_dir": base, "suffix_if_taken": True, "quiet": True}
-callback = XGBoostCallback("digits", run_name="run", **settings)
+callback = XGBoostCallback("digits", run_name="run", log_model=True, **settings)
+if mode == "raise":
+
+    def loss(predicted, data):
+        raise ValueError("a bad batch")
+
+    xgboost.train({"num_class": 10}, train, 8, obj=loss, callbacks=[callback])
 for _ in range(2):
-    xgboost.train(
+    booster = xgboost.train(
         params,
         train,
         8,
@@ -24,6 +30,9 @@ for _ in range(2):
         callbacks=[callback],
         verbose_eval=False,
     )
+more = XGBoostCallback("digits", run_name="more", **settings)
+evals = [(test, "test")]
+xgboost.train(params, train, 2, evals, xgb_model=booster, callbacks=[more], verbose_eval=False)
 xgboost.cv(
     params,
     train,
