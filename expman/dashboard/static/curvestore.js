@@ -106,8 +106,8 @@ async function load(part) {
 
 // ---- new rows
 
-on("rows", ({ id }) => {
-  if (!isReport) follow(id);
+on("rows", ({ id, cursor }) => {
+  if (!isReport) follow(id, cursor);
 });
 on("runs", (changed) => {
   for (const id of changed) if (!runs.has(id)) forget(id);
@@ -118,20 +118,21 @@ function forget(id) {
 }
 
 /** Asks for what came after; one request at a time for each run, and none more often than PAUSE_MS. */
-async function follow(id) {
+async function follow(id, cursor) {
   const state = followers.get(id);
   if (state) {
     state.again = true;
+    state.cursor = cursor;
     return;
   }
-  const mine = { again: false };
+  const mine = { again: false, cursor };
   followers.set(id, mine);
   try {
-    await appendNew(id);
+    await appendNew(id, cursor);
   } finally {
     setTimeout(() => {
       followers.delete(id);
-      if (mine.again) follow(id);
+      if (mine.again) follow(id, mine.cursor);
     }, PAUSE_MS);
   }
 }
@@ -142,10 +143,11 @@ export function setInUse(test) {
   inUse = test;
 }
 
-async function appendNew(id) {
+async function appendNew(id, cursor) {
   const groups = new Map();
   for (const [key, entry] of entries) {
-    if (entry.id !== id || entry.state !== "ready") continue;
+    // The cursor's text is what it is for: equal texts have the same rows.
+    if (entry.id !== id || entry.state !== "ready" || (cursor && entry.cursor === cursor)) continue;
     if (!inUse(entry)) {
       entries.delete(key);
       continue;
@@ -155,10 +157,10 @@ async function appendNew(id) {
     groups.get(group).push(entry);
   }
   await Promise.all([...groups.values()].flatMap(inParts).map(async (part) => {
-    const [{ view, cursor }] = part;
+    const [{ view, cursor: after }] = part;
     try {
       const names = part.map((entry) => entry.metric);
-      const answer = await data.curves(id, names, { ...view, by: "producer", after: cursor });
+      const answer = await data.curves(id, names, { ...view, by: "producer", after });
       const changed = [];
       for (const entry of part) {
         if (answer.cursor) entry.cursor = answer.cursor;

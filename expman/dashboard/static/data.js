@@ -4,9 +4,8 @@ import { own } from "./dom.js";
 import { idPath } from "./state.js";
 
 const embedded = document.getElementById("expman-report");
-const report = embedded ? JSON.parse(embedded.textContent) : null;
 
-export const isReport = report !== null;
+export const isReport = embedded !== null;
 
 /** What an answer that is an error says. */
 export class AnswerError extends Error {
@@ -92,7 +91,7 @@ function splitCurves(buffer) {
   const x = floats(table.getChild("x"));
   const y = floats(table.getChild("y"));
   const attempts = floats(table.getChild("attempt"));
-  const times = floats(table.getChild("time"));
+  const times = floats(table.getChild("t"));
   const curves = new Map();
   let start = 0;
   const key = (at) => `${metrics[at]}\u0000${producers ? producers[at] : ""}`;
@@ -172,15 +171,35 @@ const fromServer = {
 
 const MISSING = "this is not in the report";
 
-function part(name, id, key) {
-  const found = key === undefined ? own(report[name], id) : own(own(report[name], id), key);
+/** What an element of the report carries: base64 of gzip. */
+async function unpacked(element) {
+  const packed = new Blob([fromBase64(element.textContent.trim())]).stream();
+  return new Response(packed.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+}
+
+let reading = null;
+function report() {
+  reading ??= unpacked(embedded).then((bytes) => JSON.parse(new TextDecoder().decode(bytes)));
+  return reading;
+}
+
+async function part(name, id, key) {
+  const all = await report();
+  const found = key === undefined ? own(all[name], id) : own(own(all[name], id), key);
   if (found === undefined) throw new AnswerError(404, MISSING);
   return found;
 }
 
+/** The table of a run that stands in an element of its own, or null. */
+async function tableOf(kind, id) {
+  const { runs } = await report();
+  const element = document.getElementById(`expman-${kind}-${runs.findIndex((run) => run.id === id)}`);
+  return element ? unpacked(element) : null;
+}
+
 const decoded = new Map();
 function reportCurves(id) {
-  if (!decoded.has(id)) decoded.set(id, splitCurves(fromBase64(own(own(report.curves, id), "step") || "")));
+  if (!decoded.has(id)) decoded.set(id, tableOf("curves", id).then((bytes) => (bytes ? splitCurves(bytes) : [])));
   return decoded.get(id);
 }
 
@@ -201,10 +220,10 @@ function withX(curve, all, x) {
 }
 
 const fromReport = {
-  info: async () => ({ read_only: true, ...report.info }),
-  runs: async () => ({ version: "report", full: true, runs: report.runs, removed: [] }),
+  info: async () => ({ ...(await report()).info, read_only: true }),
+  runs: async () => ({ version: "report", full: true, runs: (await report()).runs, removed: [] }),
   async curves(id, metrics, { x, from, to }) {
-    const all = own(report.curves, id) ? reportCurves(id) : [];
+    const all = await reportCurves(id);
     const curves = all.filter((one) => metrics.includes(one.metric)).map((one) => withX(one, all, x));
     const inside = (value) => (from == null || value >= from) && (to == null || value <= to);
     const cutOut = (curve) => {
@@ -212,27 +231,30 @@ const fromReport = {
       const keep = (_, at) => inside(curve.x[at]);
       return { ...curve, x: curve.x.filter(keep), y: curve.y.filter(keep), attempt: curve.attempt?.filter(keep) ?? null };
     };
-    return { cursor: "", rows: 0, decimated: false, curves: curves.map(cutOut) };
+    return { cursor: "", rows: curves.reduce((sum, curve) => sum + curve.x.length, 0), decimated: false, curves: curves.map(cutOut) };
   },
-  run: async (id) => part("details", id),
-  console: async (id) => part("console", id),
-  messages: async (id) => part("messages", id),
-  system: async (id) => columnsOf(fromBase64(part("system", id))),
-  media: async (id, tag) => part("media", id).filter((one) => !tag || one.tag === tag),
-  mediaUrl: (id, path) => own(own(report.media_files, id), path) ?? "",
+  run: (id) => part("details", id),
+  console: (id) => part("console", id),
+  messages: (id, { from }) => (from == null ? part("messages", id) : { lines: [], next: from }),
+  async system(id) {
+    const bytes = await tableOf("system", id);
+    if (!bytes) throw new AnswerError(404, MISSING);
+    return columnsOf(bytes);
+  },
+  media: async (id, tag) => (await part("media", id)).filter((one) => !tag || one.tag === tag),
+  mediaUrl: () => "",
   async mediaText(id, path) {
-    const url = part("media_files", id, path);
-    const [head, body] = url.split(",", 2);
+    const item = (await part("media", id)).find((one) => one.file === path);
+    if (!item?.url) throw new AnswerError(404, MISSING);
+    const [head, body] = item.url.split(",", 2);
     return head.endsWith(";base64") ? new TextDecoder().decode(fromBase64(body)) : decodeURIComponent(body);
   },
-  histograms: async (id, tag) => part("histograms", id, tag),
-  table: async (id, path) => part("tables", id, path),
+  histograms: (id, tag) => part("histograms", id, tag),
+  table: (id, path) => part("tables", id, path),
   artifactUrl: () => "",
-  artifactText: async () => {
-    throw new AnswerError(404, MISSING);
-  },
-  stacks: async (id, name) => part("stacks", id, name),
-  compare: async () => report.compare ?? { params: {}, metrics: {}, provenance: {}, same_count: 0 },
+  artifactText: () => part("artifacts", ""),
+  stacks: (id, name) => part("stacks", id, name),
+  compare: async () => (await report()).compare ?? { params: {}, metrics: {}, provenance: {}, same_count: 0 },
 };
 
 export const data = isReport ? fromReport : fromServer;

@@ -116,18 +116,16 @@ function follow() {
   const mine = source;
   mine.onopen = () => {
     patience = 500;
-    setLink("live");
-    for (const id of watched.keys()) tell("rows", { id });
+    if (link.state !== "gone") setLink("live");
   };
   mine.addEventListener("runs", (event) => apply(JSON.parse(event.data)));
   mine.addEventListener("rows", (event) => tell("rows", JSON.parse(event.data)));
   mine.addEventListener("console", (event) => tell("console", JSON.parse(event.data)));
   mine.addEventListener("gone", (event) => {
     const { id, why } = JSON.parse(event.data);
-    if (id == null) setLink("gone", why);
+    if (id == null) setLink(why == null ? "live" : "gone", why ?? "");
     else if (runs.delete(id)) tell("runs", new Set([id]));
   });
-  mine.addEventListener("back", () => setLink("live"));
   mine.onerror = () => {
     if (mine !== source) return;
     stop();

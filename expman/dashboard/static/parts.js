@@ -8,8 +8,8 @@ import { isDark, lineStyle, SLOTS } from "./palette.js";
 import { choose, isChosen, setSlot, setState, slotOf, state } from "./state.js";
 import { swatch } from "./chart.js";
 
-const SIGNS = { RUNNING: "●", STALLED: "◐", FINISHED: "✓", FAILED: "✕", CRASHED: "✕", UNKNOWN: "?" };
-const WORDS = { RUNNING: "running", STALLED: "stands still", FINISHED: "finished", FAILED: "failed", CRASHED: "crashed", UNKNOWN: "unknown" };
+const SIGNS = { RUNNING: "●", STALLED: "◐", FINISHED: "✓", FAILED: "✕", CRASHED: "✕", UNREADABLE: "!", UNKNOWN: "?" };
+const WORDS = { RUNNING: "running", STALLED: "stands still", FINISHED: "finished", FAILED: "failed", CRASHED: "crashed", UNREADABLE: "unreadable", UNKNOWN: "unknown" };
 
 /** A sign and a word for how a run stands. */
 export function statusMark(run, { word = true } = {}) {
