@@ -322,3 +322,16 @@ def test_skorch(train: Train, run_base: Path) -> None:
     assert [0.1, 0.1, 0.2, 0.2] == sorted(
         run.config["lr"] for name, run in found.items() if name.startswith("search")
     )
+
+
+def test_tqdm(train: Train, run_base: Path) -> None:
+    """Records of logging go above a bar and into run.log; the bar is one line of console.log."""
+    printed = train("tqdm")
+    printed.succeed(timeout_s=TIMEOUT_S)
+
+    (run,) = runs_of(run_base).values()
+    assert [f"train: step {step}" for step in range(3)] == messages(run)
+    lines = [line.rpartition("\r")[2].strip() for line in printed.stderr.splitlines()]
+    assert ["step 0", "step 1", "step 2"] == [line for line in lines if line.startswith("step")]
+    bars = [line.text for line in run.console() if "%" in line.text]
+    assert [True] == [bar.startswith("100%") for bar in bars]
