@@ -6,9 +6,9 @@ import datetime
 
 import click
 
-from expman.cli.deletion import RUNNING, delete, remove_leftovers, size_bytes, why_kept
 from expman.cli.output import print_json, print_line, print_note
 from expman.cli.runs import base_dir_option, check_experiment, count_runs
+from expman.deletion import RUNNING, NotDeletedError, delete, remove_leftovers, size_bytes, why_kept
 from expman.models import RunStatus
 from expman.reading import find
 from expman.reading.find import parse_since
@@ -98,8 +98,8 @@ def _delete(runs: list[Run], all_files: bool) -> set[str]:
     for run in runs:
         try:
             delete(run, all_files=all_files)
-        except click.ClickException as exc:
-            print_note(exc.message)
+        except NotDeletedError as exc:
+            print_note(str(exc))
             failed.add(run.path)
     return failed
 

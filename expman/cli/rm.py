@@ -6,9 +6,9 @@ import sys
 
 import click
 
-from expman.cli.deletion import delete, size_bytes, why_kept
 from expman.cli.output import print_line
 from expman.cli.runs import base_dir_option, count_runs, find_run, run_argument
+from expman.deletion import delete, size_bytes, why_kept
 from expman.reading.formats import format_size
 
 __all__ = ["command"]

@@ -16,8 +16,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from expman.dashboard import run_api
-from expman.dashboard.context import Context, answered, json_answer
+from expman.dashboard import changes_api, contents_api, files_api, run_api
+from expman.dashboard.compare_api import compare
+from expman.dashboard.context import Context, answered, changing, json_answer
 from expman.dashboard.curves_api import curves
 from expman.dashboard.events import OpenPages, changes_text
 from expman.dashboard.guard import Guard
@@ -56,9 +57,23 @@ def make_app(context: Context, events: OpenPages) -> Starlette:
         "/api/info": info,
         "/api/runs": runs,
         "/api/curves": curves,
+        "/api/compare": compare,
         one: run_api.overview,
+        f"{one}/console": contents_api.console,
+        f"{one}/messages": contents_api.messages,
+        f"{one}/system": contents_api.system,
+        f"{one}/histograms": contents_api.histograms,
+        f"{one}/stacks": contents_api.stacks,
+        f"{one}/media": files_api.media,
+        f"{one}/media/file": files_api.media_file,
+        f"{one}/table": files_api.table,
+        f"{one}/artifact": files_api.artifact,
     }
     routes = [Route(path, answered(context, make)) for path, make in answers.items()]
+    changes = {"PATCH": changes_api.update, "DELETE": changes_api.remove}
+    routes += [
+        Route(one, changing(context, make), methods=[method]) for method, make in changes.items()
+    ]
     return Starlette(
         routes=[
             Route("/", index),

@@ -18,11 +18,12 @@ from expman.dashboard.live import LiveRuns
 from expman.errors import ConfigError, ExpmanError
 from expman.models import safe_text
 
-__all__ = ["Answer", "Context", "answered", "json_answer", "number_in", "refuse"]
+__all__ = ["Answer", "Context", "answered", "changing", "json_answer", "number_in", "refuse"]
 
 T = TypeVar("T")
 Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
 THREADS = 4
+MOST_BYTES = 2 << 20
 _ARROW_ERRORS = "pyarrow.lib"
 
 
@@ -90,22 +91,41 @@ def answered(context: Context, make: Callable[[Context, Request], Response]) -> 
     """
 
     async def endpoint(request: Request) -> Response:
-        try:
-            return await context.call(lambda: make(context, request))
-        except ConfigError as exc:
-            return json_answer({"error": str(exc)}, 400)
-        except ExpmanError as exc:
-            return json_answer({"error": str(exc)}, 422)
-        except FileNotFoundError as exc:
-            return json_answer({"error": f"{exc.filename} does not exist any more"}, 404)
-        except OSError as exc:
-            return json_answer({"error": str(exc)}, 422)
-        except Exception as exc:
-            if type(exc).__module__ == _ARROW_ERRORS:
-                return json_answer({"error": f"a file is damaged: {exc}"}, 422)
-            raise
+        return await _answer(context, lambda: make(context, request))
 
     return endpoint
+
+
+def changing(context: Context, make: Callable[[Context, Request, bytes], Response]) -> Answer:
+    """Makes an endpoint of a function that changes files, which takes what was sent, too."""
+
+    async def endpoint(request: Request) -> Response:
+        pieces, size = [], 0
+        async for piece in request.stream():
+            size += len(piece)
+            if size > MOST_BYTES:
+                refuse(413, f"A change has at most {MOST_BYTES:,} bytes.")
+            pieces.append(piece)
+        return await _answer(context, lambda: make(context, request, b"".join(pieces)))
+
+    return endpoint
+
+
+async def _answer(context: Context, make: Callable[[], Response]) -> Response:
+    try:
+        return await context.call(make)
+    except ConfigError as exc:
+        return json_answer({"error": str(exc)}, 400)
+    except ExpmanError as exc:
+        return json_answer({"error": str(exc)}, 422)
+    except FileNotFoundError as exc:
+        return json_answer({"error": f"{exc.filename} does not exist any more"}, 404)
+    except OSError as exc:
+        return json_answer({"error": str(exc)}, 422)
+    except Exception as exc:
+        if type(exc).__module__ == _ARROW_ERRORS:
+            return json_answer({"error": f"a file is damaged: {exc}"}, 422)
+        raise
 
 
 def number_in(request: Request, name: str, default: int, most: int) -> int:

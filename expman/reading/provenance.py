@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from expman.reading.differences import ABSENT, differ
 from expman.storage.provenance import read_provenance
 
-__all__ = ["PACKAGES", "differing_provenance"]
+__all__ = ["PACKAGES", "differing_provenance", "facts_of"]
 
 PACKAGES = "package "
 """What the names of packages begin with."""
@@ -23,7 +23,7 @@ def differing_provenance(run_dirs: Sequence[str]) -> dict[str, list[object]]:
     Raises:
         StorageError: a provenance.yaml is damaged, or cannot be read.
     """
-    facts = [_flat(read_provenance(run_dir)) for run_dir in run_dirs]
+    facts = [facts_of(run_dir) for run_dir in run_dirs]
     has_packages = [any(key.startswith(PACKAGES) for key in fact) for fact in facts]
     found = {}
     for key in dict.fromkeys(key for fact in facts for key in fact):
@@ -33,6 +33,15 @@ def differing_provenance(run_dirs: Sequence[str]) -> dict[str, list[object]]:
         if differ([value for value, counts in zip(values, known, strict=True) if counts]):
             found[key] = values
     return found
+
+
+def facts_of(run_dir: str) -> dict[str, object]:
+    """Returns the recorded facts of a run that can be compared with those of others.
+
+    Raises:
+        StorageError: provenance.yaml is damaged, or cannot be read.
+    """
+    return _flat(read_provenance(run_dir))
 
 
 def _flat(document: dict[str, object]) -> dict[str, object]:

@@ -19,6 +19,7 @@ from expman.errors import ConfigError
 from expman.reading.cursor import Cursor
 from expman.reading.decimate import choose
 from expman.reading.row_source import RowSource
+from expman.reading.streams import stream_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,12 +116,7 @@ class Series:
 
     def stream(self) -> bytes:
         """The table as an Arrow IPC stream of one batch."""
-        table = self.table().combine_chunks()
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        data: bytes = sink.getvalue().to_pybytes()
-        return data
+        return stream_of(self.table())
 
 
 def _labels(names: Sequence[str], sizes: Sequence[int]) -> pa.DictionaryArray:

@@ -21,6 +21,8 @@ __all__ = [
     "ARTIFACTS",
     "CONFIG_YAML",
     "CONSOLE_LOG",
+    "EDIT_JSON",
+    "EDIT_TAKEN_JSON",
     "EXPERIMENT_YAML",
     "HISTOGRAMS",
     "IMPORT_JSON",
@@ -77,6 +79,9 @@ HISTOGRAMS = "histograms"
 VECTORS_PARQUET = f"{VECTORS}.parquet"
 PROVENANCE_YAML = "provenance.yaml"
 SCALARS_JSON = "scalars.json"
+EDIT_JSON = ".edit.json"
+"""A change of run.yaml that another process has asked for; see run_edits.py."""
+EDIT_TAKEN_JSON = ".edit-taken.json"
 NOTES_MD = "notes.md"
 """What people have written about the run; the writer never touches it."""
 RUN_LOG = "run.log"
@@ -105,7 +110,8 @@ _OURS = frozenset(
         *(RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, SCALARS_JSON),
         *(RUN_LOG, ARTIFACTS, STAGING, UNKNOWN_RECORDS, PROVENANCE_YAML),
         *(CONSOLE_LOG, STACKS, LIVE_STACKS, POST_MORTEM_JSON, POST_MORTEM_MD),
-        *(MEDIA, MEDIA_JSONL, IMPORT_JSON, NOTES_MD),
+        *(MEDIA, MEDIA_JSONL, IMPORT_JSON),
+        *(NOTES_MD, EDIT_JSON, EDIT_TAKEN_JSON),
     }
 )
 _SET_ASIDE = re.compile(r"\.corrupt(-\d+)?$")

@@ -32,6 +32,7 @@ from expman.storage.plain_yaml import read_plain_mapping
 __all__ = [
     "MAX_YAML_BYTES",
     "Block",
+    "OneLine",
     "RunFile",
     "add_rest",
     "dump_yaml",
@@ -116,7 +117,7 @@ class Block(str):
     __slots__ = ()
 
 
-class _OneLine(dict[str, object]):
+class OneLine(dict[str, object]):
     """A mapping that is written on one line."""
 
 
@@ -137,7 +138,7 @@ def _text(dumper: Any, value: str) -> yaml.ScalarNode:
     return yaml.ScalarNode("tag:yaml.org,2002:str", value, style=style)
 
 
-def _one_line(dumper: Any, value: _OneLine) -> yaml.MappingNode:
+def _one_line(dumper: Any, value: OneLine) -> yaml.MappingNode:
     node: yaml.MappingNode = dumper.represent_mapping("tag:yaml.org,2002:map", value.items())
     node.flow_style = True
     return node
@@ -149,7 +150,7 @@ def _block(dumper: Any, value: Block) -> yaml.ScalarNode:
 
 _Plain.add_representer(float, _float)
 _Plain.add_representer(Block, _block)
-_Plain.add_representer(_OneLine, _one_line)
+_Plain.add_representer(OneLine, _one_line)
 _Plain.add_representer(str, _text)
 _Plain.add_multi_representer(str, _text)
 
@@ -319,11 +320,11 @@ class RunFile:
         return to_metadata(self.path, read_yaml(self.path))
 
 
-def _shown_best(best: dict[str, object]) -> _OneLine:
+def _shown_best(best: dict[str, object]) -> OneLine:
     """The numbers of a metric; without those of the first that is not finite, if all are."""
     if best["nonfinite"] is None:
         best = {key: value for key, value in best.items() if not key.startswith("nonfinite")}
-    return _OneLine(best)
+    return OneLine(best)
 
 
 def leave_out(meta: RunMetadata) -> tuple[dict[str, MetricValue], dict[str, MetricValue]]:

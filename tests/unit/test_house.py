@@ -93,11 +93,13 @@ MAY_KNOW: dict[str, set[str]] = {
     "reading.peek": LEAVES | {"storage", "transport"},
     "formats": set(),
     "importers": LEAVES | {"formats", "reading", "storage"},
-    "dashboard": LEAVES | {"catalog", "reading", "storage"},
     "catalog": LEAVES | {"reading", "storage"},
+    "deletion": LEAVES | {"reading", "storage"},
+    "dashboard": LEAVES | {"catalog", "deletion", "reading", "storage"},
     "cli": LEAVES
     | TRAINER
-    | {"catalog", "dashboard", "formats", "importers", "reading", "storage", "transport", "writer"},
+    | {"catalog", "dashboard", "deletion", "formats", "importers"}
+    | {"reading", "storage", "transport", "writer"},
 }
 # What a trainer imports with a run: these may bring neither pyarrow nor yaml.
 HEAVY = {"pyarrow", "yaml"}

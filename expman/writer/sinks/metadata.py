@@ -15,6 +15,7 @@ from expman.storage.times import iso, seconds_between
 from expman.transport import records as wire
 from expman.transport.identity import this_host
 from expman.writer.counts import Counts
+from expman.writer.edits import Edits
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
 from expman.writer.sinks.sink import Sink
@@ -78,6 +79,7 @@ class MetadataSink(Sink):
         self._is_behind = False  # run.yaml: the journal has what it has not
         self._rows_shown = run.store.rows_written
         self._unreadable_lanes = 0
+        self._edits = Edits(run.run_dir)
         self._warned: set[str] = set()
         if run.meta.project and not is_created and not run.meta.writer_restarts:
             self._assign_project()
@@ -115,6 +117,17 @@ class MetadataSink(Sink):
         except StorageError as exc:
             self.run.note(LogLevel.WARN, f"the project is in run.yaml only: {exc}")
 
+    def _take_edits(self) -> None:
+        """Takes what another process wants to have changed."""
+        try:
+            changes = self._edits.take()
+        except StorageError as exc:
+            self.run.note(LogLevel.WARN, str(exc))
+            return
+        for field, value in changes.items():
+            setattr(self.run.meta, field, value)
+            self.run.meta_changed = True
+
     def report_unreadable(self, problems: Sequence[str]) -> None:
         """Counts unreadable lanes, with the reason in run.log."""
         for problem in problems[self._unreadable_lanes :]:
@@ -138,11 +151,12 @@ class MetadataSink(Sink):
         has_new_rows = store.rows_written + store.pending_rows != self._rows_shown
         is_behind = self._is_behind or has_new_rows
         is_due = time.monotonic() >= self._schedule.next_write
-        return self.run.meta_changed or (is_behind and is_due)
+        return self.run.meta_changed or (is_behind and is_due) or self._edits.are_waiting
 
     def write(self, *, sync: bool) -> None:
         """Writes run.yaml, or the journal alone, or renews run.yaml's time."""
         now, run = time.monotonic(), self.run
+        self._take_edits()
         is_small = len(run.meta.scalars) + len(run.store.latest) <= MANY_ENTRIES
         has_changed = run.meta_changed or self._is_behind
         if now >= self._schedule.next_write or (has_changed and is_small):
@@ -154,6 +168,11 @@ class MetadataSink(Sink):
         if sync:
             self._journal.sync()
             self._counts.update()
+
+    def acknowledge(self, *, synced: bool) -> None:
+        """Removes the changes that run.yaml has now."""
+        if not self._is_behind:
+            self._edits.remove_taken()
 
     def refresh(self) -> None:
         """Writes run.yaml now.
@@ -237,6 +256,7 @@ class MetadataSink(Sink):
         An earlier writer's status, and its lines, are left as they are.
         """
         run, meta = self.run, self.run.meta
+        self._take_edits()
         lacks = list(self._what_is_missing())
         if run.earlier is None:
             reason = "; ".join([*([reason] if reason else []), *lacks]) or None
@@ -277,6 +297,7 @@ class MetadataSink(Sink):
 
     def finish(self) -> None:
         """Removes the journal: run.yaml is final."""
+        self._edits.remove_taken()
         self._journal.remove()
 
     def close(self) -> None:

@@ -16,8 +16,6 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import click
-
 from expman.errors import ExpmanError
 from expman.models import RunStatus
 from expman.reading.peek import lanes_of
@@ -25,13 +23,22 @@ from expman.reading.run import Run
 from expman.storage.paths import RUN_YAML, is_run_file, read_regular
 from expman.storage.yamlfile import MAX_YAML_BYTES, parse_yaml
 
-__all__ = ["RUNNING", "delete", "remove_leftovers", "size_bytes", "why_kept"]
+__all__ = ["RUNNING", "NotDeletedError", "delete", "remove_leftovers", "size_bytes", "why_kept"]
 
 RUNNING = "is RUNNING"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DOOMED = ".expman-deleting-"
 _LEFTOVER = re.compile(re.escape(_DOOMED) + "[0-9a-f]{16}")
 _SHOWN = 3
+
+
+class NotDeletedError(ExpmanError):
+    """A run was not deleted; nothing of it is gone."""
+
+    def __init__(self, run_dir: str, why: str) -> None:
+        super().__init__(f"{run_dir} {why}")
+        self.run_dir = run_dir
+        self.why = why
 
 
 class _Refused(Exception):
@@ -70,14 +77,14 @@ def delete(run: Run, *, all_files: bool = False) -> None:
         all_files: also delete files that expman did not write.
 
     Raises:
-        click.ClickException: it must not be deleted, or cannot be.
+        NotDeletedError: it must not be deleted, or cannot be.
     """
     try:
         with _place_of(run.path) as place:
             _check(run, place, all_files)
             _remove(_take_name(place), place.experiment_fd)
     except (_Refused, OSError) as exc:
-        raise click.ClickException(f"{run.path} {_reason(exc)}") from exc
+        raise NotDeletedError(run.path, _reason(exc)) from exc
 
 
 def remove_leftovers(base_dir: str) -> None:

@@ -1,0 +1,233 @@
+"""Changes of a run's description and tags that another process wants: a page, for example.
+
+Only the writer of a live run writes its run.yaml. So a change is a request: a file, `.edit.json`,
+put there by a rename. Whoever writes run.yaml renames it to `.edit-taken.json`, changes run.yaml,
+and removes it then. If he is killed in between, his successor, or `recover`, does the same once
+more, which changes nothing. Of a run that has ended, the process that asks does it all itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from expman.errors import ConfigError, StorageError
+from expman.models import RunStatus, safe_text
+from expman.storage.paths import (
+    EDIT_JSON,
+    EDIT_TAKEN_JSON,
+    NOTES_MD,
+    RUN_JOURNAL,
+    RUN_YAML,
+    read_regular,
+    replace_file,
+    storage_error,
+)
+from expman.storage.yamlfile import OneLine, read_yaml, write_yaml
+
+__all__ = ["Edit", "edit_run", "remove_taken", "take_edit", "waits", "write_notes"]
+
+MAX_TEXT = 100_000
+MAX_TAGS = 1000
+MAX_TAG = 1000
+MAX_NOTES_BYTES = 1 << 20
+MAX_EDIT_BYTES = 8 << 20
+WAIT_S = 5.0
+"""How long a writer may take: it looks once a second."""
+_POLL_S = 0.05
+_NAMES = (EDIT_TAKEN_JSON, EDIT_JSON)
+
+
+class Edit(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A change; what is UNSET stays.
+
+    Attributes:
+        description: the new one; None: the run has none.
+        tags: all tags that the run has then.
+    """
+
+    description: str | None | msgspec.UnsetType = msgspec.UNSET
+    tags: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+    def check(self) -> None:
+        """Checks the values.
+
+        Raises:
+            ConfigError: one cannot be stored.
+        """
+        if isinstance(self.description, str) and len(self.description) > MAX_TEXT:
+            raise ConfigError("description", "…", f"has more than {MAX_TEXT:,} characters")
+        if isinstance(self.tags, list):
+            if len(self.tags) > MAX_TAGS:
+                raise ConfigError("tags", "…", f"a run has at most {MAX_TAGS:,} tags")
+            for tag in self.tags:
+                if not tag.strip() or len(tag) > MAX_TAG:
+                    rule = f"a tag has one to {MAX_TAG:,} characters, and not only blanks"
+                    raise ConfigError("tags", tag[:100], rule)
+
+    def changes(self) -> dict[str, Any]:
+        """The keys of run.yaml that change."""
+        found: dict[str, Any] = {}
+        if self.description is not msgspec.UNSET:
+            found["description"] = self.description and safe_text(self.description)
+        if self.tags is not msgspec.UNSET:
+            found["tags"] = list(dict.fromkeys(map(safe_text, self.tags))) or None
+        return found
+
+
+# -- who writes run.yaml --------------------------------------------------------------------
+
+
+def waits(run_dir: str) -> bool:
+    """Returns whether a change was asked for that is not in run.yaml for good."""
+    return any(os.path.lexists(os.path.join(run_dir, name)) for name in _NAMES)
+
+
+def take_edit(run_dir: str) -> Edit | None:
+    """Takes the change that is asked for; None if there is none.
+
+    Take it again after a kill: it is there until `remove_taken`.
+
+    Raises:
+        StorageError: what was asked for cannot be understood; it is removed.
+    """
+    taken, asked = (os.path.join(run_dir, name) for name in _NAMES)
+    found = None
+    if os.path.lexists(taken):
+        found = _read(taken)
+    if os.path.lexists(asked):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(asked, taken)
+            later = _read(taken)
+            found = later if found is None else _merged(found, later)
+    return found
+
+
+def remove_taken(run_dir: str) -> None:
+    """Removes the change that was taken, once run.yaml has it."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(run_dir, EDIT_TAKEN_JSON))
+
+
+def _read(path: str) -> Edit:
+    try:
+        data = read_regular(path, most_bytes=MAX_EDIT_BYTES + 1)
+        edit = msgspec.json.decode(data, type=Edit)
+        edit.check()
+    except (OSError, msgspec.MsgspecError, UnicodeError, ConfigError) as exc:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        if isinstance(exc, OSError):
+            raise storage_error(path, exc) from exc
+        raise StorageError(path, f"is not a change of a run: {exc}") from exc
+    return edit
+
+
+def _merged(first: Edit, later: Edit) -> Edit:
+    fields = {
+        name: getattr(later if getattr(later, name) is not msgspec.UNSET else first, name)
+        for name in Edit.__struct_fields__
+    }
+    return Edit(**fields)
+
+
+# -- who asks -------------------------------------------------------------------------------
+
+
+def edit_run(run_dir: str, edit: Edit, *, wait_s: float = WAIT_S) -> bool:
+    """Changes how a run is described.
+
+    Args:
+        run_dir: the run's directory.
+        edit: the change.
+        wait_s: how long to wait for the run's writer.
+
+    Returns:
+        False: the run's writer has not taken it so far. It, its successor or `recover` will.
+
+    Durability: durable when it returns, as a request at least.
+
+    Raises:
+        ConfigError: a value cannot be stored.
+        StorageError: a file cannot be written; nothing has changed.
+    """
+    edit.check()
+    if not _is_ours(run_dir) and _status(run_dir) is RunStatus.RUNNING:
+        path = os.path.join(run_dir, RUN_YAML)
+        raise StorageError(path, "is written by expman-rs; change it when the run has ended")
+    asked = os.path.join(run_dir, EDIT_JSON)
+    if os.path.lexists(asked):
+        with contextlib.suppress(StorageError):
+            edit = _merged(_read(asked), edit)
+    replace_file(asked, msgspec.json.encode(edit))
+    deadline = time.monotonic() + wait_s
+    while waits(run_dir):
+        if _has_ended(run_dir):
+            _apply(run_dir)
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def _has_ended(run_dir: str) -> bool:
+    """Returns whether nobody writes run.yaml any more: its writer removes the journal last."""
+    if os.path.lexists(os.path.join(run_dir, RUN_JOURNAL)):
+        return False
+    return _status(run_dir) is not RunStatus.RUNNING
+
+
+def _apply(run_dir: str) -> None:
+    edit = take_edit(run_dir)
+    if edit is not None:
+        path = os.path.join(run_dir, RUN_YAML)
+        found = read_yaml(path, dates=False) | edit.changes()
+        best = found.get("best")
+        if isinstance(best, Mapping):
+            found["best"] = {
+                name: OneLine(numbers) if isinstance(numbers, Mapping) else numbers
+                for name, numbers in best.items()
+            }
+        write_yaml(path, found, check=True)
+    remove_taken(run_dir)
+
+
+def _status(run_dir: str) -> RunStatus:
+    path = os.path.join(run_dir, RUN_YAML)
+    try:
+        return RunStatus.parse(str(read_yaml(path, dates=False).get("status")))
+    except ValueError as exc:
+        raise StorageError(path, str(exc)) from exc
+
+
+def _is_ours(run_dir: str) -> bool:
+    return "rows_logged" in read_yaml(os.path.join(run_dir, RUN_YAML), dates=False)
+
+
+def write_notes(run_dir: str, text: str) -> None:
+    """Replaces notes.md, which no writer touches; without a text it is removed.
+
+    Durability: durable when it returns.
+
+    Raises:
+        ConfigError: the text is too long.
+        StorageError: the file is as before.
+    """
+    path = os.path.join(run_dir, NOTES_MD)
+    data = safe_text(text).encode()
+    if len(data) > MAX_NOTES_BYTES:
+        raise ConfigError("notes", "…", f"have more than {MAX_NOTES_BYTES:,} bytes")
+    if data:
+        replace_file(path, data)
+        return
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    except OSError as exc:
+        raise storage_error(path, exc) from exc

@@ -1,0 +1,47 @@
+"""Servers of the page, which end with their test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from page_client import Browser, Serve, record, signed_in
+
+if TYPE_CHECKING:
+    from expman.dashboard.serving import Page
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+
+@pytest.fixture
+def pages() -> Iterator[list[Page]]:
+    """The servers of a test, which end with it."""
+    started: list[Page] = []
+    yield started
+    for page in started:
+        page.stop()
+
+
+@pytest.fixture
+def serve(pages: list[Page]) -> Serve:
+    """Starts a server of a directory; gives a browser that has its cookie."""
+    from expman.dashboard.serving import Page
+
+    def start(base_dir: Path, **options: Any) -> Browser:
+        page = Page(str(base_dir), port=0, **options)
+        page.start()
+        pages.append(page)
+        return signed_in(page)
+
+    return start
+
+
+@pytest.fixture
+def base(tmp_path: Path, standing_writer: None) -> Path:
+    """A directory with a run `exp/one`."""
+    directory = tmp_path / "base"
+    record(directory, "one")
+    return directory
