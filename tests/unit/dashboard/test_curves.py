@@ -136,9 +136,7 @@ def test_a_cursor_has_what_came_after(run: Path, serve: Serve) -> None:
     cursor = first.headers["x-expman-cursor"]
 
     rest = browser.ask(f"/api/curves?run=exp/r&metrics=loss,n&after={cursor}")
-    half = browser.ask(
-        f"/api/curves?run=exp/r&metrics=loss,n&after={encode_cursor({'main': 90})}"
-    )
+    half = browser.ask(f"/api/curves?run=exp/r&metrics=loss,n&after={encode_cursor({'main': 90})}")
 
     assert {"main": 100} == decode_cursor(cursor)
     assert (200, "0", "1") == (
