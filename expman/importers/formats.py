@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from expman.importers import lines, mlflow, tensorboard, wandb
+from expman.importers import lines, mlflow, tensorboard, trackio, wandb
 from expman.importers.source import Source
 
 __all__ = ["FINDERS", "find"]
@@ -16,6 +16,7 @@ FINDERS: Mapping[str, Callable[[str, Counter[str]], list[Source]]] = {
     "jsonl": lines.find_jsonl,
     "mlflow": mlflow.find,
     "tensorboard": tensorboard.find,
+    "trackio": trackio.find,
     "wandb": wandb.find,
 }
 """By the name of the format: what finds the runs in a file, or below a directory."""

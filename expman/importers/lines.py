@@ -18,6 +18,7 @@ from typing import TextIO
 from expman.errors import StorageError
 from expman.formats.damage import DamagedError
 from expman.importers.imported_run import ImportedRun, modified_times
+from expman.importers.json_values import is_shallow
 from expman.importers.source import Advance, Source, state_of
 from expman.models import MetricValue
 from expman.storage.paths import open_regular
@@ -126,8 +127,8 @@ def _read_jsonl(path: str, run: ImportedRun, advance: Advance) -> None:
                 continue
             try:
                 values = json.loads(line)
-                if not isinstance(values, dict):
-                    raise ValueError("not an object")
+                if not isinstance(values, dict) or not is_shallow(values):
+                    raise ValueError("not an object, or nested too deep")
             except (ValueError, RecursionError):
                 run.report.leave_out(_DAMAGED)
                 continue

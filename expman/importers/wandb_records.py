@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Mapping
 
 from expman.formats.protobuf import Message
 from expman.importers.imported_run import ImportedRun, flat_scalars
+from expman.importers.json_values import flat, json_value
 from expman.importers.wandb_console import PrintedPieces
 from expman.importers.wandb_media import MediaValues
 from expman.models import LogLevel, MetricValue, RunStatus, safe_text
@@ -31,6 +30,7 @@ _SAMPLES = {
     "system.loadAverage": "cpu.load_1min",
 }
 """wandb's names of samples, and ours for the same in the same unit."""
+_MOST_KEYS = 30
 _LEVELS = {"WARN": LogLevel.WARN, "ERROR": LogLevel.ERROR}
 
 
@@ -155,7 +155,7 @@ class Records:
         time_ns = int(float(str(moment)) * 1e9) if is_time else self._last_ns
         self._note_time(time_ns)
         row: dict[str, MetricValue] = {}
-        for name, value in _flat(values, ""):
+        for name, value in flat(values, ""):
             if name in ("_runtime", "_wandb/runtime"):
                 continue
             if isinstance(value, float | int | str):
@@ -177,7 +177,7 @@ class Records:
         self._note_time(time_ns)
         sample = {}
         for item in record.messages(3):
-            value = _json(item.text(16))
+            value = json_value(item.text(16))
             if isinstance(value, float | int):
                 key = safe_text(item.text(1))
                 sample[_SAMPLES.get(key, f"wandb.{key}")] = float(value)
@@ -194,6 +194,7 @@ def _update(values: dict[str, object], record: Message) -> None:
     """Applies updates and removals of config, summary or history: items with a key, or nested."""
     for item in record.messages(1):
         keys = item.texts(2) or [item.text(1)]
+        keys[_MOST_KEYS:] = ["/".join(keys[_MOST_KEYS:])] if len(keys) > _MOST_KEYS else []
         inner = values
         for key in keys[:-1]:
             found = inner.get(key)
@@ -210,7 +211,7 @@ def _update(values: dict[str, object], record: Message) -> None:
 def _value(item: Message) -> object:
     """JSON, or since 2026 a field for each kind."""
     if 16 in item or 8 in item:
-        return _json(item.text(16 if 16 in item else 8))
+        return json_value(item.text(16 if 16 in item else 8))
     if 4 in item:
         return bool(item.uint(4))
     if 5 in item:
@@ -219,35 +220,6 @@ def _value(item: Message) -> object:
     if 6 in item:
         return item.double(6)
     return item.text(7) if 7 in item else None
-
-
-def _json(text: str) -> object:
-    """A value; what is not JSON is text. wandb writes NaN and the infinities as texts, too."""
-    try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return _numbers(value)
-
-
-def _numbers(value: object) -> object:
-    if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity"):
-        return float(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 1000:
-        return math.inf if value > 0 else -math.inf
-    return value
-
-
-def _flat(values: Mapping[str, object], prefix: str) -> list[tuple[str, object]]:
-    """Nested mappings with "/" between the names; one with a `_type` is a value."""
-    found: list[tuple[str, object]] = []
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and "_type" not in value:
-            found += _flat(value, f"{name}/")
-        elif value is not None:
-            found.append((name, value))
-    return found
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:

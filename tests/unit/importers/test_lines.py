@@ -41,7 +41,8 @@ def test_csv(importing: Import, tmp_path: Path) -> None:
 def test_jsonl(importing: Import, tmp_path: Path) -> None:
     """Nested objects are flattened; lists and damaged lines are counted; a row has a time."""
     path = tmp_path / "log.jsonl"
-    lines = ['{"global_step": 3, "a": {"b": 1, "c": {"d": NaN}}, "list": [1]}', "{", "[]", ""]
+    deep = '{"a": ' * 900 + "1" + "}" * 900
+    lines = [deep, '{"global_step": 3, "a": {"b": 1, "c": {"d": NaN}}, "list": [1]}', "{", "[]", ""]
     path.write_text("\n".join([*lines, '{"epoch": 2.0, "x": null, "y": "z"}', '{"x": 1']))
     (made,) = importing(path).values()
     one, two = expman.Run(made.run_dir).vectors().to_pylist()
@@ -50,7 +51,7 @@ def test_jsonl(importing: Import, tmp_path: Path) -> None:
     assert (2, 2.0, "z") == (two["step"], two["epoch"], two["y"])
     assert abs(two["timestamp"].timestamp() - path.stat().st_mtime) < 0.001
     assert made.report is not None
-    assert {"damaged lines": 3, "list in a row": 1} == made.report.left_out
+    assert {"damaged lines": 4, "list in a row": 1} == made.report.left_out
 
 
 def test_there_and_back(importing: Import, tmp_path: Path) -> None:

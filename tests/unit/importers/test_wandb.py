@@ -11,6 +11,7 @@ from pathlib import Path
 from unit.importers.conftest import DATA, Import, damaged_files, import_anything
 
 import expman
+from expman.formats.protobuf import bytes_field
 from expman.formats.record_log import log_file, read_log
 from expman.models import RunStatus
 
@@ -90,6 +91,18 @@ def _memory(data: bytes) -> int:
     fd = os.memfd_create("log")
     os.write(fd, data)
     return fd
+
+
+def test_names_of_many_levels(importing: Import, tmp_path: Path) -> None:
+    """However deep a name or a value is nested."""
+    keys = b"".join(bytes_field(2, "k") for _ in range(5000))
+    item = bytes_field(1, keys + bytes_field(16, "1"))
+    deep = bytes_field(1, bytes_field(1, "deep") + bytes_field(16, "[" * 900 + "]" * 900))
+    records = [bytes_field(2, item), bytes_field(5, item + deep), bytes_field(3, item)]
+    path = tmp_path / "run-x.wandb"
+    path.write_bytes(log_file(records))
+    (made,) = importing(path).values()
+    assert 1 == made.rows
 
 
 def test_damage_costs_a_block(tmp_path: Path) -> None:
