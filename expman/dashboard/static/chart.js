@@ -307,7 +307,7 @@ export class Chart {
       if (Number.isFinite(value)) continue;
       const px = Math.round(place.x(curve.x[at]));
       const high = value === Infinity;
-      const mark = `${Math.round(px / (4 * ratio))} ${value}`;
+      const mark = `${Math.round(px / (9 * ratio))} ${value}`;
       if (!(px >= bbox.left - 1 && px <= bbox.left + bbox.width + 1) || taken.has(mark)) continue;
       taken.add(mark);
       const py = high ? bbox.top + size : bbox.top + bbox.height - size;

@@ -16,6 +16,7 @@ import { swatch } from "./chart.js";
 
 const SIZES = { s: [230, 150], m: [300, 200], l: [520, 290] };
 const FIRST_CHOICE = 8;
+const FEW = 9; // so many charts need no sections
 const SYNC = "expman";
 
 /** The view that the state asks for; `points` falls with the number of runs. */
@@ -102,6 +103,11 @@ class Card {
     this.element.cardOf = this;
   }
 
+  /** The title: in a section, its name is left out. */
+  rename(inSection) {
+    this.title.firstChild.textContent = cut(inSection ? shortName(this.metric) : this.metric, 120);
+  }
+
   toggleLog() {
     const list = state.logy.includes(this.metric) ? state.logy.filter((one) => one !== this.metric) : [...state.logy, this.metric];
     setState({ logy: list });
@@ -135,7 +141,7 @@ class Card {
     this.logButton.setAttribute("aria-pressed", String(logY));
     const settings = {
       kind: state.x, logX: state.logx, logY, outliers: state.outliers, sync: SYNC, xName: xName(),
-      onZoom: (zoom) => setState({ zoom }, { push: true }), onHover: (id) => this.view.hover(id),
+      onZoom: (zoom) => setState({ zoom: tidy(zoom) }, { push: true }), onHover: (id) => this.view.hover(id),
     };
     this.chart ??= new Chart(this.plot, settings);
     this.element.classList.toggle("busy", waiting > 0);
@@ -156,6 +162,13 @@ class Card {
 
 function xName() {
   return state.x === "step" ? "step" : state.x === "time" || state.x === "relative" ? "" : cut(state.x, 40);
+}
+
+/** A range with few digits, so that the address stays short. */
+function tidy(zoom) {
+  if (!zoom) return null;
+  const step = 10 ** Math.floor(Math.log10((zoom[1] - zoom[0]) / 500));
+  return zoom.map((value) => Number((Math.round(value / step) * step).toPrecision(12)));
 }
 
 function sectionOf(metric) {
@@ -326,8 +339,9 @@ export class CurvesView {
       this.cards.delete(name);
     }
     const sections = new Map();
+    const few = metrics.length <= FEW;
     for (const name of metrics) {
-      const section = sectionOf(name);
+      const section = few ? "" : sectionOf(name);
       if (!sections.has(section)) sections.set(section, []);
       sections.get(section).push(name);
     }
@@ -353,6 +367,7 @@ export class CurvesView {
           this.cards.set(name, card);
           this.observer.observe(card.element);
         }
+        this.cards.get(name).rename(sections.size > 1);
         return this.cards.get(name).element;
       })));
     }
@@ -388,7 +403,7 @@ export class CurvesView {
       const { curves, waiting, rows, decimated } = prepare(metric, this.ids);
       const settings = {
         kind: state.x, logX: state.logx, logY: state.logy.includes(metric) || state.logy.includes("*"), outliers: state.outliers,
-        xName: xName(), onZoom: (zoom) => setState({ zoom }), onHover: (id) => this.hover(id),
+        xName: xName(), onZoom: (zoom) => setState({ zoom: tidy(zoom) }), onHover: (id) => this.hover(id),
       };
       this.fullChart ??= new Chart(place, settings);
       this.fullChart.show(curves, { ...settings, zoom: state.zoom });

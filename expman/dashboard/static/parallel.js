@@ -53,8 +53,8 @@ export function parallel(root, { ids, params, metric, goal, value, name }) {
   };
 
   const draw = () => {
-    const width = place.clientWidth;
-    if (!width) return;
+    if (!place.clientWidth) return;
+    const width = Math.max(place.clientWidth, 140 + 100 * (axes.length - 1));
     const inner = HEIGHT - TOP - BOTTOM;
     const left = 60;
     const gap = axes.length > 1 ? (width - left - 80) / (axes.length - 1) : 0;

@@ -52,7 +52,7 @@ export function filterBox() {
   const say = h("div.filtererror", { role: "status" });
   const input = h("input.filter", {
     type: "search", value: state.q, spellcheck: "false", autocomplete: "off", "aria-label": "Filter runs",
-    placeholder: "Filter: lr<0.01 and status=finished", title: FILTER_HELP,
+    placeholder: "Filter: lr<0.01 and status=failed", title: FILTER_HELP,
     oninput: () => later(),
   });
   const later = debounced(120, () => setState({ q: input.value }));

@@ -1,6 +1,6 @@
 // The machine over time, with a metric of the run above on the same axis.
 
-import { Chart } from "./chart.js";
+import { Chart, swatch } from "./chart.js";
 import { curvesOf, onCurves } from "./curvestore.js";
 import { data } from "./data.js";
 import { h, put, throttled } from "./dom.js";
@@ -39,10 +39,9 @@ export class System {
   constructor(root, id) {
     this.id = id;
     this.charts = new Map();
-    this.metricPlace = h("div.grid");
     this.grid = h("div.grid");
     this.bar = h("div.bar");
-    this.root = h("div.system", null, this.bar, h("div.sections", null, this.metricPlace, this.grid));
+    this.root = h("div.system", null, this.bar, h("div.sections", null, this.grid));
     this.root.style.setProperty("--card", "340px");
     this.root.style.setProperty("--plot", "160px");
     root.classList.add("flush");
@@ -84,11 +83,13 @@ export class System {
       zoom ? h("button.toggle.on", { type: "button", onclick: () => setState({ zoom: null }) }, "Show all ×") : null);
     const list = [];
     if (metric) {
-      const entry = curvesOf(this.id, metric, { x: "relative", points: 2000 });
-      list.push([this.metricPlace, cut(metric, 80), entry.curves.map((curve, at) => ({ id: `${at}`, name: curve.producer || metric, ...lineStyle(at, isDark()), x: curve.x, y: curve.y, attempt: curve.attempt }))]);
+      const entry = curvesOf(this.id, metric, { x: "time", points: 2000 });
+      list.push(["metric", cut(metric, 80), entry.curves.map((curve, at) => ({
+        id: `${at}`, name: curve.producer || metric, ...lineStyle(at, isDark()), x: curve.x.map((value) => value - start), y: curve.y, attempt: curve.attempt,
+      }))]);
     }
     for (const [title, names] of charts(this.columns)) {
-      list.push([this.grid, title, names.map((name, at) => ({ id: name, name, ...lineStyle(at, isDark()), x: relative, y: this.columns.get(name) }))]);
+      list.push([title, title, names.map((name, at) => ({ id: name, name, ...lineStyle(at, isDark()), x: relative, y: this.columns.get(name) }))]);
     }
     // All charts have one range of time, so that what happens at once stands in one line.
     let low = Infinity;
@@ -102,21 +103,22 @@ export class System {
       }
     }
     const range = zoom ?? (high > low ? [low, high] : null);
-    for (const [place, title, curves] of list) this.one(place, title, curves, range);
-    this.metricPlace.hidden = !metric;
+    for (const [key, title, curves] of list) this.one(key, title, curves, range);
   }
 
-  one(place, title, curves, range) {
-    const key = place === this.metricPlace ? "metric" : title;
+  one(key, title, curves, range) {
     if (!this.charts.has(key)) {
       const plot = h("div.plot");
       const head = h("h3");
-      const element = h("article.card", null, h("header", null, head), plot);
-      place.append(element);
-      this.charts.set(key, { head, chart: new Chart(plot, { kind: "relative", sync: "expman-system", onZoom: (zoom) => setState({ x: "relative", zoom }) }) });
+      const legend = h("div.strip");
+      const element = h("article.card", null, h("header", null, head), legend, plot);
+      if (key === "metric") this.grid.prepend(element);
+      else this.grid.append(element);
+      this.charts.set(key, { head, legend, chart: new Chart(plot, { kind: "relative", sync: "expman-system", onZoom: (zoom) => setState({ x: "relative", zoom }) }) });
     }
-    const { head, chart } = this.charts.get(key);
+    const { head, legend, chart } = this.charts.get(key);
     head.textContent = title;
+    put(legend, curves.length > 1 ? curves.slice(0, 9).map((curve) => h("span", null, swatch(curve), cut(curve.name, 30))) : null, curves.length > 9 ? h("span", null, `+${curves.length - 9}`) : null);
     chart.show(curves, { zoom: range });
   }
 

@@ -45,16 +45,14 @@ export class RunTable {
     this.mark();
   }
 
-  nameWidth() {
-    return this.widths.get("run") ?? Math.min(NAME_WIDTH, Math.max(150, this.viewport.clientWidth * 0.42));
-  }
-
   width(column) {
     const label = columnLabel(column).length * 7.2 + 30;
-    return this.widths.get(column) ?? WIDTHS.get(column) ?? Math.min(180, Math.max(104, label + (columnKind(column) ? 34 : 0)));
+    return this.widths.get(column) ?? WIDTHS.get(column) ?? Math.min(180, Math.max(104, label + (columnKind(column) ? 46 : 0)));
   }
 
   makeHead() {
+    // Read once: a read of the layout in each row would make the browser lay out each row.
+    this.nameWidth = this.widths.get("run") ?? Math.min(NAME_WIDTH, Math.max(150, this.viewport.clientWidth * 0.42));
     const many = this.rows.filter((row) => row.run);
     const all = many.length > 0 && many.every((row) => isChosen(row.run.id));
     const some = h("input.choose", {
@@ -63,11 +61,11 @@ export class RunTable {
     });
     this.head.replaceChildren(
       h("div.cell.pick.stick", { role: "columnheader", "aria-label": "chosen" }, some),
-      this.headCell("run", "Run", this.nameWidth(), "stick.namecell"),
+      this.headCell("run", "Run", this.nameWidth, "stick.namecell"),
       this.headCell("status", "Status", this.width("status"), ""),
       ...this.columns.map((column) => this.headCell(column, columnLabel(column), this.width(column), "")),
     );
-    const total = 38 + this.nameWidth() + this.width("status") + this.columns.reduce((sum, one) => sum + this.width(one), 0);
+    const total = 38 + this.nameWidth + this.width("status") + this.columns.reduce((sum, one) => sum + this.width(one), 0);
     this.head.style.width = this.list.body.style.width = `${total}px`;
   }
 
@@ -124,7 +122,7 @@ export class RunTable {
     const name = h("div.cell.namecell.stick", { role: "gridcell", title: run.description ? `${run.id}\n${run.description}` : run.id },
       h("a.name", { href: `#/run/${idPath(run.id)}`, tabindex: "-1" }, h("bdi", null, runName(run.id, [run.id]))),
       state.pins.includes(run.id) ? h("span.pinned", { title: "pinned" }, icon("pin")) : null);
-    name.style.width = `${this.nameWidth()}px`;
+    name.style.width = `${this.nameWidth}px`;
     const status = h("div.cell", { role: "gridcell" }, statusMark(run));
     status.style.width = `${this.width("status")}px`;
     element.append(pick, name, status);
