@@ -40,6 +40,7 @@ _GROUPS: dict[str, Callable[[], bool]] = {
     "root": lambda: os.geteuid() == 0,
     "strace": lambda: shutil.which("strace") is not None,
     "frameworks": lambda: bool(os.environ.get("EXPMAN_FRAMEWORKS_PYTHON")),
+    "stores": lambda: bool(os.environ.get("EXPMAN_STORES_PYTHON")),
     "clusters": lambda: bool(os.environ.get("EXPMAN_CLUSTERS_PYTHON")),
 }
 

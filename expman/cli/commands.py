@@ -18,6 +18,7 @@ from expman.cli import (
     export,
     imports,
     ls,
+    mirror,
     notebook,
     plot,
     recover,
@@ -37,6 +38,7 @@ _MODULES = (
     *(ui, ls, show, why, tail, stacks, plot, compare, export, imports, clean, rm, recover),
     doctor,
     catalog,
+    mirror,
     notebook,
 )
 

@@ -162,7 +162,8 @@ def runs(
     """Lists runs, newest first. Arguments that are left out do not filter.
 
     Args:
-        base_dir: directory that holds all experiments.
+        base_dir: directory that holds all experiments, or the URL of a copy that `expman mirror`
+            made: `s3://BUCKET/PREFIX` and the like.
         experiment: a name, or several.
         status: a status in any letter case, or several.
         tags: tags that a run must all have, or an expression such as
@@ -190,6 +191,12 @@ def runs(
         if isinstance(experiment, str)
         else {*experiment}
     )
+    if "://" in base:
+        from expman.reading.stored_runs import StoredBase, StoredRun  # brings pyarrow.fs
+
+        stored = StoredBase(base)
+        found = _read_runs(run_dirs(stored.refresh(), names), wanted, tag_filter, group, earliest)
+        return RunList((StoredRun(stored, run.path) for run in found), found.unreadable)
     catalog = CatalogIndex.open(base)
     if catalog is not None:
         current, others = catalog.look(names)

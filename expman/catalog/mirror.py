@@ -1,0 +1,137 @@
+"""Copies the runs of a base directory to an object store."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from expman.errors import StorageError
+from expman.models import RunStatus
+from expman.reading.directories import experiments, run_dirs
+from expman.reading.runyaml import RunYaml
+from expman.storage.object_store import ObjectStore, StoredObject
+from expman.storage.paths import EXPERIMENT_YAML, storage_error
+from expman.storage.run_copy import copy_run
+
+__all__ = ["MirrorReport", "mirror"]
+
+THREADS = 8
+
+
+@dataclass
+class MirrorReport:
+    """What a call of `mirror` did.
+
+    Attributes:
+        runs: number of runs in the base directory.
+        whole: number of runs that the store has as they are.
+        files: number of files that were copied.
+        bytes: their bytes.
+        failed: directory and error of each run that could not be copied whole.
+    """
+
+    runs: int = 0
+    whole: int = 0
+    files: int = 0
+    bytes: int = 0
+    failed: list[tuple[str, StorageError]] = field(default_factory=list)
+
+
+def mirror(
+    base_dir: str | os.PathLike[str],
+    url: str,
+    *,
+    bandwidth: float | None = None,
+    store: ObjectStore | None = None,
+    progress: Callable[[MirrorReport], None] | None = None,
+) -> MirrorReport:
+    """Copies what is new or has changed in the runs of a base directory, live runs included.
+
+    The store has the same files under the same names. Nothing there is deleted but the live tail
+    of runs whose rows are all in vectors.parquet. It may be killed at any point; the next call
+    copies the rest. A run that cannot be copied costs no other.
+
+    Args:
+        base_dir: directory that holds all experiments.
+        url: `s3://BUCKET/PREFIX`, `gs://…`, `az://…`, `file:///PATH`.
+        bandwidth: most bytes per second; None for no limit.
+        store: in place of one for the URL.
+        progress: is called after each run.
+
+    Raises:
+        ConfigError: the URL cannot be understood.
+        StorageError: the base directory does not exist, or the store cannot be listed.
+    """
+    base = os.fspath(base_dir)
+    store = store or ObjectStore(url, bandwidth=bandwidth)
+    names = experiments(base)
+    objects = _by_run(store.list())
+    report, lock = MirrorReport(), threading.Lock()
+
+    def copy(run_dir: str) -> None:
+        key = "/".join(run_dir.rsplit(os.sep, 2)[-2:])
+        try:
+            found = copy_run(run_dir, store, key, objects.get(key, {}), is_live=_is_live(run_dir))
+            error = None
+        except StorageError as exc:
+            found, error = None, exc
+        except OSError as exc:
+            found, error = None, storage_error(run_dir, exc)
+        with lock:
+            report.runs += 1
+            if found is not None:
+                report.whole += found.whole
+                report.files += found.files
+                report.bytes += found.bytes
+            if error is not None:
+                report.failed.append((run_dir, error))
+            if progress is not None:
+                progress(report)
+
+    for name in names:
+        try:
+            _copy_experiment(base, name, store, objects.get("", {}))
+        except StorageError as exc:
+            report.failed.append((os.path.join(base, name), exc))
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(copy, run_dirs(base, None)))
+    return report
+
+
+def _is_live(run_dir: str) -> bool:
+    try:
+        return RunYaml(run_dir).status is RunStatus.RUNNING
+    except (FileNotFoundError, StorageError):
+        return True
+
+
+def _by_run(objects: Mapping[str, StoredObject]) -> dict[str, dict[str, StoredObject]]:
+    """Objects by run and name; those above runs are under ""."""
+    found: dict[str, dict[str, StoredObject]] = defaultdict(dict)
+    for key, one in objects.items():
+        parts = key.split("/", 2)
+        if len(parts) == 3:
+            found[f"{parts[0]}/{parts[1]}"][parts[2]] = one
+        else:
+            found[""][key] = one
+    return found
+
+
+def _copy_experiment(
+    base: str, name: str, store: ObjectStore, objects: Mapping[str, StoredObject]
+) -> None:
+    key = f"{name}/{EXPERIMENT_YAML}"
+    path = os.path.join(base, name, EXPERIMENT_YAML)
+    try:
+        info = os.stat(path)
+        known = objects.get(key)
+        if known is None or known.size != info.st_size or known.mtime_ns < info.st_mtime_ns:
+            store.put(key, path)
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise storage_error(path, exc) from exc

@@ -1,0 +1,188 @@
+"""Copies the files of one run to an object store, again and again while the run is live.
+
+The store has the same files under the same names. Tables with rows are safe to read at any moment,
+because the live tail is copied before vectors.parquet, and vectors.parquet before run.yaml; files
+of the tail are deleted in the store only when vectors.parquet, which has their rows by then, is
+there. A row that is in both is known by its producer and number.
+
+What was copied is in a manifest, whose name is a digest of its content: so it is put only if it is
+absent, and a listing of the store shows which runs are copied whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from expman.failpoints import hit
+from expman.storage import paths
+from expman.storage.object_store import ObjectStore, StoredObject
+
+__all__ = ["MANIFESTS", "Copied", "copy_run", "is_tail_file"]
+
+MANIFESTS = ".mirror"
+_LEFT_OUT = frozenset({paths.STAGING, paths.RUN_JOURNAL, paths.LIVE_STACKS})
+LARGE_BYTES = 32 * 1024 * 1024
+GROWTH = 1.2
+"""A large file of a live run is copied again once it has grown by this factor."""
+_STEMS = (paths.VECTORS, paths.SYSTEM, paths.HISTOGRAMS)
+_ROWS_LAST = tuple(map(paths.parquet_name, _STEMS))
+
+_Signature = tuple[int, int]
+
+
+class Copied(NamedTuple):
+    """What a call of `copy_run` did.
+
+    Attributes:
+        files: number of files that were copied.
+        bytes: their bytes.
+        waiting: number of files of a live run that are to be copied later.
+        whole: whether the store has everything, as it was at the time of the call.
+    """
+
+    files: int
+    bytes: int
+    waiting: int
+    whole: bool
+
+
+class _Manifest(msgspec.Struct):
+    files: dict[str, _Signature]
+
+
+def copy_run(
+    run_dir: str,
+    store: ObjectStore,
+    key: str,
+    objects: Mapping[str, StoredObject],
+    *,
+    is_live: bool = False,
+) -> Copied:
+    """Copies what is new or has changed in a run's directory.
+
+    Args:
+        run_dir: the run's directory.
+        store: where to.
+        key: of the run in the store.
+        objects: what the store has of the run, by keys below `key`.
+        is_live: large files that have grown little are left for later.
+
+    Raises:
+        OSError: the directory cannot be read.
+        StorageError: the store cannot be reached, or refuses. What was copied counts.
+    """
+    there = dict(_walk(run_dir))
+    if _name(there) in objects and _has_sizes(objects, there):
+        return Copied(0, 0, 0, True)
+    before = _last_manifest(store, key, objects)
+    later = _postponed(there, before, objects) if is_live else set()
+    done: dict[str, _Signature] = {}
+    files = count = 0
+    for name in sorted(there, key=_order):
+        known = before.get(name)
+        stored = objects.get(name)
+        has_it = known is not None and stored is not None and stored.size == known[0]
+        if known is not None and has_it and (known == there[name] or name in later):
+            done[name] = known
+            continue
+        if name in later:
+            continue
+        try:
+            done[name] = store.put(f"{key}/{name}", os.path.join(run_dir, name))
+        except FileNotFoundError:
+            continue  # consolidated, or replaced just now
+        hit("copy-after-put")
+        files += 1
+        count += done[name][0]
+    if not later:
+        # What was consolidated before the look at the directory is in what was copied since.
+        for name in objects:
+            if is_tail_file(name) and name not in there:
+                store.delete(f"{key}/{name}")
+    hit("copy-before-manifest")
+    store.put_bytes(f"{key}/{_name(done)}", msgspec.json.encode(_Manifest(done)))
+    for name in objects:
+        if name.startswith(MANIFESTS + "/") and name != _name(done):
+            store.delete(f"{key}/{name}")
+    return Copied(files, count, len(later), not later)
+
+
+def _postponed(
+    there: Mapping[str, _Signature],
+    before: Mapping[str, _Signature],
+    objects: Mapping[str, StoredObject],
+) -> set[str]:
+    """Returns large files that have grown little since they were copied, with their live tails.
+
+    Without the tail, the store has an earlier state of the table, and no gap.
+    """
+    later: set[str] = set()
+    for stem in _STEMS:
+        name = paths.parquet_name(stem)
+        size = there.get(name, (0, 0))[0]
+        if name not in before or name not in objects or before[name] == there.get(name):
+            continue
+        if LARGE_BYTES < size < before[name][0] * GROWTH:
+            later |= {name}
+            later |= {one for one in there if paths.tail_number(one, stem) is not None}
+    return later
+
+
+def _walk(run_dir: str, below: str = "") -> Iterator[tuple[str, _Signature]]:
+    with os.scandir(os.path.join(run_dir, below)) as entries:
+        for entry in entries:
+            name = f"{below}/{entry.name}" if below else entry.name
+            if entry.name.startswith(paths.TEMP_PREFIX) or name in _LEFT_OUT:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(run_dir, name)
+            elif entry.is_file(follow_symlinks=False):
+                try:
+                    info = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                yield name, (info.st_size, info.st_mtime_ns)
+
+
+def _order(name: str) -> tuple[int, str]:
+    if is_tail_file(name):
+        return 0, name
+    if name in _ROWS_LAST:
+        return 2, name
+    return 3 if name == paths.RUN_YAML else 1, name
+
+
+def is_tail_file(name: str) -> bool:
+    """Returns whether a name in a run's directory is that of a file of a live tail."""
+    return any(paths.tail_number(name, stem) is not None for stem in _STEMS)
+
+
+def _name(files: Mapping[str, _Signature]) -> str:
+    text = repr(sorted((name, *signature) for name, signature in files.items()))
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{MANIFESTS}/{digest[:24]}.json"
+
+
+def _has_sizes(objects: Mapping[str, StoredObject], files: Mapping[str, _Signature]) -> bool:
+    return all(
+        (stored := objects.get(name)) is not None and stored.size == size
+        for name, (size, _) in files.items()
+    )
+
+
+def _last_manifest(
+    store: ObjectStore, key: str, objects: Mapping[str, StoredObject]
+) -> dict[str, _Signature]:
+    names = [name for name in objects if name.startswith(MANIFESTS + "/")]
+    if not names:
+        return {}
+    try:
+        data = store.read(f"{key}/{max(names, key=lambda name: objects[name].mtime_ns)}")
+        return msgspec.json.decode(data, type=_Manifest).files
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return {}
