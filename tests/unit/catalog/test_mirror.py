@@ -106,9 +106,11 @@ def test_a_large_file_of_a_live_run_waits_until_it_has_grown(
     monkeypatch.setattr(run_copy, "LARGE_BYTES", 0)
     _, store = live_run(base)
     store.append(block(0, {"loss": [math.sin(number) for number in range(3000)]}))
+    store.flush()
     list(store.consolidate())
     assert 3 == catalog.mirror(base, url).whole
     store.append(block(3000, ROWS))
+    store.flush()
     list(store.consolidate())
     store.append(block(3003, ROWS))
     store.flush()
