@@ -16,7 +16,7 @@ from expman.experiment import Experiment
 from expman.fixed_columns import reserved
 from expman.models import LogLevel, RunStatus, reason_of
 
-__all__ = ["OwnRun", "engine_of", "needs"]
+__all__ = ["OwnRun", "as_name", "engine_of", "needs"]
 
 
 @contextlib.contextmanager
@@ -116,7 +116,7 @@ class OwnRun:
         if self._engine is None:
             settings = self._settings
             if run_name and "run_name" not in settings:
-                settings = {"suffix_if_taken": True, **settings, "run_name": _as_name(run_name)}
+                settings = {"suffix_if_taken": True, **settings, "run_name": as_name(run_name)}
             self._own = Experiment(self._name, **settings)
             self._settings = {"suffix_if_taken": True, **self._settings}  # for the next training
             self._engine = self._own.engine
@@ -143,10 +143,20 @@ class OwnRun:
         """Records parameters, as far as they can be recorded."""
         self.attempt(LoggingEngine.log_params, params)
 
-    def log(self, values: Mapping[str, object], step: int | None = None) -> None:
+    def log(
+        self,
+        values: Mapping[str, object],
+        step: int | None = None,
+        logged_at_ns: int | None = None,
+    ) -> None:
         """Logs a row of the values that a row can hold; the others are named once in run.log.
 
         A name that a row has for itself, as `step`, gets a `_` behind it.
+
+        Args:
+            values: of the row.
+            step: the framework's.
+            logged_at_ns: nanoseconds since the Unix epoch; None: now.
         """
         row = {_column(key): value for key, value in values.items() if _fits(value)}
         others = [key for key in map(_column, values) if key not in row]
@@ -154,7 +164,9 @@ class OwnRun:
         if others:
             self._left_out.update(others)
             self.say(LogLevel.WARN, f"not numbers or text, left out: {', '.join(others)}")
-        if row:
+        if row and logged_at_ns is not None:
+            self.attempt(LoggingEngine.log_row_at, row, step, logged_at_ns)
+        elif row:
             self.attempt(lambda engine: engine.log_vector(row, step))
 
     def log_scalar(self, key: str, value: object) -> None:
@@ -240,7 +252,7 @@ def _column(key: object) -> str:
     return f"{name}_" if not name or name in _TAKEN else name
 
 
-def _as_name(text: str) -> str:
+def as_name(text: str) -> str:
     """The last part of a path, or a text, as a directory name."""
     name = os.path.basename(os.path.normpath(text)) or text
     return "".join(char if char.isprintable() and char != "/" else "_" for char in name)[:200]

@@ -335,3 +335,36 @@ def test_tqdm(train: Train, run_base: Path) -> None:
     assert ["step 0", "step 1", "step 2"] == [line for line in lines if line.startswith("step")]
     bars = [line.text for line in run.console() if "%" in line.text]
     assert [True] == [bar.startswith("100%") for bar in bars]
+
+
+@pytest.mark.shows("mlflow", "config", "metrics", "FAILED", "resumed")
+def test_mlflow(train: Train, run_base: Path, installed: dict[str, str]) -> None:
+    """MLflow's client reads back what it logged; each of its runs is one of ours, too."""
+    train("mlflow", env=installed).succeed(timeout_s=TIMEOUT_S)
+
+    found = runs_of(run_base)
+    assert {"first", "first-1", "child", "failed"} == set(found)
+    first, more, child = found["first"], found["first-1"], found["child"]
+    assert {"lr": "0.1", "layers": "2"} == first.config
+    assert [0, 1, 2] == column(first, "loss") == column(first, "accuracy")
+    assert ("digits", "a note") == (first.experiment, first.metadata.description)
+    assert "blue" == first.scalars["tags/team"]
+    assert first.scalars["mlflow.run_id"] == child.metadata.group == more.metadata.group
+    assert [7] == column(child, "loss")
+    assert [3, 3] == column(more, "loss")
+    assert ("red", "yes") == (more.scalars["tags/team"], more.config["late"])
+    assert {1_700_000_000} == {when.timestamp() for when in more.vectors()["timestamp"].to_pylist()}
+    failed = found["failed"]
+    assert (RunStatus.FAILED, "ValueError: a bad batch") == (failed.status, failed.metadata.reason)
+
+
+@pytest.mark.shows("mlflow", "FAILED")
+def test_mlflow_is_not_told_of_an_error(
+    train: Train, run_base: Path, installed: dict[str, str]
+) -> None:
+    """MLflow ends the run of a script that raised as FINISHED; ours says what happened."""
+    train("mlflow", "raise", env=installed).wait(TIMEOUT_S)
+
+    (run,) = runs_of(run_base).values()
+    assert RunStatus.FAILED == run.status
+    assert str(run.metadata.reason).startswith("ValueError: a bad batch")

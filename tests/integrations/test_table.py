@@ -38,6 +38,7 @@ FRAMEWORKS = {
     "optuna": ("Optuna", "optuna", "values of `trial.report`"),
     "keras": ("Keras 3", "keras", "files of `ModelCheckpoint`; the graph"),
     "hydra": ("Hydra", "hydra-core", "metrics: the job logs them"),
+    "mlflow": ("MLflow", "mlflow", "artifacts and models: MLflow has them, beside the runs"),
     "stable_baselines3": ("Stable-Baselines3", "stable-baselines3", "files of its checkpoints"),
     "skorch": ("skorch", "skorch", "rows of batches; files of `Checkpoint`"),
 }

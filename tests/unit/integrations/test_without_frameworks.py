@@ -24,6 +24,7 @@ FRAMEWORKS = {
     "hydra": "hydra-core",
     "keras": "keras",
     "lightning": "lightning",
+    "mlflow": "mlflow",
     "optuna": "optuna",
     "ray_train": "'ray[train]'",
     "ray_tune": "'ray[tune]'",
