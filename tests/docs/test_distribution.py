@@ -22,7 +22,7 @@ def _texts() -> dict[str, str]:
     for folder in _FOLDERS:
         files += [path for path in (ROOT / folder).rglob("*") if path.is_file()]
     readable = [path for path in files if path.suffix not in {".pyc", ".png", ".svg"}]
-    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in readable}
+    return {str(path.relative_to(ROOT)): path.read_text("utf-8", "replace") for path in readable}
 
 
 def test_installed_under_its_name() -> None:
