@@ -53,9 +53,10 @@ _DAMAGE = (DamagedError, ExpmanError, OSError)
 def command(path: str, experiment: str | None, tracker: str | None, base_dir: str) -> None:
     """Makes a run of each run that another tracker has left at or below PATH.
 
-    Takes TensorBoard event files, wandb's local files, MLflow's stores, trackio's databases, CSV
-    and JSONL. What has no place in a run is left out and counted, on standard error and in the
-    run's import.json. Repeating an import brings the runs up to date.
+    Takes TensorBoard event files, wandb's local files, MLflow's stores, trackio's databases,
+    neptune-exporter's Parquet files, CSV and JSONL. What has no place in a run is left out and
+    counted, on standard error and in the run's import.json. Repeating an import brings the runs up
+    to date.
     """
     sources = _found(path, tracker)
     homes: dict[str, list[Source]] = {}

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from expman.importers import lines, mlflow, tensorboard, trackio, wandb
+from expman.importers import lines, mlflow, neptune, tensorboard, trackio, wandb
 from expman.importers.source import Source
 
 __all__ = ["FINDERS", "find"]
@@ -15,6 +15,7 @@ FINDERS: Mapping[str, Callable[[str, Counter[str]], list[Source]]] = {
     "csv": lines.find_csv,
     "jsonl": lines.find_jsonl,
     "mlflow": mlflow.find,
+    "neptune": neptune.find,
     "tensorboard": tensorboard.find,
     "trackio": trackio.find,
     "wandb": wandb.find,

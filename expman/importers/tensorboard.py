@@ -17,7 +17,7 @@ from expman.formats.protobuf import Message, decode
 from expman.formats.tfrecord import DAMAGED, read_tfrecords
 from expman.importers.imported_run import ImportedRun, modified_times
 from expman.importers.source import Advance, Source, state_of
-from expman.importers.tensorboard_values import Values
+from expman.importers.tensorboard_values import SummaryValues
 from expman.models import RunStatus, safe_text
 from expman.storage.paths import open_regular
 
@@ -68,7 +68,7 @@ def _source(where: str, files: list[str], path: str) -> Source:
 
 
 def _read(files: list[str], run: ImportedRun, advance: Advance) -> None:
-    values = Values(run)
+    values = SummaryValues(run)
     for path in files:
         with os.fdopen(open_regular(path, follow=True), "rb") as file:
             for payload in read_tfrecords(file, run.report.left_out):
@@ -79,7 +79,7 @@ def _read(files: list[str], run: ImportedRun, advance: Advance) -> None:
                 advance(len(payload) + 16)
 
 
-def _take(event: Message, run: ImportedRun, values: Values) -> None:
+def _take(event: Message, run: ImportedRun, values: SummaryValues) -> None:
     for number, kind in _NOT_VALUES.items():
         if number in event:
             run.report.leave_out(kind)

@@ -13,7 +13,7 @@ from expman.importers.imported_run import ImportedRun
 from expman.models import MetricValue, safe_text
 from expman.storage.table_bytes import parquet_of
 
-__all__ = ["Values"]
+__all__ = ["SummaryValues"]
 
 # Fields of Summary.Value.
 _TAG, _SIMPLE, _IMAGE, _HISTOGRAM, _AUDIO, _TENSOR, _METADATA = 1, 2, 4, 5, 6, 8, 9
@@ -37,7 +37,7 @@ class _Tensor:
             self.numbers = _numbers(message, self.kind, self.shape)
 
 
-class Values:
+class SummaryValues:
     """Takes values into a run.
 
     Attributes:
