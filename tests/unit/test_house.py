@@ -88,6 +88,8 @@ MAY_KNOW: dict[str, set[str]] = {
     "experiment": LEAVES | {"annotations", "attaching", "engine", "media", "media_values"},
     "functions": LEAVES | {"attaching", "current_run", "experiment"},
     "integrations": LEAVES | {"current_run", "engine", "experiment", "transport"},
+    "compat": LEAVES
+    | {"current_run", "engine", "integrations", "media_values", "storage.yamlfile"},
     "writer": LEAVES | {"interpreter", "transport", "storage"},
     "reading": LEAVES | {"storage"},
     "reading.peek": LEAVES | {"storage", "transport"},
