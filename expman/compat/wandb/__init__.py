@@ -149,7 +149,9 @@ def init(
     return starting.begin(dict(locals()))
 
 
-def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+def log(
+    data: Mapping[str, Any] | None = None, step: int | None = None, commit: bool | None = None
+) -> None:
     """Logs values to the current run. See Run.log."""
     starting.active("log()").log(data, step, commit)
 

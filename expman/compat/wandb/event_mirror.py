@@ -58,7 +58,7 @@ def _with_mirror(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         _here.inside = True
         try:
             for own, writer in list(_mirrors):
-                own.attempt(lambda _, to=writer: getattr(to, name)(*args, **kwargs))  # type: ignore[misc]
+                own.attempt(lambda _, to=writer: getattr(to, name)(*args, **kwargs))
             return original(self, *args, **kwargs)
         finally:
             _here.inside = False

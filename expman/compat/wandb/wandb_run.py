@@ -64,12 +64,16 @@ class WandbRun(DescribedRun):
     # -- what is logged -----------------------------------------------------------------
 
     def log(
-        self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None
+        self,
+        data: Mapping[str, Any] | None = None,
+        step: int | None = None,
+        commit: bool | None = None,
     ) -> None:
         """Logs values, each call as a row of its own; media go to `media/`.
 
         Args:
-            data: values by name; `/` joins the names of nested ones.
+            data: values by name; `/` joins the names of nested ones. Without it, only the step
+                counts.
             step: of the row; the run's current one if left out. One that is less than the current
                 one is recorded, and leaves the current one and the summary as they are.
             commit: the next call has the next step; by default exactly if `step` is left out.
@@ -80,6 +84,7 @@ class WandbRun(DescribedRun):
             TypeError: it is not a mapping, or the step is not a number.
             UsageError: the run has ended.
         """
+        data = {} if data is None else data
         if not isinstance(data, Mapping):
             raise TypeError(f"log() takes a mapping of values, not {type(data).__name__}")
         self._check_open("log")
@@ -92,7 +97,7 @@ class WandbRun(DescribedRun):
         if row:
             self._own.log(row, at)
         for tag, medium in found.media:
-            self._own.attempt(lambda engine, key=tag, one=medium: one.send(engine, key, at))  # type: ignore[misc]
+            self._own.attempt(lambda engine, key=tag, one=medium: one.send(engine, key, at))
         for name in found.left_out:
             self._tell_once(f"{name} is nothing that can be logged, left out")
         if not is_late:
