@@ -22,6 +22,7 @@ from expman.cli import (
     notebook,
     plot,
     recover,
+    report,
     rm,
     show,
     stacks,
@@ -35,7 +36,7 @@ from expman.errors import ExpmanError
 __all__ = ["cli", "run"]
 
 _MODULES = (
-    *(ui, ls, show, why, tail, stacks, plot, compare, export, imports, clean, rm, recover),
+    *(ui, ls, show, why, tail, stacks, plot, compare, report, export, imports, clean, rm, recover),
     doctor,
     catalog,
     mirror,

@@ -22,11 +22,10 @@ from expman.dashboard.context import Context, answered, changing, json_answer
 from expman.dashboard.curves_api import curves
 from expman.dashboard.events import OpenPages, changes_text
 from expman.dashboard.guard import Guard
+from expman.dashboard.single_file import STATIC
 from expman.version import VERSION
 
-__all__ = ["STATIC", "guarded", "make_app"]
-
-STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
+__all__ = ["guarded", "make_app"]
 
 
 def make_app(context: Context, events: OpenPages) -> Starlette:

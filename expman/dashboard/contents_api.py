@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,14 +12,23 @@ from expman.dashboard.context import Context, json_answer, number_in, refuse
 from expman.dashboard.curves_api import ARROW, MOST_POINTS
 from expman.dashboard.files import PLAIN_TEXT, open_inside
 from expman.dashboard.json_text import plain, seconds
-from expman.reading.line_pages import piece_of
+from expman.reading.line_pages import Piece, piece_of
 from expman.reading.media import read_histograms
 from expman.reading.system_series import system_stream
 from expman.storage.console_log import parse_console
 from expman.storage.paths import CONSOLE_LOG, RUN_LOG, STACKS
 from expman.storage.runlog import parse_log
 
-__all__ = ["console", "histogram_rows", "histograms", "messages", "stacks", "system"]
+__all__ = [
+    "console",
+    "console_lines",
+    "histogram_rows",
+    "histograms",
+    "message_lines",
+    "messages",
+    "stacks",
+    "system",
+]
 
 MOST_LINES = 5000
 USUAL_LINES = 500
@@ -29,12 +39,16 @@ MOST_STACKS = 4 * 1024 * 1024
 
 def console(context: Context, request: Request) -> Response:
     """Answers `api/run/E/R/console`."""
-    run_dir = context.run_dir(request)
-    start = _start(request)
+    tail = number_in(request, "tail", USUAL_LINES, MOST_LINES)
+    return json_answer(console_lines(context.run_dir(request), _start(request), tail))
+
+
+def console_lines(run_dir: str, start: int | None, tail: int) -> object:
+    """Returns what the program printed: from a byte on, or so many lines of the end."""
     piece = piece_of(os.path.join(run_dir, CONSOLE_LOG), start)
     lines = list(parse_console(piece.text))
     if start is None:
-        lines = lines[-max(1, number_in(request, "tail", USUAL_LINES, MOST_LINES)) :]
+        lines = lines[-max(1, tail) :]
     found = [
         {
             "time": seconds(line.time),
@@ -44,19 +58,21 @@ def console(context: Context, request: Request) -> Response:
         }
         for line in lines
     ]
-    answer = {"lines": found, "start": piece.start, "next": piece.next, "size": piece.size}
-    return json_answer(plain(answer, LONGEST_LINE))
+    return _page(found, piece)
 
 
 def messages(context: Context, request: Request) -> Response:
     """Answers `api/run/E/R/messages`."""
-    run_dir = context.run_dir(request)
-    start = _start(request)
+    limit = number_in(request, "limit", USUAL_LINES, MOST_LINES)
+    return json_answer(message_lines(context.run_dir(request), _start(request), limit))
+
+
+def message_lines(run_dir: str, start: int | None, limit: int) -> object:
+    """Returns messages of run.log: from a byte on, or so many of the end."""
     piece = piece_of(os.path.join(run_dir, RUN_LOG), start)
     entries = list(parse_log(piece.text))
-    limit = max(1, number_in(request, "limit", USUAL_LINES, MOST_LINES))
     if start is None:
-        entries = entries[-limit:]
+        entries = entries[-max(1, limit) :]
     found = [
         {
             "time": seconds(entry.time),
@@ -66,8 +82,12 @@ def messages(context: Context, request: Request) -> Response:
         }
         for entry in entries
     ]
-    answer = {"lines": found, "start": piece.start, "next": piece.next, "size": piece.size}
-    return json_answer(plain(answer, LONGEST_LINE))
+    return _page(found, piece)
+
+
+def _page(lines: Sequence[object], piece: Piece) -> object:
+    answer = {"lines": lines, "start": piece.start, "next": piece.next, "size": piece.size}
+    return plain(answer, LONGEST_LINE)
 
 
 def _start(request: Request) -> int | None:

@@ -22,7 +22,7 @@ from expman.reading.params import flat_params
 from expman.reading.run import Run
 from expman.storage.paths import CONSOLE_LOG, STACKS, SYSTEM, has_tail, parquet_name
 
-__all__ = ["overview", "run_overview"]
+__all__ = ["has_system", "overview", "run_overview"]
 
 T = TypeVar("T")
 LONGEST = 20_000
@@ -81,7 +81,7 @@ def run_overview(run_dir: str, record: bytes | None) -> dict[str, object]:
         "media": [{"tag": t, "kind": k, "count": count} for (t, k), count in tags.items()],
         "histograms": histograms,
         "tables": tables,
-        "has_system": try_to(lambda: _has_system(run_dir), False),
+        "has_system": try_to(lambda: has_system(run_dir), False),
         "has_console": os.path.exists(os.path.join(run_dir, CONSOLE_LOG)),
         "stacks": _stacks(run_dir),
     }
@@ -112,7 +112,8 @@ def _kind(name: str) -> str:
     return os.path.splitext(name)[1].lstrip(".").lower()
 
 
-def _has_system(run_dir: str) -> bool:
+def has_system(run_dir: str) -> bool:
+    """Returns whether there are samples of the machine."""
     there = os.path.exists(os.path.join(run_dir, parquet_name(SYSTEM)))
     return there or has_tail(run_dir, SYSTEM)
 

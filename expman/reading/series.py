@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +45,7 @@ class SeriesRequest:
         points: about so many for each curve.
         by_producer: a curve for each producer; otherwise their rows are one curve.
         after: only rows after these.
+        with_time: the table has a column `t`, too: seconds since the epoch.
     """
 
     metrics: Sequence[str]
@@ -54,6 +55,7 @@ class SeriesRequest:
     points: int = 2000
     by_producer: bool = True
     after: Cursor | None = None
+    with_time: bool = False
 
 
 class _Piece(NamedTuple):
@@ -63,6 +65,12 @@ class _Piece(NamedTuple):
     producer: str
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    t: NDArray[np.float64] | None = None
+
+    def at(self, places: Any) -> _Piece:
+        """Some of its points."""
+        t = None if self.t is None else self.t[places]
+        return self._replace(x=self.x[places], y=self.y[places], t=t)
 
 
 @dataclass
@@ -80,43 +88,58 @@ class Series:
     rows: int = 0
     decimated: bool = False
     nonfinite: int = 0
-    _pieces: list[tuple[str, str, NDArray[np.float64], NDArray[np.float64]]] = field(
-        default_factory=list
-    )
+    _pieces: list[_Piece] = field(default_factory=list)
 
     def add(self, curve: _Piece, points: int) -> None:
         """Adds a curve of about so many points; points whose x is NaN are left out."""
-        metric, producer, x, y = curve
-        known = np.isfinite(x)
+        known = np.isfinite(curve.x)
         if not known.all():
-            x, y = x[known], y[known]
-        if len(x) > 1 and np.any(x[1:] < x[:-1]):
-            order = np.argsort(x, kind="stable")
-            x, y = x[order], y[order]
-        chosen = choose(x, y, points)
+            curve = curve.at(known)
+        if len(curve.x) > 1 and np.any(curve.x[1:] < curve.x[:-1]):
+            curve = curve.at(np.argsort(curve.x, kind="stable"))
+        chosen = choose(curve.x, curve.y, points)
         self.nonfinite += chosen.nonfinite
-        if len(chosen.places) < len(x):
+        if len(chosen.places) < len(curve.x):
             self.decimated = True
-            x, y = x[chosen.places], y[chosen.places]
-        if len(x):
-            self._pieces.append(_Piece(metric, producer, x, y))
+            curve = curve.at(chosen.places)
+        if len(curve.x):
+            self._pieces.append(curve)
 
     def table(self) -> pa.Table:
-        """The columns `metric`, `producer` (dictionaries), `x` and `y` (float64)."""
-        sizes = [len(x) for _, _, x, _ in self._pieces]
+        """The columns `metric`, `producer` (dictionaries), `x` and `y` (float64); `t` if wanted."""
+        sizes = [len(piece.x) for piece in self._pieces]
         empty: NDArray[np.float64] = np.empty(0)
-        return pa.table(
-            {
-                "metric": _labels([piece[0] for piece in self._pieces], sizes),
-                "producer": _labels([piece[1] for piece in self._pieces], sizes),
-                "x": np.concatenate([empty, *(x for _, _, x, _ in self._pieces)]),
-                "y": np.concatenate([empty, *(y for _, _, _, y in self._pieces)]),
-            }
-        )
+        columns = {
+            "metric": _labels([piece.metric for piece in self._pieces], sizes),
+            "producer": _labels([piece.producer for piece in self._pieces], sizes),
+            "x": np.concatenate([empty, *(piece.x for piece in self._pieces)]),
+            "y": np.concatenate([empty, *(piece.y for piece in self._pieces)]),
+        }
+        times = [piece.t for piece in self._pieces if piece.t is not None]
+        if times:
+            columns["t"] = np.concatenate(times)
+        return pa.table(columns)
 
-    def stream(self) -> bytes:
-        """The table as an Arrow IPC stream of one batch."""
+    def stream(self, *, rounded: bool = False) -> bytes:
+        """The table as an Arrow IPC stream of one batch.
+
+        Args:
+            rounded: numbers that are not whole have 24 bits, and times are in milliseconds: more
+                than a picture shows, and half the size when it is compressed.
+        """
+        if rounded:
+            self._pieces = [_rounded(piece) for piece in self._pieces]
         return stream_of(self.table())
+
+
+def _rounded(piece: _Piece) -> _Piece:
+    with np.errstate(over="ignore", under="ignore"):
+        short = piece.y.astype(np.float32).astype(np.float64)
+    # Beyond the range of float32, and where the number is whole, it stays as it is.
+    keeps = (piece.y == np.round(piece.y)) | (np.isfinite(piece.y) != np.isfinite(short))
+    tiny = np.abs(piece.y) < np.finfo(np.float32).tiny
+    y = np.where(keeps | tiny, piece.y, short)
+    return piece._replace(y=y, t=None if piece.t is None else np.round(piece.t, 3))
 
 
 def _labels(names: Sequence[str], sizes: Sequence[int]) -> pa.DictionaryArray:
@@ -151,7 +174,8 @@ def make_series(source: RowSource, request: SeriesRequest) -> Series:
             known = _known(table[column])
             for producer, rows in curves:
                 there = rows if known is None else rows[known[rows]]
-                series.add(_Piece(metric, producer, base.x[there], y[there]), points)
+                t = None if base.t is None else base.t[there]
+                series.add(_Piece(metric, producer, base.x[there], y[there], t), points)
     return series
 
 
@@ -180,7 +204,10 @@ class _Base:
             column = source.number_column(request.x)
             if column is None and request.after is None:
                 raise ConfigError("x", request.x, "must be step, time, relative or a metric")
+        if request.with_time:
+            names.append("timestamp")
         table = source.read([name for name in (*names, column) if name and source.has(name)])
+        self.t = _floats(table["timestamp"]) if request.with_time else None
         self.rows = table.num_rows
         self._codes, self._producers = _coded(table)
         self.x = _floats(table[column]) if column in table.column_names else _nothing(self.rows)

@@ -96,7 +96,8 @@ def parse_console(text: str) -> Iterator[ConsoleLine]:
             yield ConsoleLine(None, "out", "main", safe_line(_ANSI.sub("", line)))
             continue
         time, stream, producer, printed = match.groups()
-        yield ConsoleLine(parse_time(time), stream, producer or "main", printed)  # type: ignore[arg-type]
+        # Our own writer leaves colors out; whoever else has written to the file may not.
+        yield ConsoleLine(parse_time(time), stream, producer or "main", _ANSI.sub("", printed))  # type: ignore[arg-type]
 
 
 class ConsoleLog(LineFile):

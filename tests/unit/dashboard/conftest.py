@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,9 +40,16 @@ def serve(pages: list[Page]) -> Serve:
     return start
 
 
-@pytest.fixture
-def base(tmp_path: Path, standing_writer: None) -> Path:
-    """A directory with a run `exp/one`."""
-    directory = tmp_path / "base"
-    record(directory, "one")
+@pytest.fixture(scope="session")
+def _recorded(_address: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("recorded")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPMAN_WRITER", _address)
+        record(directory, "one")
     return directory
+
+
+@pytest.fixture
+def base(tmp_path: Path, _recorded: Path, standing_writer: None) -> Path:
+    """A directory with a run `exp/one`."""
+    return Path(shutil.copytree(_recorded, tmp_path / "base"))

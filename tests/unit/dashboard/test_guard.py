@@ -17,14 +17,15 @@ ADDRESSES = (
 )
 
 
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_without_the_token_there_is_nothing(serve: Serve, tmp_path: Path, path: str) -> None:
+def test_without_the_token_there_is_nothing(serve: Serve, tmp_path: Path) -> None:
     """Each address needs the cookie; one sentence says how to get it."""
-    answer = Browser(serve(tmp_path).port).ask(path)
+    browser = Browser(serve(tmp_path).port)
 
-    assert 403 == answer.status
-    assert answer.text.startswith("This page needs the token of its server;")
-    assert 1 == answer.text.count("\n")
+    for path in ADDRESSES:
+        answer = browser.ask(path)
+        assert 403 == answer.status
+        assert answer.text.startswith("This page needs the token of its server;")
+        assert 1 == answer.text.count("\n")
 
 
 def test_the_token_becomes_a_cookie(serve: Serve, tmp_path: Path, pages: list[Page]) -> None:
@@ -64,23 +65,20 @@ def test_the_token_may_be_in_the_path(serve: Serve, tmp_path: Path, pages: list[
     assert "set-cookie" not in page.headers
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        *("evil.example", "evil.example:PORT", "127.0.0.1.evil.example:PORT", "localhost.evil:1"),
-        *("", "169.254.169.254", "[::2]:80", "127.0.0.1@evil.example", "[", "a b"),
-    ],
+STRANGE_HOSTS = (
+    *("evil.example", "evil.example:PORT", "127.0.0.1.evil.example:PORT", "localhost.evil:1"),
+    *("", "169.254.169.254", "[::2]:80", "127.0.0.1@evil.example", "[", "a b"),
 )
-def test_a_name_that_was_bound_to_loopback_is_refused(
-    serve: Serve, tmp_path: Path, host: str
-) -> None:
+
+
+def test_a_name_that_was_bound_to_loopback_is_refused(serve: Serve, tmp_path: Path) -> None:
     """DNS rebinding: the browser believes that the server is of the attacker's origin."""
     browser = serve(tmp_path)
 
-    answer = browser.ask("/api/info", Host=host.replace("PORT", str(browser.port)))
-
-    assert 403 == answer.status or (400 == answer.status and not host)
-    assert b"base_dir" not in answer.body
+    for host in STRANGE_HOSTS:
+        answer = browser.ask("/api/info", Host=host.replace("PORT", str(browser.port)))
+        assert 403 == answer.status
+        assert b"base_dir" not in answer.body
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:99", "my.box"])
@@ -89,32 +87,30 @@ def test_own_names_are_taken(serve: Serve, tmp_path: Path, host: str) -> None:
     assert 200 == serve(tmp_path, allow_hosts=["My.Box"]).ask("/api/info", Host=host).status
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": "https://evil.example"},
-        {"Origin": "null"},
-        {"Origin": "http://127.0.0.1:1"},
-        {"Origin": "http://localhost:PORT"},
-        {"Sec_Fetch_Site": "cross-site"},
-        {"Sec_Fetch_Site": "same-site"},
-        {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors"},
-        {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"},
-        {"Origin": "http://[", "Sec_Fetch_Site": "same-origin"},
-    ],
+FOREIGN = (
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Origin": "http://localhost:PORT"},
+    {"Sec_Fetch_Site": "cross-site"},
+    {"Sec_Fetch_Site": "same-site"},
+    {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors"},
+    {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"},
+    {"Origin": "http://[", "Sec_Fetch_Site": "same-origin"},
 )
-def test_a_page_of_another_origin_gets_nothing(
-    serve: Serve, base: Path, headers: dict[str, str]
-) -> None:
+
+
+def test_a_page_of_another_origin_gets_nothing(serve: Serve, base: Path) -> None:
     """Not even with the cookie, which a browser sends to every port of a host."""
     browser = serve(base)
-    sent = {name: value.replace("PORT", str(browser.port)) for name, value in headers.items()}
 
-    for path in ("/api/info", "/api/runs", "/api/run/exp/one/artifact?path=artifacts/source.txt"):
-        answer = browser.ask(path, **sent)
-        assert 403 == answer.status
-        assert "access-control-allow-origin" not in answer.headers
-    assert 403 == browser.change("/api/run/exp/one", "DELETE", **sent).status
+    for headers in FOREIGN:
+        sent = {name: value.replace("PORT", str(browser.port)) for name, value in headers.items()}
+        for path in ("/api/info", "/api/runs", "/api/run/exp/one/artifact?path=source.txt"):
+            answer = browser.ask(path, **sent)
+            assert 403 == answer.status
+            assert "access-control-allow-origin" not in answer.headers
+        assert 403 == browser.change("/api/run/exp/one", "DELETE", **sent).status
     assert (base / "exp" / "one" / "run.yaml").exists()
 
 
