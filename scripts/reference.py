@@ -12,7 +12,7 @@ from typing import Any
 import click
 from error_messages import errors_page
 
-from expman.cli.commands import cli
+from expman.cli.commands import commands
 from expman.settings import SETTINGS, Setting
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -39,13 +39,13 @@ def with_settings(page: str) -> str:
 
 def with_help(page: str) -> str:
     """The page with the help of each subcommand, below its heading."""
-    texts = {name: help_text(name) for name in cli.commands}
+    texts = {name: help_text(name) for name in commands()}
     return _HELP.sub(lambda found: f"## {found[1]}\n\n```text\n{texts[found[1]]}\n```", page)
 
 
 def help_text(name: str) -> str:
     """What `expman NAME --help` prints in a terminal of 100 columns."""
-    command = cli.commands[name]
+    command = commands()[name]
     context = click.Context(
         command,
         info_name=f"expman {name}",

@@ -7,44 +7,45 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import click
 
-from expman.cli import (
-    catalog,
-    clean,
-    compare,
-    doctor,
-    export,
-    imports,
-    ls,
-    mirror,
-    notebook,
-    plot,
-    recover,
-    report,
-    rm,
-    show,
-    stacks,
-    tail,
-    ui,
-    why,
-)
 from expman.cli.output import VERSION, adapt_streams, print_note
 from expman.errors import ExpmanError
 
-__all__ = ["cli", "run"]
+__all__ = ["cli", "commands", "run"]
 
-_MODULES = (
-    *(ui, ls, show, why, tail, stacks, plot, compare, report, export, imports, clean, rm, recover),
-    doctor,
-    catalog,
-    mirror,
-    notebook,
+_NAMES = (
+    *("ui", "report", "ls", "show", "why", "tail", "stacks", "plot", "compare", "export", "import"),
+    *("clean", "rm", "recover", "doctor", "catalog", "mirror", "notebook"),
 )
+_PARTS = frozenset({"click", "matplotlib", "plotext", "rich"})
+
+
+class _Group(click.Group):
+    """Imports the module of a subcommand when it is called: a call needs one of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_NAMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _command(cmd_name) if cmd_name in _NAMES else None
+
+
+def _command(name: str) -> click.Command:
+    module = import_module(f"expman.cli.{'imports' if name == 'import' else name}")
+    command: click.Command = module.command
+    return command
+
+
+def commands() -> dict[str, click.Command]:
+    """Returns every subcommand by its name."""
+    return {name: _command(name) for name in _NAMES}
 
 
 @click.group(
+    cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="RUN is a path, a unique beginning of a run's name, `latest`, or `EXPERIMENT/latest`. "
     "The base directory is set by --base-dir or EXPMAN_BASE_DIR.",
@@ -52,10 +53,6 @@ _MODULES = (
 @click.version_option(VERSION, prog_name="expman")
 def cli() -> None:
     """Shows and manages runs that expman recorded, live ones included."""
-
-
-for _module in _MODULES:
-    cli.add_command(_module.command)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -82,8 +79,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         print_note(f"expman: {where}{exc.strerror or exc}")
         return 1
     except ModuleNotFoundError as exc:
-        name = exc.name
-        print_note(f"expman: this needs {name}, which is not installed; run: pip install {name}")
+        name = (exc.name or "").partition(".")[0]
+        what = "'expman-sidecar[cli]'" if name in _PARTS else name
+        print_note(f"expman: this needs {name}, which is not installed; run: pip install {what}")
         return 1
 
 

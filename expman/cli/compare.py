@@ -17,7 +17,7 @@ from expman.reading.differences import ABSENT, differ, distinct
 from expman.reading.formats import format_duration
 from expman.reading.params import flat_params
 from expman.reading.provenance import PACKAGES, differing_provenance
-from expman.reading.rich_view import cell, status_text
+from expman.reading.rich_cells import cell, status_text
 from expman.reading.run import Run
 from expman.reading.text import format_name
 

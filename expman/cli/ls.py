@@ -9,14 +9,15 @@ import click
 from rich.table import Table
 
 from expman.cli.output import console, print_json, print_note, run_record
-from expman.cli.runs import base_dir_option, count_runs, mistakes_of, why_no_runs
+from expman.cli.runs import base_dir_option, count_runs, mistakes_of, where_option, why_no_runs
 from expman.errors import ExpmanError
 from expman.models import RunStatus
 from expman.reading import find
+from expman.reading.fields import check_fields, fact_of, known_value
 from expman.reading.formats import format_age
-from expman.reading.rich_view import cell, runs_view
+from expman.reading.rich_cells import cell
 from expman.reading.run import Run
-from expman.reading.runcolumns import check_columns, known_value
+from expman.reading.runs_table import runs_view
 
 __all__ = ["command"]
 
@@ -37,13 +38,13 @@ _SHOWN = ("experiment", "run", "status", "started_at", "duration_s")
 @click.option("--tags", "-t", help="Only runs with these tags: 'a AND (b OR c)'.")
 @click.option("--group", "-g", help="Only runs of this group.")
 @click.option("--since", help="Only runs that began since: 12h (ago), 7d, 2026-01-31.")
-@click.option(
-    "--sort", help="Sort by a column, best first: loss:min, accuracy:max, params.lr, duration_s."
-)
+@where_option
+@click.option("--sort", help="Sort by a column, best first: loss:min, accuracy:max, lr, took.")
 @click.option("--reverse", "-r", is_flag=True, help="Reverse the order.")
 @click.option(
     "--column", "-c", "columns", multiple=True, help="Show a column, as in --sort; repeatable."
 )
+@click.option("--columns", "several", metavar="NAME,NAME…", help="Show several columns.")
 @click.option("--limit", "-n", type=click.IntRange(0), help="Maximum number of runs; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @base_dir_option
@@ -54,9 +55,11 @@ def command(
     tags: str | None,
     group: str | None,
     since: str | None,
+    where: str | None,
     sort: str | None,
     reverse: bool,
     columns: tuple[str, ...],
+    several: str | None,
     limit: int | None,
     as_json: bool,
     base_dir: str,
@@ -64,9 +67,14 @@ def command(
     """Lists the runs of all experiments, or of EXPERIMENT, newest first.
 
     A terminal shows 20 runs unless --limit is given; pipes and JSON get all.
+
+    A column is a fact (status, group, project, started, took, rows, host, …), a parameter, a
+    scalar, a metric (its last value), or METRIC:min, METRIC:max, METRIC:last.
     """
-    with mistakes_of(tags="--tags", since="--since"):
-        found = find.runs(base_dir, experiment, status or None, tags, group, since)
+    names = [name.strip() for name in (several or "").split(",")]
+    columns = (*columns, *(name for name in names if name))
+    with mistakes_of(tags="--tags", since="--since", where="--where"):
+        found = find.runs(base_dir, experiment, status or None, tags, group, since, where)
     for path, error in found.unreadable:
         print_note(f"cannot read run {path}: {' '.join(str(error).split())}")
     if experiments:
@@ -75,23 +83,24 @@ def command(
     if sort is not None:
         with mistakes_of(columns="--sort"):  # runs without a value come last in both directions
             found = found.sorted_by(sort, reverse=sort.endswith(":max") != reverse)
-        if not as_json and sort not in (*columns, *_SHOWN):
-            columns = (*columns, sort)
+        if not as_json and sort not in columns and (fact_of(sort) or sort) not in _SHOWN:
+            columns = (sort, *columns)
     elif reverse:
         found = find.RunList(reversed(found), found.unreadable)
     if found:
         with mistakes_of(columns="--column"):
-            check_columns(found, columns)
+            check_fields(found, columns)
     if limit is None:
         limit = 20 if console().is_terminal and not as_json else 0
     shown = found[:limit] if limit else found
+    if not found:
+        print_note(why_no_runs(experiment, base_dir))
     if as_json:
         print_json([facts for run in shown if (facts := _facts(run, columns)) is not None])
         return
     if not found:
-        print_note(why_no_runs(experiment, base_dir))
         return
-    console().print(runs_view(shown.summaries(), _values(shown, columns)))
+    console().print(runs_view(shown.listed(), _values(shown, columns)))
     if len(shown) < len(found):
         print_note(f"{count_runs(len(found) - len(shown))} more; show all with --limit 0")
 

@@ -19,7 +19,7 @@ import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from expman.reading.export import json_value
+from expman.reading.json_values import json_value
 from expman.reading.run import Run
 from expman.reading.text import visible
 from expman.version import VERSION

@@ -24,6 +24,7 @@ __all__ = [
     "find_run",
     "mistakes_of",
     "run_argument",
+    "where_option",
     "why_no_runs",
 ]
 
@@ -41,6 +42,15 @@ def base_dir_option(function: Command) -> Command:
         show_default=True,
         type=click.Path(),
         help="Directory that holds all experiments.",
+    )(function)
+
+
+def where_option(function: Command) -> Command:
+    """Adds the option --where."""
+    return click.option(
+        "--where",
+        metavar="FILTER",
+        help="Only runs for which it holds: 'lr < 0.01 and status = finished'.",
     )(function)
 
 

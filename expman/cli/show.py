@@ -10,7 +10,7 @@ import click
 from expman.cli.output import console, print_json, print_note, run_record
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.reading.peek import lanes_of
-from expman.reading.rich_view import cell
+from expman.reading.rich_cells import cell
 from expman.storage.paths import ARTIFACTS, POST_MORTEM_JSON
 
 __all__ = ["command"]

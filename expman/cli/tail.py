@@ -20,7 +20,7 @@ from expman.reading.console import ConsoleLine
 from expman.reading.follow import Follower, to_rows
 from expman.reading.formats import format_number
 from expman.reading.logfile import LogEntry
-from expman.reading.rich_view import cell
+from expman.reading.rich_cells import cell
 from expman.reading.run import Run
 from expman.reading.runyaml import has_ended
 from expman.reading.text import format_name, visible

@@ -14,8 +14,8 @@ from expman.dashboard.json_text import plain
 from expman.dashboard.run_record import run_id
 from expman.errors import ExpmanError
 from expman.models import MetricBest, safe_text
-from expman.reading.best import KINDS
 from expman.reading.differences import ABSENT, differ
+from expman.reading.kinds import KINDS
 from expman.reading.params import flat_params
 from expman.reading.provenance import facts_of
 from expman.reading.run import Run

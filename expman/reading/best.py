@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from expman.models import MetricBest, Number
 from expman.reading.columns import FIXED
@@ -11,10 +11,7 @@ from expman.reading.vectors import columns_of, read_vectors
 from expman.storage.best import BestValues
 from expman.storage.columns import columns_metadata
 
-__all__ = ["Best", "BestKind", "computed_best"]
-
-BestKind = Literal["min", "max", "last"]
-KINDS: tuple[BestKind, ...] = ("min", "max", "last")
+__all__ = ["Best", "computed_best"]
 
 
 class Best(NamedTuple):

@@ -34,14 +34,28 @@ def distinct(values: Sequence[object]) -> list[str]:
     """
     shown = [_short(value) for value in values]
     exact = [_exact(value) for value in values]
-    for _ in values:
+    before: list[str] = []
+    while shown != before:
+        before = list(shown)
         for group in _alike(shown):
             if len({exact[n] for n in group}) > 1:
-                difference = _first_difference([exact[n] for n in group])
-                for n in group:
-                    shown[n] = _window(exact[n], max(0, difference - _BEFORE))
+                for n, text in zip(group, _longer(group, values, exact), strict=True):
+                    shown[n] = text
     still_alike = any(len({exact[n] for n in group}) > 1 for group in _alike(shown))
     return exact if still_alike else shown
+
+
+def _longer(group: Sequence[int], values: Sequence[object], exact: Sequence[str]) -> list[str]:
+    """Texts for values that looked alike: as few digits as make floats differ, else exact ones."""
+    floats = [value for n in group if isinstance(value := values[n], float)]
+    if len(floats) == len(group):
+        different = len({exact[n] for n in group})
+        for digits in range(5, 17):
+            texts = [f"{value:.{digits}g}" for value in floats]
+            if len(set(texts)) == different:
+                return texts
+    difference = _first_difference([exact[n] for n in group])
+    return [_window(exact[n], max(0, difference - _BEFORE)) for n in group]
 
 
 def _alike(texts: Sequence[str]) -> list[list[int]]:

@@ -1,11 +1,8 @@
-"""Encoders of rows as CSV, JSON and Parquet, and of values as JSON."""
+"""Encoders of rows as CSV, JSON and Parquet."""
 
 from __future__ import annotations
 
-import datetime
 import json
-import math
-from collections.abc import Mapping
 from typing import BinaryIO, Literal
 
 import pyarrow as pa
@@ -13,10 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from expman.reading.json_values import json_value
 from expman.reading.rows import python_rows, without_zone
 from expman.storage.columns import FIXED
 
-__all__ = ["json_value", "write_table"]
+__all__ = ["write_table"]
 
 
 def write_table(table: pa.Table, kind: Literal["csv", "json", "parquet"], file: BinaryIO) -> None:
@@ -46,21 +44,3 @@ def _with_times_as_text(table: pa.Table) -> pa.Table:
 
 def _logged(row: dict[str, object]) -> dict[str, object]:
     return {key: row[key] for key in row if row[key] is not None or key in FIXED}
-
-
-def json_value(value: object) -> object:
-    """Returns a value as JSON can hold it: NaN and infinities as null, times in ISO 8601."""
-    match value:
-        case Mapping():
-            return {str(key): json_value(item) for key, item in value.items()}
-        case list() | tuple():
-            return [json_value(item) for item in value]
-        case float():
-            return value if math.isfinite(value) else None
-        case datetime.datetime() | datetime.date():
-            return value.isoformat()
-        case datetime.timedelta():
-            return value.total_seconds()
-        case None | bool() | int() | str():
-            return value
-    return str(value)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, SupportsIndex, overload
 
 from expman.errors import ConfigError, ExpmanError, StorageError
 from expman.models import RunStatus
-from expman.reading.catalog_index import CatalogIndex, ListedRuns
 from expman.reading.directories import is_run, run_dirs
 from expman.reading.run import Run
 from expman.reading.runyaml import RunYaml
@@ -23,6 +22,9 @@ from expman.storage import paths
 if TYPE_CHECKING:
     import pandas
     import pyarrow as pa
+
+    from expman.reading.catalog_index import CatalogIndex, ListedRuns
+    from expman.reading.listing import ListedRun
 
 __all__ = ["RunList", "parse_since", "runs"]
 
@@ -66,12 +68,13 @@ class RunList(list[Run]):
             ConfigError: no run has such a column.
             StorageError: a file cannot be read.
         """
-        from expman.reading.runcolumns import check_columns, run_columns, run_table
+        from expman.reading.fields import check_fields
+        from expman.reading.runcolumns import run_columns, run_table
 
         if columns is None:
             columns = run_columns(self)
         elif self:
-            check_columns(self, columns)
+            check_fields(self, columns)
         return run_table(self, columns)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pandas.DataFrame:
@@ -91,10 +94,10 @@ class RunList(list[Run]):
             ConfigError: no run has such a column.
             StorageError: a file cannot be read.
         """
-        from expman.reading.runcolumns import check_columns, known_value
+        from expman.reading.fields import check_fields, known_value
 
         if self:
-            check_columns(self, [column])
+            check_fields(self, [column])
         values = [(known_value(run, column), run) for run in self]
         known = [(value, run) for value, run in values if not _sorts_last(value)]
         if not all(isinstance(value, int | float) for value, _ in known):
@@ -114,6 +117,18 @@ class RunList(list[Run]):
         for run in self[:limit]:
             try:
                 found.append(run.summary())
+            except ExpmanError as exc:
+                found.append(UnreadableRun(run.path, exc))
+        return found
+
+    def listed(self) -> list[ListedRun | UnreadableRun]:
+        """What a list shows of each run, or why it cannot be read, as plain records."""
+        from expman.reading.listing import listed_run
+
+        found: list[ListedRun | UnreadableRun] = []
+        for run in self:
+            try:
+                found.append(listed_run(run.path, run._read_yaml()))
             except ExpmanError as exc:
                 found.append(UnreadableRun(run.path, exc))
         return found
@@ -142,9 +157,9 @@ class RunList(list[Run]):
         return runs_html(lines, count=len(self), unreadable=len(self.unreadable))
 
     def __rich__(self) -> object:
-        from expman.reading.rich_view import runs_view
+        from expman.reading.runs_table import runs_view
 
-        return runs_view(self.summaries())
+        return runs_view(self.listed())
 
 
 def _sorts_last(value: object) -> bool:
@@ -158,6 +173,7 @@ def runs(
     tags: str | Collection[str] | None = None,
     group: str | None = None,
     since: datetime.datetime | datetime.date | datetime.timedelta | str | None = None,
+    where: str | None = None,
 ) -> RunList:
     """Lists runs, newest first. Arguments that are left out do not filter.
 
@@ -172,6 +188,8 @@ def runs(
         since: only runs that began at that time or later: a datetime, a date, an age (a
             timedelta, or `"90m"`, `"12h"`, `"7d"`) or a time in ISO 8601, local if it has
             no zone.
+        where: a filter, such as `"lr < 0.01 and loss:min < 0.5"`; docs/reference/filters.md
+            has the language.
 
     Returns:
         The runs; those that cannot be read are in the list's attribute `unreadable`.
@@ -183,6 +201,13 @@ def runs(
     wanted = _statuses(status)
     tag_filter = None if not tags else TagFilter(tags)
     earliest = None if since is None else parse_since(since)
+    if where is not None:
+        from expman.reading.filters import RunFilter
+
+        run_filter = RunFilter(where)
+        found = runs(base_dir, experiment, status, tags, group, since)
+        chosen, lost = run_filter.choose(found)
+        return RunList(chosen, [*found.unreadable, *((run.path, exc) for run, exc in lost)])
     base = os.fspath(base_dir)
     names = (
         None
@@ -197,7 +222,7 @@ def runs(
         stored = StoredBase(base)
         found = _read_runs(run_dirs(stored.refresh(), names), wanted, tag_filter, group, earliest)
         return RunList((StoredRun(stored, run.path) for run in found), found.unreadable)
-    catalog = CatalogIndex.open(base)
+    catalog = _catalog(base)
     if catalog is not None:
         current, others = catalog.look(names)
         try:
@@ -209,6 +234,15 @@ def runs(
             found = _read_runs(others, wanted, tag_filter, group, earliest)
             return RunList(_united(listed, found), found.unreadable)
     return _read_runs(run_dirs(base, names), wanted, tag_filter, group, earliest)
+
+
+def _catalog(base: str) -> CatalogIndex | None:
+    """Opens the catalog of a base directory, if it has one."""
+    if not os.path.isdir(os.path.join(base, paths.CATALOG)):
+        return None  # and pyarrow, which takes longer to import than a list of runs, is not needed
+    from expman.reading.catalog_index import CatalogIndex
+
+    return CatalogIndex.open(base)
 
 
 def _read_runs(

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import polars
     import pyarrow as pa
 
-    from expman.reading.best import Best, BestKind
+    from expman.reading.best import Best
     from expman.reading.catalog_index import CatalogIndex
+    from expman.reading.kinds import BestKind
 
 __all__ = ["Run"]
 
@@ -71,6 +72,14 @@ class Run(RunContents, RunMedia):
                 detail = "does not exist: the run has just begun, or the directory is not a run"
                 raise StorageError(os.path.join(self.path, RUN_YAML), detail) from exc
         return self._yaml
+
+    def _read_yaml(self) -> RunYaml:
+        """The run.yaml that was read last, or that is there now.
+
+        Raises:
+            StorageError: it is absent or cannot be read.
+        """
+        return self._yaml or self._file
 
     # -- from run.yaml --------------------------------------------------------------------
 
@@ -185,8 +194,9 @@ class Run(RunContents, RunMedia):
             ConfigError: there is no such metric, it has no number, or `kind` is another word.
             StorageError: a file cannot be read.
         """
-        from expman.reading.best import KINDS, Best
+        from expman.reading.best import Best
         from expman.reading.columns import no_such_column
+        from expman.reading.kinds import KINDS
 
         if kind not in KINDS:
             raise ConfigError("kind", kind, f"must be one of {', '.join(KINDS)}")
@@ -378,7 +388,8 @@ class Run(RunContents, RunMedia):
             return error_html(self.path, exc)
 
     def __rich__(self) -> object:
-        from expman.reading.rich_view import MAX_METRICS, cell, run_view
+        from expman.reading.rich_cells import cell
+        from expman.reading.rich_view import MAX_METRICS, run_view
 
         try:
             return run_view(self._details(max_curves=MAX_METRICS))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from expman.reading.artifactfiles import artifact_paths
 from expman.reading.console import ConsoleLine, read_console
 from expman.reading.logfile import LogEntry, read_log
-from expman.storage.postmortem import PostMortem, read_post_mortem
+
+if TYPE_CHECKING:
+    from expman.storage.postmortem import PostMortem
 
 __all__ = ["RunContents"]
 
@@ -22,6 +26,8 @@ class RunContents:
         Raises:
             StorageError: postmortem.json is damaged.
         """
+        from expman.storage.postmortem import read_post_mortem
+
         return read_post_mortem(self.path)
 
     def log(self) -> list[LogEntry]:

@@ -6,23 +6,33 @@ import datetime
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from expman.errors import ExpmanError
 from expman.models import RunMetadata, RunStatus
-from expman.reading.curves import Curve
-from expman.reading.media import MediaItem
 from expman.storage.times import parse_time
+
+if TYPE_CHECKING:
+    from expman.reading.curves import Curve
+    from expman.reading.media import MediaItem
 
 __all__ = ["RunDetails", "RunSummary", "UnreadableRun", "experiment_of", "name_of"]
 
 
+_NO_NAMES = frozenset({"", ".", ".."})
+
+
 def name_of(run_dir: str) -> str:
     """Returns the name of a run: its directory's."""
-    return os.path.basename(os.path.abspath(run_dir))
+    name = os.path.basename(run_dir)
+    return name if name not in _NO_NAMES else os.path.basename(os.path.abspath(run_dir))
 
 
 def experiment_of(run_dir: str) -> str:
     """Returns the name of a run's experiment: that of the directory above."""
+    above, name = os.path.split(run_dir)
+    if name not in _NO_NAMES and (experiment := os.path.basename(above)) not in _NO_NAMES:
+        return experiment
     return os.path.basename(os.path.dirname(os.path.abspath(run_dir)))
 
 

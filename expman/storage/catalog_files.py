@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from expman.errors import StorageError
 from expman.failpoints import hit
-from expman.storage.paths import create_temp, fsync_dir, replace_file, storage_error
+from expman.storage.paths import CATALOG, create_temp, fsync_dir, replace_file, storage_error
 
 __all__ = [
     "CATALOG",
@@ -33,7 +33,6 @@ __all__ = [
     "write_table",
 ]
 
-CATALOG = ".catalog"
 MANIFEST = "manifest.json"
 VERSION = 1
 KEEP_S = 3600.0

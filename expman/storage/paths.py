@@ -19,6 +19,7 @@ from expman.failpoints import awaits, hit
 
 __all__ = [
     "ARTIFACTS",
+    "CATALOG",
     "CONFIG_YAML",
     "CONSOLE_LOG",
     "EDIT_JSON",
@@ -68,6 +69,7 @@ __all__ = [
 
 RUN_YAML = "run.yaml"
 RUN_JOURNAL = ".run.journal"
+CATALOG = ".catalog"
 CONFIG_YAML = "config.yaml"
 EXPERIMENT_YAML = "experiment.yaml"
 VECTORS = "vectors"

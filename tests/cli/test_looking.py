@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,44 @@ def test_ls_shows_the_column_that_it_sorts_by(expman_command: Expman, run_base: 
     assert "latest" in expman_command("ls", "--sort", "run", base_dir=run_base).out
 
 
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_ls_keeps_names_beside_many_columns(
+    expman_command: Expman, run_base: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """Thirty runs with four metrics: names are whole, values that differ differ, nothing is cut."""
+    from expman.cli.output import console
+
+    names = [f"20260131_1200{number:02d}-a-long-name" for number in range(30)]
+    metrics = ["train/loss", "train/accuracy", "validation/loss", "validation/accuracy"]
+    for number, name in enumerate(names):
+        numbers = MetricBest(min=0.1234, last=round(0.12341 + number / 1e6, 6))
+        make_run(run_base, name, best=dict.fromkeys(metrics, numbers), params={"lr": 0.1})
+    monkeypatch.setenv("COLUMNS", str(width))
+    console.cache_clear()
+    try:
+        columns = ",".join(f"{key}:last" for key in metrics)
+        out = expman_command("ls", "--columns", columns, base_dir=run_base).out
+    finally:
+        console.cache_clear()
+
+    assert [] == [name for name in names if name not in out]
+    values = {str(round(0.12341 + number / 1e6, 6)) for number in range(30)}
+    assert values == set(re.findall(r"\b0\.\d+", out))
+    assert max(map(len, out.splitlines())) <= width
+
+
+def test_ls_where(expman_command: Expman, store: Path) -> None:
+    """A filter chooses runs; columns have plain names."""
+    found = expman_command(
+        *("ls", "--where", "lr >= 0.2 and status != failed", "--columns", "lr, accuracy"),
+        base_dir=store,
+    )
+    assert [["c-live", "0.4"], ["ab-second", "0.2"]] == [
+        [line.split()[1], line.split()[-2]] for line in found.out.splitlines()[1:]
+    ]
+    assert "took" in expman_command("ls", "--sort", "took", base_dir=store).out.splitlines()[0]
+
+
 def test_ls_experiments(expman_command: Expman, store: Path) -> None:
     """Experiments are listed with the number of their runs."""
     (line,) = json.loads(expman_command("ls", "-e", "--json", base_dir=store).out)
@@ -109,8 +148,11 @@ def test_ls_reports_what_it_cannot_read(expman_command: Expman, run_base: Path) 
         (["ls", "--since", "soon"], "--since soon: must be an age"),
         (["ls", "--tags", "NOT a"], "--tags NOT a: there is no NOT"),
         (["ls", "--sort", "train/los:min"], "did you mean 'train/loss:min'?"),
-        (["ls", "--sort", "loss"], "--sort loss: must be one of experiment, run,"),
-        (["ls", "-c", "loss"], "--column loss: must be one of experiment, run,"),
+        (["ls", "--sort", "los"], "--sort los: no run has a parameter, scalar or metric 'los'"),
+        (["ls", "-c", "los"], "--column los: no run has a parameter, scalar or metric 'los'"),
+        (["ls", "--columns", "lr,sede"], "'sede'; did you mean 'seed'?"),
+        (["ls", "--where", "lrr < 1"], "'lrr'; did you mean 'lr'? lrr < 1 ^^^"),
+        (["ls", "--where", "lr <"], "expected a value, at the end"),
         (["export", "aa", "-f", "csv", "-c", "x"], "--column x: run"),
         (["show", "digits"], "'digits' is an experiment, and the command needs a run"),
         (["show", "zzz"], "is called 'zzz'; list runs with: expman ls"),

@@ -197,7 +197,7 @@ def test_a_metric_that_began_as_text(tmp_path: Path) -> None:
         ("lss:min", "no run has a number of the metric 'lss'; did you mean 'loss:min'"),
         ("text:min", "no run has a number of the metric 'text'$"),
         ("params.lrr", "no run has the parameter 'lrr'; did you mean 'params.lr'"),
-        ("loss", "must be one of experiment, run, path, .*METRIC:min"),
+        ("lss", "no run has a parameter, scalar or metric .lss.; did you mean .loss."),
     ],
 )
 def test_columns_that_no_run_has(sweep: expman.RunList, column: str, message: str) -> None:

@@ -17,7 +17,7 @@ import expman
 from expman.models import RunStatus
 from expman.reading.curves import curves, spark, thin
 from expman.reading.formats import format_duration, format_number
-from expman.reading.rich_view import runs_view
+from expman.reading.runs_table import runs_view
 from expman.storage.yamlfile import RunFile
 
 HOSTILE = "<script>alert('x')</script>"
