@@ -1,110 +1,104 @@
-"""`expman export`: writes the rows of a run in another format."""
+"""`expman export`: writes a run in another format."""
 
 from __future__ import annotations
 
-import datetime
-import math
 import os
 import sys
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
-from expman.cli.output import print_line
+from expman.cli.output import print_line, print_note
 from expman.cli.runs import base_dir_option, find_run, mistakes_of, run_argument
-from expman.models import MetricValue
+from expman.exporters.exported import Exported, whole_file
+from expman.exporters.mlflow import export_mlflow
+from expman.exporters.tensorboard import export_events
 from expman.reading.export import write_table
-from expman.reading.rows import python_rows
 from expman.reading.run import Run
+from expman.reading.text import format_text
 
 __all__ = ["command"]
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_ROWS = ("csv", "json", "jsonl", "parquet")
+_SHOWN_NAMES = 5
 
 
-@click.command("export", short_help="Write the rows of a run as CSV, JSON, Parquet, TensorBoard.")
+@click.command("export", short_help="Write a run as CSV, JSONL, Parquet, TensorBoard, MLflow.")
 @run_argument()
 @click.option(
     "--format",
     "-f",
     "kind",
     required=True,
-    type=click.Choice(["csv", "json", "parquet", "tensorboard"]),
-    help="json: one object per line.",
+    type=click.Choice([*_ROWS, "tensorboard", "mlflow"]),
+    help="json and jsonl: one object per line.",
 )
 @click.option(
-    "--output", "-o", type=click.Path(), help="File, or a directory for TensorBoard; else stdout."
+    "--output",
+    "-o",
+    type=click.Path(),
+    help="File, or a directory for TensorBoard and MLflow; else stdout.",
 )
 @click.option("--column", "-c", "columns", multiple=True, help="Only this column; repeatable.")
 @click.option("--merge-steps", is_flag=True, help="One row per step.")
 @base_dir_option
 def command(
     run: str,
-    kind: Literal["csv", "json", "parquet", "tensorboard"],
+    kind: str,
     output: str | None,
     columns: tuple[str, ...],
     merge_steps: bool,
     base_dir: str,
 ) -> None:
-    """Writes the rows of RUN; of a live run, all rows that are in its files."""
+    """Writes RUN; of a live run, all that is in its files.
+
+    csv, json, jsonl and parquet have the rows. tensorboard also has parameters, images, sounds and
+    histograms; mlflow, a store of files such as mlruns, parameters, tags, artifacts and media. What
+    has no place is left out and counted on standard error.
+    """
     found = find_run(run, base_dir)
-    if kind in ("parquet", "tensorboard") and output is None:
+    if kind in ("parquet", "tensorboard", "mlflow") and output is None:
         raise click.UsageError(f"--format {kind} needs --output")
-    if kind == "tensorboard":
+    if kind not in _ROWS:
         assert output is not None
-        _tensorboard(found, output, columns)
-        print_line(output)
+        _show(_export(found, kind, output, columns))
         return
     with mistakes_of(columns="--column"):
         table = found.vectors(columns or None, merge_steps=merge_steps)
+    form: Literal["csv", "json", "parquet"] = (
+        "csv" if kind == "csv" else "parquet" if kind == "parquet" else "json"
+    )
     if output is None:
         if sys.stdout is None:
             raise click.ClickException("standard output is closed; name a file with --output")
-        write_table(table, kind, sys.stdout.buffer)
+        write_table(table, form, sys.stdout.buffer)
         return
     try:
-        with open(output, "wb") as file:
-            write_table(table, kind, file)
+        with whole_file(output) as fd, os.fdopen(fd, "wb", closefd=False) as file:
+            write_table(table, form, file)
     except OSError as exc:
         raise click.ClickException(f"cannot write {output}: {exc.strerror}") from exc
     print_line(output)
 
 
-def _tensorboard(run: Run, directory: str, columns: tuple[str, ...]) -> None:
+def _export(run: Run, kind: str, output: str, columns: tuple[str, ...]) -> Exported:
     try:
-        from tensorboardX import SummaryWriter
-        from tensorboardX.proto.summary_pb2 import Summary
-    except ModuleNotFoundError:
-        message = "event files need tensorboardX; run: pip install 'expman-sidecar[tensorboard]'"
-        raise click.ClickException(message) from None
-    names = [name for name in columns or run.metrics if name not in ("step", "timestamp")]
-    with mistakes_of(columns="--column"):
-        table = run.vectors(["step", "timestamp", *names])
-    os.makedirs(directory, exist_ok=True)
-    with SummaryWriter(directory, write_to_disk=True) as writer:
-        for number, row in enumerate(python_rows(table)):
-            step = row["step"] if row["step"] is not None else number
-            seconds = (row["timestamp"] - _EPOCH).total_seconds() if row["timestamp"] else 0.0
-            values = [_summary_value(name, row[name]) for name in names if row[name] is not None]
-            if values:
-                writer.file_writer.add_summary(Summary(value=values), step, seconds)
+        if kind == "mlflow":
+            if columns:
+                raise click.UsageError("--column is for rows and TensorBoard, not for MLflow")
+            return export_mlflow(run, output)
+        with mistakes_of(columns="--column"):
+            return export_events(run, output, columns)
+    except OSError as exc:
+        raise click.ClickException(f"cannot write {output}: {exc.strerror}") from exc
 
 
-def _summary_value(tag: str, value: MetricValue) -> Any:
-    """A value under exactly this tag; `add_scalar` and `add_text` would change it."""
-    from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
-    from tensorboardX.proto.tensor_pb2 import TensorProto
-    from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
-
-    if not isinstance(value, str):
-        return Summary.Value(tag=tag, simple_value=_float32(float(value)))
-    text = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
-    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
-    tensor = TensorProto(dtype="DT_STRING", string_val=[value.encode()], tensor_shape=shape)
-    return Summary.Value(tag=tag, metadata=text, tensor=tensor)
-
-
-def _float32(value: float) -> float:
-    """The value as TensorBoard's 32 bits hold it: what is too large is infinite."""
-    limit = 3.4028235677973366e38
-    return value if not abs(value) >= limit else math.copysign(math.inf, value)
+def _show(made: Exported) -> None:
+    print_line(made.place)
+    for kind, count in sorted(made.left_out.items()):
+        print_note(f"  left out: {count} of kind {kind}")
+    renamed = list(made.renamed.items())
+    for old, new in renamed[:_SHOWN_NAMES]:
+        print_note(f"  renamed: {format_text(old, 80)} to {format_text(new, 80)}")
+    if len(renamed) > _SHOWN_NAMES:
+        print_note(f"  renamed: {len(renamed) - _SHOWN_NAMES} more")

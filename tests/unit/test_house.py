@@ -94,13 +94,14 @@ MAY_KNOW: dict[str, set[str]] = {
     "reading": LEAVES | {"storage"},
     "reading.peek": LEAVES | {"storage", "transport"},
     "formats": set(),
+    "exporters": LEAVES | {"formats", "reading", "storage"},
     "importers": LEAVES | {"formats", "reading", "storage"},
     "catalog": LEAVES | {"reading", "storage"},
     "deletion": LEAVES | {"reading", "storage"},
     "dashboard": LEAVES | {"catalog", "deletion", "reading", "storage"},
     "cli": LEAVES
     | TRAINER
-    | {"catalog", "dashboard", "deletion", "formats", "importers"}
+    | {"catalog", "dashboard", "deletion", "exporters", "formats", "importers"}
     | {"reading", "storage", "transport", "writer"},
 }
 # What a trainer imports with a run: these may bring neither pyarrow nor yaml.

@@ -1,0 +1,1 @@
+"""Runs in other trackers' formats; a file for each. Only the command imports this."""
