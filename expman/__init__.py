@@ -68,6 +68,7 @@ from expman.models import (
 from expman.sweep import sweep_name, sweep_params
 
 if typing.TYPE_CHECKING:
+    from expman.dashboard.notebook import ui
     from expman.integrations.tensorboard import SummaryWriter
     from expman.reading.expman_rs import (
         load_config,
@@ -150,6 +151,7 @@ __all__ = [
     "sweep_name",
     "sweep_params",
     "tensorboard_dir",
+    "ui",
     "vectors",
     "warn",
 ]
@@ -167,6 +169,7 @@ _LAZY = {
     ),
     "SummaryWriter": "integrations.tensorboard",
     "assign_project": "storage.experiment_file",
+    "ui": "dashboard.notebook",
     "vectors": "reading.multirun",
 }
 

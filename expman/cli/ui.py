@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import webbrowser
 
 import click
@@ -54,13 +53,9 @@ def command(
     Ctrl-C ends it.
     """
     chosen = base_dir or base_dir_option
-    if not os.path.isdir(chosen):
-        raise click.UsageError(
-            f"there is no directory {chosen}; name the one that holds the experiments"
-        )
     with needs_extra("ui", "starlette", "uvicorn", "numpy"):
         from expman.dashboard.serving import Page
-    with mistakes_of(host="--host", port="--port"):
+    with mistakes_of(base_dir="base directory", host="--host", port="--port"):
         page = Page(chosen, host=host, port=port, allow_hosts=allow_hosts, read_only=read_only)
     print_line(page.address)
     for hint in page.hints():

@@ -81,9 +81,11 @@ class Guard:
             return  # websockets and lifespans
         headers = Headers(scope=scope)
         try:
-            self._check_host(headers)
-            self._check_origin(scope, headers)
-            way = self._admit(scope, headers)
+            way: Scope | Response | None = self._with_token_in_path(scope)
+            if way is None:
+                self._check_host(headers)
+                self._check_origin(scope, headers)
+                way = self._admit(scope, headers)
             self._check_change(scope, headers)
         except _Refusal as refusal:
             await self._sending(PlainTextResponse(f"{refusal}\n", 403), scope, receive, send)
@@ -112,13 +114,22 @@ class Guard:
         if origin is not None and _place(origin) != _place(f"//{headers['host']}"):
             raise _Refusal("This request comes from a page of another origin.")
 
+    def _with_token_in_path(self, scope: Scope) -> Scope | None:
+        """Returns what is asked for below a token; None if there is none.
+
+        Host and origin do not matter then, and a proxy may change them: no page but ours knows
+        the address, and nothing that a browser adds by itself is taken as a proof.
+        """
+        path: str = scope["path"]
+        if not path.startswith(PATH_PREFIX):
+            return None
+        token, slash, rest = path[len(PATH_PREFIX) :].partition("/")
+        if slash and self._is_token(token):
+            return _without_prefix(scope, f"{PATH_PREFIX}{token}", f"/{rest}")
+        raise _Refusal("The token in this address is not that of this server.")
+
     def _admit(self, scope: Scope, headers: Headers) -> Scope | Response:
         path: str = scope["path"]
-        if path.startswith(PATH_PREFIX):
-            token, slash, rest = path[len(PATH_PREFIX) :].partition("/")
-            if slash and self._is_token(token):
-                return _without_prefix(scope, f"{PATH_PREFIX}{token}", f"/{rest}")
-            raise _Refusal("The token in this address is not that of this server.")
         query = scope["query_string"].decode("latin-1")
         if len(query) > _LONGEST_QUERY:
             raise _Refusal("This request is too long.")

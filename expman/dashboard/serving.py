@@ -53,7 +53,7 @@ class Page:
         token: the secret in the address.
 
     Raises:
-        ConfigError: it cannot listen there.
+        ConfigError: there is no such directory, or it cannot listen there.
     """
 
     def __init__(
@@ -65,6 +65,8 @@ class Page:
         allow_hosts: Collection[str] = (),
         read_only: bool = False,
     ) -> None:
+        if not os.path.isdir(base_dir):
+            raise ConfigError("base_dir", base_dir, "there is no such directory")
         self.host = host
         self.token = secrets.token_urlsafe(24)
         self._socket = _listening(host, port)
@@ -103,7 +105,12 @@ class Page:
     @property
     def frame_address(self) -> str:
         """The address for a frame in another page, where browsers send no cookies."""
-        return f"{self._origin}{PATH_PREFIX}{self.token}/"
+        return self._origin + self.frame_path
+
+    @property
+    def frame_path(self) -> str:
+        """The path of that address."""
+        return f"{PATH_PREFIX}{self.token}/"
 
     @property
     def _origin(self) -> str:
