@@ -18,7 +18,7 @@ __all__ = ["cli", "commands", "run"]
 
 _NAMES = (
     *("ui", "report", "ls", "show", "why", "tail", "stacks", "plot", "compare", "export", "import"),
-    *("clean", "rm", "recover", "doctor", "catalog", "mirror", "notebook"),
+    *("clean", "rm", "recover", "doctor", "catalog", "mirror", "sweep", "notebook"),
 )
 _PARTS = frozenset({"click", "matplotlib", "plotext", "rich"})
 

@@ -96,13 +96,14 @@ MAY_KNOW: dict[str, set[str]] = {
     "formats": set(),
     "exporters": LEAVES | {"formats", "reading", "storage"},
     "importers": LEAVES | {"formats", "reading", "storage"},
+    "sweeping": LEAVES | {"reading", "storage"},
     "catalog": LEAVES | {"reading", "storage"},
     "deletion": LEAVES | {"reading", "storage"},
     "dashboard": LEAVES | {"catalog", "deletion", "reading", "storage"},
     "cli": LEAVES
     | TRAINER
     | {"catalog", "dashboard", "deletion", "exporters", "formats", "importers"}
-    | {"reading", "storage", "transport", "writer"},
+    | {"reading", "storage", "sweeping", "transport", "writer"},
 }
 # What a trainer imports with a run: these may bring neither pyarrow nor yaml.
 HEAVY = {"pyarrow", "yaml"}
