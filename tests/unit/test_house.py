@@ -383,7 +383,7 @@ def is_setter(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bo
 MOST_LINES = 400
 MOST_ATTRIBUTES = 12
 # Records that mirror a file, a header or the table of settings have as many fields as that has.
-PLAIN_DATA = {"ExperimentConfig", "Hello", "RunMetadata"}
+PLAIN_DATA = {"ExperimentConfig", "Hello", "RunMetadata", "SweepConfig"}
 
 
 def attributes(node: ast.ClassDef) -> set[str]:
