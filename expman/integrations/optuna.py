@@ -60,8 +60,8 @@ def trial_run(trial: Any, experiment: str | None = None, **settings: Any) -> Ite
     """Begins a run for one trial, in its objective: a context manager.
 
     Its group is the study, its name `trial-NUMBER`. It ends with the parameters that the trial has
-    by then, FINISHED, or FAILED if the block raises. A pruned trial is FINISHED, with the tag
-    `pruned`.
+    by then, and what it reported, as `intermediate_value` with its step; FINISHED, or FAILED if the
+    block raises. A pruned trial is FINISHED, with the tag `pruned`.
 
     Args:
         trial: the trial.
@@ -77,17 +77,25 @@ def trial_run(trial: Any, experiment: str | None = None, **settings: Any) -> Ite
     try:
         yield run
     except TrialPruned as exc:
-        run.log_params(trial.params)
+        _log_trial(run, trial)
         run.add_tags("pruned")
         run.engine.log_message(LogLevel.INFO, f"pruned: {exc}")
         run.close()
         raise
     except BaseException as exc:
-        run.log_params(trial.params)
+        _log_trial(run, trial)
         run.close(RunStatus.FAILED, reason_of(exc))
         raise
-    run.log_params(trial.params)
+    _log_trial(run, trial)
     run.close()
+
+
+def _log_trial(run: Experiment, trial: Any) -> None:
+    run.log_params(trial.params)
+    found = trial.study.get_trials(deepcopy=False)
+    if trial.number < len(found):
+        for step, value in sorted(found[trial.number].intermediate_values.items()):
+            run.log({"intermediate_value": value}, step)
 
 
 def _value_names(count: int) -> list[str]:

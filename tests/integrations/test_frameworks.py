@@ -249,6 +249,7 @@ def test_optuna(train: Train, run_base: Path) -> None:
     assert RunStatus.FAILED == found["trial-2"].status
     assert "a bad trial" in str(found["trial-2"].metadata.reason)
     assert {"x", "kind"} == set(found["trial-4"].config)
+    assert [3] == column(found["trial-1"], "intermediate_value")
     assert ["s"] * 5 == [found[f"trial-{number}"].metadata.group for number in range(5)]
 
 

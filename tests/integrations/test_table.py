@@ -35,7 +35,7 @@ FRAMEWORKS = {
     "lightgbm": ("LightGBM", "lightgbm", "the best iteration of early stopping, by name"),
     "ray_tune": ("Ray Tune", "ray", "what a trial prints; the machine of a trial"),
     "ray_train": ("Ray Train V2", "ray", "ranks above 0; `num_workers=0`, which calls nobody"),
-    "optuna": ("Optuna", "optuna", "values of `trial.report`"),
+    "optuna": ("Optuna", "optuna", "the sampler and the pruner"),
     "keras": ("Keras 3", "keras", "files of `ModelCheckpoint`; the graph"),
     "hydra": ("Hydra", "hydra-core", "metrics: the job logs them"),
     "mlflow": ("MLflow", "mlflow", "artifacts and models: MLflow has them, beside the runs"),

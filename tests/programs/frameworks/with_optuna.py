@@ -14,6 +14,7 @@ def objective(trial):
     x = trial.suggest_float("x", -1, 1)
     kind = trial.suggest_categorical("kind", ["a", "b"])
     with trial_run(trial, "trials", base_dir=base, quiet=True) as run:
+        trial.report(0.5, 3)
         if trial.number == 1:
             raise optuna.TrialPruned("too slow")
         if trial.number == 2:

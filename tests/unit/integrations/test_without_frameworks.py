@@ -197,6 +197,17 @@ def test_in_another_process_it_is_a_run_that_was_given(run_base: Path) -> None:
     own.end()
 
 
+def test_entry_points_do_nothing_without_a_run() -> None:
+    """Lightning and MLflow import them in any program: no framework comes with that, no callback."""
+    before = set(sys.modules)
+    stores = importlib.import_module("expman.integrations.mlflow_stores")
+    lightning = importlib.import_module("expman.integrations.lightning_callbacks")
+
+    assert [] == lightning.callbacks()
+    assert callable(stores.tracking_store)
+    assert set() == {"lightning", "mlflow", "pyarrow"} & (set(sys.modules) - before)
+
+
 @pytest.mark.parametrize(("framework", "package"), FRAMEWORKS.items())
 def test_a_framework_that_is_not_there(
     framework: str, package: str, monkeypatch: pytest.MonkeyPatch
