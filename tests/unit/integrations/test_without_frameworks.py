@@ -198,7 +198,7 @@ def test_in_another_process_it_is_a_run_that_was_given(run_base: Path) -> None:
 
 
 def test_entry_points_do_nothing_without_a_run() -> None:
-    """Lightning and MLflow import them in any program: no framework comes with that, no callback."""
+    """Lightning and MLflow import them in any program: that brings no framework, no callback."""
     before = set(sys.modules)
     stores = importlib.import_module("expman.integrations.mlflow_stores")
     lightning = importlib.import_module("expman.integrations.lightning_callbacks")
