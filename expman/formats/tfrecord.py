@@ -10,6 +10,7 @@ import os
 import struct
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import BinaryIO
 
 from expman.formats.crc32c import masked_crc32c
@@ -36,7 +37,7 @@ def read_tfrecords(file: BinaryIO, left_out: Counter[str]) -> Iterator[bytes]:
             left_out[CUT_OFF] += len(head)
             return
         length, check = _HEAD.unpack(head)
-        if masked_crc32c(head[:8]) != check:
+        if _crc_of_length(head[:8]) != check:
             # It is not known where the next record begins.
             left_out[UNREACHABLE] += size - at
             return
@@ -52,6 +53,12 @@ def read_tfrecords(file: BinaryIO, left_out: Counter[str]) -> Iterator[bytes]:
             yield payload
         else:
             left_out[DAMAGED] += 1
+
+
+@lru_cache(4096)
+def _crc_of_length(data: bytes) -> int:
+    """Lengths repeat, as do the records that a training loop writes."""
+    return masked_crc32c(data)
 
 
 def tfrecord(payload: bytes) -> bytes:

@@ -124,8 +124,8 @@ class Place:
         for run_dir in earlier:
             if _is_replaceable(run_dir):
                 return run_dir
-        for suffix in ("", *(f"-{number}" for number in range(1, _MOST_RUNS))):
-            run_dir = os.path.join(self._home, name + suffix)
+        for number in range(_MOST_RUNS):
+            run_dir = os.path.join(self._home, f"{name}-{number}" if number else name)
             if not os.path.lexists(run_dir):
                 return run_dir
         raise StorageError(self._home, f"has {_MOST_RUNS:,} runs called {name}; delete some")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import struct
 from collections import Counter
 from collections.abc import Iterator
 
@@ -26,6 +28,13 @@ __all__ = ["find"]
 _TRACKER = "tensorboard"
 _ABOUT = "imported from TensorBoard event files in "
 _SESSION_FAILED = 2
+_SCALAR = re.compile(
+    rb"\x09(.{8})(?:\x10([\x80-\xff]{0,8}[\x00-\x7f]))?"  # time, step
+    rb"\x2a([\x00-\x7f])\x0a([\x00-\x7f])"  # lengths of the summary and its value
+    rb"\x0a([\x00-\x7f])(.*)\x15(.{4})",  # tag, number
+    re.DOTALL,
+)
+_DOUBLE, _FLOAT = struct.Struct("<d"), struct.Struct("<f")
 _NOT_VALUES = {4: "graph", 6: "log message", 8: "run metadata", 9: "graph"}
 """Fields of an event that have no place in a run; its session log and version say nothing."""
 
@@ -73,10 +82,33 @@ def _read(files: list[str], run: ImportedRun, advance: Advance) -> None:
         with os.fdopen(open_regular(path, follow=True), "rb") as file:
             for payload in read_tfrecords(file, run.report.left_out):
                 try:
-                    _take(decode(payload), run, values)
+                    if not _take_scalar(payload, values):
+                        _take(decode(payload), run, values)
                 except DamagedError:
                     run.report.leave_out(DAMAGED)
                 advance(len(payload) + 16)
+
+
+def _take_scalar(payload: bytes, values: SummaryValues) -> bool:
+    """Takes an event with one short scalar, at a third of the cost; False for any other."""
+    match = _SCALAR.fullmatch(payload)
+    if match is None:
+        return False
+    moment, step, outer, inner, length, tag, number = match.groups()
+    lengths = (outer[0], inner[0], length[0])
+    if lengths != (len(tag) + 9, len(tag) + 7, len(tag)):
+        return False
+    at = 0
+    for shift, byte in enumerate(step or b""):
+        at |= (byte & 0x7F) << 7 * shift
+    time_ns = _nanoseconds(_DOUBLE.unpack(moment)[0])
+    value = float(_FLOAT.unpack(number)[0])
+    return values.take_scalar(at, time_ns, tag.decode("utf-8", "replace"), value)
+
+
+def _nanoseconds(seconds: float) -> int:
+    moment = seconds * 1e9
+    return int(moment) if math.isfinite(moment) and 0 <= moment < 2**63 else 0
 
 
 def _take(event: Message, run: ImportedRun, values: SummaryValues) -> None:
@@ -85,8 +117,7 @@ def _take(event: Message, run: ImportedRun, values: SummaryValues) -> None:
             run.report.leave_out(kind)
     if 5 not in event:
         return
-    step, moment = event.signed(2), event.double(1) * 1e9
-    time_ns = int(moment) if math.isfinite(moment) and 0 <= moment < 2**63 else 0
+    step, time_ns = event.signed(2), _nanoseconds(event.double(1))
     for summary in event.messages(5):
         for value in summary.messages(1):
             values.take(step, time_ns, value)

@@ -77,6 +77,13 @@ class SummaryValues:
         else:
             self._run.report.leave_out(safe_text(plugin) or "nothing")
 
+    def take_scalar(self, step: int, time_ns: int, tag: str, value: float) -> bool:
+        """Takes a value of a tag without a plugin; False if the tag has one."""
+        if tag in self._plugins:
+            return False
+        self._run.rows.add_point(step, time_ns, tag, value)
+        return True
+
     def _plugin(self, tag: str, value: Message) -> str:
         """The plugin of a value; only the first value of a tag has to name it."""
         if _METADATA in value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from unit.importers.conftest import DATA, Import, damaged_files, import_anything
 
 import expman
+from expman.formats.protobuf import bytes_field, double_field, int_field
 from expman.formats.tfrecord import read_tfrecords, tfrecord
 from expman.importers.importing import Imported
 
@@ -54,6 +56,35 @@ def test_tensors(made: dict[str, Imported]) -> None:
     (histogram,) = run.histograms()
     assert ([0.0, 1.0, 2.0, 3.0], [3, 0, 4]) == (histogram.edges, histogram.counts)
     assert ["pictures/0", "pictures/1", "sound"] == [item.tag for item in run.media()]
+
+
+def test_short_scalars(importing: Import, tmp_path: Path) -> None:
+    """The usual event is read by a pattern of its own; others that look like it are not."""
+
+    def event(step: bytes, values: bytes) -> bytes:
+        return tfrecord(double_field(1, 1.7e9) + step + bytes_field(5, values))
+
+    def scalar(tag: str | bytes) -> bytes:
+        return bytes_field(1, bytes_field(1, tag) + b"\x15" + struct.pack("<f", 0.5))
+
+    hparam = bytes_field(9, bytes_field(1, bytes_field(1, "hparams")))
+    events = [
+        *(event(int_field(2, step), scalar("a")) for step in (1, 127, 128, 2**40, -1)),
+        event(b"", scalar("no step")),
+        event(int_field(2, 7), scalar("ä" * 30) + scalar("two")),
+        event(int_field(2, 7), scalar("x" * 125)),
+        event(int_field(2, 7), scalar(b"\x15\x0a")),
+        event(int_field(2, 7), bytes_field(1, bytes_field(1, "session") + hparam)),
+        event(int_field(2, 7), scalar("session")),
+    ]
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "events.out.tfevents.1").write_bytes(b"".join(events))
+    (made,) = importing(tmp_path / "logs").values()
+    rows = expman.Run(made.run_dir).vectors().to_pylist()
+    assert [1, 127, 128, 2**40, -1, 0, 7] == [row["step"] for row in rows]
+    assert [0.5] * 5 == [row["a"] for row in rows[:5]]
+    names = {name for row in rows for name, value in row.items() if value == 0.5}
+    assert {"a", "no step", "ä" * 30, "two", "x" * 125, "\x15\x0a"} == names
 
 
 def test_the_same_again(made: dict[str, Imported], importing: Import) -> None:
