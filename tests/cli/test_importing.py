@@ -246,3 +246,38 @@ def test_an_import_that_is_killed(
     first.write_bytes(data)
     assert 0 == expman_command("import", "logs", "-e", "tb", "-d", "out").code
     assert {"logs", "experiment.yaml"} == set(os.listdir(out))
+
+
+def test_several_formats_in_one_directory(expman_command: Expman, tmp_path: Path) -> None:
+    """Which one is meant must be said; then the others are left alone."""
+    write_events(tmp_path / "logs" / "tb")
+    (tmp_path / "logs" / "run-x.wandb").write_bytes(b":W&B\xe1\xbe\x00")
+
+    result = expman_command("import", "logs", "-e", "e", "-d", "out")
+    assert (2, True) == (result.code, "1 of tensorboard, 1 of wandb; add --from" in result.err)
+    assert 0 == expman_command("import", "logs", "-e", "e", "-d", "out", "--from", "wandb").code
+    assert ["x"] == [run.name for run in expman.runs("out")]
+
+
+def test_one_bad_run_stops_no_other(expman_command: Expman, tmp_path: Path) -> None:
+    """It is named, the others are imported, and the exit code is 1."""
+    for name in ("a", "c"):
+        path = tmp_path / "store" / name / f"run-{name}.wandb"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b":W&B\xe1\xbe\x00")
+    bad = tmp_path / "store" / "b" / "run-b.wandb"
+    bad.parent.mkdir()
+    bad.write_bytes(b"something else")
+
+    result = expman_command("import", "store", "-d", "out")
+    assert (1, True) == (result.code, "not imported: store/b: it does not begin" in result.err)
+    assert "1 of 3 runs could not be imported" in result.err
+    assert {"a", "c"} == {run.name for run in expman.runs("out")}
+
+
+def test_an_experiment_must_be_named(expman_command: Expman, tmp_path: Path) -> None:
+    """Unless the tracker has a name for it."""
+    write_events(tmp_path / "logs")
+    result = expman_command("import", "logs", "-d", "out")
+    assert (2, True) == (result.code, "add --experiment" in result.err)
+    assert not (tmp_path / "out").exists()
