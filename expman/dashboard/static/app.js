@@ -57,7 +57,7 @@ function drawHead(chosenTheme = theme()) {
 }
 
 function drawBanner() {
-  const text = link.state === "gone" ? `The base directory is gone${link.why ? `: ${link.why}` : "."} What is shown is what was there.`
+  const text = link.state === "gone" ? `The directory ${info.base_dir} is gone. What is shown is what was there; it goes on as soon as the directory is back.`
     : link.state === "lost" ? "The server does not answer. What is shown is what was there; it goes on as soon as the server is back." : "";
   banner.hidden = !text;
   banner.textContent = text;
@@ -69,6 +69,7 @@ function route() {
   shown = wanted;
   view?.destroy();
   root.replaceChildren();
+  if (state.view !== "run") root.append(h("h1.unseen", null, VIEWS.find(([name]) => name === state.view)[1]));
   const make = { runs: RunsView, curves: CurvesView, compare: CompareView, run: RunView }[state.view];
   view = new make(root);
   document.title = state.view === "run" ? `${cut(state.run, 80)} · expman` : `${VIEWS.find(([name]) => name === state.view)[1]} · expman`;

@@ -95,7 +95,7 @@ class Card {
     this.logButton = h("button.icon", {
       type: "button", title: "Logarithmic y axis", "aria-label": `logarithmic y axis of ${cut(metric, 80)}`, onclick: () => this.toggleLog(),
     }, icon("log"));
-    this.title = h("h3", { title: metric }, h("bdi", null, cut(shortName(metric), 120)));
+    this.title = h("h2", { title: metric }, h("bdi", null, cut(shortName(metric), 120)));
     this.element = h("article.card", {
       tabindex: "0", "aria-label": `chart of ${cut(metric, 120)}`, onkeydown: (event) => this.key(event),
     }, h("header", null, this.title, this.badges, h("span.tools", null, this.logButton,

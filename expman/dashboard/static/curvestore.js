@@ -2,6 +2,7 @@
 
 import { AnswerError, data, isReport } from "./data.js";
 import { on, runs } from "./live.js";
+import { isSorted } from "./series.js";
 
 const PAUSE_MS = 700; // between two requests for the new rows of a run
 const NAMES_EACH = 24;
@@ -201,12 +202,35 @@ function joined(one, other) {
   return whole;
 }
 
+/** Where the buckets begin: of equal width in x, so that what was thinned before does not get thinner still. */
+function buckets(x, many) {
+  const starts = [0];
+  const low = x[0];
+  const width = (x[x.length - 1] - low) / many;
+  if (width > 0 && isSorted(x)) {
+    let bucket = 0;
+    for (let at = 1; at < x.length; at += 1) {
+      const mine = Math.min(many - 1, Math.floor((x[at] - low) / width));
+      if (mine !== bucket) {
+        starts.push(at);
+        bucket = mine;
+      }
+    }
+  } else {
+    const size = Math.max(1, Math.ceil(x.length / many));
+    for (let at = size; at < x.length; at += size) starts.push(at);
+  }
+  starts.push(x.length);
+  return starts;
+}
+
 /** Keeps of each bucket the first, least, greatest and last point, and what is not finite. */
 export function thinned({ x, y, attempt }, points) {
-  const bucket = Math.max(1, Math.ceil(x.length / (points / 4)));
+  const starts = buckets(x, Math.max(1, Math.floor(points / 4)));
   const keep = [];
-  for (let from = 0; from < x.length; from += bucket) {
-    const to = Math.min(x.length, from + bucket);
+  for (let bucket = 0; bucket + 1 < starts.length; bucket += 1) {
+    const from = starts[bucket];
+    const to = starts[bucket + 1];
     const chosen = new Set([from, to - 1]);
     let least = -1;
     let most = -1;

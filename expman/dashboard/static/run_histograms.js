@@ -197,10 +197,10 @@ export class Histograms {
     drawBar();
     root.classList.add("flush");
     this.root = root;
-    root.append(bar, h("div.sections", null, grid));
+    root.append(bar, h("div.sections", { tabindex: "0", role: "region", "aria-label": "Histograms" }, grid));
     for (const tag of tags.slice(0, 200)) {
       const place = h("div");
-      grid.append(h("article.card", null, h("header", null, h("h3", { title: cut(tag, 300) }, h("bdi", null, cut(tag, 120)))), place));
+      grid.append(h("article.card", null, h("header", null, h("h2", { title: cut(tag, 300) }, h("bdi", null, cut(tag, 120)))), place));
       into(place, () => data.histograms(id, tag), (items) => {
         if (this.over) return;
         const picture = new Picture(place, tag, items);

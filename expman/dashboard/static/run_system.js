@@ -41,7 +41,7 @@ export class System {
     this.charts = new Map();
     this.grid = h("div.grid");
     this.bar = h("div.bar");
-    this.root = h("div.system", null, this.bar, h("div.sections", null, this.grid));
+    this.root = h("div.system", null, this.bar, h("div.sections", { tabindex: "0", role: "region", "aria-label": "Charts of the machine" }, this.grid));
     this.root.style.setProperty("--card", "340px");
     this.root.style.setProperty("--plot", "160px");
     root.classList.add("flush");
@@ -109,7 +109,7 @@ export class System {
   one(key, title, curves, range) {
     if (!this.charts.has(key)) {
       const plot = h("div.plot");
-      const head = h("h3");
+      const head = h("h2");
       const legend = h("div.strip");
       const element = h("article.card", null, h("header", null, head), legend, plot);
       if (key === "metric") this.grid.prepend(element);

@@ -62,8 +62,8 @@ export function scatters(root, { ids, params, metric, goal, value, style, name }
       const [at, up] = [x.at(values.get(id)), y.at(value(id))];
       if (at === null || up === null) return null;
       const dot = s("circle.dot", { cx: px(at), cy: py(up), r: 4.5, fill: style(id).color });
-      const link = s("a", { href: `#/run/${idPath(id)}`, tabindex: "-1", "aria-label": cut(name(id), 100) }, dot);
-      link.addEventListener("pointerenter", () => {
+      dot.addEventListener("click", () => { location.hash = `#/run/${idPath(id)}`; });
+      dot.addEventListener("pointerenter", () => {
         light(id);
         put(tip, h("div.tiphead", null, h("b", null, cut(name(id), 80))), h("div.tiprow", null, h("span.tipname", null, cut(param, 40)), h("span.tipvalue", null, shown(values.get(id), 40))),
           h("div.tiprow", null, h("span.tipname", null, cut(metric, 40)), h("span.tipvalue", null, number(value(id), 6))));
@@ -71,13 +71,13 @@ export function scatters(root, { ids, params, metric, goal, value, style, name }
         tip.hidden = false;
         tip.style.transform = `translate(${Math.min(px(at) + 10, WIDTH - 150)}px, ${py(up) + 34}px)`;
       });
-      link.addEventListener("pointerleave", () => {
+      dot.addEventListener("pointerleave", () => {
         tip.hidden = true;
         light(null);
       });
       if (!marks.has(id)) marks.set(id, []);
       marks.get(id).push(dot);
-      return link;
+      return dot;
     });
     const ticks = [
       ...x.ticks.map(([share, text]) => s("text.tick", { x: px(share), y: HEIGHT - 8, "text-anchor": "middle" }, cut(text, 10))),
