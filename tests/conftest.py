@@ -31,6 +31,7 @@ UNASKED = {
     "EXPMAN_HANG_AFTER_S": "0",
 }
 
+_BROWSER = ("playwright", "axe_core_python", "starlette", "uvicorn")
 _READERS = ("duckdb", "ipykernel", "nbclient", "pandas", "polars")
 
 _GROUPS: dict[str, Callable[[], bool]] = {
@@ -41,6 +42,9 @@ _GROUPS: dict[str, Callable[[], bool]] = {
     "strace": lambda: shutil.which("strace") is not None,
     "frameworks": lambda: bool(os.environ.get("EXPMAN_FRAMEWORKS_PYTHON")),
     "stores": lambda: bool(os.environ.get("EXPMAN_STORES_PYTHON")),
+    "browser": lambda: (
+        all(map(importlib.util.find_spec, _BROWSER)) and shutil.which("chromium") is not None
+    ),
     "clusters": lambda: bool(os.environ.get("EXPMAN_CLUSTERS_PYTHON")),
 }
 

@@ -77,7 +77,7 @@ export class Chart {
     this.zoom = zoom;
     for (const curve of curves) curve.sorted ??= isSorted(curve.x);
     const x = zoom ?? xRange(curves, this.options.logX);
-    const y = x && yRange(curves, x, this.options);
+    const y = x && yRange(curves, x, { log: this.options.logY, outliers: this.options.outliers });
     this.empty = !x || !y;
     this.range = { x: x ?? [0, 1], y: y ?? (this.options.logY ? [0.1, 1] : [0, 1]) };
     if (this.options.logX && this.range.x[0] <= 0) this.range.x = [Math.min(1, this.range.x[1] / 10), this.range.x[1]];

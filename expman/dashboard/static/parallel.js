@@ -1,7 +1,7 @@
 // Parallel coordinates: each run is a line through its parameters to the metric.
 
 import { h, put, s } from "./dom.js";
-import { cut, number, shown } from "./format.js";
+import { cut, shown } from "./format.js";
 import { axisFor } from "./scales.js";
 import { setState, state } from "./state.js";
 
@@ -130,6 +130,5 @@ export function parallel(root, { ids, params, metric, goal, value, name }) {
   };
   new ResizeObserver(draw).observe(place);
   draw();
-  void number;
   return light;
 }

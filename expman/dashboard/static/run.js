@@ -3,7 +3,7 @@
 import { CurvesView } from "./curves.js";
 import { data, isReport } from "./data.js";
 import { h, iconButton, notify, openDialog, put, throttled } from "./dom.js";
-import { count, cut, duration, moment, number } from "./format.js";
+import { count, cut, duration, moment } from "./format.js";
 import { info, now, on, refresh, runs } from "./live.js";
 import { blank, chooser, statusMark } from "./parts.js";
 import { durationOf } from "./query.js";
@@ -41,7 +41,7 @@ export class RunView {
     this.body = h("div.runbody", { role: "tabpanel", "aria-label": "Part of the run" });
     root.append(this.head, this.tabs, this.body);
     this.reread = throttled(REREAD_MS, () => this.load());
-    this.off = [on("runs", (changed) => this.changed(changed)), onState((patch) => "tab" in patch && this.showTab())];
+    this.off = [on("runs", (changed) => this.changed(changed)), onState((patch) => { if ("tab" in patch) this.showTab(); if ("sel" in patch) this.drawHead(); })];
     this.load();
   }
 
@@ -74,6 +74,7 @@ export class RunView {
     if (!changed.has(this.id)) return;
     if (!runs.has(this.id)) {
       // What was read stays on the page, with a line that says that it is the last of it.
+      this.parts = null;
       put(this.head, h("h1", null, h("bdi", null, cut(this.id, 200))), h("p.bad", { role: "alert" }, "This run has been deleted. What is shown is what was there."));
       return;
     }
@@ -93,15 +94,20 @@ export class RunView {
       run.host && h("span", { title: "host" }, h("bdi", null, cut(run.host, 60))),
       run.foreign && h("span.badge", { title: "written by another program" }, "foreign"),
     ];
-    put(this.head,
-      h("div.runtitle", null,
-        h("span.crumb", null, h("bdi", null, cut(run.experiment, 100)), " /"),
-        h("h1", null, h("bdi", null, cut(run.run, 160))), statusMark(run), h("span.grow"),
-        h("label.check", { title: "Show the run in Curves and Compare" }, chooser(this.id, "show the run in curves and comparisons"), on ? "chosen" : "choose"),
-        info.read_only || isReport ? null : h("button.toggle", { type: "button", onclick: () => this.edit() }, "Edit"),
-        info.read_only || isReport ? null : iconButton("trash", "Delete the run", () => deleteRuns([this.id], () => setState({ view: "runs" }, { push: true })))),
-      h("div.facts.soft", null, facts, (run.tagList || []).map((tag) => h("span.badge", null, h("bdi", null, cut(tag, 80))))),
-      run.description ? h("p.description", null, cut(String(run.description), 4000)) : null,
+    // The buttons stay the same elements: a click on one of them is not lost when the rest changes.
+    if (!this.parts) {
+      const changes = info.read_only || isReport ? [] : [
+        h("button.toggle", { type: "button", onclick: () => this.edit() }, "Edit"),
+        iconButton("trash", "Delete the run", () => deleteRuns([this.id], () => setState({ view: "runs" }, { push: true }))),
+      ];
+      this.parts = { status: h("span"), choose: h("label.check", { title: "Show the run in Curves and Compare" }), facts: h("div.facts.soft"), texts: h("div") };
+      put(this.head, h("div.runtitle", null, h("span.crumb", null, h("bdi", null, cut(run.experiment, 100)), " /"),
+        h("h1", null, h("bdi", null, cut(run.run, 160))), this.parts.status, h("span.grow"), this.parts.choose, changes), this.parts.facts, this.parts.texts);
+    }
+    put(this.parts.status, statusMark(run));
+    put(this.parts.choose, chooser(this.id, "show the run in curves and comparisons"), on ? "chosen" : "choose");
+    put(this.parts.facts, facts, (run.tagList || []).map((tag) => h("span.badge", null, h("bdi", null, cut(tag, 80)))));
+    put(this.parts.texts, run.description ? h("p.description", null, cut(String(run.description), 4000)) : null,
       run.notes ? h("p.description.soft", null, cut(String(run.notes), 20000)) : null);
   }
 
@@ -182,6 +188,5 @@ export class RunView {
     this.reread.stop();
     for (const off of this.off) off();
     this.inner?.destroy?.();
-    void number;
   }
 }

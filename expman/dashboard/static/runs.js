@@ -2,13 +2,12 @@
 
 import { data, isReport } from "./data.js";
 import { h, icon, notify, openDialog, put, throttled } from "./dom.js";
-import { count, cut, number } from "./format.js";
-import { info, link, now, on, refresh, runs } from "./live.js";
+import { count, cut, number, toNumber } from "./format.js";
+import { info, link, on, refresh, runs } from "./live.js";
 import { columnCatalog, columnLabel, columnValue, grouped, shownColumns, standing, visibleRuns } from "./model.js";
 import { blank, filterBox, select } from "./parts.js";
 import { chosen, onState, setState, state } from "./state.js";
 import { RunTable } from "./table.js";
-import { toNumber } from "./format.js";
 
 const REDRAW_MS = 400;
 
@@ -103,8 +102,6 @@ export class RunsView {
     const ids = chosen().filter((id) => runs.has(id));
     this.tray.hidden = !ids.length;
     if (!ids.length) return;
-    const query = location.hash.includes("?") ? location.hash.slice(location.hash.indexOf("?")) : "";
-    void query;
     put(this.tray,
       h("b", null, `${count(ids.length, "run")} chosen`),
       h("button.main", { type: "button", onclick: () => setState({ view: "curves" }, { push: true }) }, "Curves"),
@@ -209,5 +206,4 @@ export function deleteRuns(ids, done) {
     button.disabled = false;
     if (gone && done) done();
   });
-  void now;
 }
