@@ -25,10 +25,15 @@ VIEWS = [
     "#/run/odd/hostile?tab=media",
     "#/run/odd/hostile?tab=curves",
     "#/run/media/all",
-    *(
-        f"#/run/media/all?tab={tab}"
-        for tab in ["console", "messages", "system", "media", "histograms", "tables", "files", "provenance", "curves"]
-    ),
+    "#/run/media/all?tab=console",
+    "#/run/media/all?tab=messages",
+    "#/run/media/all?tab=system",
+    "#/run/media/all?tab=media",
+    "#/run/media/all?tab=histograms",
+    "#/run/media/all?tab=tables",
+    "#/run/media/all?tab=files",
+    "#/run/media/all?tab=provenance",
+    "#/run/media/all?tab=curves",
 ]
 
 
