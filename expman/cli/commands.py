@@ -17,8 +17,9 @@ from expman.errors import ExpmanError
 __all__ = ["cli", "commands", "run"]
 
 _NAMES = (
-    *("ui", "report", "ls", "show", "why", "tail", "stacks", "plot", "compare", "export", "import"),
-    *("clean", "rm", "recover", "doctor", "catalog", "mirror", "sweep", "notebook"),
+    *("ui", "report", "ls", "show", "why", "tail", "stacks", "plot", "compare", "sql"),
+    *("export", "import", "clean", "rm", "recover", "doctor", "catalog", "mirror", "sweep"),
+    "notebook",
 )
 _PARTS = frozenset({"click", "matplotlib", "plotext", "rich"})
 

@@ -97,7 +97,7 @@ class RunFields:
         """Yields the names of the parameters, scalars and metrics."""
         yield from self._parameters()
         yield from self._meta().scalars
-        yield from self._metrics()
+        yield from self.metric_names()
 
     def params(self) -> Iterable[str]:
         """Returns the names of the parameters."""
@@ -124,7 +124,8 @@ class RunFields:
             self._params = flat_params(self._run.config)
         return self._params
 
-    def _metrics(self) -> Iterable[str]:
+    def metric_names(self) -> Iterable[str]:
+        """Returns the names of all metrics."""
         meta = self._meta()
         return meta.vectors if meta.vectors and not meta.vectors_left_out else self._run.metrics
 

@@ -83,6 +83,21 @@ class RunList(list[Run]):
 
         return pandas_frame(self.table(columns))
 
+    def sql(self, query: str) -> pa.Table:
+        """Runs a query, with DuckDB, over the tables of these runs; see docs/reference/sql.md.
+
+        Args:
+            query: one SELECT over `runs`, `rows`, `metrics`, `params`, `scalars`, `system` and
+                `media`.
+
+        Raises:
+            ConfigError: the query cannot be understood, or does more than read.
+            StorageError: a file cannot be read.
+        """
+        from expman.reading.query import query as run_query
+
+        return run_query(self, query)
+
     def sorted_by(self, column: str, *, reverse: bool | None = None) -> RunList:
         """The runs in the order of a column of `table()`; without a value, or with NaN, come last.
 

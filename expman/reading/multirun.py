@@ -18,7 +18,7 @@ from expman.reading.runcolumns import run_table
 from expman.reading.vectors import Steps, read_vectors
 from expman.storage.columns import columns_metadata
 
-__all__ = ["RUN_COLUMNS", "vectors"]
+__all__ = ["RUN_COLUMNS", "all_rows", "vectors"]
 
 _READERS = 8
 _SEARCHED = 20
@@ -59,6 +59,47 @@ def vectors(
     several = [run if isinstance(run, Run) else Run(run) for run in runs]
     labels = dict(run_columns) if isinstance(run_columns, Mapping) else {k: k for k in run_columns}
 
+    types, tables, counts = _gathered(several, columns, steps, merge_steps, last)
+    if columns is not None:
+        types = _chosen(types, columns, several)
+    taken = [label for label in labels.values() if label in types]
+    if taken:
+        example = {taken[0]: f"which_{taken[0]}"}
+        rule = f"a metric has this name, too; rename the column with a mapping, such as {example}"
+        raise ConfigError("run_columns", taken, rule)
+    rows = stack(tables, types) if types else pa.table({})
+    return _with_facts(rows, several, counts, labels)
+
+
+def all_rows(runs: Sequence[Run], columns: Sequence[str] | None) -> pa.Table:
+    """Rows of several runs, with the columns that are there; a column may be in none of them.
+
+    A metric that is called `experiment` or `run` becomes `experiment__metric` or `run__metric`.
+
+    Args:
+        runs: the runs.
+        columns: as in `vectors`.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    types, tables, counts = _gathered(runs, columns, None, False, None)
+    if columns is not None:
+        types = _chosen(types, columns, ())
+    rows = stack(tables, types) if types else pa.table({})
+    names = [name + "__metric" if name in RUN_COLUMNS else name for name in rows.column_names]
+    labels = {name: name for name in RUN_COLUMNS}
+    return _with_facts(rows.rename_columns(names), runs, counts, labels)
+
+
+def _gathered(
+    several: Sequence[Run],
+    columns: Sequence[str] | None,
+    steps: Steps | None,
+    merge_steps: bool,
+    last: int | None,
+) -> tuple[dict[str, pa.DataType], list[pa.Table], list[int]]:
+    """Reads the rows; returns types of all columns, tables, and how many rows each run has."""
     wanted = None
     if columns is not None:
         wanted = [name + suffix for name in columns for suffix in ("", "__text", "__num")]
@@ -78,16 +119,8 @@ def vectors(
             together[number] = RowsOfRuns(table, [table.num_rows])
     pieces = [together[number] for number in sorted(together)]
     types, tables = _common([_by_metric(piece.table) for piece in pieces])
-    if columns is not None:
-        types = _chosen(types, columns, several)
-    taken = [label for label in labels.values() if label in types]
-    if taken:
-        example = {taken[0]: f"which_{taken[0]}"}
-        rule = f"a metric has this name, too; rename the column with a mapping, such as {example}"
-        raise ConfigError("run_columns", taken, rule)
-    rows = stack(tables, types) if types else pa.table({})
     counts = [count for piece in pieces for count in piece.counts]
-    return _with_facts(rows, several, counts, labels)
+    return types, tables, counts
 
 
 def _by_metric(table: pa.Table) -> pa.Table:
@@ -148,9 +181,10 @@ def _chosen(
 def _with_facts(
     rows: pa.Table, runs: Sequence[Run], counts: Sequence[int], labels: Mapping[str, str]
 ) -> pa.Table:
-    ends = pa.array(itertools.accumulate(counts), pa.int64())
-    if len(counts):
-        numbers = pa.RunEndEncodedArray.from_arrays(ends, pa.array(range(len(counts)), pa.int32()))
+    with_rows = [number for number, count in enumerate(counts) if count]
+    if with_rows:
+        ends = pa.array(itertools.accumulate(filter(None, counts)), pa.int64())
+        numbers = pa.RunEndEncodedArray.from_arrays(ends, pa.array(with_rows, pa.int32()))
         indices = pc.run_end_decode(numbers)
     else:
         indices = pa.array([], pa.int32())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 
 from expman.reading.fields import SUFFIXES, RunFields
 from expman.reading.run import Run
 
-__all__ = ["run_columns", "run_table", "run_values"]
+__all__ = ["column_array", "run_columns", "run_table", "run_values"]
 
 _FACTS = (
     *("experiment", "run", "path", "status", "group", "started_at", "finished_at", "duration_s"),
@@ -39,10 +40,10 @@ def run_table(runs: Sequence[Run], columns: Sequence[str]) -> pa.Table:
     """Returns a table with one row per run."""
     rows = [run_values(run, columns) for run in runs]
     values = zip(*rows, strict=True) if rows else [[] for _ in columns]
-    return pa.table(dict(zip(columns, map(_column_array, values), strict=True)))
+    return pa.table(dict(zip(columns, map(column_array, values), strict=True)))
 
 
-def _column_array(values: Collection[object]) -> pa.Array:
+def column_array(values: Collection[object]) -> pa.Array:
     """Returns one value of each run as an array: numbers or times if all are, else text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {bool}:
@@ -52,5 +53,6 @@ def _column_array(values: Collection[object]) -> pa.Array:
     if kinds == {int} and all(value is None or abs(value) < 2**63 for value in values):  # type: ignore[arg-type]
         return pa.array(values, pa.int64())
     if kinds and kinds <= {int, float}:
-        return pa.array([None if v is None else float(v) for v in values], pa.float64())  # type: ignore[arg-type]
+        with suppress(OverflowError):  # an integer beyond all floats is text
+            return pa.array([None if v is None else float(v) for v in values], pa.float64())  # type: ignore[arg-type]
     return pa.array([None if v is None else str(v) for v in values], pa.string())
