@@ -25,10 +25,9 @@ def curves(context: Context, request: Request) -> Response:
     run_dir = context.find(name)
     wanted = _request_of(request)
     if wanted.after is not None:
-        live = context.live.watch(name)
-        kept = None if live is None else live.rows_after(wanted.after)
-        if kept is not None:
-            return _answer(make_series(kept, wanted))
+        found = _from_memory(context, name, wanted, str(query))
+        if found is not None:
+            return found
     rows = FileRows(run_dir)
     try:
         key = (run_dir, rows.signature, str(query))
@@ -39,6 +38,23 @@ def curves(context: Context, request: Request) -> Response:
         return known
     finally:
         rows.close()
+
+
+def _from_memory(context: Context, name: str, wanted: SeriesRequest, query: str) -> Response | None:
+    """Returns the newest rows of a watched run; made once for pages that ask alike."""
+    live = context.live.watch(name)
+    if live is None or wanted.after is None:
+        return None
+    with live.answering:
+        kept = live.rows_after(wanted.after)
+        if kept is None:
+            return None
+        key = (live.path, encode_cursor(kept.cursor), query)
+        known = context.cache.get(key)
+        if known is None:
+            known = _answer(make_series(kept, wanted))
+            context.cache.put(key, known)
+        return known
 
 
 def _request_of(request: Request) -> SeriesRequest:

@@ -10,7 +10,7 @@ import msgspec
 
 from expman.models import safe_text
 
-__all__ = ["encode", "plain", "seconds"]
+__all__ = ["encode", "flat", "plain", "seconds"]
 
 _EXACT = 2**53
 """Beyond it JavaScript does not know every integer; such ones become texts."""
@@ -20,6 +20,23 @@ _DEEPEST = 100
 def encode(value: object) -> bytes:
     """Returns the value as JSON."""
     return msgspec.json.encode(plain(value))
+
+
+def flat(values: Mapping[str, object], longest: int) -> dict[str, object]:
+    """Returns a mapping of mostly numbers and short texts as `plain` does, in half the time."""
+    found: dict[str, object] = {}
+    for key, value in values.items():
+        kind = type(value)
+        if kind is float:
+            if value - value != 0.0:  # type: ignore[operator]
+                value = _name_of(value)  # type: ignore[arg-type]
+        elif kind is str:
+            if not value.isascii() or len(value) > longest:  # type: ignore[attr-defined,arg-type]
+                value = plain(value, longest)
+        elif value is not None and kind is not bool:
+            value = plain(value, longest)
+        found[key if key.isascii() else safe_text(key)] = value
+    return found
 
 
 def plain(value: object, longest: int | None = None, depth: int = 0) -> object:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from itertools import islice
 
-from expman.dashboard.json_text import encode, plain, seconds
+import msgspec
+
+from expman.dashboard.json_text import encode, flat, plain, seconds
 from expman.errors import ExpmanError
 from expman.models import RunStatus
 from expman.reading.notes import read_notes
@@ -24,6 +27,14 @@ LONGEST = 300
 """Characters of a text in the table."""
 _COMMIT = re.compile(rb"^ +commit: *['\"]?([0-9a-f]{7,64})", re.MULTILINE)
 _HEAD = 4096
+_EMPTY: dict[str, object] = dict.fromkeys(
+    (
+        *("started_at", "finished_at", "duration_s", "heartbeat_at", "stalled_since"),
+        *("project", "group", "rank", "host", "description", "notes", "rows", "attempts"),
+        *("error", "reason", "commit"),
+    )
+)
+_MAPS: dict[str, object] = {name: {} for name in ("params", "scalars", "last", "min", "max")}
 
 
 def run_id(run_dir: str) -> str:
@@ -77,11 +88,6 @@ def record_of(run_dir: str, yaml: RunYaml, modified_s: float) -> bytes:
         "description": found.get("description"),
         "notes": read_notes(run_dir, LONGEST),
         "tags": _texts(found.get("tags")),
-        "params": _first(params),
-        "scalars": _first(_mapping(found.get("scalars"))),
-        "last": _first(_mapping(found.get("vectors"))),
-        "min": _first(_numbers(best, "min")),
-        "max": _first(_numbers(best, "max")),
         "rows": found.get("rows_written"),
         "attempts": _attempts(found.get("attempts")),
         "error": problem,
@@ -89,7 +95,13 @@ def record_of(run_dir: str, yaml: RunYaml, modified_s: float) -> bytes:
         "foreign": not yaml.is_ours,
         "commit": _commit(run_dir),
     }
-    return encode(plain(record, LONGEST))
+    row = flat(record, LONGEST)
+    row["params"] = _first(params)
+    row["scalars"] = _first(_mapping(found.get("scalars")))
+    row["last"] = _first(_mapping(found.get("vectors")))
+    row["min"] = _first(_numbers(best, "min"))
+    row["max"] = _first(_numbers(best, "max"))
+    return msgspec.json.encode(row)
 
 
 def lost_record(run_dir: str, why: str) -> bytes:
@@ -98,16 +110,10 @@ def lost_record(run_dir: str, why: str) -> bytes:
 
 
 def _identity(run_dir: str) -> dict[str, object]:
-    empty: dict[str, object] = dict.fromkeys(
-        (
-            *("started_at", "finished_at", "duration_s", "heartbeat_at", "stalled_since"),
-            *("project", "group", "rank", "host", "description", "notes", "rows", "attempts"),
-            *("error", "reason", "commit"),
-        )
-    )
-    maps: dict[str, object] = {name: {} for name in ("params", "scalars", "last", "min", "max")}
-    own = {"id": run_id(run_dir), "experiment": experiment_of(run_dir), "run": name_of(run_dir)}
-    return {**own, "status": None, **empty, "tags": [], **maps, "foreign": False}
+    home, name = os.path.split(run_dir)
+    experiment = os.path.basename(home)
+    own = {"id": f"{experiment}/{name}", "experiment": experiment, "run": name}
+    return {**own, "status": None, **_EMPTY, "tags": [], **_MAPS, "foreign": False}
 
 
 def _mapping(value: object) -> Mapping[str, object]:
@@ -123,11 +129,13 @@ def _texts(value: object) -> list[str]:
 
 
 def _first(values: Mapping[str, object]) -> dict[str, object]:
-    return dict(list(values.items())[:MOST_KEYS])
+    if len(values) > MOST_KEYS:
+        values = dict(islice(values.items(), MOST_KEYS))
+    return flat(values, LONGEST)
 
 
 def _numbers(best: Mapping[str, object], kind: str) -> dict[str, object]:
-    return {name: _mapping(one).get(kind) for name, one in best.items()}
+    return {name: one.get(kind) for name, one in best.items() if isinstance(one, Mapping)}
 
 
 def _attempts(value: object) -> object:

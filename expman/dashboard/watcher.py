@@ -15,7 +15,7 @@ from expman.dashboard.live import LiveRuns, News
 
 __all__ = ["Watcher"]
 
-ROWS_S = 0.4
+ROWS_S = 0.6
 """Seconds between two looks at the rows of runs that somebody watches."""
 LIVE_S = 1.0
 """Seconds between two looks at the run.yaml of live runs."""

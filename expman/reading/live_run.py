@@ -33,10 +33,15 @@ class LiveRun:
 
     Args:
         run_dir: the run's directory.
+
+    Attributes:
+        path: the same.
+        answering: held by who makes an answer that others may want, too.
     """
 
     def __init__(self, run_dir: str) -> None:
         self.path = run_dir
+        self.answering = threading.Lock()
         self._lock = threading.Lock()
         self._follower: Follower | None = None
         self._seen: tuple[object, ...] | None = None

@@ -173,7 +173,9 @@ def make_series(source: RowSource, request: SeriesRequest) -> Series:
             y = _floats(table[column])
             known = _known(table[column])
             for producer, rows in curves:
-                there = rows if known is None else rows[known[rows]]
+                there: NDArray[np.int64] | slice = rows if known is None else rows[known[rows]]
+                if len(rows) == base.rows and known is None:
+                    there = slice(None)  # a copy of all rows would cost as much as the choice
                 t = None if base.t is None else base.t[there]
                 series.add(_Piece(metric, producer, base.x[there], y[there], t), points)
     return series

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from page_client import Browser, Serve
+from page_client import DEADLINE_S, Browser, Serve
 
 import expman
 from expman.dashboard.catalog import Catalog
@@ -18,6 +19,9 @@ from expman.reading import live_run
 from expman.reading.cursor import decode_cursor
 from expman.reading.live_run import LiveRun
 from expman.reading.series import SeriesRequest, make_series
+
+if TYPE_CHECKING:
+    from expman.dashboard.serving import Page
 
 
 @pytest.fixture
@@ -179,3 +183,46 @@ def test_the_console_of_a_live_run(tmp_path: Path, serve: Serve, standing_writer
     ]
     assert ["torn", "<b>four</b>"] == [line["text"] for line in rest["lines"]]
     assert rest["next"] == rest["size"] == log.stat().st_size
+
+
+def test_a_page_that_is_closed_is_forgotten(
+    tmp_path: Path, serve: Serve, pages: list[Page]
+) -> None:
+    """The server looks at nothing while no page is open, and ends at once while some are."""
+    browser = serve(tmp_path)
+    opened = pages[0]._events
+    streams = [browser.events("/api/events") for _ in range(3)]
+    for stream in streams:
+        next(stream)
+    assert 3 == len(opened._clients)
+
+    streams[0].close()
+    streams[1].close()
+    deadline = time.monotonic() + DEADLINE_S
+    while len(opened._clients) > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    assert 1 == len(opened._clients)
+    pages[0].stop()
+    assert [] == list(streams[2])
+    assert not opened.watcher._thread.is_alive()
+
+
+def test_pages_that_ask_alike_share_an_answer(
+    engine: expman.LoggingEngine, serve: Serve, pages: list[Page]
+) -> None:
+    """Ten tabs of one run cost about as much as one."""
+    browser = serve(Path(engine.run_dir).parent.parent)
+    cursor = browser.ask("/api/curves?run=exp/live&metric=loss").headers["x-expman-cursor"]
+    events = browser.events("/api/events?run=exp/live")
+    until(events, "rows")
+    log(engine, range(1, 5))
+    until(events, "rows")
+    cache = pages[0]._context.cache
+    before = len(cache._found)
+
+    answers = [steps_after(browser, cursor) for _ in range(10)]
+
+    assert 1 == len({cursor for _, cursor in answers})
+    assert [1.0, 2.0, 3.0, 4.0] == answers[0][0]
+    assert 1 == len(cache._found) - before
