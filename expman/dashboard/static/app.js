@@ -103,8 +103,10 @@ root.replaceChildren(h("div.waiting", { role: "status" }, "loading…"));
 start().then(() => {
   if (isReport && !location.hash) setState({ view: "curves" });
   drawHead();
-  route();
-  document.documentElement.dataset.ready = "1";
+  queueMicrotask(() => {
+    route();
+    document.documentElement.dataset.ready = "1";
+  });
 }).catch((error) => {
   put(root, blank("The page cannot start", error.message || "the server does not answer",
     error.status === 403 ? "Open the address with the token that expman ui has printed." : "Is expman ui still running?"));

@@ -188,8 +188,8 @@ export class Chart {
     const order = [...this.curves].sort((one, other) => Number(dim(other)) - Number(dim(one)));
     for (const curve of order) {
       const strength = dim(curve) ? 0.16 : 1;
-      if (curve.low) this.fillBand(ctx, curve, place, 0.16 * strength);
-      ctx.lineWidth = ratio * (lit === curve.id ? 2.4 : 1.5);
+      if (curve.low) this.fillBand(ctx, curve, place, 0.24 * strength);
+      ctx.lineWidth = ratio * (lit === curve.id ? 2.4 : this.curves.length > 12 ? 1.1 : 1.5);
       if (curve.smooth) {
         ctx.setLineDash([]);
         ctx.lineWidth = ratio;
@@ -214,7 +214,7 @@ export class Chart {
   }
 
   emptyText() {
-    if (!this.curves.some((curve) => curve.x.length)) return this.zoom ? "no rows in this range" : "no rows";
+    if (!this.curves.some((curve) => curve.x.length)) return this.zoom ? "no rows in this range" : "no row has a value on this x axis";
     if (this.options.logY) return "no value above 0 to draw on a log axis";
     return this.zoom ? "no finite value in this range" : "no finite value";
   }
@@ -389,7 +389,7 @@ export class Chart {
       h("div.tiphead", null, this.options.xName ? `${this.options.xName} ` : "", h("b", null, head)),
       ...rows.map(({ curve, at, value }) => h(`div.tiprow${curve === close ? ".near" : ""}`, null,
         swatch(curve), h("span.tipname", null, cut(curve.name, 60)),
-        h("span.tipvalue", null, number(value, 6), curve.smooth ? h("i", null, ` (${number(curve.y[at], 4)})`) : null))),
+        h("span.tipvalue", null, number(value, 6), curve.low ? h("i", null, ` ${number(curve.low[at], 4)} – ${number(curve.high[at], 4)}`) : null, curve.smooth ? h("i", null, ` (${number(curve.y[at], 4)})`) : null))),
     );
     if (found.length > TOOLTIP_ROWS) this.tip.append(h("div.tipmore", null, `and ${found.length - TOOLTIP_ROWS} more`));
     this.tip.hidden = false;

@@ -184,6 +184,7 @@ function shortName(metric) {
 /** The newest runs of one experiment; all of a report. */
 function firstChoice() {
   const list = visibleRuns();
+  if (!list.length) return [];
   const same = isReport ? list : list.filter((run) => run.experiment === list[0].experiment).slice(0, FIRST_CHOICE);
   return same.map((run) => run.id);
 }
@@ -244,6 +245,7 @@ export class CurvesView {
       this.dirty = null;
       for (const name of names) this.cards.get(name)?.draw();
       if (names.has(state.full)) this.drawFull?.();
+      if (this.several() !== this.offersProcesses) this.updateBar();
     });
     this.drawDirty();
   }
@@ -288,7 +290,7 @@ export class CurvesView {
         toggle("log x", state.logx, (logx) => setState({ logx })),
         toggle("log y", state.logy.includes("*"), (all) => setState({ logy: all ? ["*"] : [] }), "Logarithmic y axes of all charts"),
         toggle("no outliers", state.outliers, (outliers) => setState({ outliers }), "Fit the y axes to the middle 98 % of the values"),
-        this.several() ? select("processes", [["each", "each"], ["band", "min–median–max"]], state.by, (by) => setState({ by })) : null,
+        (this.offersProcesses = this.several()) ? select("processes", [["each", "each"], ["band", "min–median–max"]], state.by, (by) => setState({ by })) : null,
         this.only ? null : h("button.toggle.mobile", { type: "button", onclick: () => this.side.classList.toggle("open") }, "runs"),
         h("span.grow"),
         state.zoom ? h("button.toggle.on", { type: "button", title: "Show all again (double click in a chart)", onclick: () => setState({ zoom: null }, { push: true }) },

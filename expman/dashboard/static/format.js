@@ -67,7 +67,8 @@ export function cut(text, length = 200) {
 export function duration(seconds) {
   if (seconds == null || !Number.isFinite(seconds)) return "";
   const whole = Math.max(0, seconds);
-  if (whole < 0.0995) return `${Math.round(whole * 1000)} ms`;
+  if (whole === 0) return "0 s";
+  if (whole < 0.0995) return `${number(whole * 1000, 2)} ms`;
   if (whole < 59.95) return `${whole < 9.95 ? whole.toFixed(1) : Math.round(whole)} s`;
   const minutes = Math.round(whole / 60);
   if (whole < 3570) return `${Math.floor(whole / 60)} min ${pad(Math.floor(whole % 60))} s`;

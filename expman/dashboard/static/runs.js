@@ -34,10 +34,10 @@ export class RunsView {
     this.filter.update();
     const kept = visibleRuns();
     this.makeTools(kept);
-    if (!runs.size) {
+    if (!kept.length) {
       this.table?.destroy();
       this.table = null;
-      put(this.place, this.nothing());
+      put(this.place, runs.size ? blank("No run passes the filter", `${count(runs.size, "run")} are hidden by it.`) : this.nothing());
     } else {
       if (!this.table) {
         put(this.place);
