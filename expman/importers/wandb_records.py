@@ -10,6 +10,7 @@ from expman.importers.imported_run import ImportedRun, flat_scalars
 from expman.importers.json_values import flat, json_value
 from expman.importers.wandb_console import PrintedPieces
 from expman.importers.wandb_media import MediaValues
+from expman.importers.wandb_provenance import provenance_of, read_metadata
 from expman.models import LogLevel, MetricValue, RunStatus, safe_text
 
 __all__ = ["Records"]
@@ -45,7 +46,8 @@ class Records:
     def __init__(self, run: ImportedRun, folder: str) -> None:
         self._run = run
         self._console = PrintedPieces(run)
-        self._media = MediaValues(run, os.path.join(folder, "files"))
+        self._files = os.path.join(folder, "files")
+        self._media = MediaValues(run, self._files)
         self._config: dict[str, object] = {}
         self._summary: dict[str, object] = {}
         self._latest: dict[str, MetricValue] = {}
@@ -91,6 +93,8 @@ class Records:
     def finish(self) -> None:
         """Takes what is known only at the end of the file."""
         facts = self._run.facts
+        if not self._run.provenance:
+            self._run.provenance |= read_metadata(self._files)
         self._console.finish(self._last_ns)
         has_console = self._console.has_lines
         self._media.finish(skip=("output.log",) if has_console else ())
@@ -127,16 +131,17 @@ class Records:
 
     def _take_environment(self, record: Message) -> None:
         git = record.message(9)
-        known = {
-            "git": _known({"remote": git.text(1), "commit": git.text(2)}),
-            "command": " ".join([record.text(6), *record.texts(5)]).strip(),
-            "hostname": record.text(12),
-            "cwd": record.text(11),
-            "interpreter": _known(
-                {"path": record.text(14), "version": record.text(2).removeprefix("CPython ")}
-            ),
-        }
-        self._run.provenance |= _known(known)
+        self._run.provenance |= provenance_of(
+            {
+                "git": {"remote": git.text(1), "commit": git.text(2)},
+                "program": record.text(6),
+                "args": record.texts(5),
+                "host": record.text(12),
+                "root": record.text(11),
+                "executable": record.text(14),
+                "python": record.text(2),
+            }
+        )
 
     def _take_alert(self, record: Message) -> None:
         level = _LEVELS.get(record.text(3), LogLevel.INFO)
@@ -239,11 +244,3 @@ def _time_ns(stamp: Message) -> int:
     """A google.protobuf.Timestamp; 0 if it is absent or beyond all clocks."""
     seconds = stamp.signed(1)
     return seconds * 10**9 + stamp.signed(2) % 10**9 if 0 < seconds < 2**33 else 0
-
-
-def _known(facts: Mapping[str, object]) -> dict[str, object]:
-    return {
-        key: safe_text(value) if isinstance(value, str) else value
-        for key, value in facts.items()
-        if value
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections import Counter
@@ -139,3 +140,22 @@ def test_damaged_messages(importing: Import, tmp_path: Path) -> None:
     for start in range(0, len(found), 12):
         place.write_bytes(log_file([records(FILE)[0], *found[start : start + 12]]))
         import_anything(importing, place.parent, "wandb")
+
+
+def test_provenance(importing: Import, tmp_path: Path) -> None:
+    """From the record of wandb 0.31, or from the file that 0.16 wrote; packages if listed."""
+    run = expman.Run(importing(FOLDER)["first_try"].run_dir)
+    assert {"path": "/tmp/env/bin/python", "version": "3.11.7"} == run.provenance["interpreter"]
+
+    place = tmp_path / "run" / "run-x.wandb"
+    (place.parent / "files").mkdir(parents=True)
+    place.write_bytes(log_file([bytes_field(17, bytes_field(1, "old"))]))
+    known = {"python": "3.9.1", "program": "train.py", "args": ["--lr", "1"], "host": "h"}
+    text = json.dumps({**known, "git": {"commit": "abc", "remote": "https://example.com/x"}})
+    (place.parent / "files" / "wandb-metadata.json").write_text(text)
+    (place.parent / "files" / "requirements.txt").write_text("numpy==1.0\n-e .\n")
+    (made,) = importing(place).values()
+    provenance = expman.Run(made.run_dir).provenance
+    assert ("train.py --lr 1", "h") == (provenance["command"], provenance["hostname"])
+    assert {"commit": "abc", "remote": "https://example.com/x"} == provenance["git"]
+    assert {"numpy": "1.0"} == provenance["packages"]
