@@ -24,6 +24,7 @@ from expman.errors import (
     LayoutVersionError,
     NoActiveRunError,
     RecordTooLargeError,
+    ResumeError,
     RunClosedError,
     RunEndedError,
     RunExistsError,
@@ -56,15 +57,8 @@ from expman.media_functions import (
     log_text,
     log_video,
 )
-from expman.models import (
-    ExperimentConfig,
-    ExperimentMetadata,
-    LogLevel,
-    MetricValue,
-    RunMetadata,
-    RunStatus,
-    VectorRow,
-)
+from expman.metadata import ExperimentMetadata, RunMetadata
+from expman.models import ExperimentConfig, LogLevel, MetricValue, RunStatus, VectorRow
 from expman.sweep import sweep_name, sweep_params
 
 if typing.TYPE_CHECKING:
@@ -105,6 +99,7 @@ __all__ = [
     "MetricValue",
     "NoActiveRunError",
     "RecordTooLargeError",
+    "ResumeError",
     "Run",
     "RunClosedError",
     "RunEndedError",

@@ -3,6 +3,7 @@
 ExpmanError
  ├─ ConfigError (ValueError)      a setting or a name that cannot be used
  ├─ RunExistsError                the run directory is already there
+ ├─ ResumeError                   a run cannot go on
  ├─ RunClosedError                logging after close(), or after the run's end
  ├─ RunEndedError                 attaching to a run that has ended
  ├─ RecordTooLargeError           one record larger than max_buffer_bytes
@@ -34,6 +35,7 @@ __all__ = [
     "LayoutVersionError",
     "NoActiveRunError",
     "RecordTooLargeError",
+    "ResumeError",
     "RunClosedError",
     "RunEndedError",
     "RunExistsError",
@@ -70,6 +72,15 @@ class RunExistsError(ExpmanError):
             "or leave run_name out to get a fresh one"
         )
         self.run_dir = run_dir
+
+
+class ResumeError(ExpmanError):
+    """A run that was to go on cannot. Its files are as before."""
+
+    def __init__(self, run_dir: str, why: str) -> None:
+        super().__init__(f"run {run_dir} cannot go on: {why}")
+        self.run_dir = run_dir
+        self.why = why
 
 
 class RunClosedError(ExpmanError):

@@ -57,6 +57,10 @@ class Experiment(Annotations, MediaCalls):
         suffix_if_taken: give the run a suffix (`-1`, `-2`, …) where its directory exists
             already, instead of raising RunExistsError; True exactly if run_name is left out.
         language: recorded in run.yaml.
+        resume: what becomes of a run that exists: "never" raises RunExistsError, "allow" goes on
+            with it, "must" raises ResumeError if there is none. Needs `run_name`.
+        from_step: the first step that a run that goes on will log: rows of earlier attempts from
+            this step on are superseded.
         env_path: recorded in run.yaml; the path of this interpreter if left out.
         max_buffer_bytes: limit of shared memory for what waits for the writer, per producer.
         overflow: what a log call does once that much waits: "block" waits for the writer,
@@ -97,6 +101,8 @@ class Experiment(Annotations, MediaCalls):
         *,
         suffix_if_taken: bool | None = None,
         language: str = settings.LANGUAGE,
+        resume: Literal["never", "allow", "must"] = settings.RESUME,
+        from_step: int | None = None,
         env_path: str = settings.ENV_PATH,
         max_buffer_bytes: int = settings.MAX_BUFFER_BYTES,
         overflow: Literal["block", "drop"] = settings.OVERFLOW,

@@ -39,6 +39,10 @@ class Producer(Protocol):
     def rank(self) -> Rank | None:
         """Its place in a job of many processes."""
 
+    @property
+    def attempt(self) -> int:
+        """Number of the run's attempt that it belongs to, from 1."""
+
 
 class FixedColumn(msgspec.Struct, frozen=True):
     """One column besides the metrics.
@@ -65,12 +69,24 @@ def _rank(producer: Producer) -> FixedValue:
     return None if producer.rank is None else producer.rank.rank
 
 
+def _attempt(producer: Producer) -> FixedValue:
+    return producer.attempt if producer.attempt > 1 else None
+
+
 FIXED_COLUMNS: list[FixedColumn] = [
     FixedColumn("step", "int64", "the user's step"),
     FixedColumn("timestamp", "timestamp", "when the call was made"),
     FixedColumn("_producer", "string", "who logged it: `main` for the run's owner"),
     FixedColumn("_seq", "int64", "number of the row among its producer's rows, from 0"),
     FixedColumn("_rank", "int64", "the rank of the row's producer", of=_rank),
+    FixedColumn(
+        "_attempt",
+        "int64",
+        "the attempt that logged it, from 1; only in runs that went on",
+        since=2,
+        of=_attempt,
+        default=1,
+    ),
 ]
 
 

@@ -50,6 +50,8 @@ def init(
     *,
     suffix_if_taken: bool | None = None,
     language: str = settings.LANGUAGE,
+    resume: Literal["never", "allow", "must"] = settings.RESUME,
+    from_step: int | None = None,
     env_path: str = settings.ENV_PATH,
     max_buffer_bytes: int = settings.MAX_BUFFER_BYTES,
     overflow: Literal["block", "drop"] = settings.OVERFLOW,

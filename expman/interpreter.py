@@ -72,7 +72,10 @@ def find_python(setting: str | None = None) -> str:
 
 
 def start_writer(
-    *arguments: str, python: str | None = None, stderr: int = subprocess.DEVNULL
+    *arguments: str,
+    python: str | None = None,
+    stdout: int = subprocess.DEVNULL,
+    stderr: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
     """Starts `expman-writer` with these arguments, in a session of its own.
 
@@ -81,13 +84,14 @@ def start_writer(
     Args:
         arguments: of the command line.
         python: the interpreter, see `find_python`.
+        stdout: as for Popen.
         stderr: as for Popen.
 
     Raises:
         ConfigError: there is no interpreter to start it with.
         OSError: it cannot be started now.
     """
-    return _start("expman.writer.main", arguments, python, stderr)
+    return _start("expman.writer.main", arguments, python, (stdout, stderr))
 
 
 def start_relay(
@@ -103,14 +107,15 @@ def start_relay(
     Raises:
         ConfigError, OSError: as for `start_writer`.
     """
-    return _start("expman.relay.main", arguments, python, subprocess.DEVNULL, keep)
+    nowhere = subprocess.DEVNULL
+    return _start("expman.relay.main", arguments, python, (nowhere, nowhere), keep)
 
 
 def _start(
     program: str,
     arguments: Iterable[str],
     python: str | None,
-    stderr: int,
+    outputs: tuple[int, int],
     keep: Collection[int] = (),
 ) -> subprocess.Popen[bytes]:
     named = bool(python or os.environ.get(VARIABLE))
@@ -122,8 +127,8 @@ def _start(
             command,
             env=_environment(named),
             stdin=fd,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
+            stdout=outputs[0],
+            stderr=outputs[1],
             start_new_session=True,
             pass_fds=keep,
         )

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias, TypeVar
 import msgspec
 
 from expman import settings
+from expman.errors import ConfigError
 from expman.shown import shown
 from expman.suggestions import suggests_fields
 
@@ -18,15 +19,12 @@ __all__ = [
     "MAX_NESTING",
     "UNCAUGHT",
     "ExperimentConfig",
-    "ExperimentMetadata",
     "Host",
     "LogLevel",
-    "MetricBest",
     "MetricValue",
     "Number",
     "Program",
     "Rank",
-    "RunMetadata",
     "RunStatus",
     "VectorRow",
     "reason_of",
@@ -146,6 +144,10 @@ class ExperimentConfig(
         suffix_if_taken: give the run a suffix (`-1`, `-2`, …) where its directory exists
             already, instead of raising RunExistsError. Defaults to True exactly if
             run_name was left out.
+        resume: what becomes of a run that exists: "never" raises RunExistsError, "allow" goes on
+            with it, and "must" raises ResumeError if there is none. Needs `run_name`.
+        from_step: the first step that will be logged, for a run that goes on: rows of earlier
+            attempts with this step or a later one are superseded. None: none are.
         flush_interval_rows: rows after which the writer writes to disk; not sooner than 50 ms
             after the last time, nor so often that it takes 2 % of a core, unless many wait.
         flush_interval_ms: milliseconds after which it writes whatever there is.
@@ -183,6 +185,8 @@ class ExperimentConfig(
 
     run_name: str | None = None
     suffix_if_taken: bool | None = None
+    resume: Literal["never", "allow", "must"] = settings.RESUME
+    from_step: int | None = None
     flush_interval_rows: int = settings.FLUSH_INTERVAL_ROWS
     flush_interval_ms: int = settings.FLUSH_INTERVAL_MS
     language: str = settings.LANGUAGE
@@ -209,6 +213,11 @@ class ExperimentConfig(
         for name in self.__struct_fields__:
             value = settings.resolve(name, getattr(self, name))
             msgspec.structs.force_setattr(self, name, value)
+        if self.resume != "never":
+            if self.run_name is None:
+                raise ConfigError("resume", self.resume, "name the run that goes on: run_name=…")
+            if self.suffix_if_taken:
+                raise ConfigError("suffix_if_taken", True, f"cannot be with resume={self.resume}")
         if self.run_name is None:
             msgspec.structs.force_setattr(self, "run_name", time.strftime("%Y%m%d_%H%M%S"))
         if self.suffix_if_taken is None:
@@ -277,77 +286,6 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     python: str = ""
     path: tuple[str, ...] = ()
     began_ticks: int = 0
-
-
-class MetricBest(msgspec.Struct, frozen=True):
-    """The least, the greatest and the last number of a metric, each with the user's step.
-
-    Attributes:
-        min: the least value; NaN does not count. None if all are NaN.
-        min_step: the first step with it; None if that row has no step.
-        max: the greatest value; NaN does not count.
-        max_step: the first step with it.
-        last: the last value, which may be NaN.
-        last_step: its step.
-        nonfinite: the first value that is NaN or infinite; None if there is none.
-        nonfinite_step: its step.
-    """
-
-    min: Number | None = None
-    min_step: int | None = None
-    max: Number | None = None
-    max_step: int | None = None
-    last: Number | None = None
-    last_step: int | None = None
-    nonfinite: Number | None = None
-    nonfinite_step: int | None = None
-
-
-class RunMetadata(msgspec.Struct, kw_only=True):
-    """The content of run.yaml. Times are UTC in ISO 8601, durations in seconds."""
-
-    name: str
-    experiment: str
-    status: RunStatus = RunStatus.RUNNING
-    reason: str | None = None
-    started_at: str | None = None
-    finished_at: str | None = None
-    duration_secs: float | None = None
-    heartbeat_at: str | None = None
-    stalled_since: str | None = None
-    description: str | None = None
-    tags: list[str] | None = None
-    scalars: dict[str, MetricValue] = {}
-    vectors: dict[str, MetricValue] = {}
-    best: dict[str, MetricBest] = {}
-    language: str | None = None
-    env_path: str | None = None
-    rows_logged: int = 0
-    rows_written: int = 0
-    rows_dropped: int = 0
-    rows_missing: int = 0
-    artifacts_missing: int = 0
-    lanes_unreadable: int = 0
-    scalars_left_out: int = 0
-    vectors_left_out: int = 0
-    best_left_out: int = 0
-    console_lines_lost: int = 0
-    media_dropped: int = 0
-    writer_restarts: int = 0
-    buffer_high_water_bytes: int = 0
-    group: str | None = None
-    project: str | None = None
-    rank: Rank | None = None
-    host: Host = Host()
-
-
-class ExperimentMetadata(msgspec.Struct, kw_only=True):
-    """The content of experiment.yaml."""
-
-    display_name: str | None = None
-    description: str | None = None
-    tags: list[str] = []
-    project: str | None = None
 
 
 UNCAUGHT = "an exception ended the run:"

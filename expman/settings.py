@@ -53,6 +53,7 @@ LANGUAGE = TextDefault("python")
 ENV_PATH = TextDefault("")
 MAX_BUFFER_BYTES = IntDefault(64 * 1024 * 1024)
 OVERFLOW: Any = TextDefault("block")
+RESUME: Any = TextDefault("never")
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,10 +66,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         check: takes a label and a value; returns the plain value or raises ConfigError.
         read: makes a value of the variable's text.
         variable: the environment variable, if there is one.
-        meaning: one or two sentences for the reference.
-        recorded: where a run's files keep it; "" if they do not.
-        place: position among the arguments of `Experiment` and `init`, from 0, as in expman-rs;
-            None if it can be given by name only.
+        meaning, recorded: for the reference; where a run's files keep it, "" if they do not.
+        place: position among the arguments of `init`, as in expman-rs; None: by name only.
         late: the variable is read when a writer is started, and not when the settings are made.
     """
 
@@ -276,6 +275,25 @@ _TABLE = (
         default=LANGUAGE,
         meaning="The language of the program.",
         recorded="run.yaml: language",
+    ),
+    Setting(
+        name="resume",
+        type='Literal["never", "allow", "must"]',
+        default=RESUME,
+        check=lambda label, value: checks.check_choice(label, value, "never", "allow", "must"),
+        variable="EXPMAN_RESUME",
+        meaning='What becomes of a run that exists: "never" raises RunExistsError, "allow" goes on '
+        'with it, "must" raises ResumeError if there is none. Needs `run_name`.',
+        recorded="run.yaml: attempt, earlier_attempts",
+    ),
+    Setting(
+        name="from_step",
+        type="int",
+        check=checks.check_rank,
+        read=_number,
+        variable="EXPMAN_FROM_STEP",
+        meaning="First step of a run that goes on: earlier rows from it on are superseded.",
+        recorded="run.yaml: from_step",
     ),
     Setting(
         name="env_path",

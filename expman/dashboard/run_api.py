@@ -15,7 +15,8 @@ from expman.dashboard.context import Context, json_answer
 from expman.dashboard.json_text import plain
 from expman.dashboard.run_record import run_id
 from expman.errors import ExpmanError
-from expman.models import MetricBest, safe_text
+from expman.metadata import MetricBest
+from expman.models import safe_text
 from expman.reading.media import MediaItem
 from expman.reading.notes import read_notes
 from expman.reading.params import flat_params

@@ -11,7 +11,8 @@ from expman.importers.files import ImportedFiles
 from expman.importers.report import MetricNames, Report
 from expman.importers.rows import ImportedRows
 from expman.importers.tables import ImportedTables
-from expman.models import LogLevel, MetricValue, RunMetadata, RunStatus, safe_text
+from expman.metadata import RunMetadata
+from expman.models import LogLevel, MetricValue, RunStatus, safe_text
 from expman.storage.configfile import merge_params
 from expman.storage.console_log import ConsoleLog, format_console
 from expman.storage.provenance import write_provenance

@@ -10,7 +10,8 @@ from expman.importers.imported_run import ImportedRun
 from expman.importers.place import EarlierImports, Origin, Place, directory_name, read_origin
 from expman.importers.report import Report
 from expman.importers.source import Advance, Source
-from expman.models import RunMetadata, safe_text
+from expman.metadata import RunMetadata
+from expman.models import safe_text
 from expman.storage.yamlfile import RunFile
 
 __all__ = ["Imported", "import_run"]

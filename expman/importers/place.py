@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from expman.checks import check_name
 from expman.errors import ExpmanError, StorageError
 from expman.failpoints import hit
-from expman.models import ExperimentMetadata, RunMetadata, safe_text
+from expman.metadata import ExperimentMetadata, RunMetadata
+from expman.models import safe_text
 from expman.reading.text import visible
 from expman.storage.experiment_file import create_experiment
 from expman.storage.paths import (

@@ -12,7 +12,7 @@ from expman.errors import ConfigError, RunExistsError, StorageError
 from expman.models import ExperimentConfig, Host, Rank, RunStatus, safe_text
 from expman.storage.paths import RUN_YAML, TEMP_PREFIX
 
-__all__ = ["check_base_dir", "create_run", "remove_run", "write_first_metadata"]
+__all__ = ["check_base_dir", "create_run", "remove_run", "with_rank", "write_first_metadata"]
 
 MAX_SUFFIX = 10_000
 FIRST_YAML = f"{TEMP_PREFIX}first"
@@ -38,19 +38,26 @@ def check_base_dir(config: ExperimentConfig) -> None:
         )
 
 
-def create_run(config: ExperimentConfig, rank: Rank | None) -> ExperimentConfig:
-    """Creates the run's directory; returns the configuration with the name and the rank.
+def with_rank(config: ExperimentConfig, rank: Rank | None) -> ExperimentConfig:
+    """The configuration of one rank: those above 0 add `-rank<n>` to the run's name.
 
-    Ranks above 0 add `-rank<n>` to the name: two of a job never meet in one directory.
+    So two ranks of a job never meet in one directory.
+    """
+    if rank is None:
+        return config
+    name = config.run_name or ""
+    name = f"{name}-rank{rank.rank}" if rank.rank > 0 else name
+    return msgspec.structs.replace(config, run_name=name, rank=rank.rank)
+
+
+def create_run(config: ExperimentConfig) -> ExperimentConfig:
+    """Creates the run's directory; returns the configuration with the name that it got.
 
     Raises:
         RunExistsError: the run_name that was asked for exists.
         StorageError: it cannot be created.
     """
     name = config.run_name or ""
-    if rank is not None:
-        name = f"{name}-rank{rank.rank}" if rank.rank > 0 else name
-        config = msgspec.structs.replace(config, run_name=name, rank=rank.rank)
     try:
         os.makedirs(config.experiment_dir, exist_ok=True)
     except OSError as exc:

@@ -12,7 +12,14 @@ import msgspec
 from expman import notices
 from expman.errors import ExpmanError
 from expman.interpreter import find_python
-from expman.launch.run_directory import check_base_dir, create_run, remove_run, write_first_metadata
+from expman.launch.resume import resume_run
+from expman.launch.run_directory import (
+    check_base_dir,
+    create_run,
+    remove_run,
+    with_rank,
+    write_first_metadata,
+)
 from expman.launch.shared import find_shared_writer
 from expman.launch.supervisor import Supervisor
 from expman.launch.wake import Wake
@@ -146,33 +153,41 @@ class RunStart:
             find_python(self.config.python)  # nothing is left behind if there is none
         check_base_dir(self.config)
         rank = _rank_of(self.config)
-        self.config = create_run(self.config, rank)
-        self._made_things.callback(remove_run, self.config)
-        if shared is None or not self._join(shared, rank):
-            self._start_own(rank)
+        self.config = with_rank(self.config, rank)
+        attempt = resume_run(self.config, self._is_called_off)
+        if attempt == 1:
+            self.config = create_run(self.config)
+            self._made_things.callback(remove_run, self.config)
+        if shared is None or not self._join(shared, rank, attempt):
+            self._start_own(rank, attempt)
 
-    def _join(self, address: Address, rank: Rank | None) -> bool:
+    def _is_called_off(self) -> bool:
+        """True if the constructor does not wait for the run any more."""
+        return self._begins.get(None) is False
+
+    def _join(self, address: Address, rank: Rank | None, attempt: int) -> bool:
         """Claims a lane at a shared writer; False if that has ended just now."""
         try:
-            self._claim(address, rank, shared=True)
+            self._claim(address, rank, attempt, shared=True)
         except FileNotFoundError:
             return False
         return True
 
-    def _start_own(self, rank: Rank | None) -> None:
+    def _start_own(self, rank: Rank | None, attempt: int) -> None:
         """Starts a writer, and claims a lane while it starts."""
         address, base = new_address(FIRST_BYTES)
         self._made_things.callback(give_up_address, base)
-        self._claim(address, rank, shared=False)
+        self._claim(address, rank, attempt, shared=False)
 
-    def _claim(self, address: Address, rank: Rank | None, *, shared: bool) -> None:
+    def _claim(self, address: Address, rank: Rank | None, attempt: int, *, shared: bool) -> None:
         config, claimed = self.config, _ClaimedLane()
         supervisor = Supervisor(address, config.run_dir, config.python, claimed, shared=shared)
         self._made_things.callback(supervisor.call_off)
         host = identity.this_host(address.place)
         group = config.group or identity.find_group()
-        write_first_metadata(config, group, rank, host)
-        hello = settings.owner_hello(config, host, group, rank)
+        if attempt == 1:
+            write_first_metadata(config, group, rank, host)
+        hello = settings.owner_hello(config, host, group, rank, attempt)
         lane = LaneProducer(
             address, hello, revive=not shared, on_wait=supervisor.may_wait, is_shown=False
         )

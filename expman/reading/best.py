@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from expman.models import MetricBest, Number
+from expman.metadata import MetricBest
+from expman.models import Number
 from expman.reading.columns import FIXED
 from expman.reading.vectors import columns_of, read_vectors
 from expman.storage.best import BestValues

@@ -6,7 +6,8 @@ import datetime
 import math
 from collections.abc import Iterator
 
-from expman.models import RunMetadata, RunStatus
+from expman.metadata import RunMetadata
+from expman.models import RunStatus
 from expman.reading.summary import RunDetails, RunSummary
 from expman.reading.text import format_text
 

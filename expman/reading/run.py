@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from expman.errors import ConfigError, ExpmanError, StorageError
-from expman.models import MetricBest, MetricValue, RunMetadata, RunStatus, VectorRow
+from expman.metadata import MetricBest, RunMetadata
+from expman.models import MetricValue, RunStatus, VectorRow
 from expman.reading.params import flat_params, read_params
 from expman.reading.run_contents import RunContents
 from expman.reading.run_media import RunMedia

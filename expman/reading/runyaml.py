@@ -13,7 +13,8 @@ import re
 import time
 
 from expman.errors import StorageError
-from expman.models import RunMetadata, RunStatus
+from expman.metadata import RunMetadata
+from expman.models import RunStatus
 from expman.storage.paths import RUN_YAML, open_regular, storage_error
 from expman.storage.times import parse_time
 from expman.storage.yamlfile import MAX_YAML_BYTES, parse_yaml, to_metadata

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 import pyarrow as pa
 
-from expman.models import MetricBest, Number
+from expman.metadata import MetricBest
+from expman.models import Number
 
 if TYPE_CHECKING:  # a run of few rows ends without it; to import it takes 30 ms
     import pyarrow.compute as pc

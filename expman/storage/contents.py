@@ -20,6 +20,7 @@ LANES_KEY = "expman.lanes"
 LATEST_KEY = "expman.latest"
 BEST_KEY = "expman.best"
 ROWS_KEY = "expman.rows"
+SUPERSEDED_KEY = "expman.superseded"
 
 
 class Contents:
@@ -29,12 +30,14 @@ class Contents:
         lanes: for each producer the first seq that is in no file.
         latest: the latest value of each metric; long texts are cut.
         best: the least, the greatest and the last number of each metric.
+        superseded: how many files with superseded rows there are, and how many rows those have.
     """
 
     def __init__(self) -> None:
         self.lanes: dict[str, int] = {}
         self.latest: dict[str, MetricValue] = {}
         self.best = BestValues()
+        self.superseded = (0, 0)
 
     def add_blocks(
         self, blocks: Sequence[RowBlock], steps: pa.Array, metrics: Iterator[tuple[str, pa.Array]]
@@ -78,11 +81,14 @@ class Contents:
             dict(self.latest),
             self.best.copy(),
         )
+        other.superseded = self.superseded
         return other
 
     def footer(self, rows: int) -> dict[str, str]:
         """Returns the keys for the footer of a vectors.parquet with that number of rows."""
+        superseded = {SUPERSEDED_KEY: json.dumps(self.superseded)} if self.superseded[0] else {}
         return {
+            **superseded,
             LANES_KEY: json.dumps(self.lanes),
             LATEST_KEY: json.dumps(fitting(self.latest)),
             BEST_KEY: self.best.encode(),
@@ -96,6 +102,8 @@ class Contents:
             latest = json.loads(metadata[LATEST_KEY.encode()])
             if not isinstance(latest, dict):
                 return False
+            superseded = json.loads(metadata.get(SUPERSEDED_KEY.encode(), b"[0, 0]"))
+            self.superseded = msgspec.convert(superseded, tuple[int, int])
         except (KeyError, ValueError):  # msgspec's errors are ValueErrors
             return False
         self.lanes, self.latest = lanes, latest

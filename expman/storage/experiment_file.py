@@ -8,7 +8,7 @@ import msgspec
 
 from expman import settings
 from expman.checks import check_name, check_project
-from expman.models import ExperimentMetadata
+from expman.metadata import ExperimentMetadata
 from expman.storage.paths import EXPERIMENT_YAML, storage_error
 from expman.storage.yamlfile import read_yaml, write_yaml
 

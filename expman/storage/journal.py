@@ -20,7 +20,8 @@ import msgspec
 
 from expman.errors import StorageError
 from expman.failpoints import hit
-from expman.models import MetricValue, RunMetadata
+from expman.metadata import RunMetadata
+from expman.models import MetricValue
 from expman.storage.appendfile import AppendFile
 from expman.storage.bounds import packed, unpacked
 from expman.storage.paths import (

@@ -19,6 +19,7 @@ from expman.failpoints import awaits, hit
 
 __all__ = [
     "ARTIFACTS",
+    "ATTEMPT_MARK",
     "CATALOG",
     "CONFIG_YAML",
     "CONSOLE_LOG",
@@ -55,6 +56,7 @@ __all__ = [
     "has_tail",
     "is_regular",
     "is_run_file",
+    "of_attempt",
     "open_regular",
     "parquet_name",
     "quarantine",
@@ -62,6 +64,8 @@ __all__ = [
     "remove_stale_temps",
     "replace_file",
     "storage_error",
+    "superseded_name",
+    "superseded_number",
     "tail_name",
     "tail_number",
     "write_all",
@@ -79,6 +83,8 @@ SYSTEM = "system"
 HISTOGRAMS = "histograms"
 """Stem of the names of the files that have the histograms."""
 VECTORS_PARQUET = f"{VECTORS}.parquet"
+ATTEMPT_MARK = ".attempt-"
+"""Start of the name of the file that an attempt after the first one makes to claim its number."""
 PROVENANCE_YAML = "provenance.yaml"
 SCALARS_JSON = "scalars.json"
 EDIT_JSON = ".edit.json"
@@ -116,6 +122,8 @@ _OURS = frozenset(
         *(NOTES_MD, EDIT_JSON, EDIT_TAKEN_JSON),
     }
 )
+_SUPERSEDED = re.compile(r"superseded-(\d{4,})\.parquet")
+_OF_ATTEMPT = re.compile(r"\.attempt-\d+(?=\.)")
 _SET_ASIDE = re.compile(r"\.corrupt(-\d+)?$")
 _TAIL = re.compile(r"([a-z]+)-(\d{4,})\.arrow")
 _STEMS = (VECTORS, SYSTEM, HISTOGRAMS)
@@ -150,6 +158,23 @@ def tail_number(name: str, stem: str = VECTORS) -> int | None:
     return int(match[2]) if match and match[1] == stem else None
 
 
+def superseded_name(number: int) -> str:
+    """Name of a file with superseded rows; numbers begin with 1."""
+    return f"superseded-{number:04d}.parquet"
+
+
+def superseded_number(name: str) -> int | None:
+    """The number in the name of a file with superseded rows; None for another name."""
+    found = _SUPERSEDED.fullmatch(name)
+    return None if found is None else int(found[1])
+
+
+def of_attempt(name: str, attempt: int) -> str:
+    """Name that a file of a run gets when a later attempt makes its own."""
+    stem, dot, kind = name.rpartition(".")
+    return f"{stem}.attempt-{attempt}{dot}{kind}"
+
+
 def has_tail(run_dir: str, stem: str) -> bool:
     """True if a run has a live tail of a table.
 
@@ -161,8 +186,10 @@ def has_tail(run_dir: str, stem: str) -> bool:
 
 def is_run_file(name: str) -> bool:
     """True if expman writes a file or directory of that name into a run's directory."""
-    name = _SET_ASIDE.sub("", name)
-    if name in _OURS or name.startswith(TEMP_PREFIX):
+    name = _OF_ATTEMPT.sub("", _SET_ASIDE.sub("", name))
+    if name in _OURS or superseded_number(name) is not None or name.startswith(ATTEMPT_MARK):
+        return True
+    if name.startswith(TEMP_PREFIX):
         return True
     return any(name == parquet_name(s) or tail_number(name, s) is not None for s in _STEMS)
 

@@ -18,7 +18,8 @@ import msgspec
 import pyarrow.parquet as pq
 
 from expman.errors import StorageError
-from expman.models import UNCAUGHT, RunMetadata, RunStatus
+from expman.metadata import RunMetadata
+from expman.models import UNCAUGHT, RunStatus
 from expman.storage.console_log import parse_console
 from expman.storage.paths import (
     CONSOLE_LOG,

@@ -27,7 +27,7 @@ from expman.storage.paths import create_temp
 from expman.storage.row_groups import Findings, RowGroups
 from expman.storage.tail import TailFile
 
-__all__ = ["Rewrite"]
+__all__ = ["Rewrite", "footer_of", "open_writer"]
 
 SAMPLE_ROWS = 4096
 SHORT_SAMPLE = 64
@@ -135,16 +135,7 @@ class Rewrite:
         groups, full = iter(self._source), self._source.group_rows
         first = next(groups, None)
         sample = self._schema.empty_table() if first is None else first
-        dictionary, encodings = _encodings(sample)
-        with pq.ParquetWriter(
-            temp,
-            self._schema,
-            compression="zstd",
-            write_statistics=True,
-            store_schema=False,
-            use_dictionary=dictionary,
-            column_encoding=encodings,
-        ) as writer:
+        with open_writer(temp, self._schema, sample) as writer:
             previous = 0
             while first is not None and not self.cancelled:
                 hit("parquet-row-group")
@@ -155,13 +146,39 @@ class Rewrite:
                 previous = first.num_rows
                 del first  # before the next one is read
                 first = next(groups, None)
-            footer = self._contents.footer(self.rows)
-            footer[LAYOUT_KEY.decode()] = str(LAYOUT_VERSION)
-            # Without an Arrow schema in the file, pyarrow leaves the schema's metadata out.
-            renamed = (self._schema.metadata or {}).get(COLUMNS_KEY)
-            if renamed is not None:
-                footer[COLUMNS_KEY.decode()] = renamed.decode()
-            writer.add_key_value_metadata(footer)
+            writer.add_key_value_metadata(
+                self._contents.footer(self.rows) | footer_of(self._schema)
+            )
+
+
+def open_writer(path: str, schema: pa.Schema, sample: pa.Table) -> pq.ParquetWriter:
+    """Opens a Parquet file for rows of a run.
+
+    Args:
+        path: of the file.
+        schema: its columns.
+        sample: rows that are typical; they decide the encodings.
+    """
+    dictionary, encodings = _encodings(sample)
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        write_statistics=True,
+        store_schema=False,
+        use_dictionary=dictionary,
+        column_encoding=encodings,
+    )
+
+
+def footer_of(schema: pa.Schema) -> dict[str, str]:
+    """What the footer of each file of rows has."""
+    footer = {LAYOUT_KEY.decode(): str(LAYOUT_VERSION)}
+    # Without an Arrow schema in the file, pyarrow leaves the schema's metadata out.
+    renamed = (schema.metadata or {}).get(COLUMNS_KEY)
+    if renamed is not None:
+        footer[COLUMNS_KEY.decode()] = renamed.decode()
+    return footer
 
 
 def _encodings(sample: pa.Table) -> tuple[list[str], dict[str, str]]:

@@ -16,7 +16,8 @@ import msgspec
 import pyarrow as pa
 
 from expman.failpoints import hit
-from expman.models import MetricValue, RunMetadata, safe_text
+from expman.metadata import RunMetadata
+from expman.models import MetricValue, safe_text
 from expman.storage.columns import PRODUCER_COLUMNS, Columns, Kind, absent
 from expman.storage.directory import RunDirectory
 from expman.storage.live_tail import LiveTail
@@ -102,6 +103,11 @@ class VectorStore:
     def rows_written(self) -> int:
         """Rows in the files."""
         return self._parquet.rows + self._tail.rows
+
+    @property
+    def rows_superseded(self) -> int:
+        """Rows of earlier attempts that were superseded; they are in files of their own."""
+        return self._contents.superseded[1]
 
     @property
     def reach(self) -> dict[str, int]:
@@ -200,13 +206,7 @@ class VectorStore:
             pass
 
     def finishing(self) -> Iterator[None]:
-        """The same, step by step: a large run takes long, and others need their turn.
-
-        Durability: durable once the iterator is exhausted.
-
-        Raises:
-            StorageError: nothing is lost, and the next call retries.
-        """
+        """The same, step by step: a large run takes long, and others need their turn."""
         return self._finish(FINISH_POLL_S)
 
     def _finish(self, poll_s: float | None) -> Iterator[None]:

@@ -17,7 +17,8 @@ import msgspec
 import yaml
 
 from expman.errors import StorageError
-from expman.models import MetricValue, RunMetadata, reason_of, safe_text
+from expman.metadata import RunMetadata
+from expman.models import MetricValue, reason_of, safe_text
 from expman.storage.bounds import fitting, read_rest, shortened, write_rest
 from expman.storage.large_yaml import float_text
 from expman.storage.paths import (
@@ -284,6 +285,7 @@ class RunFile:
             write_rest(run_dir, rest)
         fields = msgspec.to_builtins(meta) | {"scalars": scalars, "vectors": vectors}
         fields["tags"] = meta.tags or None
+        fields["earlier_attempts"] = [_OneLine(one) for one in fields["earlier_attempts"]]
         fields["best"] = {name: _shown_best(best) for name, best in fields["best"].items()}
         if meta.rank is not None:  # a number, as in expman-rs, which cannot read a mapping there
             fields |= fields.pop("rank")

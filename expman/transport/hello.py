@@ -23,6 +23,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         started_at_ns: nanoseconds since the Unix epoch.
         started_monotonic_ns: the same moment by the monotonic clock.
         program: what the owner runs.
+        attempt: number of the run's attempt, from 1.
     """
 
     role: str
@@ -52,6 +53,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     capture_provenance: bool | None = None
     capture_diff: bool | None = None
     program: Program | None = None
+    attempt: int = 1
 
     def __post_init__(self) -> None:
         # Memory can be damaged, and no name may lead out of the base directory. msgspec turns this

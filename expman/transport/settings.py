@@ -32,7 +32,7 @@ _SAME = (
 
 
 def owner_hello(
-    config: ExperimentConfig, host: Host, group: str | None, rank: Rank | None
+    config: ExperimentConfig, host: Host, group: str | None, rank: Rank | None, attempt: int = 1
 ) -> Hello:
     """The hello of the process that owns a run, as of now."""
     return Hello(
@@ -48,6 +48,7 @@ def owner_hello(
         rank=rank,
         group=group,
         program=identity.this_program(),
+        attempt=attempt,
         **{name: getattr(config, name) for name in _SAME},
     )
 

@@ -122,6 +122,7 @@ class RunFiles:
         started = time.monotonic()
         sync = sync or self.marks.wants_sync or self._schedule.wants_sync(started)
         self.run.store.check_directory()
+        self.run.check_attempt()
         errors: list[Exception] = []
         for sink in self._sinks.values():
             try:

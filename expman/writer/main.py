@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from expman.errors import ExpmanError, StorageError
+from expman.models import reason_of
 from expman.storage.memory import limit_memory
 from expman.transport import segment
 from expman.transport.address import new_address
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _run(command, options)
             case "recover":
                 return _recover(options)
+            case "take-over":
+                return _take_over(options)
             case _:
                 return _stand(options)
     except ExpmanError as exc:
@@ -91,6 +94,12 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="remove the shared memory of dead runs, with the rows that are in no file yet",
     )
+    take_over = commands.add_parser(
+        "take-over", help="end the last attempt of a run and begin the next one (for engines)"
+    )
+    take_over.add_argument("run_dir", metavar="RUN_DIR", help="the run's directory")
+    take_over.add_argument("--pid", type=int, required=True, help="of the new owner")
+    take_over.add_argument("--from-step", type=int, help="supersede rows from this step on")
     serve = commands.add_parser("serve", help="serve one address until its runs end (for engines)")
     serve.add_argument("--address", required=True, help="shm:TOKEN or DIRECTORY:TOKEN")
     serve.add_argument("--starter", default="", help=argparse.SUPPRESS)
@@ -198,6 +207,21 @@ def _recover(options: argparse.Namespace) -> int:
         print(line, file=sys.stdout if line.ok else sys.stderr, flush=True)
         code = code if line.ok else FAILED
     return code
+
+
+def _take_over(options: argparse.Namespace) -> int:
+    limit_memory()
+    from expman.writer.take_over import take_over
+
+    _prepare()
+    try:
+        print(take_over(options.run_dir, options.pid, options.from_step), flush=True)
+    except ExpmanError:
+        raise
+    except Exception as exc:  # noqa: BLE001 - the engine raises it
+        print(f"expman-writer: {reason_of(exc)}", file=sys.stderr)
+        return FAILED
+    return DONE
 
 
 def _raise_limits() -> None:

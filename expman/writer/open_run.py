@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 
 import msgspec
 
-from expman.models import LogLevel, RunMetadata, RunStatus, reason_of
+from expman.errors import StorageError
+from expman.metadata import RunMetadata
+from expman.models import LogLevel, RunStatus, reason_of
 from expman.storage.journal import Journal, known_state, set_aside_damage
+from expman.storage.paths import ATTEMPT_MARK
 from expman.storage.runlog import format_line
 from expman.storage.times import iso, since_epoch_ns
 from expman.storage.vectors import VectorStore
@@ -115,12 +119,28 @@ class OpenRun:
         meta.started_at = meta.started_at or iso(hello.started_at_ns)
         if self.earlier is None:  # a writer that is killed leaves an ended run as it was
             meta.status, meta.finished_at = RunStatus.RUNNING, None
-            if is_new:  # nobody has changed them since the start
+            if is_new and hello.attempt == 1:  # nobody has changed them since the start
                 meta.description, meta.tags = hello.description, list(hello.tags) or None
                 meta.project = hello.project
+            elif is_new:  # what a later attempt leaves out stays
+                meta.description = hello.description or meta.description
+                meta.tags = list(dict.fromkeys([*(meta.tags or ()), *hello.tags])) or None
+                meta.project = hello.project or meta.project
         meta.language, meta.env_path = hello.language, hello.env_path
         meta.group, meta.rank, meta.host = hello.group, hello.rank, hello.host
         meta.writer_restarts = max(meta.writer_restarts, restarts)
+
+    def check_attempt(self) -> None:
+        """Makes sure that no later attempt has begun, on another host that thought us dead.
+
+        Raises:
+            StorageError: nothing of this attempt may be written any more.
+        """
+        later = self.hello.attempt + 1
+        path = os.path.join(self.run_dir, f"{ATTEMPT_MARK}{later}")
+        if os.path.lexists(path):
+            why = f"attempt {later} of the run has begun; nothing of attempt {later - 1} is written"
+            raise StorageError(path, why)
 
     def note(self, level: LogLevel, message: str) -> None:
         """Adds a line of the writer's own to run.log."""

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 
 from expman.errors import StorageError
-from expman.models import LogLevel, RunMetadata, RunStatus
+from expman.metadata import RunMetadata
+from expman.models import LogLevel, RunStatus
 from expman.storage.journal import Journal, known_state, set_aside_damage
 from expman.storage.paths import HISTOGRAMS, RUN_YAML, SYSTEM, has_tail, parquet_name
 from expman.storage.postmortem import write_post_mortem
@@ -95,7 +96,8 @@ def _unknown(run_dir: str) -> RunMetadata:
 def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float) -> None:
     meta.status, meta.reason = RunStatus.CRASHED, reason
     meta.finished_at = iso(int(ended_at * 1e9))
-    meta.duration_secs = seconds_between(meta.started_at, meta.finished_at)
+    began = meta.attempt_started_at or meta.started_at
+    meta.set_duration(seconds_between(began, meta.finished_at))
 
 
 def _count(meta: RunMetadata, store: VectorStore, reported: int) -> None:
@@ -107,7 +109,9 @@ def _count(meta: RunMetadata, store: VectorStore, reported: int) -> None:
         reported: how many missing rows the reason names already.
     """
     meta.rows_written = store.rows_written
-    numbered, there = sum(store.reach.values()), meta.rows_written + meta.rows_dropped
+    meta.rows_superseded = store.rows_superseded
+    numbered = sum(store.reach.values())
+    there = meta.rows_written + meta.rows_superseded + meta.rows_dropped
     meta.rows_logged = max(meta.rows_logged, numbered, there)
     meta.rows_missing = meta.rows_logged - there
     if meta.rows_missing > reported:
@@ -123,7 +127,7 @@ def _last_sign(run_dir: str, meta: RunMetadata) -> float:
     with os.scandir(run_dir) as entries:
         times = {entry.name: entry.stat(follow_symlinks=False).st_mtime for entry in entries}
     last = max(times.values(), default=0.0)
-    began = since_epoch_ns(meta.started_at) / 1e9
+    began = since_epoch_ns(meta.attempt_started_at or meta.started_at) / 1e9
     if meta.heartbeat_at is None or RUN_YAML not in times:
         return last
     return min(last, times[RUN_YAML] + HEARTBEAT_S, key=lambda moment: (moment < began, moment))

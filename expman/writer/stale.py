@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from expman.errors import CorruptLaneError, ExpmanError, LayoutVersionError, StorageError
-from expman.models import Host, RunMetadata, RunStatus
+from expman.metadata import RunMetadata
+from expman.models import Host, RunStatus
 from expman.storage.journal import known_state
 from expman.storage.paths import RUN_JOURNAL, RUN_YAML, TEMP_PREFIX, open_regular
 from expman.storage.times import since_epoch_ns
@@ -19,7 +20,16 @@ from expman.transport.address import find_all_lanes, is_served_elsewhere
 from expman.transport.address_control import AddressControl
 from expman.transport.gate import RunGate
 
-__all__ = ["SILENT_S", "StaleAddress", "StaleRun", "served_runs", "stale_addresses", "stale_runs"]
+__all__ = [
+    "SILENT_S",
+    "StaleAddress",
+    "StaleRun",
+    "gates_of",
+    "is_of_this_machine",
+    "served_runs",
+    "stale_addresses",
+    "stale_runs",
+]
 
 YOUNG_S = 10.0
 """A run directory or an address this young may still be on its way to its first lane."""
@@ -277,25 +287,45 @@ def _directories(path: str) -> list[str]:
 
 def served_runs() -> set[str]:
     """Resolved directories of all runs that have a lane of this user on this host."""
-    runs = set()
+    return {os.path.realpath(gate.hello.run_dir) for gate in _named_gates()}
+
+
+def gates_of(run_dir: str) -> Iterator[RunGate]:
+    """The lanes of a run of this user on this host, those without a name among them.
+
+    Args:
+        run_dir: its directory, resolved.
+    """
+    for gate in (*_named_gates(), *_nameless_gates()):
+        if os.path.realpath(gate.hello.run_dir) == run_dir:
+            yield gate
+
+
+def _named_gates() -> Iterator[RunGate]:
     for address, numbers in find_all_lanes():
-        runs |= _runs_of(address, numbers)
-    return runs
+        yield from _gates(address, numbers)
+
+
+def _nameless_gates() -> Iterator[RunGate]:
+    for name, paths in nameless.find(places.PREFIX).items():
+        token, _, number = name.removeprefix(places.PREFIX).partition("-")
+        if number.isdecimal():
+            yield from _gates(segment.Address(places.SHM, token), [int(number)], paths[0])
+
+
+def _gates(
+    address: segment.Address, lanes: list[int], path: str | None = None
+) -> Iterator[RunGate]:
+    for number in lanes:
+        with contextlib.suppress(OSError, ValueError, ExpmanError):
+            yield RunGate.attach(address, number, path)
+
+
+def is_of_this_machine(host: Host, here: Host) -> bool:
+    """True if a host is the machine or container of this process, before a restart or after."""
+    return host.hostname == here.hostname and host.machine_id == here.machine_id
 
 
 def _nameless_runs() -> set[str]:
     """The same for lanes whose names were removed: some process still has them."""
-    runs = set()
-    for name, paths in nameless.find(places.PREFIX).items():
-        token, _, number = name.removeprefix(places.PREFIX).partition("-")
-        if number.isdecimal():
-            runs |= _runs_of(segment.Address(places.SHM, token), [int(number)], paths[0])
-    return runs
-
-
-def _runs_of(address: segment.Address, lanes: list[int], path: str | None = None) -> set[str]:
-    runs = set()
-    for number in lanes:
-        with contextlib.suppress(OSError, ValueError, ExpmanError):
-            runs.add(os.path.realpath(RunGate.attach(address, number, path).hello.run_dir))
-    return runs
+    return {os.path.realpath(gate.hello.run_dir) for gate in _nameless_gates()}

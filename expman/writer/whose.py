@@ -1,9 +1,9 @@
-"""Refuses to write a run into a directory with the files of another run."""
+"""Refuses to write a run into a directory with the files of another run or attempt."""
 
 from __future__ import annotations
 
 from expman.errors import StorageError
-from expman.models import RunMetadata
+from expman.metadata import RunMetadata
 from expman.storage.journal import known_state
 from expman.storage.times import parse_time
 from expman.transport.hello import Hello
@@ -15,7 +15,7 @@ _NEAR_S = 2.0
 
 
 def refuse_other_run(run_dir: str, hello: Hello) -> None:
-    """Refuses a directory that has the files of another run.
+    """Refuses a directory that has the files of another run, or of a later attempt.
 
     One sign is not enough: users edit files, and memory may be damaged.
 
@@ -24,6 +24,11 @@ def refuse_other_run(run_dir: str, hello: Hello) -> None:
     """
     meta = known_state(run_dir)
     if meta is None or hello.role != "owner" or not meta.host.pid:
+        return
+    if hello.attempt < meta.attempt:
+        why = f"the run has gone on in attempt {meta.attempt}"
+        raise StorageError(run_dir, f"takes no rows of attempt {hello.attempt}: {why}")
+    if meta.attempt > 1:  # numbers of attempts are claimed, see take_over
         return
     signs = (
         (meta.name, meta.experiment) != (hello.run_name, hello.experiment),

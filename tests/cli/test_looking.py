@@ -11,7 +11,7 @@ from cli.conftest import Expman, record
 from conftest import StartProgram
 from unit.reading.run_files import block, make_run
 
-from expman.models import MetricBest, RunMetadata
+from expman.metadata import MetricBest, RunMetadata
 from expman.storage.yamlfile import RunFile
 
 PNG = b"\x89PNG\r\n\x1a\n"

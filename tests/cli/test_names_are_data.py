@@ -17,7 +17,8 @@ from conftest import PROGRAMS, StartProgram
 from unit.reading.run_files import block, make_run
 
 import expman
-from expman.models import RunMetadata, RunStatus
+from expman.metadata import RunMetadata
+from expman.models import RunStatus
 from expman.storage.yamlfile import RunFile
 
 ESCAPES = "\x1b]0;title\x07\x1b[31m\x9b31m\u202e\u2066\u200b\x7f\r\n\t"

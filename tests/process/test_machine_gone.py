@@ -21,7 +21,8 @@ from process.ledger import Ledger, check_values, raw_rows
 from process.runs import kill_writers, run_yaml, segments_of, wait_until, writer_of
 
 from expman import ExperimentConfig, LoggingEngine
-from expman.models import Host, RunMetadata
+from expman.metadata import RunMetadata
+from expman.models import Host
 from expman.storage.times import iso
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.storage.yamlfile import RunFile

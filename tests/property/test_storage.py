@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from unit.storage.storage_model import metric_of, same, tables
 
-from expman.models import RunMetadata
+from expman.metadata import RunMetadata
 from expman.storage import pending
 from expman.storage.columns import FIXED, columns_metadata
 from expman.storage.vectors import RowBlock, VectorStore

@@ -23,7 +23,7 @@ from expman.writer.recover import recover as recover_here
 
 ROWS = 50
 COLUMN = """\
-    FixedColumn("_pid", "int64", "the process", since=2, of=lambda one: one.pid, default=-1),
+    FixedColumn("_pid", "int64", "the process", since=3, of=lambda one: one.pid, default=-1),
 """
 READ = """
 import json, sys
@@ -37,7 +37,7 @@ print(json.dumps([table["n"].to_pylist(), table["_pid"].to_pylist(), by_default,
 
 WRITE = """
 import os, sys
-from expman.models import RunMetadata
+from expman.metadata import RunMetadata
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.storage.yamlfile import RunFile
 
@@ -115,7 +115,7 @@ def test_a_new_column_through_kills(program, run_base: Path, newer: House) -> No
     assert list(range(3 * ROWS)) == table["n"].to_pylist()
     assert {trainer.pid} == set(table["_pid"].to_pylist())
     assert pa.int64() == table["_pid"].type
-    assert b"2" == footer(run_dir)[b"expman.layout"]
+    assert b"3" == footer(run_dir)[b"expman.layout"]
     *_, columns, metrics = read_with(program, newer, run_dir)
     assert (["step", "timestamp", "_pid", "n"], ["n"]) == (columns, metrics)
     assert {"n"} == set(run_yaml(run_dir)["vectors"]) == set(run_yaml(run_dir)["best"])
@@ -158,7 +158,7 @@ def test_files_of_a_later_version_are_refused(
     program(["-c", WRITE], run_dir, where, env=newer.env, cwd=newer.directory).succeed()
     assert [{"tail": "vectors-0001.arrow", "parquet": "vectors.parquet"}[where]] == files(run_dir)
     before = {path.name: path.stat().st_mtime_ns for path in run_dir.glob("vectors*")}
-    message = "has layout version 2, this expman reads versions up to 1"
+    message = "has layout version 3, this expman reads versions up to 2"
     with pytest.raises(StorageError, match=message):
         Run(run_dir).vectors()
     with pytest.raises(StorageError, match=message):

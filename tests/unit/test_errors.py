@@ -74,6 +74,11 @@ CASES: list[tuple[ExpmanError, dict[str, object], list[str]]] = [
         ["expman-1", "128", "no record"],
     ),
     (
+        errors.ResumeError("/e/digits/first", "process 7 of this host logs into it"),
+        {"run_dir": "/e/digits/first", "why": "process 7 of this host logs into it"},
+        ["/e/digits/first", "cannot go on", "process 7"],
+    ),
+    (
         errors.StorageError("/e/run.yaml", "No space left on device"),
         {"path": "/e/run.yaml", "detail": "No space left on device"},
         ["/e/run.yaml", "No space left on device"],

@@ -19,8 +19,8 @@ PACKAGE = Path(expman.__file__).parent
 # Room -> what it may import of the package, as in docs/design.md, "Where code lives". A room is
 # a folder or a module. A new one needs a line here.
 LEAVES = {
-    *("checks", "errors", "failpoints", "fixed_columns", "models", "notices", "settings"),
-    *("forwarding", "process_start", "shown", "suggestions", "version"),
+    *("checks", "errors", "failpoints", "fixed_columns", "metadata", "models"),
+    *("forwarding", "notices", "settings", "process_start", "shown", "suggestions", "version"),
 }
 TRAINER = {
     "annotations",
@@ -53,6 +53,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "checks": {"errors"},
     "settings": {"checks", "errors"},
     "models": {"errors", "settings", "shown", "suggestions"},
+    "metadata": {"models"},
     "notices": set(),
     "process_start": set(),
     "forwarding": set(),

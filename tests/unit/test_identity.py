@@ -11,7 +11,7 @@ import pytest
 from lanes import make_hello
 
 from expman.errors import ConfigError, RunExistsError
-from expman.launch.run_directory import create_run
+from expman.launch.run_directory import create_run, with_rank
 from expman.models import ExperimentConfig, Rank
 from expman.transport import identity
 from expman.transport.hello import Hello
@@ -132,12 +132,12 @@ def test_names_of_workers(
 def test_runs_of_ranks_never_meet(tmp_path: Path) -> None:
     """Ranks above 0 add their number to the name, given or not; the same rank twice fails."""
     config = ExperimentConfig("exp", str(tmp_path), run_name="run")
-    names = [create_run(config, Rank(rank=rank)).run_name for rank in range(3)]
+    names = [create_run(with_rank(config, Rank(rank=rank))).run_name for rank in range(3)]
     assert ["run", "run-rank1", "run-rank2"] == names
     with pytest.raises(RunExistsError):
-        create_run(config, Rank(rank=1))
+        create_run(with_rank(config, Rank(rank=1)))
     fresh = ExperimentConfig("exp", str(tmp_path))
-    names = [create_run(fresh, Rank(rank=1)).run_name for _ in range(2)]
+    names = [create_run(with_rank(fresh, Rank(rank=1))).run_name for _ in range(2)]
     assert [f"{fresh.run_name}-rank1", f"{fresh.run_name}-rank1-1"] == names
 
 
@@ -145,7 +145,7 @@ def test_a_name_that_has_no_room_for_the_rank(tmp_path: Path) -> None:
     """A name of full length is refused with the rule, not cut."""
     config = ExperimentConfig("exp", str(tmp_path), run_name="r" * 255)
     with pytest.raises(ConfigError, match="255"):
-        create_run(config, Rank(rank=1))
+        create_run(with_rank(config, Rank(rank=1)))
 
 
 def test_the_host_knows_its_memory() -> None:

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from expman import ConfigError, ExperimentConfig, ExperimentMetadata, LogLevel, RunStatus
-from expman.models import RunMetadata, VectorRow
+from expman.metadata import RunMetadata
+from expman.models import VectorRow
 
 VALID_TEXT = "must be valid text: a path's bytes must be UTF-8, and the locale, too"
 
@@ -29,6 +30,8 @@ def test_defaults() -> None:
         "name": "digits",
         "base_dir": "experiments",
         "suffix_if_taken": True,
+        "resume": "never",
+        "from_step": None,
         "flush_interval_rows": 50,
         "flush_interval_ms": 500,
         "language": "python",

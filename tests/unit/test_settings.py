@@ -16,7 +16,7 @@ from run_files import run_yaml
 import expman
 from expman import ConfigError, Experiment, ExperimentConfig, interpreter, models
 from expman.launch import shared
-from expman.models import RunMetadata
+from expman.metadata import RunMetadata
 from expman.settings import SETTINGS, IntDefault, Setting, TextDefault, TupleDefault
 from expman.transport.hello import Hello
 from expman.transport.settings import _SAME
@@ -43,6 +43,8 @@ SAMPLES: dict[str, tuple[str, Any, Any]] = {
     "max_buffer_bytes": ("1048576", 2**20, 64 * 2**20),
     "overflow": ("drop", "drop", "block"),
     "quiet": ("1", True, False),
+    "resume": ("allow", "allow", "must"),
+    "from_step": ("7", 7, 0),
     "heartbeat_interval_secs": ("7", 7, 30),
     "system_metrics_interval_secs": ("3", 3, 0),
     "capture_provenance": ("1", True, False),
@@ -59,6 +61,8 @@ BAD = {
     "max_buffer_bytes": "1",
     "overflow": "wait",
     "quiet": "2",
+    "resume": "maybe",
+    "from_step": "-1",
     "heartbeat_interval_secs": "0",
     "system_metrics_interval_secs": "-1",
     "capture_provenance": "2",
@@ -141,7 +145,10 @@ def test_what_is_recorded_is_there() -> None:
         key = re.match(r"run\.yaml: (\w+)", setting.recorded)
         if key:
             assert key[1] in RunMetadata.__struct_fields__
-    carried = {*Hello.__struct_fields__, "name", "writer", "python", "quiet", "suffix_if_taken"}
+    carried = {
+        *Hello.__struct_fields__,
+        *("name", "writer", "python", "quiet", "suffix_if_taken", "resume", "from_step"),
+    }
     assert set() == {setting.name for setting in ALL} - carried
     for name in _SAME:
         default = SETTINGS[name].default
@@ -172,6 +179,8 @@ def test_argument_before_variable_before_default(
     assert setting.variable
     text, value, other = SAMPLES[setting.name]
     given = {} if setting.name == "name" else {"name": "exp"}
+    if setting.name == "resume":
+        given["run_name"] = "run"
     monkeypatch.setenv(setting.variable, text)
     assert value == getattr(ExperimentConfig(**given), setting.name)
     assert other == getattr(ExperimentConfig(**{**given, setting.name: other}), setting.name)

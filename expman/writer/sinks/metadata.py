@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from expman.errors import StorageError
-from expman.models import ExperimentMetadata, LogLevel, MetricValue, RunStatus
+from expman.metadata import ExperimentMetadata
+from expman.models import LogLevel, MetricValue, RunStatus
 from expman.storage import yamlfile
 from expman.storage.experiment_file import create_experiment, set_experiment_project
 from expman.storage.journal import Journal
@@ -262,7 +263,7 @@ class MetadataSink(Sink):
             reason = "; ".join([*([reason] if reason else []), *lacks]) or None
         if not meta.finished_at:
             meta.finished_at = iso(run.last_sign.ended_at_ns())
-            meta.duration_secs = self._duration_s()
+            meta.set_duration(self._duration_s())
             if run.earlier is None:
                 self._report_end(status, reason, bool(lacks))
         meta.status, meta.reason = status, reason
@@ -289,11 +290,12 @@ class MetadataSink(Sink):
     def _duration_s(self) -> float | None:
         """Seconds by the monotonic clock, if the run ends now on the machine as it was started."""
         hello, meta = self.run.hello, self.run.meta
+        began = meta.attempt_started_at or meta.started_at
         if self.run.last_sign.owner_was_dead:
-            return seconds_between(meta.started_at, meta.finished_at)
+            return seconds_between(began, meta.finished_at)
         if hello.started_monotonic_ns and hello.host.boot_id == this_host("").boot_id:
             return round((time.monotonic_ns() - hello.started_monotonic_ns) / 1e9, 3)
-        return seconds_between(meta.started_at, meta.finished_at)
+        return seconds_between(began, meta.finished_at)
 
     def finish(self) -> None:
         """Removes the journal: run.yaml is final."""

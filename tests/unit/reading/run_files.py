@@ -7,7 +7,8 @@ from typing import Any
 
 from unit.storage.storage_model import block
 
-from expman.models import RunMetadata, RunStatus
+from expman.metadata import RunMetadata
+from expman.models import RunStatus
 from expman.storage.configfile import merge_params
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.storage.yamlfile import RunFile

@@ -11,7 +11,8 @@ import pytest
 from unit.reading.run_files import block
 
 import expman
-from expman.models import RunMetadata, RunStatus
+from expman.metadata import RunMetadata
+from expman.models import RunStatus
 from expman.reading.follow import Follower, to_rows
 from expman.storage.vectors import VectorStore
 from expman.storage.yamlfile import RunFile

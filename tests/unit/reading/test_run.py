@@ -11,7 +11,8 @@ from unit.reading.run_files import make_run
 
 import expman
 from expman.errors import StorageError
-from expman.models import LogLevel, Rank, RunMetadata, RunStatus
+from expman.metadata import RunMetadata
+from expman.models import LogLevel, Rank, RunStatus
 from expman.storage.runlog import RunLog
 from expman.storage.yamlfile import RunFile
 

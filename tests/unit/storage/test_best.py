@@ -14,7 +14,8 @@ import yaml
 from msgspec.structs import replace
 from unit.storage.storage_model import block, same
 
-from expman.models import MetricBest, RunMetadata, RunStatus
+from expman.metadata import MetricBest, RunMetadata
+from expman.models import RunStatus
 from expman.storage import best as best_module
 from expman.storage import resume
 from expman.storage.best import BestValues, last_valid

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from expman.models import RunMetadata, RunStatus
+from expman.metadata import RunMetadata
+from expman.models import RunStatus
 from expman.reading.expman_rs import load_run
 from expman.reading.run import Run
 from expman.storage import bounds

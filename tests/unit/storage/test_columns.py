@@ -52,11 +52,11 @@ def test_a_column_that_some_producers_have(tmp_path: Path) -> None:
     assert ranks == table["_rank"].to_pylist()
 
 
-@pytest.mark.parametrize("version", [b"2", b"0x1", b"\xff", b""])
+@pytest.mark.parametrize("version", [b"3", b"0x1", b"\xff", b""])
 def test_a_version_that_is_not_known(version: bytes) -> None:
     """The message has both versions and what to do."""
     message = rf"x\.parquet: has layout version .*up to {layout_version()}; use the expman version"
     with pytest.raises(StorageError, match=message):
         check_layout("x.parquet", {b"expman.layout": version})
-    for known in ({}, None, {b"expman.layout": b"1"}):
+    for known in ({}, None, {b"expman.layout": b"1"}, {b"expman.layout": b"2"}):
         check_layout("x.parquet", known)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from expman.models import Host, Rank, RunMetadata, RunStatus
+from expman.metadata import RunMetadata
+from expman.models import Host, Rank, RunStatus
 from expman.storage import journal
 from expman.storage.journal import Journal, known_state, set_aside_damage
 from expman.storage.yamlfile import RunFile
