@@ -57,8 +57,9 @@ from expman.media_functions import (
     log_text,
     log_video,
 )
-from expman.metadata import ExperimentMetadata, RunMetadata
+from expman.metadata import Attempt, ExperimentMetadata, RunMetadata
 from expman.models import ExperimentConfig, LogLevel, MetricValue, RunStatus, VectorRow
+from expman.preemption import Preempted, Preemption, on_preemption
 from expman.sweep import sweep_name, sweep_params
 
 if typing.TYPE_CHECKING:
@@ -85,6 +86,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArtifactError",
+    "Attempt",
     "ConfigError",
     "CorruptLaneError",
     "Experiment",
@@ -98,6 +100,8 @@ __all__ = [
     "LoggingEngine",
     "MetricValue",
     "NoActiveRunError",
+    "Preempted",
+    "Preemption",
     "RecordTooLargeError",
     "ResumeError",
     "Run",
@@ -137,6 +141,7 @@ __all__ = [
     "log_text",
     "log_vector",
     "log_video",
+    "on_preemption",
     "read_histograms",
     "read_media",
     "read_metrics",

@@ -216,8 +216,7 @@ class ExperimentConfig(
         if self.resume != "never":
             if self.run_name is None:
                 raise ConfigError("resume", self.resume, "name the run that goes on: run_name=…")
-            if self.suffix_if_taken:
-                raise ConfigError("suffix_if_taken", True, f"cannot be with resume={self.resume}")
+            msgspec.structs.force_setattr(self, "suffix_if_taken", False)
         if self.run_name is None:
             msgspec.structs.force_setattr(self, "run_name", time.strftime("%Y%m%d_%H%M%S"))
         if self.suffix_if_taken is None:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
 from expman.models import UNCAUGHT
+from expman.preemption import Preempted
 from expman.transport import exit_record
 
 __all__ = [
@@ -166,6 +167,8 @@ def describe_exit(exc: BaseException | None) -> str | None:
 
 def describe(exc: BaseException) -> str:
     """One line: type and message of an exception, and the last line that is not expman's own."""
+    if isinstance(exc, Preempted):
+        return str(exc)
     text = " ".join(f"{type(exc).__name__}: {exc}".split()).rstrip(": ")
     traceback = place = exc.__traceback__
     while traceback is not None:

@@ -13,7 +13,8 @@ from expman.dashboard.importance import importance_of
 from expman.dashboard.json_text import plain
 from expman.dashboard.run_record import run_id
 from expman.errors import ExpmanError
-from expman.models import MetricBest, safe_text
+from expman.metadata import MetricBest
+from expman.models import safe_text
 from expman.reading.differences import ABSENT, differ
 from expman.reading.kinds import KINDS
 from expman.reading.params import flat_params

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from expman.errors import ConfigError, ExpmanError, StorageError
-from expman.models import MetricBest, RunMetadata
+from expman.metadata import MetricBest, RunMetadata
 from expman.reading.catalog_fields import PARAMS, SCALARS, SUFFIXES, CatalogFields
 from expman.reading.params import flat_params
 from expman.reading.run import Run

@@ -101,6 +101,19 @@ def _first_odd(meta: RunMetadata) -> Iterator[str]:
         yield f"{len(odd) - _ODD} more"
 
 
+def _attempt(meta: RunMetadata) -> str:
+    if meta.attempt == 1:
+        return ""
+    text = f"{meta.attempt}"
+    if meta.from_step is not None:
+        text += f", from step {meta.from_step:,}"
+    ends = ", ".join(
+        f"{number}: {one.status}" + (f" ({one.reason})" if one.reason else "")
+        for number, one in list(enumerate(meta.earlier_attempts, 1))[-_ODD:]
+    )
+    return f"{text}; before it {ends}"
+
+
 def format_facts(run: RunDetails) -> list[tuple[str, str]]:
     """Returns what is worth showing about a run besides its status, as names and texts."""
     summary = run.summary
@@ -119,6 +132,7 @@ def format_facts(run: RunDetails) -> list[tuple[str, str]]:
         ("started", "" if began is None else format_time(began)),
         ("running" if is_live else "took", "" if took is None else format_duration(took)),
         ("reason", meta.reason or ""),
+        ("attempt", _attempt(summary.metadata)),
         ("tags", ", ".join(meta.tags or [])),
         ("group", meta.group or ""),
         ("about", meta.description or ""),

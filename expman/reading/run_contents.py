@@ -1,14 +1,17 @@
-"""Other contents of a run's directory: messages, console, artifacts, post-mortem."""
+"""Other contents of a run's directory: attempts, messages, console, artifacts, post-mortem."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from expman.metadata import Attempt, RunMetadata
 from expman.reading.artifactfiles import artifact_paths
 from expman.reading.console import ConsoleLine, read_console
 from expman.reading.logfile import LogEntry, read_log
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from expman.storage.postmortem import PostMortem
 
 __all__ = ["RunContents"]
@@ -18,6 +21,32 @@ class RunContents:
     """The part of a Run that reads files of their own."""
 
     path: str
+
+    @property
+    def metadata(self) -> RunMetadata:
+        """The whole content of run.yaml."""
+        raise NotImplementedError
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The attempts of the run, the present one last; most runs have one.
+
+        Rows of a run that went on are the present line: `vectors()` has no superseded ones.
+        """
+        return self.metadata.attempts
+
+    def superseded(self) -> pa.Table:
+        """The rows that a later attempt has superseded, in the order of logging.
+
+        Returns:
+            `step`, `timestamp`, `_attempt`, `_producer`, `_seq` and the metrics.
+
+        Raises:
+            StorageError: a file cannot be read.
+        """
+        from expman.reading.superseded import read_superseded
+
+        return read_superseded(self.path)
 
     @property
     def postmortem(self) -> PostMortem | None:

@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 
 from expman.errors import StorageError
-from expman.models import RunMetadata
+from expman.metadata import RunMetadata
 from expman.reading.best import computed_best
 from expman.reading.columns import FIXED
 from expman.reading.json_text import to_json

@@ -285,7 +285,7 @@ class RunFile:
             write_rest(run_dir, rest)
         fields = msgspec.to_builtins(meta) | {"scalars": scalars, "vectors": vectors}
         fields["tags"] = meta.tags or None
-        fields["earlier_attempts"] = [_OneLine(one) for one in fields["earlier_attempts"]]
+        fields["earlier_attempts"] = [OneLine(one) for one in fields["earlier_attempts"]]
         fields["best"] = {name: _shown_best(best) for name, best in fields["best"].items()}
         if meta.rank is not None:  # a number, as in expman-rs, which cannot read a mapping there
             fields |= fields.pop("rank")

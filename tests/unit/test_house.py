@@ -20,7 +20,8 @@ PACKAGE = Path(expman.__file__).parent
 # a folder or a module. A new one needs a line here.
 LEAVES = {
     *("checks", "errors", "failpoints", "fixed_columns", "metadata", "models"),
-    *("forwarding", "notices", "settings", "process_start", "shown", "suggestions", "version"),
+    *("forwarding", "notices", "preemption", "process_start", "settings", "shown"),
+    *("suggestions", "version"),
 }
 TRAINER = {
     "annotations",
@@ -55,6 +56,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "models": {"errors", "settings", "shown", "suggestions"},
     "metadata": {"models"},
     "notices": set(),
+    "preemption": {"errors"},
     "process_start": set(),
     "forwarding": set(),
     "shown": set(),

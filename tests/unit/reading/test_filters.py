@@ -11,7 +11,8 @@ from unit.reading.run_files import make_run
 
 import expman
 from expman.errors import ConfigError
-from expman.models import MetricBest, RunStatus
+from expman.metadata import MetricBest
+from expman.models import RunStatus
 from expman.reading.filters import RunFilter
 
 

@@ -1,0 +1,280 @@
+"""A run that goes on: attempts after signals, kills and interrupted take-overs, one line."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Program
+from process.runs import run_yaml, serving, wait_until, writer_of, writers_of
+
+import expman
+from expman import ExperimentConfig, LoggingEngine, ResumeError
+from expman.writer.recovery_lock import take_recovery_lock
+
+STEPS = 120
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits of scikit-learn, in a file: a program need not import it."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    found = datasets.load_digits()
+    path = tmp_path_factory.mktemp("digits") / "digits.npz"
+    np.savez(path, inputs=found.data / 16, labels=found.target)
+    return path
+
+
+@pytest.fixture
+def train(program, run_base: Path, digits: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Starts an attempt."""
+
+    def start(
+        steps: int = STEPS,
+        *options: object,
+        pause_s: float = 0.0,
+        base: Path = run_base,
+        env: dict[str, str] | None = None,
+    ) -> Program:
+        checkpoint = tmp_path / f"{base.name}.npz"
+        given = (base, digits, checkpoint, steps, pause_s, *options)
+        return program("train_in_attempts.py", *given, env=env)
+
+    return start
+
+
+def rows_of(run_dir: Path) -> list[tuple[int, float, float]]:
+    table = expman.Run(run_dir).vectors(["step", "loss", "accuracy"])
+    return [tuple(row.values()) for row in table.to_pylist()]
+
+
+def reference(train, tmp_path: Path, steps: int = STEPS) -> list[tuple[int, float, float]]:
+    """The rows of a training that nothing interrupts."""
+    base = tmp_path / "uninterrupted"
+    train(steps, base=base).succeed()
+    return rows_of(base / "digits/run")
+
+
+def all_rows(run_dir: Path) -> int:
+    return len(rows_of(run_dir)) + expman.Run(run_dir).superseded().num_rows
+
+
+def preempt(trainer: Program, how: str, after: int) -> None:
+    """Lets some steps pass, and ends the attempt."""
+    first = int(trainer.read_line().split()[-1])
+    for step in range(first, min(first + after, STEPS)):
+        if not trainer.running():
+            break
+        assert str(step) == trainer.read_line()
+    match how:
+        case "SIGTERM":
+            trainer.send_signal(signal.SIGTERM)
+        case "SIGKILL":
+            trainer.kill()
+        case "both":
+            writers = writers_of(trainer.pid)
+            trainer.send_signal(signal.SIGSTOP)
+            for writer in writers:
+                os.kill(writer.pid, signal.SIGKILL)
+            trainer.kill()
+        case "writer first":
+            for writer in writers_of(trainer.pid):
+                os.kill(writer.pid, signal.SIGKILL)
+            trainer.kill()
+    trainer.wait()
+
+
+def check_preemptions(train, run_base: Path, tmp_path: Path, count: int, seed: int) -> None:
+    """Preempts a training in every way, lets it end, and compares it with one that nobody stops."""
+    chance = random.Random(seed)
+    attempts = 0
+    for _ in range(count):
+        trainer = train(STEPS * 100, "print", pause_s=0.002)
+        how = chance.choice(["SIGTERM", "SIGTERM", "SIGKILL", "both", "writer first"])
+        preempt(trainer, how, chance.randrange(1, 12))
+        attempts += 1
+    run_dir = run_base / "digits/run"
+    reached = max(step for step, *_ in rows_of(run_dir)) + 20
+    train(reached).succeed()
+    expected = reference(train, tmp_path, reached)
+    assert expected == rows_of(run_dir)
+    found = run_yaml(run_dir)
+    assert "FINISHED" == found["status"]
+    assert attempts + 1 == found["attempt"] == len(found["earlier_attempts"]) + 1
+    assert found["rows_logged"] == all_rows(run_dir)
+    counts = ("rows_written", "rows_superseded", "rows_missing")
+    superseded = all_rows(run_dir) - len(expected)
+    assert (len(expected), superseded, 0) == tuple(found[key] for key in counts)
+
+
+def test_preemptions(train, run_base: Path, tmp_path: Path) -> None:
+    """A few in a row: the rows are those of a training that nobody stops."""
+    check_preemptions(train, run_base, tmp_path, 5, seed=7)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_two_hundred_preemptions(train, run_base: Path, tmp_path: Path) -> None:
+    """The same, 200 times."""
+    check_preemptions(train, run_base, tmp_path, 200, seed=int(os.environ.get("SEED", "11")))
+
+
+def remove_old_locks(run_dir: Path) -> bool:
+    """Whoever takes the lock removes those of killed processes."""
+    lock = take_recovery_lock(str(run_dir))
+    assert lock is not None
+    lock.unlink()
+    lock.close()
+    return not list(Path("/dev/shm").glob(lock.name.rpartition("-")[0] + "*"))
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "take-over-claimed",
+        "supersede-before-rename",
+        "supersede-between",
+        "take-over-superseded",
+        "take-over-before-yaml",
+    ],
+)
+def test_a_killed_take_over(train, run_base: Path, tmp_path: Path, point: str) -> None:
+    """Killed at any point, the run can be taken over again; no row is lost or doubled."""
+    preempt(train(STEPS * 100, "print", pause_s=0.002), "SIGKILL", 10)
+    mark = tmp_path / "mark"
+    mark.touch()
+    trainer = train(60, env={"EXPMAN_FAILPOINTS": f"{point}=kill@1:{mark}"})
+    assert 0 != trainer.wait()
+    assert "ResumeError" in trainer.stderr
+    assert not mark.exists()
+    train(60).succeed()
+    run_dir = run_base / "digits/run"
+    wait_until(lambda: remove_old_locks(run_dir), "the lock of a killed process goes away")
+    assert reference(train, tmp_path, 60) == rows_of(run_dir)
+    found = run_yaml(run_dir)
+    assert (2, 0) == (found["attempt"], found["rows_missing"])
+    assert found["rows_logged"] == all_rows(run_dir)
+
+
+def test_signal_and_status(train, run_base: Path) -> None:
+    """SIGTERM is noticed and passed on: exit status 143, FAILED with the reason."""
+    trainer = train(STEPS * 100, "print", pause_s=0.002)
+    trainer.read_line()
+    trainer.read_line()
+    trainer.send_signal(signal.SIGTERM)
+    assert 143 == trainer.wait()
+    run_dir = run_base / "digits/run"
+    found = run_yaml(run_dir)
+    assert ("FAILED", "preempted by SIGTERM") == (found["status"], found["reason"])
+
+
+def test_a_live_owner(train, run_base: Path) -> None:
+    """A run that somebody logs into is refused, with the process's number; it goes on unharmed."""
+    owner = train(STEPS * 100, "print", pause_s=0.002)
+    owner.read_line()
+    second = train(STEPS)
+    assert 0 != second.wait()
+    assert f"process {owner.pid} of this host logs into it" in second.stderr
+    step = int(owner.read_line())
+    assert str(step + 1) == owner.read_line()
+    owner.kill()
+
+
+def stop_writer(trainer: Program) -> int:
+    """Stops the writer of a trainer, once it serves; its process id."""
+    trainer.read_line()
+    writer = writer_of(trainer.pid)
+    wait_until(lambda: writer.pid == serving(writer), "a serving writer")
+    os.kill(writer.pid, signal.SIGSTOP)
+    return writer.pid
+
+
+def test_a_writer_that_is_still_at_it(train, run_base: Path, tmp_path: Path) -> None:
+    """The next attempt waits for the writer of the last one, and warns."""
+    trainer = train(STEPS * 100, "print", pause_s=0.002)
+    writer = stop_writer(trainer)
+    trainer.kill()
+    second = train(STEPS)
+    wait_until(lambda: "its writer has not finished" in second.stderr, "a warning")
+    os.kill(writer, signal.SIGCONT)
+    second.succeed()
+    assert reference(train, tmp_path) == rows_of(run_base / "digits/run")
+
+
+def test_in_one_process(run_base: Path) -> None:
+    """The same process goes on with its run, with a worker's rows and what else it logs."""
+
+    def config(**more: object) -> ExperimentConfig:
+        return ExperimentConfig("e", str(run_base), run_name="r", **more)  # type: ignore[arg-type]
+
+    with LoggingEngine(config(tags=["first"], description="d")) as engine:
+        for step in range(6):
+            engine.log_vector({"n": step, "attempt": 1}, step)
+        engine.log_vector({"note": 1})
+        engine.log_scalar("once", 1)
+        engine.log_scalar("twice", 1)
+        engine.log_params({"lr": 0.1})
+    with LoggingEngine(config(resume="must", from_step=4, tags=["second"])) as engine:
+        for step in range(4, 8):
+            engine.log_vector({"n": step, "attempt": 2}, step)
+        assert engine.durable_step is None or engine.durable_step < 8
+        engine.flush()
+        assert 7 == engine.durable_step
+        engine.log_scalar("twice", 2)
+        engine.log_params({"depth": 2})
+    run = expman.Run(run_base / "e/r")
+    table = run.vectors(["step", "n", "attempt", "_attempt"])
+    assert [0, 1, 2, 3, None, 4, 5, 6, 7] == table["step"].to_pylist()
+    assert [1, 1, 1, 1, None, 2, 2, 2, 2] == table["attempt"].to_pylist()
+    assert [1, 1, 1, 1, 1, 2, 2, 2, 2] == table["_attempt"].to_pylist()
+    assert [4, 5] == run.superseded()["step"].to_pylist()
+    assert {"once": 1, "twice": 2} == run.scalars
+    assert {"lr": 0.1, "depth": 2} == run.config
+    assert (["first", "second"], "d") == (run.tags, run.description)
+    assert ["FINISHED", "FINISHED"] == [attempt.status for attempt in run.attempts]
+    best = run.best("n", "max")
+    assert (7, 7) == (best.value, best.step)
+    assert list(range(9)) != run.vectors(["_seq"])["_seq"].to_pylist()
+    assert len({*run.vectors(["_seq"])["_seq"].to_pylist()}) == 9
+
+
+def test_nothing_to_go_on_with(run_base: Path) -> None:
+    """ "must" needs a run, "allow" makes one, "never" refuses one that exists."""
+    config = {"name": "e", "base_dir": str(run_base), "run_name": "r"}
+    with pytest.raises(ResumeError, match="it does not exist"):
+        LoggingEngine(ExperimentConfig(**config, resume="must"))
+    LoggingEngine(ExperimentConfig(**config, resume="allow", from_step=3)).close()
+    with pytest.raises(expman.RunExistsError):
+        LoggingEngine(ExperimentConfig(**config))
+    with pytest.raises(expman.ConfigError, match="run_name"):
+        ExperimentConfig("e", str(run_base), resume="allow")
+
+
+def test_a_directory_without_a_run(run_base: Path) -> None:
+    """A start that was killed leaves an empty directory: "allow" goes on with that, too."""
+    (run_base / "e/r").mkdir(parents=True)
+    config = ExperimentConfig("e", str(run_base), run_name="r", resume="allow", from_step=0)
+    with LoggingEngine(config) as engine:
+        engine.log_vector({"n": 1}, 0)
+    assert [1] == expman.Run(run_base / "e/r").vectors(["n"])["n"].to_pylist()
+
+
+def test_ctrl_c_while_it_waits(train, run_base: Path) -> None:
+    """A constructor that waits for the last attempt ends at once, and leaves no process."""
+    trainer = train(STEPS * 100, "print", pause_s=0.002)
+    writer = stop_writer(trainer)
+    trainer.kill()
+    second = train(STEPS)
+    wait_until(lambda: "its writer has not finished" in second.stderr, "a warning")
+    second.send_signal(signal.SIGINT)
+    second.wait(30.0)
+    os.kill(writer, signal.SIGCONT)
+    deadline = time.monotonic() + 60
+    while run_yaml(run_base / "digits/run")["status"] == "RUNNING":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
