@@ -27,13 +27,17 @@ def handlers() -> Iterator[None]:
 def test_a_loop_that_asks() -> None:
     """It is true from the signal on; the end of the block raises Preempted, a SystemExit."""
     seen = []
-    with pytest.raises(Preempted, match="preempted by SIGUSR1") as caught:  # noqa: SIM117
+
+    def loop() -> None:
         with on_preemption() as preempted:
             for step in range(5):
                 seen.append((step, bool(preempted)))
                 if preempted:
                     break
                 signal.raise_signal(signal.SIGUSR1)
+
+    with pytest.raises(Preempted, match="preempted by SIGUSR1") as caught:
+        loop()
     assert [(0, False), (1, True)] == seen
     assert (128 + signal.SIGUSR1, signal.SIGUSR1) == (caught.value.code, caught.value.signal)
     assert isinstance(caught.value, SystemExit)

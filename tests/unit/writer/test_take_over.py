@@ -79,9 +79,7 @@ def test_another_host(run_dir: Path) -> None:
 
 def test_a_machine_that_was_restarted(run_dir: Path) -> None:
     """Nothing of the last attempt can live: there is no need to wait."""
-    change(
-        run_dir, status=RunStatus.RUNNING, host=msgspec.structs.replace(HERE, boot_id="earlier")
-    )
+    change(run_dir, status=RunStatus.RUNNING, host=msgspec.structs.replace(HERE, boot_id="earlier"))
     assert 2 == go_on(run_dir)
     assert "the machine was restarted" in (meta_of(run_dir).attempts[0].reason or "")
 
