@@ -98,6 +98,22 @@ def _cases() -> dict[str, list[Case]]:
         "RunExistsError": [
             ('Experiment("digits", run_name="first")', lambda: LoggingEngine(config))
         ],
+        "ResumeError": [
+            (
+                'Experiment("digits", run_name="typo", resume="must")',
+                lambda: LoggingEngine(
+                    ExperimentConfig("digits", run_name="typo", resume="must")
+                ),
+            ),
+            (
+                'Experiment("digits", run_name="first", resume="allow")  # it is live',
+                _raises(
+                    errors.ResumeError(
+                        "experiments/digits/first", "process 4711 of this host logs into it"
+                    )
+                ),
+            ),
+        ],
         "RecordTooLargeError": [
             (
                 'engine.log_message("INFO", "x" * 70_000)  # max_buffer_bytes=65536',
