@@ -101,9 +101,7 @@ def _cases() -> dict[str, list[Case]]:
         "ResumeError": [
             (
                 'Experiment("digits", run_name="typo", resume="must")',
-                lambda: LoggingEngine(
-                    ExperimentConfig("digits", run_name="typo", resume="must")
-                ),
+                lambda: LoggingEngine(ExperimentConfig("digits", run_name="typo", resume="must")),
             ),
             (
                 'Experiment("digits", run_name="first", resume="allow")  # it is live',
