@@ -8,13 +8,14 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from expman.errors import ExpmanError, StorageError
 from expman.storage.memory import limit_memory
 from expman.transport import segment
 from expman.transport.address import new_address
+from expman.transport.hello import Hello
 from expman.writer.ready import ReadyFile
 
 __all__ = ["main", "make_parser"]
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _run(command, options)
             case "recover":
                 return _recover(options)
+            case "mirror":
+                return _mirror(options)
             case _:
                 return _stand(options)
     except ExpmanError as exc:
@@ -91,6 +94,9 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="remove the shared memory of dead runs, with the rows that are in no file yet",
     )
+    mirror = commands.add_parser("mirror", help="copy a run to a store until it ends (for writers)")
+    mirror.add_argument("run_dir", metavar="RUN_DIR", help="the run's directory")
+    mirror.add_argument("url", metavar="URL", help="s3://BUCKET/PREFIX and the like")
     serve = commands.add_parser("serve", help="serve one address until its runs end (for engines)")
     serve.add_argument("--address", required=True, help="shm:TOKEN or DIRECTORY:TOKEN")
     serve.add_argument("--starter", default="", help=argparse.SUPPRESS)
@@ -112,12 +118,11 @@ def _serve(address: segment.Address, starter: str) -> int:
     _raise_limits()
     limit_memory()
     from expman.writer.held import AddressTakenError
-    from expman.writer.recover_soon import RecoverSoon
     from expman.writer.server import Server
 
     _prepare()
     try:
-        server = Server(address, starter=starter, on_run=RecoverSoon())
+        server = Server(address, starter=starter, on_run=_beside_runs())
         signal.signal(signal.SIGTERM, server.stop_soon)
         server.serve()
     except FileNotFoundError:
@@ -127,16 +132,40 @@ def _serve(address: segment.Address, starter: str) -> int:
     os._exit(DONE)  # everything is written; skip the interpreter's tear-down
 
 
+def _beside_runs() -> Callable[[Hello], None]:
+    """Returns what is to be started for a run that is found."""
+    from expman.writer.mirror_command import start_mirror
+    from expman.writer.recover_soon import RecoverSoon
+
+    recover_soon = RecoverSoon()
+
+    def begin(hello: Hello) -> None:
+        recover_soon(hello.base_dir)
+        start_mirror(hello)
+
+    return begin
+
+
+def _mirror(options: argparse.Namespace) -> int:
+    """Copies a run to an object store, beside its writer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    limit_memory()
+    from expman.writer.mirror_command import mirror_run
+
+    code = DONE if mirror_run(options.run_dir, options.url) else FAILED
+    os._exit(code)  # threads of a store's client do not hold it up
+
+
 def _stand(options: argparse.Namespace) -> int:
     """Runs a standing writer."""
     limit_memory()
     from expman.writer.recover import recover
-    from expman.writer.recover_soon import RecoverSoon
     from expman.writer.server import Server
 
     _prepare()
     address = _new_address()
-    server = Server(address, standing=True, on_run=RecoverSoon())
+    server = Server(address, standing=True, on_run=_beside_runs())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.stop_soon)

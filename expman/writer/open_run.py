@@ -118,6 +118,7 @@ class OpenRun:
             if is_new:  # nobody has changed them since the start
                 meta.description, meta.tags = hello.description, list(hello.tags) or None
                 meta.project = hello.project
+        meta.mirror = None if hello.mirror is None else hello.mirror.partition("?")[0]
         meta.language, meta.env_path = hello.language, hello.env_path
         meta.group, meta.rank, meta.host = hello.group, hello.rank, hello.host
         meta.writer_restarts = max(meta.writer_restarts, restarts)

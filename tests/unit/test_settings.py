@@ -35,6 +35,7 @@ SAMPLES: dict[str, tuple[str, Any, Any]] = {
     "flush_interval_ms": ("9", 9, 500),
     "redirect_console": ("1", True, False),
     "hang_after_s": ("9", 9, 300),
+    "mirror": ("s3://bucket/x", "s3://bucket/x", None),
     "project": ("p", "p", "q"),
     "description": ("d", "d", "e"),
     "group": ("g", "g", "h"),
