@@ -19,6 +19,7 @@ from expman.dashboard.context import Context
 from expman.dashboard.events import OpenPages
 from expman.dashboard.guard import PATH_PREFIX, is_loopback
 from expman.errors import ConfigError
+from expman.storage.memory import do_without
 
 __all__ = ["DEFAULT_PORT", "Page"]
 
@@ -137,7 +138,8 @@ class Page:
             )
 
     def run(self) -> None:
-        """Serves until Ctrl-C or SIGTERM."""
+        """Serves until Ctrl-C or SIGTERM. This process does without pandas from then on."""
+        do_without({"pandas"}, "expman ui")
         self._begin()
         try:
             self._server.run(sockets=[self._socket])
