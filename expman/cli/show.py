@@ -9,6 +9,7 @@ import click
 
 from expman.cli.output import console, print_json, print_note, run_record
 from expman.cli.runs import base_dir_option, find_run, run_argument
+from expman.errors import ExpmanError
 from expman.reading.peek import lanes_of
 from expman.reading.rich_cells import cell, indented
 from expman.reading.run import Run
@@ -46,6 +47,7 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
         found.watch()
         return
     console().print(found)
+    _print_ranks(found)
     _show_artifacts(found)
     if printed := found.console(last=_LAST_LINES):
         console().print("printed last", style="italic")
@@ -74,3 +76,20 @@ def _show_artifacts(run: Run) -> None:
         left = len(artifacts) - _FIRST_ARTIFACTS
         more = cell(f"… and {left} more; all of them with --json", "dim")
         console().print(indented(more))
+
+
+def _print_ranks(run: Run) -> None:
+    """Names the ranks of a job that are behind; a file that cannot be read costs nothing else."""
+    rank = run.metadata.rank
+    if rank is None or rank.world_size in (None, 1):
+        return
+    from expman.reading.ranks import ranks_of
+
+    try:
+        sentences = ranks_of(run).sentences()
+    except ExpmanError:
+        return
+    if sentences:
+        console().print("ranks", style="italic")
+    for sentence in sentences:
+        console().print(indented(cell(sentence)))
