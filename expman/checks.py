@@ -10,11 +10,13 @@ from typing import Any
 from expman.errors import ConfigError
 
 __all__ = [
+    "STORE_SCHEMES",
     "check_choice",
     "check_console",
     "check_count",
     "check_directory",
     "check_flag",
+    "check_mirror",
     "check_name",
     "check_project",
     "check_rank",
@@ -23,6 +25,7 @@ __all__ = [
     "check_text_or_none",
 ]
 
+STORE_SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "abfss", "file")
 MAX_NAME_BYTES = 255
 MAX_TAGS = 1000
 MAX_NUMBER = 2**63 - 1
@@ -137,6 +140,19 @@ def check_console(label: str, value: object) -> Any:
     if isinstance(value, bool):
         return value
     return "fd" if check_choice(label, value, "wrap", "fd") == "fd" else True
+
+
+def check_mirror(label: str, value: object) -> str:
+    """Checks the URL of an object store: it is recorded, so it may hold no password."""
+    plain = check_text(label, value)
+    scheme, separator, rest = plain.partition("://")
+    if not separator or scheme not in STORE_SCHEMES or not rest:
+        known = ", ".join(f"{one}://" for one in STORE_SCHEMES)
+        raise ConfigError(label, plain, f"must be a URL that begins with one of {known}")
+    if scheme == "s3" and "@" in rest.partition("/")[0]:
+        rule = "must not hold credentials; use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        raise ConfigError(label, f"{scheme}://…", rule)
+    return plain
 
 
 def check_choice(label: str, value: object, *known: str) -> Any:

@@ -69,6 +69,7 @@ class Experiment(Annotations, MediaCalls):
             writer of the run's own.
         python: path of the interpreter that runs the writer, where `sys.executable` is not one
             (a frozen application, a program that embeds Python).
+        mirror: URL of an object store to which the run is copied: `s3://BUCKET/PREFIX`.
         hang_after_s: seconds without a row after which the stacks of all threads are recorded; 0:
             never.
         quiet: print nothing at the run's start and end; ranks above 0 print nothing anyway.
@@ -109,6 +110,7 @@ class Experiment(Annotations, MediaCalls):
         writer: str | None = None,
         python: str | None = None,
         hang_after_s: int = settings.HANG_AFTER_S,
+        mirror: str | None = None,
         quiet: bool | None = None,
         config: object = None,
     ) -> None:

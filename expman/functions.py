@@ -58,6 +58,7 @@ def init(
     writer: str | None = None,
     python: str | None = None,
     hang_after_s: int = settings.HANG_AFTER_S,
+    mirror: str | None = None,
     quiet: bool | None = None,
     config: object = None,
 ) -> Experiment:

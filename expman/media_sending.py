@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from expman import notices
@@ -16,7 +18,7 @@ if TYPE_CHECKING:  # what only a run needs is imported by its first engine
     from expman.storage.media_spool import Spools
     from expman.transport.producer import LaneProducer
 
-__all__ = ["MediaSending"]
+__all__ = ["MediaSending", "measured_at"]
 
 MOST_IN_LANE = 64 * 1024
 """Larger ones would cost two copies, and large terms that rows do not need."""
@@ -25,6 +27,21 @@ DROPPED = "dropped"
 REPORT_S = 5.0
 PATIENCE_S = 60.0
 PAUSE_S = 0.002
+_measured_at_ns: ContextVar[int | None] = ContextVar("expman_measured_at_ns", default=None)
+
+
+@contextlib.contextmanager
+def measured_at(time_ns: int | None) -> Iterator[None]:
+    """Media and histograms that are logged in this block have another time than now.
+
+    Args:
+        time_ns: nanoseconds since the Unix epoch; None: now.
+    """
+    token = _measured_at_ns.set(time_ns)
+    try:
+        yield
+    finally:
+        _measured_at_ns.reset(token)
 
 
 class MediaSending(MediaCalls):
@@ -95,7 +112,7 @@ class MediaSending(MediaCalls):
         published = False
         try:
             publish = self._lane.offer if self._drops else self._lane.publish
-            published = publish(tag, *fields, dropped)
+            published = publish(tag, *fields, dropped, logged_at_ns=_measured_at_ns.get())
         finally:
             if not published:
                 self._media_dropped += dropped

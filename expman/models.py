@@ -174,6 +174,8 @@ class ExperimentConfig(
         group: what runs of one job have in common; found out from the launcher
             (torchrun, SLURM, MPI, …) if left out.
         rank: number of this process in its job, from 0; found out from the launcher if left out.
+        mirror: URL of an object store to which the run is copied about once a minute, and at its
+            end: `s3://BUCKET/PREFIX` and the like.
         hang_after_s: seconds without a row, or 20 times the usual if that is longer, after which
             the stacks of all threads are recorded; 0: never.
         quiet: print nothing at the run's start and end. None: an Experiment prints, a
@@ -206,6 +208,7 @@ class ExperimentConfig(
     capture_provenance: bool | None = None
     capture_diff: bool | None = None
     hang_after_s: int = settings.HANG_AFTER_S
+    mirror: str | None = None
     quiet: bool | None = None
 
     def __post_init__(self) -> None:

@@ -350,6 +350,16 @@ _TABLE = (
         recorded="stacks/, run.log, run.yaml: stalled_since",
     ),
     Setting(
+        name="mirror",
+        type="str",
+        check=checks.check_mirror,
+        variable="EXPMAN_MIRROR",
+        meaning="URL of an object store (s3://, gs://, az://, file://) to which a process beside "
+        "the writer copies the run about once a minute, and at its end. Credentials are those of "
+        "the store's own tools.",
+        recorded="run.yaml: mirror, mirror_behind",
+    ),
+    Setting(
         name="quiet",
         type="bool",
         check=checks.check_flag,

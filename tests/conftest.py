@@ -41,6 +41,7 @@ _GROUPS: dict[str, Callable[[], bool]] = {
     "root": lambda: os.geteuid() == 0,
     "strace": lambda: shutil.which("strace") is not None,
     "frameworks": lambda: bool(os.environ.get("EXPMAN_FRAMEWORKS_PYTHON")),
+    "tensorboardx": lambda: bool(os.environ.get("EXPMAN_TENSORBOARDX_PYTHON")),
     "stores": lambda: bool(os.environ.get("EXPMAN_STORES_PYTHON")),
     "browser": lambda: (
         all(map(importlib.util.find_spec, _BROWSER)) and shutil.which("chromium") is not None

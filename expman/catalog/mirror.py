@@ -16,6 +16,7 @@ from expman.reading.runyaml import RunYaml
 from expman.storage.object_store import ObjectStore, StoredObject
 from expman.storage.paths import EXPERIMENT_YAML, storage_error
 from expman.storage.run_copy import copy_run
+from expman.storage.run_edits import note_mirrored
 
 __all__ = ["MirrorReport", "mirror"]
 
@@ -75,7 +76,12 @@ def mirror(
     def copy(run_dir: str) -> None:
         key = "/".join(run_dir.rsplit(os.sep, 2)[-2:])
         try:
-            found = copy_run(run_dir, store, key, objects.get(key, {}), is_live=_is_live(run_dir))
+            is_live, has_count = _state(run_dir)
+            found = copy_run(run_dir, store, key, objects.get(key, {}), is_live=is_live)
+            if found.whole and has_count and note_mirrored(run_dir, store.url):
+                start = len(key) + 1  # run.yaml has changed
+                there = {name[start:]: one for name, one in store.list(key).items()}
+                copy_run(run_dir, store, key, there)
             error = None
         except StorageError as exc:
             found, error = None, exc
@@ -102,11 +108,14 @@ def mirror(
     return report
 
 
-def _is_live(run_dir: str) -> bool:
+def _state(run_dir: str) -> tuple[bool, bool]:
+    """Returns whether a run is live, and whether run.yaml counts files that are not copied."""
     try:
-        return RunYaml(run_dir).status is RunStatus.RUNNING
+        yaml = RunYaml(run_dir)
+        counts = b"\nmirror_behind: " in yaml.data and b"\nmirror_behind: 0\n" not in yaml.data
+        return yaml.status is RunStatus.RUNNING, counts
     except (FileNotFoundError, StorageError):
-        return True
+        return True, False
 
 
 def _by_run(objects: Mapping[str, StoredObject]) -> dict[str, dict[str, StoredObject]]:

@@ -17,7 +17,7 @@ from expman.errors import ExpmanError
 __all__ = ["cli", "commands", "run"]
 
 _NAMES = (
-    *("ui", "report", "ls", "show", "why", "tail", "stacks", "plot", "compare", "sql"),
+    *("ui", "report", "ls", "show", "why", "tail", "top", "stacks", "plot", "compare", "sql"),
     *("export", "import", "clean", "rm", "recover", "doctor", "catalog", "mirror", "sweep"),
     "notebook",
 )

@@ -8,10 +8,12 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from expman.cli.charts import print_chart
+from expman.cli.charts import SMOOTH_HELP, print_chart
+from expman.cli.compare_many import print_many
 from expman.cli.output import console, print_json, print_line, print_note
 from expman.cli.png import write_png
-from expman.cli.runs import base_dir_option, find_run, run_argument
+from expman.cli.runs import base_dir_option, chosen_runs, where_option
+from expman.reading.columns_view import text_width
 from expman.reading.curves import Curve, curves, spark
 from expman.reading.differences import ABSENT, differ, distinct
 from expman.reading.formats import format_duration
@@ -26,49 +28,54 @@ __all__ = ["command"]
 POINTS = 400
 MAX_LATEST = 100
 MAX_PACKAGES = 20
+_LEAST_NAME, _LEAST_TITLE, _BARS = 12, 14, 12
+FEW = 5
+"""So many runs are shown side by side; of more, each has a line."""
 
 
 @click.command("compare", short_help="Compare runs: parameters that differ, values, curves.")
-@run_argument("runs", nargs=-1)
+@click.argument("runs", nargs=-1, metavar="RUN…")
+@where_option
+@click.option("--sort", help="Sort the lines of many runs: loss:min, accuracy:max, lr.")
 @click.option("--metric", "-m", "metrics", multiple=True, help="Plot this metric; repeatable.")
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write curves to a PNG file.")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False), help="Write curves to a PNG or SVG file."
+)
 @click.option("--log", "log_scale", is_flag=True, help="Logarithmic y axis.")
+@click.option("--smooth", type=click.FloatRange(0, 1, max_open=True), help=SMOOTH_HELP)
 @click.option("--all-params", is_flag=True, help="Also show parameters that do not differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @base_dir_option
 def command(
     runs: tuple[str, ...],
+    where: str | None,
+    sort: str | None,
     metrics: tuple[str, ...],
     output: str | None,
     log_scale: bool,
+    smooth: float | None,
     all_params: bool,
     as_json: bool,
     base_dir: str,
 ) -> None:
     """Compares RUNs: parameters, code and packages that differ, latest values; with -m, curves.
 
-    -o writes curves to a PNG file: those of -m, or of all metrics that the runs share.
+    A RUN may be the name of an experiment, which stands for all of its runs; --where chooses among
+    them, or among all. Of more than five runs, each has a line, in the order of a metric.
+
+    -o writes curves to a PNG or SVG file: those of -m, or of all metrics that the runs share.
     """
-    if len(runs) < 2:
-        raise click.UsageError("compare needs at least two runs")
-    found = [find_run(run, base_dir) for run in runs]
+    found = chosen_runs(runs, where, base_dir)
+    if len(found) < 2:
+        raise click.UsageError(
+            "compare needs at least two runs: name them, name an experiment, or give --where"
+        )
     names = _labels(found)
     params = _rows([flat_params(run.config) for run in found])
     if not all_params:
         params = {key: values for key, values in params.items() if differ(values)}
-    latest = _rows([{**run.scalars, **run.latest} for run in found])
-    origins = differing_provenance([run.path for run in found])
     if as_json:
-        print_json(
-            {
-                "runs": [
-                    {"run": name, "path": run.path} for name, run in zip(names, found, strict=True)
-                ],
-                "params": _plain(params),
-                "provenance": _plain(origins),
-                "latest": _plain(latest),
-            }
-        )
+        _print_json(found, names, params)
         return
     if output is not None:
         drawn = _curves(found, names, metrics or None)
@@ -76,16 +83,53 @@ def command(
         charts = {name: drawn[name] for name in metrics or shared if name in drawn}
         if not charts:
             raise click.ClickException("the runs share no numeric metric; choose metrics with -m")
-        write_png(output, charts, log_scale=log_scale, x_label="step")
+        write_png(output, charts, log_scale=log_scale, smooth=smooth or 0.0, x_label="step")
         print_line(output)
         return
+    if len(found) > FEW or not _side_by_side(found, names, params, all_params):
+        print_many(found, params, sort, metrics)
+    drawn = _curves(found, names, metrics) if metrics else {}
+    for name in metrics:
+        if name in drawn:
+            print_chart(
+                name, drawn[name], log_scale=log_scale, smooth=smooth or 0.0, x_label="step"
+            )
+        else:
+            print_note(f"metric {name!r} has no numbers to plot")
+
+
+def _latest(runs: Sequence[Run]) -> dict[str, list[object]]:
+    return _rows([{**run.scalars, **run.latest} for run in runs])
+
+
+def _print_json(runs: list[Run], names: list[str], params: dict[str, list[object]]) -> None:
+    print_json(
+        {
+            "runs": [
+                {"run": name, "path": run.path} for name, run in zip(names, runs, strict=True)
+            ],
+            "params": _plain(params),
+            "provenance": _plain(differing_provenance([run.path for run in runs])),
+            "latest": _plain(_latest(runs)),
+        }
+    )
+
+
+def _side_by_side(
+    found: list[Run], names: list[str], params: dict[str, list[object]], all_params: bool
+) -> bool:
+    """Shows a column for each run; False if the terminal has no room for that."""
+    latest = _latest(found)
     title = "parameters" if all_params else "parameters that differ"
     shown = dict(list(latest.items())[:MAX_LATEST])
-    drawn = _curves(found, names, [*shown, *metrics])
+    origins = differing_provenance([run.path for run in found])
     packages = {key: origins[key] for key in origins if key.startswith(PACKAGES)}
     others = {key: values for key, values in origins.items() if key not in packages}
     few = dict(list(packages.items())[:MAX_PACKAGES])
     sections = {title: params, "provenance that differs": {**others, **few}, "latest values": shown}
+    if not _fits(names, {**params, **shown}):
+        return False
+    drawn = _curves(found, names, list(shown))
     if len(few) < len(packages):
         count = len(packages) - len(few)
         print_note(f"{count} more packages differ and are not shown; --json prints all")
@@ -93,11 +137,22 @@ def command(
     if len(shown) < len(latest):
         count = len(latest) - len(shown)
         print_note(f"{count} more latest values are not shown; --json prints all")
-    for name in metrics:
-        if name in drawn:
-            print_chart(name, drawn[name], log_scale=log_scale, x_label="step")
-        else:
-            print_note(f"metric {name!r} has no numbers to plot")
+    return True
+
+
+def _fits(names: list[str], rows: dict[str, list[object]]) -> bool:
+    """Whether names of runs and numbers need not be broken."""
+    numbers = [
+        [text for text, value in zip(distinct(values), values, strict=True) if _is_number(value)]
+        for values in rows.values()
+    ]
+    widest = max((text_width(text) for texts in numbers for text in texts), default=0)
+    columns = sum(max(widest, min(text_width(name), _LEAST_NAME), _BARS) + 2 for name in names)
+    return columns + _LEAST_TITLE <= console().width
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 def _labels(runs: list[Run]) -> list[str]:

@@ -6,11 +6,9 @@ leaves nothing that is listed; repeating it replaces what it left.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
 
 import click
 
@@ -26,13 +24,15 @@ from expman.importers.place import (
     new_experiment,
     remove_leftovers,
 )
-from expman.importers.source import Advance, Source
+from expman.importers.source import Source
 from expman.models import ExperimentConfig
 from expman.reading.text import format_text
 
 __all__ = ["command"]
 
 _SHOWN_NAMES = 5
+_RUN_BYTES = 100_000
+"""What it takes to make a run, as bytes to be read."""
 _DAMAGE = (DamagedError, ExpmanError, OSError)
 
 
@@ -70,9 +70,9 @@ def command(path: str, experiment: str | None, tracker: str | None, base_dir: st
             print_note(f"experiment {name!r} is called {safe!r} here")
         homes.setdefault(safe, []).append(source)
     failed = 0
-    with _progress(sources) as advance:
+    with _Bar(sources) as bar:
         for safe, members in homes.items():
-            failed += _import_all(members, os.path.join(base_dir, safe), advance)
+            failed += _import_all(members, os.path.join(base_dir, safe), bar)
     if failed:
         raise click.ClickException(f"{failed} of {len(sources)} runs could not be imported")
 
@@ -91,7 +91,7 @@ def _found(path: str, tracker: str | None) -> list[Source]:
     raise click.ClickException(f"found no runs in {path}; looked for {names}")
 
 
-def _import_all(sources: list[Source], home: str, advance: Advance) -> int:
+def _import_all(sources: list[Source], home: str, bar: _Bar) -> int:
     """Imports runs of one experiment; returns how many failed."""
     failed = 0
     projects = {source.experiment for source in sources}
@@ -101,12 +101,15 @@ def _import_all(sources: list[Source], home: str, advance: Advance) -> int:
         earlier = EarlierImports(home)
         for source in sources:
             try:
-                made = import_run(source, home, earlier, advance)
+                made = import_run(source, home, earlier, bar.advance)
             except _DAMAGE as exc:
                 failed += 1
+                bar.clear()
                 print_note(f"not imported: {source.path}: {_reason(exc)}")
             else:
+                bar.clear()
                 _show(made)
+            bar.advance(_RUN_BYTES)
     return failed
 
 
@@ -133,22 +136,35 @@ def _show(made: Imported) -> None:
         print_note(f"  renamed: {more} more; import.json has them")
 
 
-@contextlib.contextmanager
-def _progress(sources: list[Source]) -> Iterator[Advance]:
+class _Bar:
     """Shows how far it is, on a terminal, if there is enough to wait for."""
-    total = sum(source.size for source in sources)
-    is_shown = sys.stderr is not None and sys.stderr.isatty() and total > 1_000_000
-    if not is_shown:
-        yield lambda _: None
-        return
-    with click.progressbar(length=total, label="reading", file=sys.stderr) as bar:
-        waiting = 0
 
-        def advance(count: int) -> None:
-            nonlocal waiting
-            waiting += count
-            if waiting > total // 500:
-                bar.update(waiting)
-                waiting = 0
+    def __init__(self, sources: list[Source]) -> None:
+        self._total = sum(source.size + _RUN_BYTES for source in sources)
+        is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._is_shown = is_terminal and self._total > 2_000_000
+        self._bar = click.progressbar(length=self._total, label="reading", file=sys.stderr)
+        self._waiting = 0
 
-        yield advance
+    def advance(self, count: int) -> None:
+        """Notes bytes that were read."""
+        self._waiting += count
+        if self._is_shown and self._waiting > self._total // 500:
+            self._bar.update(self._waiting)
+            self._waiting = 0
+
+    def clear(self) -> None:
+        """Takes the bar away, for a line of the result."""
+        if self._is_shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def __enter__(self) -> _Bar:
+        if self._is_shown:
+            self._bar.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._is_shown:
+            self._bar.render_finish()
+            self.clear()

@@ -1,4 +1,4 @@
-"""`expman plot`: plots metrics of one run, in the terminal or to a PNG file."""
+"""`expman plot`: plots metrics of one run, in the terminal or to a PNG or SVG file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from expman.cli.charts import print_chart
+from expman.cli.charts import SMOOTH_HELP, print_chart
 from expman.cli.output import print_line, print_note
 from expman.cli.png import MAX_CHARTS, write_png
 from expman.cli.runs import base_dir_option, find_run, mistakes_of, run_argument
@@ -22,12 +22,15 @@ POINTS = 400
 _PIECE = 64
 
 
-@click.command("plot", short_help="Plot metrics in the terminal, or to a PNG file.")
+@click.command("plot", short_help="Plot metrics in the terminal, or to a file.")
 @run_argument()
 @click.argument("metrics", nargs=-1, metavar="[METRIC]…")
 @click.option("--system", is_flag=True, help="Plot the machine: METRICs are those of its samples.")
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write a PNG file instead.")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False), help="Write a PNG or SVG file instead."
+)
 @click.option("--log", "log_scale", is_flag=True, help="Logarithmic y axis.")
+@click.option("--smooth", type=click.FloatRange(0, 1, max_open=True), help=SMOOTH_HELP)
 @click.option("--height", type=click.IntRange(5), help="Height of each chart, in lines.")
 @base_dir_option
 def command(
@@ -36,14 +39,15 @@ def command(
     system: bool,
     output: str | None,
     log_scale: bool,
+    smooth: float | None,
     height: int | None,
     base_dir: str,
 ) -> None:
     """Plots METRICs of RUN over its steps, or its first numeric metrics.
 
-    Without METRICs, the terminal shows 4 and a PNG file 40. Where there are more rows than
-    points, a point is the mean of neighbouring rows. The title has the number of values that
-    are NaN or infinite.
+    Without METRICs, the terminal shows 4 and a file 40. Where there are more rows than points, a
+    point is the mean of neighbouring rows. A curve has a gap and a cross where a value is NaN or
+    infinite; the title has their number.
 
     With --system, the x axis has minutes. Without METRICs, processors, memory and GPUs are shown;
     `gpu.*.util_pct` shows all GPUs in one chart.
@@ -52,11 +56,18 @@ def command(
     x_label = "minutes" if system else "step"
     charts, left = _machine(found, metrics) if system else _metrics(found, metrics, output)
     if output is not None:
-        write_png(output, charts, log_scale=log_scale, x_label=x_label)
+        write_png(output, charts, log_scale=log_scale, smooth=smooth or 0.0, x_label=x_label)
         print_line(output)
     else:
         for name, lines in charts.items():
-            print_chart(name, lines, log_scale=log_scale, height=height, x_label=x_label)
+            print_chart(
+                name,
+                lines,
+                log_scale=log_scale,
+                height=height,
+                smooth=smooth or 0.0,
+                x_label=x_label,
+            )
     if left:
         print_note(f"not shown: {format_names(left)}; name the metrics to plot")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
+from expman.cli.output import print_note
 from expman.errors import ConfigError
 from expman.reading import find
 from expman.reading.directories import experiments, run_dirs
@@ -20,6 +21,7 @@ from expman.suggestions import did_you_mean
 __all__ = [
     "base_dir_option",
     "check_experiment",
+    "chosen_runs",
     "count_runs",
     "find_run",
     "mistakes_of",
@@ -112,11 +114,38 @@ def find_run(text: str, base_dir: str) -> Run:
             )
         whole = text.removesuffix("…")
         known = [f"{run.experiment}/{run.name}" if slash else run.name for run in every]
-        hint = did_you_mean([whole], known) or "; list runs with: expman ls"
+        hint = did_you_mean([whole], [*known, *names]) or "; list runs with: expman ls"
         raise click.UsageError(f"no run in {base_dir} is called {text!r}{hint}")
     several = ", ".join(f"{run.experiment}/{run.name}" for run in matches[:_SHOWN])
     more = f" and {len(matches) - _SHOWN} more" if len(matches) > _SHOWN else ""
     raise click.UsageError(f"{text!r} is not unique: {several}{more}; give more of the name")
+
+
+def chosen_runs(texts: Sequence[str], where: str | None, base_dir: str) -> list[Run]:
+    """Finds the runs that several arguments mean: runs, and experiments with all of their runs.
+
+    Args:
+        texts: the arguments; none for the runs of all experiments, if there is a filter.
+        where: the filter that the runs of experiments must fulfil.
+        base_dir: directory that holds all experiments.
+
+    Raises:
+        click.UsageError: an argument means no run, or the filter is not understood.
+    """
+    found: list[Run] = []
+    if not texts and where is None:
+        return found
+    known = experiments(base_dir) if os.path.isdir(base_dir) else []
+    for text in texts or (None,):
+        if text is not None and text not in known:
+            found.append(find_run(text, base_dir))
+            continue
+        with mistakes_of(where="--where"):
+            listed = find.runs(base_dir, text, where=where)
+        for path, error in listed.unreadable:
+            print_note(f"cannot read run {path}: {' '.join(str(error).split())}")
+        found += listed
+    return list({run.path: run for run in found}.values())
 
 
 def check_experiment(experiment: str, base_dir: str) -> None:

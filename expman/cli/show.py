@@ -9,13 +9,18 @@ import click
 
 from expman.cli.output import console, print_json, print_note, run_record
 from expman.cli.runs import base_dir_option, find_run, run_argument
+from expman.errors import ExpmanError
 from expman.reading.peek import lanes_of
-from expman.reading.rich_cells import cell
+from expman.reading.rich_cells import cell, indented
+from expman.reading.run import Run
+from expman.reading.text import format_text
 from expman.storage.paths import ARTIFACTS, POST_MORTEM_JSON
 
 __all__ = ["command"]
 
 _LAST_LINES = 5
+_LONGEST = 160
+_FIRST_ARTIFACTS = 20
 
 
 @click.command("show", short_help="Show one run.")
@@ -42,16 +47,13 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
         found.watch()
         return
     console().print(found)
-    artifacts = found.artifacts()
-    if artifacts:
-        console().print("artifacts", style="italic")
-    for path in artifacts:
-        console().print(cell(f"  {os.path.relpath(path, os.path.join(found.path, ARTIFACTS))}"))
+    _print_ranks(found)
+    _show_artifacts(found)
     if printed := found.console(last=_LAST_LINES):
         console().print("printed last", style="italic")
         for line in printed:
             who = "" if line.producer == "main" else f"[{line.producer}] "
-            console().print(cell(f"  {who}{line.text}"))
+            console().print(indented(cell(who + format_text(line.text, _LONGEST))))
     if os.path.exists(os.path.join(found.path, POST_MORTEM_JSON)):
         print_note(f"how it ended: expman why {shlex.quote(found.path)}")
     if found.is_live and not lanes_of(found.path):
@@ -59,3 +61,35 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
             "the run is RUNNING, but no process on this machine logs into it: it runs on another "
             f"machine, or it was killed. A killed run is finished by: expman recover {base_dir}"
         )
+
+
+def _show_artifacts(run: Run) -> None:
+    """Shows the first artifacts and how many there are."""
+    artifacts = run.artifacts()
+    if not artifacts:
+        return
+    console().print("artifacts", style="italic")
+    above = os.path.join(run.path, ARTIFACTS)
+    for path in artifacts[:_FIRST_ARTIFACTS]:
+        console().print(indented(cell(os.path.relpath(path, above))))
+    if len(artifacts) > _FIRST_ARTIFACTS:
+        left = len(artifacts) - _FIRST_ARTIFACTS
+        more = cell(f"… and {left} more; all of them with --json", "dim")
+        console().print(indented(more))
+
+
+def _print_ranks(run: Run) -> None:
+    """Names the ranks of a job that are behind; a file that cannot be read costs nothing else."""
+    rank = run.metadata.rank
+    if rank is None or rank.world_size in (None, 1):
+        return
+    from expman.reading.ranks import ranks_of
+
+    try:
+        sentences = ranks_of(run).sentences()
+    except ExpmanError:
+        return
+    if sentences:
+        console().print("ranks", style="italic")
+    for sentence in sentences:
+        console().print(indented(cell(sentence)))

@@ -27,6 +27,8 @@ from expman.version import VERSION
 
 __all__ = ["guarded", "make_app"]
 
+OLDEST_S = 3.0
+
 
 def make_app(context: Context, events: OpenPages) -> Starlette:
     """Makes the application, whose requests nobody has checked yet; see `guarded`."""
@@ -48,6 +50,8 @@ def make_app(context: Context, events: OpenPages) -> Starlette:
         )
 
     def runs(context: Context, request: Request) -> Response:
+        # While a page is open the watcher looks; a program that only asks gets what is there now.
+        context.catalog.scan_if_older(OLDEST_S)
         changes = context.catalog.changes(request.query_params.get("since"))
         return Response(changes_text(changes), media_type="application/json")
 

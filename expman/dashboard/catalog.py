@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from expman.dashboard.remembered import FEWEST_RUNS, Remembered, RememberedRun
 from expman.dashboard.run_record import lost_record, record_of, run_id
 from expman.errors import StorageError
 from expman.models import RunStatus, safe_text
@@ -48,7 +49,7 @@ class KnownRun(msgspec.Struct):
     record: bytes
     is_live: bool
     began: str
-    seen: tuple[object, ...]
+    seen: tuple[tuple[int, ...], ...]
 
 
 class Changes(NamedTuple):
@@ -88,8 +89,27 @@ class Catalog:
         self._waiting: deque[tuple[str, str]] = deque()
         self._removed: deque[tuple[int, str]] = deque(maxlen=MOST_REMOVED)
         self._forgotten = 0
+        self._scanned = 0.0
         self._lock = threading.Lock()
         self._scan_lock = threading.Lock()
+
+    # -- from one start to the next -----------------------------------------------------
+
+    def recall(self) -> None:
+        """Takes what an earlier server has kept; `scan` finds out what of it still holds."""
+        for name, run in Remembered(self.base_dir).load().items():
+            known = KnownRun(run.path, self._version, run.record, False, run.began, run.seen)
+            self._runs.setdefault(name, known)
+
+    def remember(self) -> None:
+        """Keeps the rows of ended runs for the next server, if there are many."""
+        kept = {
+            name: RememberedRun(run.path, run.record, run.began, run.seen)
+            for name, run in list(self._runs.items())
+            if not run.is_live
+        }
+        if len(kept) >= FEWEST_RUNS:
+            Remembered(self.base_dir).save(kept)
 
     # -- looking ------------------------------------------------------------------------
 
@@ -100,6 +120,7 @@ class Catalog:
             most_s: runs beyond what can be read in so many seconds wait for `go_on`.
         """
         with self._scan_lock:
+            self._scanned = time.monotonic()
             before = self._version, self.gone
             try:
                 found = {safe_text(run_id(path)): path for path in self._directories()}
@@ -113,6 +134,11 @@ class Catalog:
             self._waiting = deque(_newest_first(fresh) if len(fresh) > 1 else fresh)
             self._take_waiting(time.monotonic() + most_s)
             return before != (self._version, None)
+
+    def scan_if_older(self, most_s: float) -> None:
+        """Looks at all runs if nobody has for so many seconds."""
+        if time.monotonic() - self._scanned > most_s:
+            self.scan()
 
     def go_on(self, most_s: float = FIRST_S) -> bool:
         """Reads runs that wait for it, newest first; returns whether there were any."""
@@ -254,7 +280,7 @@ def _has_link(path: str) -> bool:
     return os.path.islink(path) or os.path.islink(os.path.dirname(path))
 
 
-def _seen(path: str, is_live: bool) -> tuple[object, ...]:
+def _seen(path: str, is_live: bool) -> tuple[tuple[int, ...], ...]:
     """Returns times by which a change of a run shows; empty if it is gone."""
     names = (RUN_YAML, CONFIG_YAML, NOTES_MD) if is_live else ("",)
     return tuple(_signature(os.path.join(path, name)) for name in names)

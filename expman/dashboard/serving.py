@@ -19,6 +19,7 @@ from expman.dashboard.context import Context
 from expman.dashboard.events import OpenPages
 from expman.dashboard.guard import PATH_PREFIX, is_loopback
 from expman.errors import ConfigError
+from expman.storage.memory import do_without
 
 __all__ = ["DEFAULT_PORT", "Page"]
 
@@ -26,6 +27,7 @@ DEFAULT_PORT = 8642
 TRIED_PORTS = 100
 BACKLOG = 128
 END_S = 2
+_EVERYWHERE = ("0.0.0.0", "::", "")
 
 
 class _Server(uvicorn.Server):
@@ -73,7 +75,9 @@ class Page:
         self.port: int = self._socket.getsockname()[1]
         self._context = Context(Catalog(base_dir), read_only=read_only)
         self._events = OpenPages(self._context)
-        hosts = {*allow_hosts} if host in ("0.0.0.0", "::", "") else {host, *allow_hosts}
+        hosts = {host, *allow_hosts}
+        if host in _EVERYWHERE:
+            hosts |= _own_names()
         app = guarded(
             make_app(self._context, self._events),
             self.token,
@@ -131,13 +135,17 @@ class Page:
             there = f"127.0.0.1:{self.port}"
             yield f"Over SSH, type this on your own machine: ssh -N -L {self.port}:{there} {to}"
         if not self.is_private:
+            if self.host in _EVERYWHERE:
+                there = f"http://{socket.gethostname()}:{self.port}/?token={self.token}"
+                yield f"From other machines: {there}"
             yield (
                 f"Others on the network can reach port {self.port}, and what they read is not "
                 "encrypted; the token is all that keeps them out."
             )
 
     def run(self) -> None:
-        """Serves until Ctrl-C or SIGTERM."""
+        """Serves until Ctrl-C or SIGTERM. This process does without pandas from then on."""
+        do_without({"pandas"}, "expman ui")
         self._begin()
         try:
             self._server.run(sockets=[self._socket])
@@ -166,13 +174,25 @@ class Page:
             self._end()
 
     def _begin(self) -> None:
+        self._context.catalog.recall()
         self._context.catalog.scan()
         self._events.watcher.start()
 
     def _end(self) -> None:
         self._events.watcher.stop()
+        self._context.catalog.remember()
         self._context.close()
         self._socket.close()
+
+
+def _own_names() -> set[str]:
+    """Returns the names and addresses of this machine, as far as they are known."""
+    names = {socket.gethostname(), socket.getfqdn()}
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None)
+    except OSError:
+        found = []
+    return names | {str(address[0]).partition("%")[0] for *_, address in found}
 
 
 def _listening(host: str, port: int | None) -> socket.socket:

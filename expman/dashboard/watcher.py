@@ -88,6 +88,8 @@ class Watcher:
             started = time.monotonic()
             if not self._catalog.is_complete:
                 changed = self._catalog.go_on()
+                if self._catalog.is_complete:
+                    self._catalog.remember()
             elif scan.is_now:
                 changed = self._catalog.scan()
                 scan.after(time.monotonic() - started)

@@ -5,17 +5,12 @@ It needs neither of them, nor torch: tensors are read through numpy.
 
 from __future__ import annotations
 
-import builtins
-import datetime
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from expman import current_run
-from expman.engine import LoggingEngine
-from expman.experiment import Experiment
+from expman.integrations.tensorboard_curves import CurveCalls
 from expman.integrations.tensorboard_kept import KeptCalls
 from expman.integrations.tensors import (
     array_of,
@@ -23,14 +18,12 @@ from expman.integrations.tensors import (
     ordered,
     picture_of,
     pixels_of,
-    step_of,
 )
-from expman.transport.values import LEAST_TIME_NS
 
 __all__ = ["SummaryWriter"]
 
 
-class SummaryWriter(KeptCalls):
+class SummaryWriter(CurveCalls, KeptCalls):
     """Records what TensorBoard's SummaryWriter is given in a run.
 
     The run's directory is `log_dir`: what its last two folders are named is the experiment and the
@@ -48,6 +41,7 @@ class SummaryWriter(KeptCalls):
         max_queue: not used: nothing is queued.
         flush_secs: not used: a call that has returned is kept.
         filename_suffix: not used.
+        write_to_disk: False: nothing is recorded.
         logdir: tensorboardX's name of `log_dir`.
         settings: what else `expman.Experiment` takes; other arguments of tensorboardX are not used.
 
@@ -63,21 +57,14 @@ class SummaryWriter(KeptCalls):
         max_queue: int = 10,
         flush_secs: int = 120,
         filename_suffix: str = "",
+        write_to_disk: bool = True,
         *,
         logdir: str | os.PathLike[str] | None = None,
         **settings: Any,
     ) -> None:
         place = log_dir if log_dir is not None else logdir
-        for name in ("write_to_disk", "comet_config"):
-            settings.pop(name, None)
-        self._own: Experiment | None = None
-        found = current_run.current() if place is None else None
-        if found is not None and not found.engine.has_ended:
-            self._run = found
-        else:
-            self._run = self._own = _begin(place, comment, settings)
-        self._engine: LoggingEngine = self._run.engine
-        self._noted: set[str] = set()
+        settings.pop("comet_config", None)
+        super().__init__(place, comment, settings, write_to_disk=write_to_disk)
         if purge_step is not None:
             self._note(f"purge_step={purge_step} is not applied: every row is kept")
 
@@ -91,9 +78,16 @@ class SummaryWriter(KeptCalls):
         walltime: float | None = None,
         new_style: bool = False,
         double_precision: bool = False,
-        **_: object,
+        **texts: object,
     ) -> None:
-        """Logs a row with one metric; it is published when the call returns."""
+        """Logs a row with one metric; it is published when the call returns.
+
+        What tensorboardX takes as `display_name` and `summary_description` is a line of run.log.
+        """
+        places = (new_style, double_precision)  # tensorboardX has the two texts here
+        said = [text for text in (*texts.values(), *places) if text and isinstance(text, str)]
+        if said:
+            self._note(f"{tag}: {', '.join(said)}")
         self._row({tag: scalar_value}, global_step, walltime)
 
     def add_scalars(
@@ -109,127 +103,36 @@ class SummaryWriter(KeptCalls):
 
     def _row(self, values: dict[str, Any], step: int | None, walltime: float | None) -> None:
         plain = {tag: number_of(value) for tag, value in values.items()}
-        at_ns = None if walltime is None else builtins.max(int(walltime * 1e9), LEAST_TIME_NS)
-        self._engine.log_row_at(plain, step_of(step), at_ns)
+        self._engine.log_row_at(plain, self._step(step), self._time_ns(walltime))
 
     def add_hparams(
         self,
         hparam_dict: Mapping[str, Any],
         metric_dict: Mapping[str, Any],
         hparam_domain_discrete: Mapping[str, Any] | None = None,
-        run_name: str | None = None,
+        run_name: str | int | None = None,
         global_step: int | None = None,
-        **_: object,
+        *,
+        name: str | None = None,
     ) -> None:
-        """Records parameters, and each metric as a scalar of the run and in a row."""
+        """Records parameters, and each metric as a scalar of the run and in a row.
+
+        Other programs make a run of its own for each call: `run_name`, tensorboardX's `name`. Here
+        the name is a line of run.log.
+        """
+        if isinstance(hparam_domain_discrete, str):  # tensorboardX: name, global_step
+            name, hparam_domain_discrete = hparam_domain_discrete, None
+            if not isinstance(run_name, str):
+                run_name, global_step = None, global_step if run_name is None else run_name
+        if run_name or name:
+            self._note(f"add_hparams: named {run_name or name}")
+        if hparam_domain_discrete:
+            self._note(f"add_hparams: values may be {dict(hparam_domain_discrete)}")
         self._engine.log_params(dict(hparam_dict))
-        for name, value in metric_dict.items():
-            self._engine.log_scalar(name, number_of(value))
+        for metric, value in metric_dict.items():
+            self._engine.log_scalar(metric, number_of(value))
         if metric_dict:
             self._row(dict(metric_dict), global_step, None)
-
-    # -- distributions ------------------------------------------------------------------
-
-    def add_histogram(
-        self,
-        tag: str,
-        values: Any,
-        global_step: int | None = None,
-        bins: Any = "tensorflow",
-        walltime: float | None = None,
-        max_bins: int | None = None,
-    ) -> None:
-        """Logs a histogram; of 64 bins, unless `bins` is a number or a sequence of edges."""
-        array = array_of(values).ravel()
-        if isinstance(bins, str):
-            self._engine.log_histogram(tag, array, step_of(global_step), bins=max_bins or 64)
-        elif isinstance(bins, int):
-            self._engine.log_histogram(tag, array, step_of(global_step), bins=bins)
-        else:
-            import numpy as np
-
-            counts, edges = np.histogram(array, bins=array_of(bins))
-            self._binned(tag, edges, counts, global_step)
-
-    def add_histogram_raw(
-        self,
-        tag: str,
-        min: float,
-        max: float,
-        num: int,
-        sum: float,
-        sum_squares: float,
-        bucket_limits: Sequence[float],
-        bucket_counts: Sequence[int],
-        global_step: int | None = None,
-        walltime: float | None = None,
-    ) -> None:
-        """Logs bins that are counted: the first one begins at `min`, the last one ends at `max`."""
-        limits = [float(limit) for limit in bucket_limits]
-        edges = [builtins.min(float(min), limits[0]), *limits]
-        if edges[-1] > 1e300:  # TensorBoard's last bin has no end
-            edges[-1] = builtins.max(float(max), edges[-2])
-        self._binned(tag, edges, bucket_counts, global_step)
-
-    def _binned(self, tag: str, edges: Any, counts: Any, step: int | None) -> None:
-        whole = [int(count) for count in counts]
-        self._engine.log_histogram(
-            tag, step=step_of(step), edges=[float(edge) for edge in edges], counts=whole
-        )
-
-    def add_pr_curve(
-        self,
-        tag: str,
-        labels: Any,
-        predictions: Any,
-        global_step: int | None = None,
-        num_thresholds: int = 127,
-        weights: Any = None,
-        walltime: float | None = None,
-    ) -> None:
-        """Logs precision and recall for each threshold, as a table."""
-        import numpy as np
-
-        truth = array_of(labels).ravel().astype(bool)
-        scores = array_of(predictions).ravel().astype(float)
-        weight = np.ones(len(scores)) if weights is None else array_of(weights).ravel()
-        thresholds = np.linspace(0.0, 1.0, num_thresholds)
-        taken = scores[None, :] >= thresholds[:, None]
-        tp, fp = (taken * truth * weight).sum(axis=1), (taken * ~truth * weight).sum(axis=1)
-        fn = (truth * weight).sum() - tp
-        tn = (~truth * weight).sum() - fp
-        with np.errstate(invalid="ignore", divide="ignore"):
-            precision, recall = tp / (tp + fp), tp / (tp + fn)
-        self._curve(tag, thresholds, tp, fp, tn, fn, precision, recall, global_step)
-
-    def add_pr_curve_raw(
-        self,
-        tag: str,
-        true_positive_counts: Any,
-        false_positive_counts: Any,
-        true_negative_counts: Any,
-        false_negative_counts: Any,
-        precision: Any,
-        recall: Any,
-        global_step: int | None = None,
-        num_thresholds: int = 127,
-        weights: Any = None,
-        walltime: float | None = None,
-    ) -> None:
-        """Logs a curve that is computed already, as a table."""
-        count = len(array_of(precision))
-        thresholds = [number / builtins.max(count - 1, 1) for number in range(count)]
-        columns = (true_positive_counts, false_positive_counts, true_negative_counts)
-        self._curve(
-            tag, thresholds, *columns, false_negative_counts, precision, recall, global_step
-        )
-
-    def _curve(self, tag: str, *columns: Any) -> None:
-        *numbers, step = columns
-        names = ("threshold", "tp", "fp", "tn", "fn", "precision", "recall")
-        lists = [[float(value) for value in array_of(column)] for column in numbers]
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True)]
-        self._engine.log_table(tag, rows, step_of(step))
 
     # -- media --------------------------------------------------------------------------
 
@@ -242,7 +145,8 @@ class SummaryWriter(KeptCalls):
         dataformats: str = "CHW",
     ) -> None:
         """Logs a picture whose axes are named by `dataformats`: CHW, HWC or HW."""
-        self._engine.log_image(tag, picture_of(img_tensor, dataformats), step_of(global_step))
+        picture = picture_of(img_tensor, dataformats)
+        self._send("image", tag, picture, global_step, walltime)
 
     def add_images(
         self,
@@ -252,9 +156,17 @@ class SummaryWriter(KeptCalls):
         walltime: float | None = None,
         dataformats: str = "NCHW",
     ) -> None:
-        """Logs pictures side by side; their axes are named by `dataformats`: NCHW, NHWC, …."""
-        pictures = ordered(array_of(img_tensor), dataformats, "NHWC")
-        self._engine.log_images(tag, [pixels_of(one) for one in pictures], step_of(global_step))
+        """Logs pictures side by side; their axes are named by `dataformats`: NCHW, NHWC, ….
+
+        A list has pictures whose axes are named by it, without the N.
+        """
+        if isinstance(img_tensor, list | tuple):
+            axes = dataformats.upper().replace("N", "")
+            pictures = [picture_of(one, axes) for one in img_tensor]
+        else:
+            array = ordered(array_of(img_tensor), dataformats, "NHWC")
+            pictures = [pixels_of(one) for one in array]
+        self._send("images", tag, pictures, global_step, walltime)
 
     def add_image_with_boxes(
         self,
@@ -269,6 +181,8 @@ class SummaryWriter(KeptCalls):
         **_: object,
     ) -> None:
         """Logs a picture with boxes (x0, y0, x1, y1) drawn into it; needs Pillow."""
+        if isinstance(rescale, str):  # tensorboardX has dataformats and labels here
+            rescale, dataformats, labels = 1, rescale, labels or _labels(dataformats)
         try:
             from PIL import Image, ImageDraw
         except ImportError:
@@ -283,7 +197,7 @@ class SummaryWriter(KeptCalls):
             if labels is not None and number < len(labels):
                 draw.text((box[0], box[1]), str(labels[number]), fill="red")
         size = (round(image.width * rescale), round(image.height * rescale))
-        self._engine.log_image(tag, image.resize(size), step_of(global_step))
+        self._send("image", tag, image.resize(size), global_step, walltime)
 
     def add_figure(
         self,
@@ -295,7 +209,7 @@ class SummaryWriter(KeptCalls):
     ) -> None:
         """Logs a figure of matplotlib, or several; closes them unless `close` is False."""
         for one in figure if isinstance(figure, list | tuple) else [figure]:
-            self._engine.log_figure(tag, one, step_of(global_step))
+            self._send("figure", tag, one, global_step, walltime)
             if close:
                 from matplotlib import pyplot
 
@@ -314,8 +228,8 @@ class SummaryWriter(KeptCalls):
         videos = ordered(array_of(vid_tensor), dataformats, "NTHWC")
         for number, frames in enumerate(videos):
             name = tag if len(videos) == 1 else f"{tag}/{number}"
-            pixels, step = pixels_of(frames), step_of(global_step)
-            self._engine.log_video(name, pixels, step, fps=float(fps or 4))
+            pixels = pixels_of(frames)
+            self._send("video", name, pixels, global_step, walltime, fps=float(fps or 4))
 
     def add_audio(
         self,
@@ -326,10 +240,9 @@ class SummaryWriter(KeptCalls):
         walltime: float | None = None,
     ) -> None:
         """Logs a sound of shape (time,), (1, time) or (time, channels), within -1 and 1."""
-        samples = array_of(snd_tensor).squeeze()
-        self._engine.log_audio(
-            tag, samples.clip(-1.0, 1.0), step_of(global_step), sample_rate=int(sample_rate)
-        )
+        samples = array_of(snd_tensor).squeeze().clip(-1.0, 1.0)
+        rate = int(sample_rate)
+        self._send("audio", tag, samples, global_step, walltime, sample_rate=rate)
 
     def add_text(
         self,
@@ -339,33 +252,22 @@ class SummaryWriter(KeptCalls):
         walltime: float | None = None,
     ) -> None:
         """Logs a text."""
-        self._engine.log_text(tag, str(text_string), step_of(global_step))
+        self._send("text", tag, str(text_string), global_step, walltime)
 
     # -- the rest -----------------------------------------------------------------------
 
-    def get_logdir(self) -> str:
-        """The run's directory."""
-        return self._engine.run_dir
+    def export_scalars_to_json(self, path: str | os.PathLike[str]) -> None:
+        """Writes a file with the rows of the run: `{"DIRECTORY/TAG": [[time, step, value], …]}`.
 
-    @property
-    def log_dir(self) -> str:
-        """The run's directory."""
-        return self._engine.run_dir
-
-    logdir = log_dir
-
-    def flush(self) -> None:
-        """Waits until everything is durable.
+        Durability: the rows are durable, and the file is written when it returns.
 
         Raises:
-            FlushError: it is not.
+            FlushError: the rows are not durable.
         """
-        self._engine.flush()
+        from expman.integrations.tensorboard_scalars import write_scalars
 
-    def close(self) -> None:
-        """Ends a run of its own. Twice is fine."""
-        if self._own is not None:
-            self._own.close()
+        self.flush()
+        write_scalars(self.get_logdir(), path)
 
     def __enter__(self) -> SummaryWriter:
         return self
@@ -380,17 +282,6 @@ class SummaryWriter(KeptCalls):
             self._own.__exit__(kind, exc, traceback)
 
 
-def _begin(
-    place: str | os.PathLike[str] | None, comment: str, settings: Mapping[str, Any]
-) -> Experiment:
-    given: dict[str, Any] = {"suffix_if_taken": True, "quiet": True}
-    if place is None:
-        moment = datetime.datetime.now().strftime("%b%d_%H-%M-%S")
-        given |= {"name": "runs", "run_name": f"{moment}_{socket.gethostname()}{comment}"}
-        if "EXPMAN_BASE_DIR" not in os.environ:
-            given["base_dir"] = "."
-    else:
-        home, run_name = os.path.split(os.path.abspath(os.fspath(place)))
-        base_dir, name = os.path.split(home)
-        given |= {"name": name or "runs", "run_name": run_name, "base_dir": base_dir}
-    return Experiment(**{**given, **settings})
+def _labels(given: Any) -> Sequence[str] | None:
+    """Labels that stand in another parameter's place; None if it is that parameter's default."""
+    return None if isinstance(given, str) else given

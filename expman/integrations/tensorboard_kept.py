@@ -8,18 +8,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from expman.engine import LoggingEngine
-from expman.integrations.tensors import npy_of, step_of
-from expman.models import LogLevel
+from expman.integrations.tensorboard_run import WriterRun
+from expman.integrations.tensors import array_of, npy_of
 
 __all__ = ["KeptCalls"]
 
 
-class KeptCalls:
+class KeptCalls(WriterRun):
     """Keeps tensors, graphs, embeddings and meshes below `tensorboard/`; run.log names each."""
 
-    _engine: LoggingEngine
-    _noted: set[str]
+    _layout: dict[str, dict[str, Any]] | None = None
 
     def add_tensor(
         self, tag: str, tensor: Any, global_step: int | None = None, walltime: float | None = None
@@ -31,9 +29,16 @@ class KeptCalls:
         """Keeps the text of a model as an artifact."""
         self._keep("graph.txt", str(model).encode("utf-8", "backslashreplace"), None)
 
-    def add_onnx_graph(self, prototxt: str | os.PathLike[str]) -> None:
-        """Keeps the file of a model as an artifact."""
-        self._keep_file(prototxt)
+    def add_onnx_graph(
+        self,
+        prototxt: str | os.PathLike[str] | None = None,
+        onnx_model_file: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Keeps the file of a model as an artifact; tensorboardX has another name for it."""
+        path = prototxt if prototxt is not None else onnx_model_file
+        if path is None:
+            raise TypeError("add_onnx_graph() needs the path of the model's file")
+        self._keep_file(path)
 
     def add_openvino_graph(self, xmlname: str | os.PathLike[str]) -> None:
         """Keeps the file of a model as an artifact."""
@@ -48,11 +53,19 @@ class KeptCalls:
         tag: str = "default",
         metadata_header: Sequence[str] | None = None,
     ) -> None:
-        """Keeps the vectors as an artifact, and beside it metadata as JSON and pictures."""
+        """Keeps the vectors as an artifact, and beside it metadata as JSON and pictures.
+
+        Raises:
+            ValueError: metadata or pictures are not as many as vectors.
+        """
+        count = len(mat)
+        for name, others in (("metadata", metadata), ("label_img", label_img)):
+            if others is not None and len(others) != count:
+                raise ValueError(f"embedding {tag!r}: {len(others)} {name}, {count} vectors")
         self._keep(f"embedding/{tag}.npy", npy_of(mat), global_step)
         if metadata is not None:
-            content = {"header": metadata_header, "metadata": metadata}
-            data = json.dumps(content, default=str).encode()
+            content = {"header": metadata_header, "metadata": list(metadata)}
+            data = json.dumps(content, default=_plain).encode()
             self._keep(f"embedding/{tag}.json", data, global_step)
         if label_img is not None:
             self._keep(f"embedding/{tag}-images.npy", npy_of(label_img), global_step)
@@ -71,10 +84,16 @@ class KeptCalls:
         for name, part in (("vertices", vertices), ("colors", colors), ("faces", faces)):
             if part is not None:
                 self._keep(f"mesh/{tag}-{name}.npy", npy_of(part), global_step)
+        if config_dict:
+            data = json.dumps(dict(config_dict), default=_plain).encode()
+            self._keep(f"mesh/{tag}-config.json", data, global_step)
 
     def add_custom_scalars(self, layout: Mapping[str, Any]) -> None:
-        """Records a layout of charts as a parameter."""
-        self._engine.log_params({"custom_scalars": dict(layout)})
+        """Records a layout of charts as a parameter; charts of several calls come together."""
+        known = self._layout = self._layout or {}
+        for category, charts in layout.items():
+            known[category] = {**known.get(category, {}), **charts}
+        self._engine.log_params({"custom_scalars": known})
 
     def add_custom_scalars_multilinechart(
         self, tags: Sequence[str], category: str = "default", title: str = "untitled"
@@ -90,7 +109,8 @@ class KeptCalls:
 
     def _keep(self, name: str, data: bytes, step: int | None) -> None:
         place, extension = os.path.splitext(name)
-        marked = place if step is None else f"{place}-{step_of(step)}"
+        at = self._step(step)
+        marked = place if at is None else f"{place}-{at}"
         target = f"tensorboard/{marked}{extension}"
         with tempfile.TemporaryDirectory() as home:
             path = os.path.join(home, f"kept{extension}")
@@ -104,7 +124,8 @@ class KeptCalls:
         self._engine.save_artifact(path, target)
         self._note(f"kept as an artifact: {target}")
 
-    def _note(self, text: str) -> None:
-        if text not in self._noted:
-            self._noted.add(text)
-            self._engine.log_message(LogLevel.INFO, text)
+
+def _plain(value: Any) -> Any:
+    """A tensor or an array as JSON's own values, anything else as text."""
+    array = array_of(value) if hasattr(value, "shape") else None
+    return str(value) if array is None else array.tolist()

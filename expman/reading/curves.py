@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -27,11 +28,40 @@ class Curve(NamedTuple):
         x: the steps.
         y: the numbers.
         left_out: how many values were NaN or infinite, which no curve can show.
+        odd: where these were, at most as many places as the curve has points.
     """
 
     x: list[float]
     y: list[float]
     left_out: int = 0
+    odd: Sequence[float] = ()
+
+    def pieces(self) -> list[tuple[list[float], list[float]]]:
+        """The curve in pieces: it has a gap where a value was NaN or infinite."""
+        found: list[tuple[list[float], list[float]]] = []
+        odd = sorted(self.odd)
+        before = -1
+        for x, y in zip(self.x, self.y, strict=True):
+            number = bisect.bisect_left(odd, x)
+            if number != before or not found:
+                found.append(([], []))
+                before = number
+            found[-1][0].append(x)
+            found[-1][1].append(y)
+        return found
+
+    def smoothed(self, weight: float) -> Curve:
+        """An exponential moving average of the points, without a bias to the first one.
+
+        Args:
+            weight: of what came before, from 0, which changes nothing, to less than 1.
+        """
+        mean, total, values = 0.0, 0.0, []
+        for y in self.y:
+            mean = weight * mean + (1 - weight) * y
+            total = weight * total + (1 - weight)
+            values.append(mean / total)
+        return self._replace(y=values)
 
     @property
     def remark(self) -> str:
@@ -87,14 +117,19 @@ def thin(step: pa.ChunkedArray, column: pa.ChunkedArray, points: int) -> Curve:
     y = values.filter(keep).to_pylist()
     x = steps.filter(keep).to_pylist()
     left_out = len(values) - values.null_count - len(y)
+    odd: list[float] = []
+    if left_out:
+        odd = steps.filter(pc.fill_null(pc.invert(pc.is_finite(values)), False)).to_pylist()
+        odd = odd[:: -(-len(odd) // points)]
     if len(y) <= points:
-        return Curve(x, y, left_out)
+        return Curve(x, y, left_out, odd)
     edges = [round(number * len(y) / points) for number in range(points + 1)]
     spans = list(itertools.pairwise(edges))
     return Curve(
         [x[low] for low, _ in spans],
         [_mean(y[low:high]) for low, high in spans],
         left_out,
+        odd,
     )
 
 

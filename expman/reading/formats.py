@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from expman.metadata import RunMetadata
 from expman.models import RunStatus
 from expman.reading.summary import RunDetails, RunSummary
-from expman.reading.text import format_text
+from expman.reading.text import MAX_CHARACTERS, format_text
 
 __all__ = [
     "format_age",
@@ -25,16 +25,16 @@ NOTHING = "–"
 _ODD = 3
 
 
-def format_number(value: object) -> str:
-    """Returns a value in few characters: four digits of a float, long texts cut."""
+def format_number(value: object, limit: int = MAX_CHARACTERS) -> str:
+    """Returns a value in few characters: four digits of a float, texts cut after `limit`."""
     match value:
         case None:
             return NOTHING
         case float():
             return f"{value:.4g}" if math.isfinite(value) else str(value)
         case str():
-            return format_text(value)
-    return format_text(str(value))
+            return format_text(value, limit)
+    return format_text(str(value), limit)
 
 
 def format_duration(duration: datetime.timedelta | None) -> str:

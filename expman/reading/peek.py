@@ -12,7 +12,7 @@ from expman.models import VectorRow
 from expman.transport import records as wire
 from expman.transport.lane_view import LaneView, all_lanes
 
-__all__ = ["lanes_of", "peek", "unwritten_rows"]
+__all__ = ["lanes_of", "live_run_dirs", "peek", "unwritten_rows"]
 
 
 def peek(run_dir: str) -> list[VectorRow]:
@@ -24,6 +24,11 @@ def lanes_of(run_dir: str) -> list[LaneView]:
     """The lanes of this user, on this machine, that belong to a run."""
     wanted = os.path.realpath(run_dir)
     return [lane for lane in all_lanes() if os.path.realpath(lane.run_dir) == wanted]
+
+
+def live_run_dirs() -> list[str]:
+    """The directories of all runs of this user that log on this machine, each once."""
+    return list(dict.fromkeys(lane.run_dir for lane in all_lanes()))
 
 
 def unwritten_rows(lane: LaneView) -> list[VectorRow]:

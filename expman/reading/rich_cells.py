@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rich.console import RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from expman.models import RunStatus
 from expman.reading.text import format_name, visible
 
-__all__ = ["STYLES", "cell", "grid", "name_cell", "pairs", "status_text"]
+__all__ = ["STYLES", "cell", "grid", "indented", "pairs", "status_text"]
 
 STYLES = {"RUNNING": "bold blue", "FINISHED": "green", "FAILED": "bold red", "CRASHED": "yellow"}
 
@@ -25,17 +27,17 @@ def status_text(status: RunStatus) -> Text:
     return Text(str(status), STYLES.get(str(status), ""))
 
 
-def pairs(lines: Iterable[tuple[str, str]]) -> Table:
-    """Shows names and values in two columns."""
+def pairs(lines: Iterable[tuple[str, str]]) -> RenderableType:
+    """Shows names and values in two columns, indented."""
     table = grid()
     for name, text in lines:
-        table.add_row(name_cell(name), cell(text))
-    return table
+        table.add_row(cell(format_name(name)), cell(text))
+    return indented(table)
 
 
-def name_cell(name: str) -> Text:
-    """Shows a name, indented."""
-    return cell(f"  {format_name(name)}")
+def indented(shown: RenderableType) -> RenderableType:
+    """Indents all lines of a text or a table, those that were folded, too."""
+    return Padding(shown, (0, 0, 0, 2), expand=False)
 
 
 def grid() -> Table:

@@ -10,12 +10,15 @@ from expman.reading.formats import (
     format_facts,
     format_number,
 )
-from expman.reading.rich_cells import cell, grid, name_cell, pairs, status_text
+from expman.reading.rich_cells import cell, grid, indented, pairs, status_text
 from expman.reading.summary import RunDetails
+from expman.reading.text import format_name
 
 __all__ = ["run_view"]
 
 MAX_METRICS = 40
+MAX_VALUES = 60
+_LONGEST = 160
 _NO_CURVE = Curve([], [])
 
 
@@ -29,9 +32,15 @@ def run_view(run: RunDetails) -> RenderableType:
         parts += [Text("latest", "italic"), _metrics(run)]
     for title, values in (("scalars", summary.metadata.scalars), ("parameters", run.params)):
         if values:
-            shown = ((name, format_number(value)) for name, value in values.items())
+            first = list(values.items())[:MAX_VALUES]
+            shown = ((name, format_number(value, _LONGEST)) for name, value in first)
             parts += [Text(title, "italic"), pairs(shown)]
+            parts += [_more(len(values) - len(first))] * (len(values) > len(first))
     return Group(*parts)
+
+
+def _more(count: int) -> RenderableType:
+    return indented(Text(f"… and {count} more; all of them with --json", "dim"))
 
 
 def _metrics(run: RunDetails) -> RenderableType:
@@ -40,8 +49,8 @@ def _metrics(run: RunDetails) -> RenderableType:
     for name in run.metrics[:MAX_METRICS]:
         curve = run.curves.get(name, _NO_CURVE)
         line = f"{spark(curve.y)} {curve.remark}".strip()
-        value = cell(format_number(latest.get(name)))
-        table.add_row(name_cell(name), value, Text(line, no_wrap=True))
-    if len(run.metrics) > MAX_METRICS:
-        table.add_row(f"  … and {len(run.metrics) - MAX_METRICS} more", "", "")
-    return table
+        value = cell(format_number(latest.get(name), _LONGEST // 2))
+        table.add_row(cell(format_name(name)), value, Text(line, no_wrap=True))
+    if len(run.metrics) <= MAX_METRICS:
+        return indented(table)
+    return Group(indented(table), _more(len(run.metrics) - MAX_METRICS))

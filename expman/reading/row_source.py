@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from expman.reading.columns import FIXED, stack, wider
 from expman.reading.cursor import UNNUMBERED, Cursor
+from expman.reading.numpy_arrays import bools
 from expman.reading.parquetfile import VectorsParquet
 from expman.reading.tailfiles import read_whole, tail_paths
 from expman.reading.vectors import new_rows
@@ -111,8 +112,7 @@ class RowSource(ABC):
         codes = pc.index_in(table["_producer"], pa.array(list(after), pa.string()))
         bounds = pa.array(list(after.values()), pa.int64()).take(codes.combine_chunks())
         later = pc.greater_equal(table["_seq"].combine_chunks(), pc.fill_null(bounds, 0))
-        found: NDArray[np.bool_] = later.to_numpy(zero_copy_only=False)
-        return found
+        return bools(later)
 
 
 class FileRows(RowSource):

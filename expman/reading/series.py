@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from expman.errors import ConfigError
 from expman.reading.cursor import Cursor
 from expman.reading.decimate import choose
+from expman.reading.numpy_arrays import arrow_array, bools, floats, ints
 from expman.reading.row_source import RowSource
 from expman.reading.streams import stream_of
 
@@ -112,12 +113,12 @@ class Series:
         columns = {
             "metric": _labels([piece.metric for piece in self._pieces], sizes),
             "producer": _labels([piece.producer for piece in self._pieces], sizes),
-            "x": np.concatenate([empty, *(piece.x for piece in self._pieces)]),
-            "y": np.concatenate([empty, *(piece.y for piece in self._pieces)]),
+            "x": arrow_array(np.concatenate([empty, *(piece.x for piece in self._pieces)])),
+            "y": arrow_array(np.concatenate([empty, *(piece.y for piece in self._pieces)])),
         }
         times = [piece.t for piece in self._pieces if piece.t is not None]
         if times:
-            columns["t"] = np.concatenate(times)
+            columns["t"] = arrow_array(np.concatenate(times))
         return pa.table(columns)
 
     def stream(self, *, rounded: bool = False) -> bytes:
@@ -146,7 +147,8 @@ def _labels(names: Sequence[str], sizes: Sequence[int]) -> pa.DictionaryArray:
     distinct = list(dict.fromkeys(names))
     places = {name: number for number, name in enumerate(distinct)}
     numbers = np.repeat(np.array([places[name] for name in names], np.int32), sizes)
-    return pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32()), pa.array(distinct))
+    texts = pa.array(distinct, pa.string())
+    return pa.DictionaryArray.from_arrays(arrow_array(numbers), texts)
 
 
 def make_series(source: RowSource, request: SeriesRequest) -> Series:
@@ -262,7 +264,7 @@ def _coded(table: pa.Table) -> tuple[NDArray[np.int32], list[str]]:
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
     names = [str(name) for name in encoded.dictionary.to_pylist()]
-    return encoded.indices.to_numpy(zero_copy_only=False), names
+    return ints(encoded.indices), names
 
 
 def _nothing(rows: int) -> NDArray[np.float64]:
@@ -274,15 +276,11 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     if pa.types.is_timestamp(column.type):
         micros = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
         return _floats(micros) / _MICROSECONDS
-    if column.type != pa.float64():
-        column = column.cast(pa.float64(), safe=False)
-    found: NDArray[np.float64] = column.to_numpy()
-    return found
+    return floats(column)
 
 
 def _known(column: pa.ChunkedArray) -> NDArray[np.bool_] | None:
     """Marks the rows that have a value; None: all have."""
     if not column.null_count:
         return None
-    found: NDArray[np.bool_] = pc.is_valid(column).to_numpy()
-    return found
+    return bools(pc.is_valid(column))

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from expman.reading.decimate import choose
+from expman.reading.numpy_arrays import arrow_array, floats
 from expman.reading.streams import stream_of
 from expman.reading.vectors import metric_names, read_vectors
 from expman.storage.columns import FIXED
@@ -28,10 +29,9 @@ def system_stream(run_dir: str, points: int) -> bytes:
     if not names:
         return stream_of(pa.table({"time": pa.array([], pa.float64())}))
     table = read_vectors(run_dir, ["timestamp", *names], stem=SYSTEM, lenient=True)
-    times = table["timestamp"].cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-    time = times.cast(pa.float64()).to_numpy() / 1e6
+    time = floats(table["timestamp"].cast(pa.timestamp("us", "UTC")).cast(pa.int64())) / 1e6
     columns = {
-        name: table[name].cast(pa.float64(), safe=False).to_numpy()
+        name: floats(table[name])
         for name in names
         if name not in FIXED and not pa.types.is_string(table[name].type)
     }
@@ -42,5 +42,5 @@ def system_stream(run_dir: str, points: int) -> bytes:
         # A gap in a column is not a value to keep.
         filled = [np.where(np.isnan(y), 0.0, y) for y in columns.values()]
         kept = np.unique(np.concatenate([choose(time, y, each).places for y in filled]))
-    chosen = {name: values[kept] for name, values in columns.items()}
-    return stream_of(pa.table({"time": time[kept], **chosen}))
+    chosen = {"time": time, **columns}
+    return stream_of(pa.table({name: arrow_array(values[kept]) for name, values in chosen.items()}))

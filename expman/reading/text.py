@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from expman.storage import escapes
 
-__all__ = ["format_name", "format_names", "format_text", "visible"]
+__all__ = ["MAX_CHARACTERS", "format_name", "format_names", "format_text", "visible"]
 
 MAX_CHARACTERS = 500
 """Longer values are cut and marked."""
@@ -40,9 +40,10 @@ def visible(text: str, *, keep: str = "", escape: Callable[[str], str] = _escape
 def format_text(text: str, limit: int = MAX_CHARACTERS) -> str:
     """Returns the text on one line, made visible; cut after `limit` characters and marked."""
     line = " ".join(text[: 4 * limit].split())
-    if len(text) <= 4 * limit and len(line) <= limit:
-        return visible(line)
-    return f"{visible(line[:limit])}… ({len(text):,} characters)"
+    shown = visible(line[:limit])
+    if len(text) <= 4 * limit and len(line) <= limit and len(shown) <= limit:
+        return shown
+    return f"{shown[:limit]}… ({len(text):,} characters)"
 
 
 def format_name(name: str) -> str:

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["limit_memory"]
+__all__ = ["do_without", "limit_memory"]
 
 _POOL = "ARROW_DEFAULT_MEMORY_POOL"
 # glibc's malloc.h. A fixed size from which on memory is mapped, and unmapped when freed, keeps
@@ -38,12 +38,26 @@ _REFUSED = frozenset(
 class _Refusal(MetaPathFinder):
     """Refuses packages as if they were not installed."""
 
+    def __init__(self, names: Collection[str], process: str) -> None:
+        self._names = frozenset(names)
+        self._process = process
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname in _REFUSED:
-            raise ModuleNotFoundError(f"{fullname} is not used by expman-writer", name=fullname)
+        if fullname in self._names:
+            raise ModuleNotFoundError(f"{fullname} is not used by {self._process}", name=fullname)
         return None
+
+
+def do_without(names: Collection[str], process: str) -> None:
+    """Refuses packages in this process from now on, unless they are imported already.
+
+    Args:
+        names: the packages.
+        process: what this process is called in the error.
+    """
+    sys.meta_path.insert(0, _Refusal(names, process))
 
 
 def limit_memory() -> None:
@@ -56,7 +70,7 @@ def limit_memory() -> None:
     # pyarrow looks for its pool once, and remembers what it found.
     chosen = os.environ.get(_POOL)
     os.environ[_POOL] = chosen or "system"
-    sys.meta_path.insert(0, _Refusal())
+    do_without(_REFUSED, "expman-writer")
     try:
         import pyarrow  # noqa: F401
     finally:

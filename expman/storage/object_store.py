@@ -14,17 +14,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs
 
+from expman.checks import STORE_SCHEMES
 from expman.errors import ConfigError, StorageError
 from expman.storage.paths import open_regular
 
 __all__ = ["ObjectStore", "StoredObject"]
 
-SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "abfss", "file")
 PATIENCE_S = 120.0
 """For how long an operation is tried again."""
 _SHORT_S = 2.0
@@ -60,10 +60,11 @@ class ObjectStore:
     """The objects below a URL. All calls may come from any thread.
 
     Args:
-        url: `s3://BUCKET/PREFIX`, `gs://…`, `az://CONTAINER@ACCOUNT…`, or `file:///PATH`. Of S3,
-            `?region=`, `?endpoint_override=`, `?scheme=` and `?anonymous=true` may follow;
-            credentials are those of the AWS tools: environment, files, roles.
-        bandwidth: most bytes per second that are sent, over all threads; None for no limit.
+        url: `s3://BUCKET/PREFIX`, `gs://…`, `az://CONTAINER@ACCOUNT…`, or `file:///PATH`. It may
+            end with `?bandwidth=MB/S`, of S3 also with `region`, `endpoint_override`, `scheme` and
+            `anonymous=true`. Credentials are those of the AWS tools: environment, files, roles.
+        bandwidth: most bytes per second that are sent, over all threads; None for what the URL
+            says.
         patience_s: for how long an operation that fails is tried again.
 
     Raises:
@@ -76,7 +77,8 @@ class ObjectStore:
         self.url = url.split("?")[0].rstrip("/")
         self._patience_s = patience_s
         self._is_failing = False
-        self._pace = _Pace(bandwidth)
+        url, given = _without_bandwidth(url)
+        self._pace = _Pace(given if bandwidth is None else bandwidth)
         self._ended = threading.Event()
         try:
             self._files, self._root = _open(url)
@@ -220,6 +222,27 @@ class _Pace:
         time.sleep(max(0.0, start - time.monotonic()))
 
 
+def _without_bandwidth(url: str) -> tuple[str, float | None]:
+    """Returns a URL without its option `bandwidth`, and that in bytes per second.
+
+    Raises:
+        ConfigError: it is not a number above 0.
+    """
+    base, _, query = url.partition("?")
+    options = parse_qsl(query, keep_blank_values=True)
+    rest = urlencode([(name, value) for name, value in options if name != "bandwidth"])
+    found = dict(options).get("bandwidth")
+    if found is None:
+        return url, None
+    try:
+        megabytes = float(found)
+    except ValueError:
+        megabytes = 0.0
+    if not 0 < megabytes < math.inf:
+        raise ConfigError("bandwidth", found, "must be a number of megabytes per second, above 0")
+    return f"{base}?{rest}" if rest else base, megabytes * 1e6
+
+
 def _chunks(file: Any, size: int) -> Iterator[bytes]:
     left = size
     while left and (chunk := file.read(min(_CHUNK_BYTES, left))):
@@ -234,8 +257,8 @@ def _first_line(exc: BaseException) -> str:
 def _open(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
     """Returns the file system of a URL, and the path in it."""
     parts = urlsplit(url)
-    if parts.scheme not in SCHEMES:
-        raise ValueError(f"must begin with one of {', '.join(s + '://' for s in SCHEMES)}")
+    if parts.scheme not in STORE_SCHEMES:
+        raise ValueError(f"must begin with one of {', '.join(s + '://' for s in STORE_SCHEMES)}")
     if parts.scheme == "s3":
         return _s3(parts.netloc, parts.path, parse_qs(parts.query))
     if parts.scheme == "az":

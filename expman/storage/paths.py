@@ -113,6 +113,8 @@ OPEN_SOURCE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 """Flags that open a file of the user's without waiting, even if it is a pipe."""
 TEMP_PREFIX = ".expman-tmp-"
 
+MIRROR_JSON = ".mirror.json"
+MIRROR_LOCK = ".mirror.lock"
 _OURS = frozenset(
     {
         *(RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, SCALARS_JSON),
@@ -120,6 +122,7 @@ _OURS = frozenset(
         *(CONSOLE_LOG, STACKS, LIVE_STACKS, POST_MORTEM_JSON, POST_MORTEM_MD),
         *(MEDIA, MEDIA_JSONL, IMPORT_JSON),
         *(NOTES_MD, EDIT_JSON, EDIT_TAKEN_JSON),
+        *(MIRROR_JSON, MIRROR_LOCK),
     }
 )
 _SUPERSEDED = re.compile(r"superseded-(\d{4,})\.parquet")

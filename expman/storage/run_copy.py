@@ -13,26 +13,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from expman.failpoints import hit
 from expman.storage import paths
+from expman.storage.mirror_state import Signature, files_to_copy
 from expman.storage.object_store import ObjectStore, StoredObject
 
 __all__ = ["MANIFESTS", "Copied", "copy_run", "is_tail_file"]
 
 MANIFESTS = ".mirror"
-_LEFT_OUT = frozenset({paths.STAGING, paths.RUN_JOURNAL, paths.LIVE_STACKS})
 LARGE_BYTES = 32 * 1024 * 1024
 GROWTH = 1.2
 """A large file of a live run is copied again once it has grown by this factor."""
 _STEMS = (paths.VECTORS, paths.SYSTEM, paths.HISTOGRAMS)
 _ROWS_LAST = tuple(map(paths.parquet_name, _STEMS))
-
-_Signature = tuple[int, int]
 
 
 class Copied(NamedTuple):
@@ -43,16 +41,18 @@ class Copied(NamedTuple):
         bytes: their bytes.
         waiting: number of files of a live run that are to be copied later.
         whole: whether the store has everything, as it was at the time of the call.
+        signatures: what the store has, by the files that it was copied from.
     """
 
     files: int
     bytes: int
     waiting: int
     whole: bool
+    signatures: dict[str, Signature]
 
 
 class _Manifest(msgspec.Struct):
-    files: dict[str, _Signature]
+    files: dict[str, Signature]
 
 
 def copy_run(
@@ -76,12 +76,12 @@ def copy_run(
         OSError: the directory cannot be read.
         StorageError: the store cannot be reached, or refuses. What was copied counts.
     """
-    there = dict(_walk(run_dir))
+    there = dict(files_to_copy(run_dir))
     if _name(there) in objects and _has_sizes(objects, there):
-        return Copied(0, 0, 0, True)
+        return Copied(0, 0, 0, True, there)
     before = _last_manifest(store, key, objects)
     later = _postponed(there, before, objects) if is_live else set()
-    done: dict[str, _Signature] = {}
+    done: dict[str, Signature] = {}
     files = count = 0
     for name in sorted(there, key=_order):
         known = before.get(name)
@@ -109,12 +109,12 @@ def copy_run(
     for name in objects:
         if name.startswith(MANIFESTS + "/") and name != _name(done):
             store.delete(f"{key}/{name}")
-    return Copied(files, count, len(later), not later)
+    return Copied(files, count, len(later), not later, done)
 
 
 def _postponed(
-    there: Mapping[str, _Signature],
-    before: Mapping[str, _Signature],
+    there: Mapping[str, Signature],
+    before: Mapping[str, Signature],
     objects: Mapping[str, StoredObject],
 ) -> set[str]:
     """Returns large files that have grown little since they were copied, with their live tails.
@@ -133,22 +133,6 @@ def _postponed(
     return later
 
 
-def _walk(run_dir: str, below: str = "") -> Iterator[tuple[str, _Signature]]:
-    with os.scandir(os.path.join(run_dir, below)) as entries:
-        for entry in entries:
-            name = f"{below}/{entry.name}" if below else entry.name
-            if entry.name.startswith(paths.TEMP_PREFIX) or name in _LEFT_OUT:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(run_dir, name)
-            elif entry.is_file(follow_symlinks=False):
-                try:
-                    info = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                yield name, (info.st_size, info.st_mtime_ns)
-
-
 def _order(name: str) -> tuple[int, str]:
     if is_tail_file(name):
         return 0, name
@@ -162,13 +146,13 @@ def is_tail_file(name: str) -> bool:
     return any(paths.tail_number(name, stem) is not None for stem in _STEMS)
 
 
-def _name(files: Mapping[str, _Signature]) -> str:
+def _name(files: Mapping[str, Signature]) -> str:
     text = repr(sorted((name, *signature) for name, signature in files.items()))
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     return f"{MANIFESTS}/{digest[:24]}.json"
 
 
-def _has_sizes(objects: Mapping[str, StoredObject], files: Mapping[str, _Signature]) -> bool:
+def _has_sizes(objects: Mapping[str, StoredObject], files: Mapping[str, Signature]) -> bool:
     return all(
         (stored := objects.get(name)) is not None and stored.size == size
         for name, (size, _) in files.items()
@@ -177,7 +161,7 @@ def _has_sizes(objects: Mapping[str, StoredObject], files: Mapping[str, _Signatu
 
 def _last_manifest(
     store: ObjectStore, key: str, objects: Mapping[str, StoredObject]
-) -> dict[str, _Signature]:
+) -> dict[str, Signature]:
     names = [name for name in objects if name.startswith(MANIFESTS + "/")]
     if not names:
         return {}

@@ -30,7 +30,16 @@ from expman.storage.paths import (
 )
 from expman.storage.yamlfile import OneLine, read_yaml, write_yaml
 
-__all__ = ["Edit", "edit_run", "remove_taken", "take_edit", "waits", "write_notes"]
+__all__ = [
+    "Edit",
+    "edit_run",
+    "has_ended",
+    "note_mirrored",
+    "remove_taken",
+    "take_edit",
+    "waits",
+    "write_notes",
+]
 
 MAX_TEXT = 100_000
 MAX_TAGS = 1000
@@ -167,7 +176,7 @@ def edit_run(run_dir: str, edit: Edit, *, wait_s: float = WAIT_S) -> bool:
     replace_file(asked, msgspec.json.encode(edit))
     deadline = time.monotonic() + wait_s
     while waits(run_dir):
-        if _has_ended(run_dir):
+        if has_ended(run_dir):
             _apply(run_dir)
             return True
         if time.monotonic() >= deadline:
@@ -176,7 +185,7 @@ def edit_run(run_dir: str, edit: Edit, *, wait_s: float = WAIT_S) -> bool:
     return True
 
 
-def _has_ended(run_dir: str) -> bool:
+def has_ended(run_dir: str) -> bool:
     """Returns whether nobody writes run.yaml any more: its writer removes the journal last."""
     if os.path.lexists(os.path.join(run_dir, RUN_JOURNAL)):
         return False
@@ -186,16 +195,41 @@ def _has_ended(run_dir: str) -> bool:
 def _apply(run_dir: str) -> None:
     edit = take_edit(run_dir)
     if edit is not None:
-        path = os.path.join(run_dir, RUN_YAML)
-        found = read_yaml(path, dates=False) | edit.changes()
-        best = found.get("best")
-        if isinstance(best, Mapping):
-            found["best"] = {
-                name: OneLine(numbers) if isinstance(numbers, Mapping) else numbers
-                for name, numbers in best.items()
-            }
-        write_yaml(path, found, check=True)
+        _change(run_dir, edit.changes())
     remove_taken(run_dir)
+
+
+def note_mirrored(run_dir: str, url: str) -> bool:
+    """Notes in run.yaml of a run that has ended that nothing waits to be copied any more.
+
+    Args:
+        run_dir: the run's directory.
+        url: where it was copied to.
+
+    Returns:
+        Whether it had counted something.
+
+    Raises:
+        StorageError: run.yaml is as before.
+    """
+    found = read_yaml(os.path.join(run_dir, RUN_YAML), dates=False)
+    is_there = str(found.get("mirror")).rstrip("/") == url.rstrip("/")
+    if not found.get("mirror_behind") or not is_there or not has_ended(run_dir):
+        return False
+    _change(run_dir, {"mirror_behind": 0})
+    return True
+
+
+def _change(run_dir: str, changes: dict[str, Any]) -> None:
+    path = os.path.join(run_dir, RUN_YAML)
+    found = read_yaml(path, dates=False) | changes
+    best = found.get("best")
+    if isinstance(best, Mapping):
+        found["best"] = {
+            name: OneLine(numbers) if isinstance(numbers, Mapping) else numbers
+            for name, numbers in best.items()
+        }
+    write_yaml(path, found, check=True)
 
 
 def _status(run_dir: str) -> RunStatus:

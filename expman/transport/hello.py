@@ -52,6 +52,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     system_metrics_interval_secs: int | None = None
     capture_provenance: bool | None = None
     capture_diff: bool | None = None
+    mirror: str | None = None
     program: Program | None = None
     attempt: int = 1
 

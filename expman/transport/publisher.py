@@ -72,8 +72,20 @@ class Publisher:
 
     # -- any record ---------------------------------------------------------------
 
-    def publish(self, tag: int, *fields: object, give_up_at: float = _NO_LIMIT) -> bool:
+    def publish(
+        self,
+        tag: int,
+        *fields: object,
+        give_up_at: float = _NO_LIMIT,
+        logged_at_ns: int | None = None,
+    ) -> bool:
         """Publishes one record, except a row; False: it was dropped.
+
+        Args:
+            tag: of the kind of record.
+            fields: of the record.
+            give_up_at: when to stop waiting for memory, by `time.monotonic`.
+            logged_at_ns: nanoseconds since the Unix epoch; None: now.
 
         Raises:
             RunClosedError: after close().
@@ -82,7 +94,7 @@ class Publisher:
         with self._own.lock:
             while (lane := self._own.enter()) is not None:
                 term = lane.ring.term
-                size = _append(term, tag, *fields)
+                size = _append(term, tag, *fields, logged_at_ns=logged_at_ns)
                 if not size:
                     return True
                 if not self._next_term(lane, term, size, give_up_at):
@@ -90,7 +102,7 @@ class Publisher:
                     return False
             return False
 
-    def offer(self, tag: int, *fields: object) -> bool:
+    def offer(self, tag: int, *fields: object, logged_at_ns: int | None = None) -> bool:
         """Publishes one record if that can be done at once; False: it was not published.
 
         It waits neither for memory nor for a thread that does: it may be a print's. Only the moment
@@ -107,24 +119,24 @@ class Publisher:
             with self._turn.within(self._patience_s) as has_lock:
                 if has_lock:
                     self._patience_s = _PATIENCE_S
-                    return self._append_at_once(tag, *fields)
+                    return self._append_at_once(tag, *fields, logged_at_ns=logged_at_ns)
         except RuntimeError:
             if has_lock:
                 raise
         self._patience_s = 0.0
         return False
 
-    def _append_at_once(self, tag: int, *fields: object) -> bool:
+    def _append_at_once(self, tag: int, *fields: object, logged_at_ns: int | None) -> bool:
         lane = self._own.enter()
         if lane is None:
             return False
         term = lane.ring.term
-        size = _append(term, tag, *fields)
+        size = _append(term, tag, *fields, logged_at_ns=logged_at_ns)
         if not size:
             return True
         if not self._next_term(lane, term, size, _AT_ONCE):
             return False
-        return not _append(lane.ring.term, tag, *fields)
+        return not _append(lane.ring.term, tag, *fields, logged_at_ns=logged_at_ns)
 
     def _next_term(
         self, lane: Lane, full: Term, record_bytes: int, give_up_at: float = _NO_LIMIT

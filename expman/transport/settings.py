@@ -27,6 +27,7 @@ _SAME = (
     "system_metrics_interval_secs",
     "capture_provenance",
     "capture_diff",
+    "mirror",
 )
 """What has the same name and type in both."""
 

@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from expman.errors import ExpmanError, StorageError
@@ -16,6 +16,7 @@ from expman.models import reason_of
 from expman.storage.memory import limit_memory
 from expman.transport import segment
 from expman.transport.address import new_address
+from expman.transport.hello import Hello
 from expman.writer.ready import ReadyFile
 
 __all__ = ["main", "make_parser"]
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _recover(options)
             case "take-over":
                 return _take_over(options)
+            case "mirror":
+                return _mirror(options)
             case _:
                 return _stand(options)
     except ExpmanError as exc:
@@ -100,6 +103,9 @@ def make_parser() -> argparse.ArgumentParser:
     take_over.add_argument("run_dir", metavar="RUN_DIR", help="the run's directory")
     take_over.add_argument("--pid", type=int, required=True, help="of the new owner")
     take_over.add_argument("--from-step", type=int, help="supersede rows from this step on")
+    mirror = commands.add_parser("mirror", help="copy a run to a store until it ends (for writers)")
+    mirror.add_argument("run_dir", metavar="RUN_DIR", help="the run's directory")
+    mirror.add_argument("url", metavar="URL", help="s3://BUCKET/PREFIX and the like")
     serve = commands.add_parser("serve", help="serve one address until its runs end (for engines)")
     serve.add_argument("--address", required=True, help="shm:TOKEN or DIRECTORY:TOKEN")
     serve.add_argument("--starter", default="", help=argparse.SUPPRESS)
@@ -121,12 +127,11 @@ def _serve(address: segment.Address, starter: str) -> int:
     _raise_limits()
     limit_memory()
     from expman.writer.held import AddressTakenError
-    from expman.writer.recover_soon import RecoverSoon
     from expman.writer.server import Server
 
     _prepare()
     try:
-        server = Server(address, starter=starter, on_run=RecoverSoon())
+        server = Server(address, starter=starter, on_run=_beside_runs())
         signal.signal(signal.SIGTERM, server.stop_soon)
         server.serve()
     except FileNotFoundError:
@@ -136,16 +141,40 @@ def _serve(address: segment.Address, starter: str) -> int:
     os._exit(DONE)  # everything is written; skip the interpreter's tear-down
 
 
+def _beside_runs() -> Callable[[Hello], None]:
+    """Returns what is to be started for a run that is found."""
+    from expman.writer.mirror_command import start_mirror
+    from expman.writer.recover_soon import RecoverSoon
+
+    recover_soon = RecoverSoon()
+
+    def begin(hello: Hello) -> None:
+        recover_soon(hello.base_dir)
+        start_mirror(hello)
+
+    return begin
+
+
+def _mirror(options: argparse.Namespace) -> int:
+    """Copies a run to an object store, beside its writer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    limit_memory()
+    from expman.writer.mirror_command import mirror_run
+
+    code = DONE if mirror_run(options.run_dir, options.url) else FAILED
+    os._exit(code)  # threads of a store's client do not hold it up
+
+
 def _stand(options: argparse.Namespace) -> int:
     """Runs a standing writer."""
     limit_memory()
     from expman.writer.recover import recover
-    from expman.writer.recover_soon import RecoverSoon
     from expman.writer.server import Server
 
     _prepare()
     address = _new_address()
-    server = Server(address, standing=True, on_run=RecoverSoon())
+    server = Server(address, standing=True, on_run=_beside_runs())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.stop_soon)

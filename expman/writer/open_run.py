@@ -126,6 +126,7 @@ class OpenRun:
                 meta.description = hello.description or meta.description
                 meta.tags = list(dict.fromkeys([*(meta.tags or ()), *hello.tags])) or None
                 meta.project = hello.project or meta.project
+        meta.mirror = None if hello.mirror is None else hello.mirror.partition("?")[0]
         meta.language, meta.env_path = hello.language, hello.env_path
         meta.group, meta.rank, meta.host = hello.group, hello.rank, hello.host
         meta.writer_restarts = max(meta.writer_restarts, restarts)

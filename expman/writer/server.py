@@ -12,6 +12,7 @@ from collections.abc import Callable
 from expman.failpoints import hit
 from expman.transport import segment
 from expman.transport.consumer import LaneConsumer
+from expman.transport.hello import Hello
 from expman.writer.arrivals import Arrivals
 from expman.writer.failures import RESTARTS, Failures, pause_s, place_of
 from expman.writer.held import HeldAddress
@@ -37,7 +38,7 @@ class Server:
             runs.
         starter: the process that claims the first lane, see `mark_of`; the server ends if that
             process has ended and left none.
-        on_run: called with the base directory of each run that is found.
+        on_run: called with the hello of each run that is found.
 
     Raises:
         FileNotFoundError: there is no such address.
@@ -50,7 +51,7 @@ class Server:
         *,
         standing: bool = False,
         starter: str = "",
-        on_run: Callable[[str], None] = lambda base_dir: None,
+        on_run: Callable[[Hello], None] = lambda hello: None,
     ) -> None:
         self.address = address
         self._held = HeldAddress(address)
@@ -231,7 +232,7 @@ class Server:
         run = self._runs.get(run_dir)
         if run is None:
             run = self._runs[run_dir] = RunWriter(lane.hello, self._lifetime.stop_reason)
-            self._on_run(lane.hello.base_dir)
+            self._on_run(lane.hello)
         run.lanes.add(lane)
 
 

@@ -15,6 +15,8 @@ from benchmark import environments
 from benchmark.contestants import ALL, BY_NAME, Contestant
 from benchmark.environments import ROOT
 from benchmark.jobs import Runner, adopt_orphans
+from benchmark.page import TINY as TINY_PAGE
+from benchmark.page import PageSizes, measure_page
 from benchmark.plan import FULL, LONG_ROWS, MEASUREMENTS, QUICK, TINY, Sizes
 from benchmark.printout import as_text
 from benchmark.session import run_session
@@ -27,6 +29,12 @@ def main() -> None:
     options = parse_arguments(sys.argv[1:])
     if options.results_from:
         make_report([load(path) for path in options.results_from], options.report)
+        return
+    if options.page:
+        for what, result in measure_page(
+            TINY_PAGE if options.tiny else PageSizes(), options.scratch
+        ):
+            print(f"| {what} | {result} |", flush=True)
         return
     contestants, measurements = choose(options.only, peers=not options.quick and not options.tiny)
     adopt_orphans()
@@ -58,6 +66,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="two minutes, no peers")
     parser.add_argument("--tiny", action="store_true", help="to try the harness; says nothing")
+    parser.add_argument("--page", action="store_true", help="only what the page costs")
     parser.add_argument("--long", action="store_true", help="also 10,000,000 rows with expman")
     parser.add_argument("--rounds", type=int, help="rounds (3, --quick 2)")
     parser.add_argument(

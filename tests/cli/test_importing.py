@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -281,3 +283,20 @@ def test_an_experiment_must_be_named(expman_command: Expman, tmp_path: Path) -> 
     result = expman_command("import", "logs", "-d", "out")
     assert (2, True) == (result.code, "add --experiment" in result.err)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_terminal_shows_how_far_it_is(tmp_path: Path) -> None:
+    """If there is enough to wait for; lines of the result do not run into the bar."""
+    for number in range(25):
+        write_events(tmp_path / "logs" / str(number), 1)
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "expman.cli", "import", "logs", "-e", "e", "-d", "out"]
+    done = subprocess.run(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, timeout=120, check=False
+    )
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert (0, 25) == (done.returncode, len(done.stdout.splitlines()))
+    assert "reading  [" in shown
+    assert "100%" in shown

@@ -218,6 +218,38 @@ def made(directory: Path) -> Path:
     return directory
 
 
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_show_is_short_and_harmless(
+    expman_command: Expman, run_base: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """Very many values, artifacts and lines of output are counted; what is folded is indented."""
+    from expman.cli.output import console
+
+    evil = "\x1b[2J\x1b]0;x\x07\u202e" * 1000
+    params = {f"p{number}": number for number in range(500)} | {"evil": evil, "__proto__": "x"}
+    run_dir = make_run(run_base, "r", block(0, {"x": [1.0]}), params={evil[:60]: 1, **params})
+    for number in range(50):
+        made(run_dir / "artifacts" / "a" / f"{number:02d}") / "model.bin"
+        (run_dir / "artifacts" / "a" / f"{number:02d}" / ("m" * 60)).write_bytes(b"x")
+    line = f"[2026-01-31T12:00:00.000Z] [main] [out] {'y' * 5000}\n"
+    (run_dir / "console.log").write_text(line * 10)
+    monkeypatch.setenv("COLUMNS", str(width))
+    console.cache_clear()
+    try:
+        out = expman_command("show", "r", base_dir=run_base).out
+    finally:
+        console.cache_clear()
+
+    assert max(map(len, out.splitlines())) <= width
+    assert len(out.splitlines()) < 300
+    assert not re.search("[\x1b\x07\u202e]", out)
+    whole = " ".join(out.split())
+    assert "… and 443 more; all of them with --json" in whole
+    assert "… and 30 more; all of them with --json" in whole
+    artifacts = out[out.index("artifacts\n  ") :]
+    assert all(line.startswith("  ") for line in artifacts.splitlines()[1:20])
+
+
 def test_large_values_are_cut(expman_command: Expman, run_base: Path) -> None:
     """A text of 1 MB, as value or as name, takes a few lines, with a mark."""
     big = "x" * 1_000_000
@@ -249,7 +281,7 @@ def test_nan_is_seen(expman_command: Expman, run_base: Path) -> None:
     assert re.search(r"all +nan +–", expman_command("compare", "r", "s").out)
     assert "x=nan  all=nan  inf=1" in expman_command("tail", "r").out
     plotted = expman_command("plot", "r")
-    assert "x (1 NaN or infinite)" in plotted.out
+    assert "x (1 NaN or infinite: x)" in plotted.out
     assert "all has no finite number" in plotted.err
     csv = expman_command("export", "r", "-f", "csv").out.splitlines()
     assert [",1,nan,inf,", ",2,nan,-inf,", ",,,,1"] == [

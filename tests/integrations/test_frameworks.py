@@ -222,15 +222,20 @@ def test_xgboost(train: Train, run_base: Path) -> None:
     assert {} == found["more"].scalars  # not the best of the training before
 
 
-@pytest.mark.shows("lightgbm", "config", "metrics", "evaluation", "checkpoints", "trained again")
+@pytest.mark.shows("lightgbm", "config", "metrics", "evaluation", "checkpoints", "best score")
+@pytest.mark.shows("lightgbm", "trained again", "resumed")
 def test_lightgbm(train: Train, run_base: Path) -> None:
     """A row per iteration, also where training stops early."""
     train("lightgbm").succeed(timeout_s=TIMEOUT_S)
 
     found = runs_of(run_base)
-    assert {"run", "early"} == set(found)
+    assert {"run", "more", "early"} == set(found)
+    assert [6, 7] == column(found["more"], "training/multi_logloss")
     assert list(range(6)) == column(found["run"], "test/multi_logloss")
-    assert 2 < len(column(found["early"], "valid_0/multi_logloss")) < 50
+    early = found["early"]
+    assert 2 < len(column(early, "valid_0/multi_logloss")) < 50
+    best = early.best("valid_0/multi_logloss", "min")
+    assert (best.value, best.step) == (early.scalars["best_score"], early.scalars["best_iteration"])
     assert 4 == found["run"].config["lightgbm"]["num_leaves"]
     assert ["model.txt"] == kept(found["run"])
 

@@ -29,7 +29,7 @@ def ray_env() -> Iterator[dict[str, str]]:
 @pytest.mark.shows("ray_tune", "config", "metrics", "checkpoints", "FAILED", "resumed")
 def test_ray_tune(train: Train, run_base: Path, ray_env: dict[str, str]) -> None:
     """A trial is a run: its group is the experiment's; one that is tried again goes on in it."""
-    train("ray_tune", env=ray_env).succeed(timeout_s=TIMEOUT_S)
+    train("ray_tune", env=ray_env).succeed(timeout_s=2 * TIMEOUT_S)
 
     found = {run.config["kind"]: run for run in runs_of(run_base).values() if run.config}
     assert {"fine", "fails", "again"} == set(found)
@@ -50,7 +50,7 @@ def test_ray_tune(train: Train, run_base: Path, ray_env: dict[str, str]) -> None
 @pytest.mark.shows("ray_train", "ranks", "resumed", "current run")
 def test_ray_train(train: Train, run_base: Path, ray_env: dict[str, str]) -> None:
     """A row per report of rank 0, also after a failure that Ray recovers from; FAILED otherwise."""
-    train("ray_train", env=ray_env).succeed(timeout_s=TIMEOUT_S)
+    train("ray_train", env=ray_env).succeed(timeout_s=2 * TIMEOUT_S)
 
     found = runs_of(run_base)
     assert {"failing", "joined"} == set(found)

@@ -32,7 +32,7 @@ FRAMEWORKS = {
     "lightning": ("Lightning", "lightning", "the model's graph; the profiler"),
     "accelerate": ("Accelerate", "accelerate", "checkpoints: it does not tell its trackers"),
     "xgboost": ("XGBoost", "xgboost-cpu", "the data; importances"),
-    "lightgbm": ("LightGBM", "lightgbm", "the best iteration of early stopping, by name"),
+    "lightgbm": ("LightGBM", "lightgbm", "the data; importances"),
     "ray_tune": ("Ray Tune", "ray", "what a trial prints; the machine of a trial"),
     "ray_train": ("Ray Train V2", "ray", "ranks above 0; `num_workers=0`, which calls nobody"),
     "optuna": ("Optuna", "optuna", "the sampler and the pruner"),

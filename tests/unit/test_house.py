@@ -90,7 +90,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "current_run": LEAVES | {"engine", "experiment"},
     "experiment": LEAVES | {"annotations", "attaching", "engine", "media", "media_values"},
     "functions": LEAVES | {"attaching", "current_run", "experiment"},
-    "integrations": LEAVES | {"current_run", "engine", "experiment", "transport"},
+    "integrations": LEAVES | {"current_run", "engine", "experiment", "transport", "media_sending"},
+    # What SummaryWriter is asked to write of the run's rows.
+    "integrations.tensorboard_scalars": LEAVES | {"reading"},
     "compat": LEAVES
     | {"current_run", "engine", "integrations", "media_values", "storage.yamlfile"},
     "writer": LEAVES | {"interpreter", "transport", "storage"},

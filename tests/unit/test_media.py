@@ -306,14 +306,14 @@ def test_no_picture_waits_under_drop(
     with LoggingEngine(config) as engine:
         with monkeypatch.context() as patch:
             patch.setattr(Spools, "put", lambda *_: None)
-            patch.setattr(engine._lane, "offer", lambda *_: False)
+            patch.setattr(engine._lane, "offer", lambda *_, **__: False)
             engine.log_image("no room", large)
         assert "are dropped" in caplog.text
         with pytest.raises(RecordTooLargeError):
             engine.log_image("never", np.zeros((400, 400, 3), "uint8"))
         engine.log_image("small", RGB)
         with monkeypatch.context() as patch:
-            patch.setattr(engine._lane, "offer", lambda *_: False)
+            patch.setattr(engine._lane, "offer", lambda *_, **__: False)
             engine.log_histogram("no room at the end", [1])
     run = Run(engine.run_dir)
     assert ["small"] == [item.tag for item in run.media()]

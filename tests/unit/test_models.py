@@ -48,6 +48,7 @@ def test_defaults() -> None:
         "quiet": None,
         "redirect_console": False,
         "hang_after_s": 0,
+        "mirror": None,
         "heartbeat_interval_secs": 30,
         "system_metrics_interval_secs": 0,
         "capture_provenance": False,

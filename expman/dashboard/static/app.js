@@ -20,6 +20,7 @@ const head = document.getElementById("head");
 const banner = document.getElementById("banner");
 let view = null;
 let shown = "";
+let started = false;
 
 function theme() {
   try {
@@ -95,12 +96,14 @@ on("link", () => {
   drawBanner();
 });
 onState(() => {
-  route();
+  // Before the first answers nothing is known, not even whether runs can be changed.
+  if (started) route();
 });
 
 setTheme(theme());
 root.replaceChildren(h("div.waiting", { role: "status" }, "loading…"));
 start().then(() => {
+  started = true;
   if (isReport && !location.hash) setState({ view: "curves" });
   drawHead();
   queueMicrotask(() => {

@@ -152,7 +152,7 @@ export class Chart {
     this.plot = null;
   }
 
-  /** Draws again with other colours, of the other theme for example. */
+  /** Draws again with other colors, of the other theme for example. */
   restyle() {
     if (this.plot) this.make();
   }

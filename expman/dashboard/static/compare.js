@@ -91,7 +91,7 @@ export class CompareView {
 
   /** How much each parameter says about the metric, where the server can work it out. */
   async importance() {
-    const place = h("div");
+    const place = h("div.later");
     this.main.append(place);
     const key = JSON.stringify([this.ids, this.metric, state.goal]);
     this.importanceKey = key;

@@ -349,7 +349,7 @@ export class CurvesView {
     }
     const [width, height] = SIZES[state.size] ?? SIZES.m;
     this.grid.style.setProperty("--card", `${width}px`);
-    this.grid.style.setProperty("--plot", `${height}px`);
+    this.grid.style.setProperty("--plot", `${metrics.length <= 2 ? Math.max(height, SIZES.l[1]) : height}px`);
     const parts = [];
     for (const [section, list] of sections) {
       const closed = state.closed.includes(section);

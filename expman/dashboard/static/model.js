@@ -15,6 +15,7 @@ const FIELDS = new Map([
 const MAPS = new Map([["param", "params"], ["tag", "tags"], ["scalar", "scalars"], ["last", "last"], ["min", "min"], ["max", "max"]]);
 const TIMES = new Set(["started_at", "finished_at", "heartbeat_at"]);
 const MOST_COLUMNS = 5000;
+const SILENT_S = 90; // a writer renews its sign of life every 30 seconds at least
 
 let catalog = null;
 let differing = null;
@@ -28,6 +29,7 @@ on("runs", () => {
 
 /** How a run stands: its status, or that it stands still or has gone silent. */
 export function standing(run) {
+  if (run.status === "RUNNING" && run.heartbeat_at != null && now() - run.heartbeat_at > SILENT_S) return "SILENT";
   if (run.status === "RUNNING" && run.stalled_since != null) return "STALLED";
   return run.status || "UNKNOWN";
 }

@@ -1,4 +1,4 @@
-// Colours of curves. Eight colours, chosen so that the least distance between two of them is
+// Colors of curves. Eight colors, chosen so that the least distance between two of them is
 // large for normal sight and for protanopia, deuteranopia and tritanopia, each with a contrast
 // of at least 3:1 with its background; four dashes make them 32.
 
@@ -8,7 +8,7 @@ const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
 
 export const SLOTS = LIGHT.length * DASHES.length;
 
-/** The colour and the dash of a place in the selection. */
+/** The color and the dash of a place in the selection. */
 export function lineStyle(slot, dark) {
   const place = ((slot % SLOTS) + SLOTS) % SLOTS;
   return {
@@ -23,7 +23,7 @@ export function isDark() {
   return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-/** A colour with less strength, for raw curves behind smooth ones. */
+/** A color with less strength, for raw curves behind smooth ones. */
 export function faded(color, alpha) {
   const part = (at) => Number.parseInt(color.slice(at, at + 2), 16);
   return `rgba(${part(1)},${part(3)},${part(5)},${alpha})`;

@@ -10,7 +10,7 @@ const TOP = 44;
 const BOTTOM = 16;
 const MOST_AXES = 12;
 
-// Low values are drawn in the first colour, high ones in the last.
+// Low values are drawn in the first color, high ones in the last.
 const RAMP = [[59, 76, 192], [90, 150, 200], [130, 170, 120], [214, 150, 60], [190, 40, 40]];
 function rampColor(share) {
   const place = Math.min(0.9999, Math.max(0, share)) * (RAMP.length - 1);

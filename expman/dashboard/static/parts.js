@@ -8,8 +8,8 @@ import { isDark, lineStyle, SLOTS } from "./palette.js";
 import { choose, isChosen, setSlot, setState, slotOf, state } from "./state.js";
 import { swatch } from "./chart.js";
 
-const SIGNS = { RUNNING: "●", STALLED: "◐", FINISHED: "✓", FAILED: "✕", CRASHED: "✕", UNREADABLE: "!", UNKNOWN: "?" };
-const WORDS = { RUNNING: "running", STALLED: "stands still", FINISHED: "finished", FAILED: "failed", CRASHED: "crashed", UNREADABLE: "unreadable", UNKNOWN: "unknown" };
+const SIGNS = { RUNNING: "●", STALLED: "◐", FINISHED: "✓", FAILED: "✕", CRASHED: "✕", SILENT: "◌", UNREADABLE: "!", UNKNOWN: "?" };
+const WORDS = { RUNNING: "running", STALLED: "stands still", FINISHED: "finished", FAILED: "failed", CRASHED: "crashed", SILENT: "no sign of life", UNREADABLE: "unreadable", UNKNOWN: "unknown" };
 
 /** A sign and a word for how a run stands. */
 export function statusMark(run, { word = true } = {}) {
@@ -17,13 +17,14 @@ export function statusMark(run, { word = true } = {}) {
   const text = WORDS[kind] ?? String(kind).toLowerCase();
   let title = text;
   if (kind === "STALLED") title = `no row for ${duration(now() - run.stalled_since)}`;
+  else if (kind === "SILENT") title = `said to be running, but the last sign of life is ${ago(run.heartbeat_at, now())}; expman recover finds out what became of it`;
   else if (kind === "RUNNING" && run.heartbeat_at) title = `running, last sign of life ${ago(run.heartbeat_at, now())}`;
   else if (run.error || run.reason) title = `${text}: ${String(run.error || run.reason).slice(0, 500)}`;
   return h(`span.status.${Object.hasOwn(SIGNS, kind) ? kind : "UNKNOWN"}`, { title },
     h("span.sign", { "aria-hidden": "true" }, SIGNS[kind] ?? "?"), word ? text : h("span.unseen", null, text));
 }
 
-/** The box that chooses a run for curves and comparisons; checked, it has the run's colour. */
+/** The box that chooses a run for curves and comparisons; checked, it has the run's color. */
 export function chooser(id, label) {
   const on = isChosen(id);
   const box = h("input.choose", {
@@ -35,13 +36,13 @@ export function chooser(id, label) {
   return box;
 }
 
-/** Lets the user choose another colour for a run. */
+/** Lets the user choose another color for a run. */
 export function pickColor(id) {
   const list = h("div.slots", { role: "group" });
-  const close = openDialog("Colour of the run", h("div.pad", null, h("p.soft", null, runs.get(id)?.run ?? id), list));
+  const close = openDialog("Color of the run", h("div.pad", null, h("p.soft", null, runs.get(id)?.run ?? id), list));
   for (let slot = 0; slot < SLOTS; slot += 1) {
     list.append(h(`button.slot${slotOf(id) === slot ? ".on" : ""}`, {
-      type: "button", "aria-label": `colour ${slot + 1}`, "aria-pressed": String(slotOf(id) === slot),
+      type: "button", "aria-label": `color ${slot + 1}`, "aria-pressed": String(slotOf(id) === slot),
       onclick: () => { setSlot(id, slot); close(); },
     }, swatch(lineStyle(slot, isDark()))));
   }

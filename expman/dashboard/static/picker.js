@@ -1,4 +1,4 @@
-// The list of runs beside curves and comparisons: choose, hover, colour.
+// The list of runs beside curves and comparisons: choose, hover, color.
 
 import { h, icon } from "./dom.js";
 import { chooser, filterBox, pickColor, statusMark } from "./parts.js";
@@ -57,7 +57,7 @@ export class RunPicker {
     const on = isChosen(id);
     const name = id;
     const line = on
-      ? h("button.swatchbutton", { type: "button", "aria-label": `colour of ${name}`, title: "Change the colour", onclick: () => pickColor(id) },
+      ? h("button.swatchbutton", { type: "button", "aria-label": `color of ${name}`, title: "Change the color", onclick: () => pickColor(id) },
         swatch(lineStyle(slotOf(id), isDark())))
       : h("span.swatchbutton");
     const box = chooser(id, `show ${name}`);

@@ -40,7 +40,7 @@ function densities(items) {
   return { low, high, rows };
 }
 
-// Dark blue to light yellow: the lightness rises evenly, so it can be read without seeing colours.
+// Dark blue to light yellow: the lightness rises evenly, so it can be read without seeing colors.
 const RAMP = [[37, 43, 113], [28, 92, 158], [13, 139, 168], [70, 178, 140], [168, 205, 98], [244, 226, 92]];
 function ramp(share, dark) {
   const place = Math.min(0.9999, Math.max(0, dark ? share : 1 - share)) * (RAMP.length - 1);
@@ -193,7 +193,7 @@ export class Histograms {
       this.ridges = on;
       drawBar();
       this.restyle();
-    }), h("span.soft", null, "x: step, y: value, colour: share of the values"));
+    }), h("span.soft", null, "x: step, y: value, color: share of the values"));
     drawBar();
     root.classList.add("flush");
     this.root = root;

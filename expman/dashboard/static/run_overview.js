@@ -118,7 +118,7 @@ function metricsPanel(details) {
       h("tbody", null, entries.slice(0, 500).map(row)))));
 }
 
-/** Lines of a diff with a sign and a colour. */
+/** Lines of a diff with a sign and a color. */
 export function diffLines(text) {
   return h("pre.diff", { tabindex: "0", "aria-label": "Uncommitted changes" }, cut(text, 500000).split("\n").map((line) => {
     const kind = line.startsWith("+++") || line.startsWith("---") || line.startsWith("diff ") ? "file" : line.startsWith("+") ? "more" : line.startsWith("-") ? "less" : line.startsWith("@@") ? "place" : "";

@@ -138,7 +138,7 @@ export function isChosen(id) {
   return state.sel.includes(id);
 }
 
-/** Chooses runs, or no longer; each keeps its place, and so its colour. */
+/** Chooses runs, or no longer; each keeps its place, and so its color. */
 export function choose(ids, on) {
   const places = [...state.sel];
   for (const id of ids) {
@@ -153,7 +153,7 @@ export function choose(ids, on) {
   setState({ sel: places });
 }
 
-/** The place whose colour a run has. */
+/** The place whose color a run has. */
 export function slotOf(id, fallback = 0) {
   const own = state.colors?.get(id);
   if (own !== undefined) return own;

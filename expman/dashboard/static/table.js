@@ -9,7 +9,7 @@ import { VirtualList } from "./virtual.js";
 
 const ROW = 34;
 const WIDTHS = new Map([["started_at", 118], ["finished_at", 118], ["heartbeat_at", 118], ["duration", 104], ["rows", 86],
-  ["status", 104], ["experiment", 150], ["error", 280], ["description", 240], ["notes", 240], ["commit", 88]]);
+  ["status", 122], ["experiment", 150], ["error", 280], ["description", 240], ["notes", 240], ["commit", 88]]);
 const NAME_WIDTH = 250;
 
 /** Rows are { run } or { group, count }. */

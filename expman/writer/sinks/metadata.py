@@ -12,6 +12,7 @@ from expman.models import LogLevel, MetricValue, RunStatus
 from expman.storage import yamlfile
 from expman.storage.experiment_file import create_experiment, set_experiment_project
 from expman.storage.journal import Journal
+from expman.storage.mirror_state import count_behind
 from expman.storage.times import iso, seconds_between
 from expman.transport import records as wire
 from expman.transport.identity import this_host
@@ -267,6 +268,8 @@ class MetadataSink(Sink):
             if run.earlier is None:
                 self._report_end(status, reason, bool(lacks))
         meta.status, meta.reason = status, reason
+        if meta.mirror is not None:  # run.yaml itself is one of them
+            meta.mirror_behind = count_behind(run.run_dir)
         self._fit()
         self._schedule.next_write = 0.0
 

@@ -9,7 +9,7 @@ from expman.integrations.lightgbm import LightGBMCallback
 
 base, out, mode = sys.argv[1:]
 digits = load_digits()
-train = lightgbm.Dataset(digits.data[:1500], digits.target[:1500])
+train = lightgbm.Dataset(digits.data[:1500], digits.target[:1500], free_raw_data=False)
 params = {"objective": "multiclass", "num_class": 10, "num_leaves": 4, "verbose": -1}
 settings = {"base_dir": base, "quiet": True}
 if mode == "raise":
@@ -23,7 +23,7 @@ if mode == "raise":
 
     callback = LightGBMCallback("digits", run_name="run", **settings)
     lightgbm.train(params, train, 6, valid_sets=[train], feval=metric, callbacks=[callback])
-lightgbm.train(
+booster = lightgbm.train(
     params,
     train,
     6,
@@ -31,6 +31,8 @@ lightgbm.train(
     valid_names=["train", "test"],
     callbacks=[LightGBMCallback("digits", run_name="run", log_model=True, **settings)],
 )
+more = LightGBMCallback("digits", run_name="more", **settings)
+lightgbm.train(params, train, 2, valid_sets=[train], init_model=booster, callbacks=[more])
 callback = LightGBMCallback("digits", run_name="early", **settings)
 model = lightgbm.LGBMClassifier(n_estimators=50, num_leaves=31, learning_rate=1.0, verbose=-1)
 model.fit(

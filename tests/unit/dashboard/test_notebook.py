@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +130,10 @@ def test_others_are_warned_of(base: Path) -> None:
     """A server that the network can reach says so."""
     page = Page(str(base), host="0.0.0.0", port=0)
 
-    assert "not encrypted" in next(page.hints())
+    first, second = page.hints()
+    assert first.startswith(
+        f"From other machines: http://{socket.gethostname()}:{page.port}/?token="
+    )
+    assert "not encrypted" in second
     assert page.address.startswith("http://127.0.0.1:")
     page._end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import json
 import math
 import time
 from collections.abc import Callable
@@ -38,7 +39,7 @@ METHODS = {
     "labels",
     "add_images": "tag img_tensor global_step walltime dataformats",
     "add_mesh": "tag vertices colors faces config_dict global_step walltime",
-    "add_onnx_graph": "prototxt",
+    "add_onnx_graph": "prototxt onnx_model_file",
     "add_openvino_graph": "xmlname",
     "add_pr_curve": "tag labels predictions global_step num_thresholds weights walltime",
     "add_pr_curve_raw": "tag true_positive_counts false_positive_counts true_negative_counts "
@@ -49,8 +50,10 @@ METHODS = {
     "add_text": "tag text_string global_step walltime",
     "add_video": "tag vid_tensor global_step fps walltime",
     "close": "",
+    "export_scalars_to_json": "path",
     "flush": "",
     "get_logdir": "",
+    "use_metadata": "global_step walltime",
 }
 PIXELS = np.linspace(0, 1, 4 * 6 * 3).reshape(3, 4, 6)
 
@@ -235,3 +238,140 @@ def test_a_block_that_raises(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="odd"), writer:
         raise ValueError("odd")
     assert "FAILED" == run_yaml(Path(writer.log_dir))["status"]
+
+
+def test_constructor() -> None:
+    """torch's arguments in their order and with its defaults, and those of tensorboardX."""
+    found = inspect.signature(SummaryWriter).parameters
+    defaults = {name: one.default for name, one in found.items() if name != "settings"}
+
+    expected = {
+        "log_dir": None,
+        "comment": "",
+        "purge_step": None,
+        "max_queue": 10,
+        "flush_secs": 120,
+        "filename_suffix": "",
+        "write_to_disk": True,
+        "logdir": None,
+    }
+    assert expected == defaults
+    assert list(expected) == list(defaults)
+
+
+def test_the_time_of_everything(writer: SummaryWriter) -> None:
+    """walltime is the time of histograms, media and tables, too; of what has none it is now."""
+    moment = 1_700_000_000.5
+    writer.add_histogram("values", np.arange(10), 1, walltime=moment)
+    writer.add_histogram("edges", [1.0], 1, bins=[0, 2], walltime=moment)
+    writer.add_histogram_raw("raw", 0.0, 1.0, 1, 1, 1, [1.0], [1], 1, moment)
+    writer.add_image("image", PIXELS, 1, moment)
+    writer.add_audio("sound", np.zeros(8), 1, 8000, moment)
+    writer.add_video("film", np.zeros((1, 2, 3, 4, 6)), 1, 2, moment)
+    writer.add_text("text", "x", 1, moment)
+    writer.add_pr_curve("curve", [0, 1], [0.1, 0.9], 1, 3, walltime=moment)
+    writer.add_text("now", "x", 1)
+    run = run_of(writer)
+
+    expected = datetime.datetime.fromtimestamp(moment, datetime.UTC)
+    times = {item.tag: item.logged_at for item in run.media()}
+    assert times.pop("now") > expected
+    assert {expected} == set(times.values()) == {one.logged_at for one in run.histograms()}
+
+
+def test_assumed_step_and_time(writer: SummaryWriter) -> None:
+    """Within use_metadata() a call without a step or a time has those."""
+    with writer.use_metadata(global_step=17, walltime=13.0):
+        writer.add_scalar("a", 1.0)
+        writer.add_scalar("a", 2.0, global_step=7)
+        writer.add_text("text", "x")
+    writer.add_scalar("a", 3.0)
+    run = run_of(writer)
+
+    assert [17, 7, None] == run.vectors(["step"])["step"].to_pylist()
+    assert [13.0, 13.0] == [
+        moment.timestamp() for moment in run.vectors(["timestamp"])["timestamp"].to_pylist()[:2]
+    ]
+    assert [17] == [item.step for item in run.media()]
+
+
+def test_nothing_is_written(tmp_path: Path) -> None:
+    """With write_to_disk=False every call works, and no file is made."""
+    with SummaryWriter(tmp_path / "a", write_to_disk=False) as writer:
+        writer.add_scalar("loss", 1.0, 0)
+        writer.add_image("image", PIXELS, 1)
+        writer.add_graph("a model")
+        writer.flush()
+    assert str(tmp_path / "a") == writer.get_logdir()
+    assert not (tmp_path / "a").exists()
+
+
+def test_an_empty_directory_is_taken(tmp_path: Path) -> None:
+    """One that exists and is empty, as tempfile makes it, becomes the run's."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with SummaryWriter(tmp_path / "a" / "b") as writer:
+        writer.add_scalar("loss", 1.0, 0)
+    assert str(tmp_path / "a" / "b") == writer.get_logdir()
+
+
+def test_a_call_after_close(writer: SummaryWriter, caplog: pytest.LogCaptureFixture) -> None:
+    """Another run begins, with a suffix; a warning names both. close() and flush() begin none."""
+    writer.add_scalar("loss", 1.0, 0)
+    writer.close()
+    writer.flush()
+    writer.close()
+    first = writer.log_dir
+    writer.add_scalar("loss", 2.0, 1)
+    writer.close()
+
+    assert f"{first}-1" == writer.log_dir
+    assert [2.0] == Run(writer.log_dir).vectors(["loss"])["loss"].to_pylist()
+    assert f"run {first} has ended, and run {first}-1 begins" in caplog.text
+
+
+def test_scalars_as_json(writer: SummaryWriter, tmp_path: Path) -> None:
+    """The rows of the run so far, by directory and tag, each with time, step and value."""
+    writer.add_scalar("loss", 0.5, 3, 1_700_000_000.5)
+    writer.add_scalars("acc", {"train": 1.0}, 4, 1_700_000_001.5)
+    writer.export_scalars_to_json(tmp_path / "all.json")
+    home = writer.get_logdir()
+    writer.close()
+
+    expected = {
+        f"{home}/loss": [[1_700_000_000.5, 3, 0.5]],
+        f"{home}/acc/train": [[1_700_000_001.5, 4, 1.0]],
+    }
+    assert expected == json.loads((tmp_path / "all.json").read_text())
+
+
+def test_arguments_as_tensorboardx_has_them(writer: SummaryWriter) -> None:
+    """Names of hyperparameter sets, texts of scalars, labels and files stand in other places."""
+    writer.add_hparams({"lr": 0.1}, {"acc": 1.0}, "named", 3)
+    writer.add_scalar("loss", 1.0, 0, None, "shown", "described")
+    writer.add_image_with_boxes("boxes", PIXELS, [[1, 1, 2, 2]], 1, None, "CHW", ["a"])
+    writer.add_images("list", [PIXELS, PIXELS], 1, dataformats="CHW")
+    run = run_of(writer)
+
+    lines = [entry.message for entry in run.log()]
+    assert {"add_hparams: named named", "loss: shown, described"} <= set(lines)
+    assert {"boxes", "list"} == {item.tag for item in run.media()}
+    assert [3, 0] == run.vectors(["step"])["step"].to_pylist()
+
+
+def test_nothing_of_a_layout_or_a_mesh_is_dropped(writer: SummaryWriter) -> None:
+    """Charts of several calls come together; a mesh keeps its configuration."""
+    writer.add_custom_scalars_multilinechart(["a", "b"], "one", "first")
+    writer.add_custom_scalars_marginchart(["a", "b", "c"], "one", "second")
+    writer.add_custom_scalars({"two": {"third": ["Multiline", ["a"]]}})
+    writer.add_mesh("m", np.zeros((1, 3, 3)), config_dict={"camera": {"fov": 90}})
+    writer.add_embedding(np.eye(2), metadata=np.array([1, 2]))
+    with pytest.raises(ValueError, match="1 metadata, 2 vectors"):
+        writer.add_embedding(np.eye(2), metadata=["a"])
+    run = run_of(writer)
+
+    charts = {"first": ["Multiline", ["a", "b"]], "second": ["Margin", ["a", "b", "c"]]}
+    expected = {"one": charts, "two": {"third": ["Multiline", ["a"]]}}
+    assert {"custom_scalars": expected} == run.config
+    home = Path(run.path) / "artifacts" / "tensorboard"
+    assert {"camera": {"fov": 90}} == json.loads((home / "mesh" / "m-config.json").read_text())
+    assert [1, 2] == json.loads((home / "embedding" / "default.json").read_text())["metadata"]

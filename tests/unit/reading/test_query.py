@@ -10,7 +10,8 @@ from unit.reading.run_files import block, make_run
 
 import expman
 from expman.errors import ConfigError
-from expman.models import MetricBest, RunStatus
+from expman.metadata import MetricBest
+from expman.models import RunStatus
 from expman.reading.query_tables import Wanted
 
 pytest.importorskip("duckdb")

@@ -15,7 +15,7 @@ from unit.reading.run_files import block, make_run
 
 import expman
 from expman.models import RunStatus
-from expman.reading.curves import curves, spark, thin
+from expman.reading.curves import Curve, curves, spark, thin
 from expman.reading.formats import format_duration, format_number
 from expman.reading.runs_table import runs_view
 from expman.storage.yamlfile import RunFile
@@ -182,3 +182,22 @@ def test_runs_without_colors_are_the_same_table(tmp_path: Path) -> None:
     plain = text(color_system=None)
     assert 3 == len(plain.splitlines())
     assert text(color_system="truecolor", force_terminal=True) == plain
+
+
+def test_a_curve_has_gaps_where_values_are_not_finite() -> None:
+    """Their places are kept, and the curve is in pieces."""
+    step = pa.chunked_array([pa.array(range(10))])
+    values = [0.0, 1.0, math.nan, 3.0, None, 5.0, math.inf, -math.inf, 8.0, 9.0]
+    curve = thin(step, pa.chunked_array([pa.array(values, pa.float64())]), 100)
+
+    assert (3, [2.0, 6.0, 7.0]) == (curve.left_out, list(curve.odd))
+    assert [[0.0, 1.0], [3.0, 5.0], [8.0, 9.0]] == [x for x, _ in curve.pieces()]
+    assert 5 >= len(thin(step, pa.chunked_array([pa.array([math.nan] * 10)]), 5).odd)
+
+
+def test_smoothing_has_no_bias() -> None:
+    """A constant stays as it is, and weight 0 changes nothing."""
+    assert [2.0] * 4 == pytest.approx(Curve([0, 1, 2, 3], [2.0] * 4).smoothed(0.9).y)
+    curve = Curve([0, 1], [1.0, 5.0])
+    assert curve.y == curve.smoothed(0.0).y
+    assert 1.0 < curve.smoothed(0.5).y[1] < 5.0

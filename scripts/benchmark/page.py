@@ -1,0 +1,267 @@
+"""What the page costs: `scripts/bench --page`.
+
+A server of its own process serves runs that are made for it. A client asks as a browser does, and
+times are those until the last byte is there.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pyarrow as pa
+
+from benchmark.many_runs import make_runs
+from expman import ExperimentConfig, LoggingEngine
+
+__all__ = ["PageSizes", "measure_page"]
+
+_SERVE = """
+import sys
+from expman.dashboard.serving import Page
+page = Page(sys.argv[1], port=0)
+print(page.address, flush=True)
+page.run()
+"""
+_TRAIN = """
+import random, sys, time
+from expman import ExperimentConfig, LoggingEngine
+base, rate, metrics, seconds = sys.argv[1], *map(float, sys.argv[2:])
+with LoggingEngine(ExperimentConfig("live", base, run_name="live", quiet=True)) as engine:
+    began, step = time.monotonic(), 0
+    while time.monotonic() - began < seconds:
+        engine.log_vector({f"m{n}": random.random() for n in range(int(metrics))}, step)
+        step += 1
+        ahead = began + step / rate - time.monotonic()
+        if ahead > 0.002:
+            time.sleep(ahead)
+"""
+REPEATS = 5
+
+
+@dataclass(frozen=True)
+class PageSizes:
+    """How much is measured."""
+
+    tables: tuple[int, ...] = (1000, 10_000)
+    rows: int = 1_000_000
+    metrics: int = 20
+    compared: int = 100
+    tabs: int = 10
+    rate: int = 5000
+    live_metrics: int = 10
+    live_s: float = 30.0
+
+
+TINY = PageSizes((20,), 2000, 3, 10, 2, 200, 3, 3.0)
+
+
+@dataclass
+class _Server:
+    base: Path
+    process: subprocess.Popen[str] = field(init=False)
+    port: int = field(init=False)
+    cookie: str = field(init=False)
+
+    def __enter__(self) -> _Server:
+        command = [sys.executable, "-c", _SERVE, str(self.base)]
+        # What an earlier server has kept would make it quicker.
+        environment = {**os.environ, "XDG_CACHE_HOME": str(self.base.parent / "cache")}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert self.process.stdout is not None
+        address = urlsplit(self.process.stdout.readline().strip())
+        assert address.port is not None
+        self.port = address.port
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.request("GET", f"/?{address.query}")
+        answer = connection.getresponse()
+        self.cookie = (answer.getheader("set-cookie") or "").partition(";")[0]
+        connection.close()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.process.terminate()
+        self.process.communicate()
+
+    def ask(self, path: str) -> tuple[bytes, dict[str, str]]:
+        """Asks for a path; returns the body and the headers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection.request("GET", path, headers={"Cookie": self.cookie})
+        answer = connection.getresponse()
+        body = answer.read()
+        assert answer.status == 200, body
+        connection.close()
+        return body, {name.lower(): value for name, value in answer.getheaders()}
+
+    def events(self, path: str) -> Iterator[tuple[str, Any]]:
+        """Yields server-sent events."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection.request("GET", path, headers={"Cookie": self.cookie})
+        answer = connection.getresponse()
+        kind = ""
+        while line := answer.readline().decode():
+            if line.startswith("event: "):
+                kind = line[7:].strip()
+            elif line.startswith("data: "):
+                yield kind, json.loads(line[6:])
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time that it has used."""
+        text = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(text[11]) + int(text[12])) / 100
+
+    @property
+    def memory_mb(self) -> float:
+        """Memory that it has now."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
+
+
+def measure_page(sizes: PageSizes, scratch: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yields what was measured, and the result."""
+    with tempfile.TemporaryDirectory(prefix="bench-page-", dir=scratch) as directory:
+        for runs in sizes.tables:
+            yield from _tables(Path(directory, f"runs-{runs}"), runs, sizes)
+        yield from _pictures(Path(directory, "long"), sizes)
+        yield from _live(Path(directory, "live"), sizes)
+
+
+def _tables(base: Path, runs: int, sizes: PageSizes) -> Iterator[tuple[str, str]]:
+    make_runs(base, runs, rows=20, processes=2)
+    began = time.perf_counter()
+    with _Server(base) as server:
+        first = json.loads(server.ask("/api/runs")[0])
+        shown_s = time.perf_counter() - began
+        shown = len(first["runs"])
+        complete = first["complete"]
+        if not complete:
+            for kind, data in server.events(f"/api/events?version={first['version']}"):
+                if kind == "runs" and data["complete"]:
+                    break
+        whole_s = time.perf_counter() - began
+        yield f"table of {runs:,} runs: the first {shown:,}, from the server's start", _ms(shown_s)
+        yield f"table of {runs:,} runs: all of them, from the server's start", _ms(whole_s)
+        again = _median(lambda: server.ask("/api/runs"))
+        yield f"table of {runs:,} runs, once more", _ms(again)
+        names = [run["id"] for run in first["runs"][: sizes.compared]]
+        query = "&".join(f"run={quote(name)}" for name in names)
+        spent = _median(lambda: server.ask(f"/api/compare?{query}"))
+        yield f"comparison of {len(names)} of {runs:,} runs", _ms(spent)
+        yield f"memory of the server with {runs:,} runs", f"{server.memory_mb:.0f} MB"
+    began = time.perf_counter()
+    with _Server(base) as server:
+        shown = len(json.loads(server.ask("/api/runs")[0])["runs"])
+        spent = time.perf_counter() - began
+        yield f"table of {shown:,} of {runs:,} runs, from the next server's start", _ms(spent)
+
+
+def _pictures(base: Path, sizes: PageSizes) -> Iterator[tuple[str, str]]:
+    config = ExperimentConfig("long", str(base), run_name="run", quiet=True)
+    with LoggingEngine(config) as engine:
+        for step in range(sizes.rows):
+            row = {f"m{n}": n + random.random() / (1 + step / 1000) for n in range(sizes.metrics)}
+            engine.log_vector(row, step)
+    what = f"{sizes.rows:,} rows, {sizes.metrics} metrics"
+    with _Server(base) as server:
+        query = "&".join(f"metric=m{n}" for n in range(sizes.metrics))
+        numbers = iter(range(2000, 3000))  # another number of points: nothing is remembered
+
+        def picture(more: str = "") -> object:
+            return server.ask(f"/api/curves?run=long/run&{query}&points={next(numbers)}{more}")
+
+        began = time.perf_counter()
+        picture()
+        yield f"first picture: {what}", _ms(time.perf_counter() - began)
+        yield f"other pictures: {what}", _ms(_median(picture))
+        yield f"one curve of {what}", _ms(_median(lambda: _one(server, next(numbers))))
+        middle = sizes.rows // 2
+        zoom = f"&from={middle}&to={middle + 1000}"
+        yield f"1,000 steps in the middle of {what}", _ms(_median(lambda: picture(zoom)))
+        before = server.memory_mb
+        for _ in range(30):
+            picture()
+        yield (
+            "memory of the server after 10 and 40 pictures",
+            (f"{before:.0f} MB, {server.memory_mb:.0f} MB"),
+        )
+
+
+def _one(server: _Server, points: int) -> object:
+    return server.ask(f"/api/curves?run=long/run&metric=m0&points={points}")
+
+
+def _live(base: Path, sizes: PageSizes) -> Iterator[tuple[str, str]]:
+    base.mkdir()
+    arguments = [str(base), str(sizes.rate), str(sizes.live_metrics), str(sizes.live_s + 10)]
+    trainer = subprocess.Popen([sys.executable, "-c", _TRAIN, *arguments])
+    while not (base / "live" / "live" / "run.yaml").exists():
+        time.sleep(0.05)
+    ages: list[float] = []
+    with _Server(base) as server:
+        query = "&".join(f"metric=m{n}" for n in range(sizes.live_metrics))
+        for number in range(sizes.tabs):
+            kept = ages if number == 0 else []
+            threading.Thread(target=_tab, args=(server, query, kept), daemon=True).start()
+        time.sleep(5)
+        ages.clear()
+        began, used, memory = time.monotonic(), server.cpu_s, server.memory_mb
+        time.sleep(sizes.live_s)
+        share = (server.cpu_s - used) / (time.monotonic() - began)
+        what = f"{sizes.rate:,} rows/s, {sizes.live_metrics} metrics"
+        yield f"{sizes.tabs} open tabs of a live run ({what})", f"{100 * share:.1f} % of a core"
+        if ages:
+            text = f"{_ms(statistics.median(ages))}, at most {_ms(max(ages))}"
+            yield f"age of the newest row when a tab has it ({what})", text
+        yield (
+            f"memory of the server before and after {sizes.live_s:.0f} s of that",
+            (f"{memory:.0f} MB, {server.memory_mb:.0f} MB"),
+        )
+    trainer.terminate()
+    trainer.wait()
+
+
+def _tab(server: _Server, query: str, ages: list[float]) -> None:
+    """An open page: it asks for what its cursor lacks whenever there is something."""
+    path = f"/api/curves?run=live/live&{query}"
+    try:
+        cursor = server.ask(path)[1]["x-expman-cursor"]
+        for kind, data in server.events("/api/events?run=live/live"):
+            if kind != "rows" or data["cursor"] == cursor:
+                continue
+            body, headers = server.ask(f"{path}&x=time&after={cursor}")
+            cursor = headers["x-expman-cursor"]
+            with pa.ipc.open_stream(body) as reader:
+                times = reader.read_all()["x"].to_numpy()
+            if len(times):
+                ages.append(time.time() - float(times.max()))
+    except (OSError, http.client.HTTPException, AssertionError):
+        return  # the server has ended
+
+
+def _median(ask: Callable[[], object]) -> float:
+    spent = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        ask()
+        spent.append(time.perf_counter() - began)
+    return statistics.median(spent)
+
+
+def _ms(seconds: float) -> str:
+    digits = max(0, 2 - math.floor(math.log10(max(1.0, 1000 * seconds))))
+    return f"{1000 * seconds:.{digits}f} ms"

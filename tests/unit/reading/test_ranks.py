@@ -1,0 +1,95 @@
+"""A job over ranks: each step over all of them, and who is behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from unit.reading.run_files import make_run
+
+from expman import Run
+from expman.errors import ConfigError
+from expman.models import Rank
+from expman.reading.ranks import over_ranks, ranks_of
+from expman.storage.rows import RowBlock
+
+BEGIN_NS = 1_700_000_000_000_000_000
+
+
+def rows_of(rank: int, seconds: list[float], loss: list[float]) -> RowBlock:
+    """A row for each step, at these seconds."""
+    count = len(seconds)
+    return RowBlock(
+        producer="main" if rank == 0 else f"rank-{rank}",
+        first_seq=0,
+        steps=list(range(count)),
+        timestamps_ns=[BEGIN_NS + int(at * 1e9) for at in seconds],
+        keys=("loss",),
+        columns=[loss],
+        fixed={"_rank": rank},
+    )
+
+
+def job(base: Path, seconds: dict[int, list[float]], *, together: bool) -> Run:
+    """A job whose ranks log a step at these seconds; the loss of rank r is 10 r + step."""
+    blocks = {
+        rank: rows_of(rank, times, [10.0 * rank + step for step in range(len(times))])
+        for rank, times in seconds.items()
+    }
+    if together:
+        place = Rank(rank=0, world_size=len(seconds))
+        return Run(make_run(base, "job", *blocks.values(), rank=place, group="g"))
+    for rank, block in blocks.items():
+        place = Rank(rank=rank, world_size=len(seconds))
+        name = "job" if rank == 0 else f"job-rank{rank}"
+        make_run(base, name, block, rank=place, group="g")
+    make_run(base, "other", blocks[0], rank=Rank(rank=0, world_size=9), group="g")
+    return Run(base / "exp" / "job")
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_slowest_rank_is_named(tmp_path: Path, together: bool) -> None:
+    """Its steps take longer; another rank's clock, which is an hour ahead, does not count."""
+    fast = [float(step) for step in range(20)]
+    slow = [1.5 * step for step in range(20)]
+    ahead = [3600.0 + step for step in range(20)]
+    run = job(tmp_path, {0: fast, 1: slow, 2: ahead, 3: fast}, together=together)
+    found = ranks_of(run)
+    assert (1, 1.0) == (found.slowest, found.slowest_share)
+    assert 0.5 == pytest.approx(found.slowest_s)
+    assert [
+        "4 ranks, the last step is 19",
+        "rank 1 is the slowest: the last one in 100% of the steps, 0.5 s after the median",
+    ] == found.sentences()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_rank_that_stands_still_is_behind(tmp_path: Path, together: bool) -> None:
+    """With its last step, also if that is long ago."""
+    fast = [0.1 * step for step in range(500)]
+    run = job(tmp_path, {0: fast, 1: fast[:12], 2: fast}, together=together)
+    found = ranks_of(run)
+    assert {0: 499, 1: 11, 2: 499} == found.steps
+    assert None is found.slowest
+    assert found.sentences()[1].startswith("rank 1 is behind: its last step is 11, 48.8 s before")
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_each_step_is_rolled_up_over_ranks(tmp_path: Path, together: bool) -> None:
+    """Least, median and greatest value, and whose they are."""
+    times = [0.0, 1.0, 2.0]
+    run = job(tmp_path, {0: times, 1: times, 2: times[:2]}, together=together)
+    table = over_ranks(run, ["loss"]).to_pylist()
+    assert [0, 1, 2] == [row["step"] for row in table]
+    assert [3, 3, 2] == [row["ranks"] for row in table]
+    keys = ("min", "min_rank", "median", "max", "max_rank")
+    assert (1.0, 0, 11.0, 21.0, 2) == tuple(table[1][f"loss:{key}"] for key in keys)
+    assert (2.0, 0, 7.0, 12.0, 1) == tuple(table[2][f"loss:{key}"] for key in keys)
+    with pytest.raises(ConfigError, match="no rank"):
+        over_ranks(run, ["los"])
+
+
+def test_a_run_without_ranks_has_none(tmp_path: Path) -> None:
+    """Nothing is said of it."""
+    run = Run(make_run(tmp_path, "alone"))
+    assert [] == ranks_of(run).sentences()
