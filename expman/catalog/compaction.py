@@ -190,12 +190,7 @@ class _NewPart:
             StorageError: it cannot be written.
         """
         rows = pa.concat_tables(self._tables)
-        ends = pa.array([place.offset + place.rows for place in self.taken.values()], pa.int32())
-        runs = pa.RunEndEncodedArray.from_arrays(ends, pa.array(self._runs, pa.string()))
-        labels = [
-            pa.repeat(pa.scalar(self._experiment), rows.num_rows),
-            pc.run_end_decode(runs),
-        ]
+        labels = [pa.repeat(pa.scalar(self._experiment), rows.num_rows), self._run_labels()]
         names = [*LABELS, *rows.column_names]
         table = pa.table([*labels, *rows.columns], names=names)
         table = table.replace_schema_metadata(rows.schema.metadata)
@@ -207,6 +202,18 @@ class _NewPart:
             runs=len(self._runs),
             rows=self._rows,
         )
+
+    def _run_labels(self) -> pa.Array:
+        """The name of its run for each row; some runs have no row."""
+        places = zip(self.taken.values(), self._runs, strict=True)
+        ends = [(place.offset + place.rows, run) for place, run in places if place.rows]
+        if not ends:
+            return pa.array([], pa.string())
+        encoded = pa.RunEndEncodedArray.from_arrays(
+            pa.array([end for end, _ in ends], pa.int32()),
+            pa.array([run for _, run in ends], pa.string()),
+        )
+        return pc.run_end_decode(encoded)
 
 
 _NEEDED = ("experiment", "run", "sort_key", "columns", "rows_signature")

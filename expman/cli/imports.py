@@ -14,16 +14,9 @@ import click
 
 from expman.cli.output import print_line, print_note
 from expman.cli.runs import base_dir_option
-from expman.errors import ExpmanError
-from expman.formats.damage import DamagedError
 from expman.importers.formats import FINDERS, find
-from expman.importers.importing import Imported, import_run
-from expman.importers.place import (
-    EarlierImports,
-    directory_name,
-    new_experiment,
-    remove_leftovers,
-)
+from expman.importers.importing import Imported, import_runs
+from expman.importers.place import directory_name, new_experiment
 from expman.importers.source import Source
 from expman.models import ExperimentConfig
 from expman.reading.text import format_text
@@ -33,7 +26,6 @@ __all__ = ["command"]
 _SHOWN_NAMES = 5
 _RUN_BYTES = 100_000
 """What it takes to make a run, as bytes to be read."""
-_DAMAGE = (DamagedError, ExpmanError, OSError)
 
 
 @click.command("import", short_help="Make runs from other trackers' files.")
@@ -97,17 +89,12 @@ def _import_all(sources: list[Source], home: str, bar: _Bar) -> int:
     projects = {source.experiment for source in sources}
     project = projects.pop() if len(projects) == 1 else None
     with new_experiment(home, None if project == os.path.basename(home) else project):
-        remove_leftovers(home)
-        earlier = EarlierImports(home)
-        for source in sources:
-            try:
-                made = import_run(source, home, earlier, bar.advance)
-            except _DAMAGE as exc:
+        for source, made in import_runs(sources, home, bar.advance):
+            bar.clear()
+            if isinstance(made, Exception):
                 failed += 1
-                bar.clear()
-                print_note(f"not imported: {source.path}: {_reason(exc)}")
+                print_note(f"not imported: {source.path}: {_reason(made)}")
             else:
-                bar.clear()
                 _show(made)
             bar.advance(_RUN_BYTES)
     return failed

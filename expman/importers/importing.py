@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from expman.errors import ExpmanError
+from expman.formats.damage import DamagedError
 from expman.importers.imported_run import ImportedRun
-from expman.importers.place import EarlierImports, Origin, Place, directory_name, read_origin
+from expman.importers.place import (
+    EarlierImports,
+    Origin,
+    Place,
+    directory_name,
+    read_origin,
+    remove_leftovers,
+)
 from expman.importers.report import Report
 from expman.importers.source import Advance, Source
 from expman.metadata import RunMetadata
 from expman.models import safe_text
 from expman.storage.yamlfile import RunFile
 
-__all__ = ["Imported", "import_run"]
+__all__ = ["Imported", "import_run", "import_runs"]
 
+_THREADS = 4
 _VERSION = 1
 """Of the importers: a run that an earlier one made is made again."""
+
+
+class _Stopped(Exception):
+    """The import ends before its time."""
 
 
 class Imported(NamedTuple):
@@ -54,7 +70,7 @@ def import_run(source: Source, home: str, earlier: EarlierImports, advance: Adva
     """
     origin = (source.tracker, safe_text(source.identity))
     place = Place(home, origin)
-    run_dir = place.run_dir(directory_name("run_name", source.name), earlier.of(origin))
+    run_dir = earlier.run_dir(directory_name("run_name", source.name), origin)
     if source.state and _state(read_origin(run_dir)) == (source.state, _VERSION):
         advance(source.size)
         return Imported(run_dir, _rows_of(run_dir), None)
@@ -74,6 +90,42 @@ def import_run(source: Source, home: str, earlier: EarlierImports, advance: Adva
         place.take(run_dir, meta, _origin(source, run.report, meta))
     earlier.add(origin, run_dir)
     return Imported(run_dir, meta.rows_written, run.report)
+
+
+def import_runs(
+    sources: Sequence[Source], home: str, advance: Advance
+) -> Iterator[tuple[Source, Imported | Exception]]:
+    """Imports runs into one experiment, several at once, for most of the time is the disk's.
+
+    What killed imports have left there is removed first.
+
+    Yields:
+        Each source, in order, with what became of it, or with the error that says why it was not
+        imported.
+    """
+    remove_leftovers(home)
+    earlier = EarlierImports(home)
+    lock, is_stopped = threading.Lock(), threading.Event()
+
+    def count(read: int) -> None:
+        if is_stopped.is_set():
+            raise _Stopped
+        with lock:
+            advance(read)
+
+    def attempt(source: Source) -> Imported | Exception:
+        try:
+            return import_run(source, home, earlier, count)
+        except (DamagedError, ExpmanError, OSError) as exc:
+            return exc
+
+    are_different = len({source.identity for source in sources}) == len(sources)
+    pool = ThreadPoolExecutor(_THREADS if are_different else 1)
+    try:
+        yield from zip(sources, pool.map(attempt, sources), strict=True)
+    finally:  # also where the caller is interrupted, which reaches no other thread
+        is_stopped.set()
+        pool.shutdown(cancel_futures=True)
 
 
 def _rows_of(run_dir: str) -> int:

@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator
 
 from expman.checks import check_name
 from expman.errors import ExpmanError, StorageError
@@ -111,26 +112,6 @@ class Place:
             shutil.rmtree(self.staging, ignore_errors=True)
             os.close(fd)
 
-    def run_dir(self, name: str, earlier: Sequence[str]) -> str:
-        """The directory that an earlier import of the source made, or one that does not exist.
-
-        Args:
-            name: of a new one; it gets a suffix where that is taken.
-            earlier: what earlier imports of the source made. One with files that are not ours,
-                or one that is gone, is not taken.
-
-        Raises:
-            StorageError: too many runs have the name.
-        """
-        for run_dir in earlier:
-            if _is_replaceable(run_dir):
-                return run_dir
-        for number in range(_MOST_RUNS):
-            run_dir = os.path.join(self._home, f"{name}-{number}" if number else name)
-            if not os.path.lexists(run_dir):
-                return run_dir
-        raise StorageError(self._home, f"has {_MOST_RUNS:,} runs called {name}; delete some")
-
     def take(self, run_dir: str, meta: RunMetadata, origin: Origin) -> None:
         """Gives what was made its name, in place of what an earlier import made.
 
@@ -165,13 +146,18 @@ def _is_replaceable(run_dir: str) -> bool:
 
 
 class EarlierImports:
-    """What earlier imports have made in an experiment.
+    """What earlier imports have made in an experiment, and names that are taken by this one.
+
+    Several threads may use it.
 
     Args:
         home: the experiment's directory.
     """
 
     def __init__(self, home: str) -> None:
+        self._home = home
+        self._lock = threading.Lock()
+        self._taken: set[str] = set()
         self._places: dict[tuple[object, object], list[str]] = {}
         for name in sorted(os.listdir(home)) if os.path.isdir(home) else ():
             if not name.startswith("."):
@@ -183,13 +169,32 @@ class EarlierImports:
     def _note(self, tracker: object, identity: object, run_dir: str) -> None:
         self._places.setdefault((str(tracker), str(identity)), []).append(run_dir)
 
-    def of(self, origin: tuple[str, str]) -> list[str]:
-        """The runs that were made of a source."""
-        return self._places.get(origin, [])
+    def run_dir(self, name: str, origin: tuple[str, str]) -> str:
+        """The directory that an earlier import of the source made, or one that nobody has.
+
+        Args:
+            name: of a new one; it gets a suffix where that is taken.
+            origin: identifies the source. A directory of it that has files that are not ours, or
+                one that is gone, is not taken.
+
+        Raises:
+            StorageError: too many runs have the name.
+        """
+        with self._lock:
+            for run_dir in self._places.get(origin, []):
+                if _is_replaceable(run_dir):
+                    return run_dir
+            for number in range(_MOST_RUNS):
+                run_dir = os.path.join(self._home, f"{name}-{number}" if number else name)
+                if run_dir not in self._taken and not os.path.lexists(run_dir):
+                    self._taken.add(run_dir)
+                    return run_dir
+        raise StorageError(self._home, f"has {_MOST_RUNS:,} runs called {name}; delete some")
 
     def add(self, origin: tuple[str, str], run_dir: str) -> None:
         """Notes a run that was made now."""
-        self._note(*origin, run_dir)
+        with self._lock:
+            self._note(*origin, run_dir)
 
 
 def read_origin(run_dir: str) -> Origin:

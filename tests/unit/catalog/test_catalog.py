@@ -294,3 +294,20 @@ def test_without_a_base_directory_it_raises(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         catalog.build(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_runs_without_rows_are_in_the_catalog(tmp_path: Path) -> None:
+    """A run that logged no row stands at any place among the others."""
+    for name, rows in (("a", 0), ("b", 2), ("c", 0), ("d", 1)):
+        blocks = [block(0, {"x": [1.0] * rows})] if rows else []
+        make_run(tmp_path, name, *blocks)
+    for name in "ef":
+        make_run(tmp_path, name, experiment="empty")
+
+    catalog.build(tmp_path)
+
+    runs = expman.runs(tmp_path)
+    assert {**dict.fromkeys("abcdef", 0), "b": 2, "d": 1} == {
+        run.name: expman.vectors([run]).num_rows for run in runs
+    }
+    assert 3 == expman.vectors(runs, ["x"]).num_rows
