@@ -11,35 +11,25 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
-
-import msgspec
 
 from expman import checks
 from expman.errors import ConfigError
+from expman.setting import (
+    IntDefault,
+    Setting,
+    TextDefault,
+    TupleDefault,
+    read_flag,
+    read_list,
+    read_number,
+)
 
-__all__ = ["SETTINGS", "IntDefault", "Setting", "TextDefault", "TupleDefault", "resolve"]
+__all__ = ["SETTINGS", "resolve"]
 
 MIN_BUFFER_BYTES = 64 * 1024
 # None or '' where Python is embedded; a path may have bytes that are not UTF-8.
 _INTERPRETER = (sys.executable or "").encode("utf-8", "backslashreplace").decode()
-
-
-class IntDefault(int):
-    """A default that differs, by its type, from the same number given by the user."""
-
-
-class TextDefault(str):
-    """A default that differs, by its type, from the same text given by the user."""
-
-    __slots__ = ()
-
-
-class TupleDefault(tuple[str, ...]):
-    """A default that differs, by its type, from an empty tuple given by the user."""
-
-    __slots__ = ()
 
 
 NAME = TextDefault("")
@@ -54,53 +44,6 @@ ENV_PATH = TextDefault("")
 MAX_BUFFER_BYTES = IntDefault(64 * 1024 * 1024)
 OVERFLOW: Any = TextDefault("block")
 RESUME: Any = TextDefault("never")
-
-
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting.
-
-    Attributes:
-        name: of the argument.
-        type: as the reference shows it.
-        default: what counts if neither argument nor variable is there; None: see `meaning`.
-        check: takes a label and a value; returns the plain value or raises ConfigError.
-        read: makes a value of the variable's text.
-        variable: the environment variable, if there is one.
-        meaning, recorded: for the reference; where a run's files keep it, "" if they do not.
-        place: position among the arguments of `init`, as in expman-rs; None: by name only.
-        late: the variable is read when a writer is started, and not when the settings are made.
-    """
-
-    name: str
-    type: str
-    default: Any = None
-    check: Callable[[str, object], Any] = checks.check_text
-    read: Callable[[str], object] = str
-    variable: str | None = None
-    meaning: str
-    recorded: str = ""
-    place: int | None = None
-    late: bool = False
-
-
-def _number(text: str) -> object:
-    """The whole number that a variable holds, or its text for the error."""
-    try:
-        return int(text)
-    except ValueError:
-        return text
-
-
-def _flag(text: str) -> object:
-    """The boolean that a variable holds, or its text for the error."""
-    word = text.strip().lower()
-    return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(
-        word, text
-    )
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(tag.strip() for tag in text.split(",") if tag.strip())
 
 
 _TABLE = (
@@ -139,7 +82,7 @@ _TABLE = (
         type="int",
         default=FLUSH_INTERVAL_ROWS,
         check=checks.check_count,
-        read=_number,
+        read=read_number,
         variable="EXPMAN_FLUSH_INTERVAL_ROWS",
         meaning="Rows after which the writer writes to disk; not sooner than 50 ms after the last "
         "time, nor so often that it takes 2 % of a core, unless many wait.",
@@ -150,7 +93,7 @@ _TABLE = (
         type="int",
         default=FLUSH_INTERVAL_MS,
         check=checks.check_count,
-        read=_number,
+        read=read_number,
         variable="EXPMAN_FLUSH_INTERVAL_MS",
         meaning="Milliseconds after which the writer writes whatever there is.",
         place=4,
@@ -159,7 +102,7 @@ _TABLE = (
         name="redirect_console",
         type='bool | Literal["wrap", "fd"]',
         check=checks.check_console,
-        read=_flag,
+        read=read_flag,
         variable="EXPMAN_REDIRECT_CONSOLE",
         meaning='Record what Python prints to stdout and stderr; "fd": and what C libraries and '
         'child processes print. "wrap" means True. By default an Experiment records it, a '
@@ -181,7 +124,7 @@ _TABLE = (
         type="Sequence[str]",
         default=TAGS,
         check=checks.check_tags,
-        read=_list,
+        read=read_list,
         variable="EXPMAN_TAGS",
         meaning="Tags of the run; a single string is one tag. The variable holds tags with commas "
         "between them: they are put before those of the argument, and replace none.",
@@ -201,7 +144,7 @@ _TABLE = (
         type="int",
         default=HEARTBEAT_INTERVAL_SECS,
         check=checks.check_count,
-        read=_number,
+        read=read_number,
         variable="EXPMAN_HEARTBEAT_INTERVAL_SECS",
         meaning="Seconds after which `heartbeat_at` of run.yaml is renewed while the run lives.",
         recorded="run.yaml: heartbeat_at",
@@ -220,7 +163,7 @@ _TABLE = (
         name="rank",
         type="int",
         check=checks.check_rank,
-        read=_number,
+        read=read_number,
         variable="EXPMAN_RANK",
         meaning="The process's number in its job, from 0; by default the one that the launcher "
         "gave it.",
@@ -231,7 +174,7 @@ _TABLE = (
         name="system_metrics_interval_secs",
         type="int",
         check=checks.check_rank,
-        read=_number,
+        read=read_number,
         variable="EXPMAN_SYSTEM_METRICS_INTERVAL_SECS",
         meaning="Seconds between samples of the machine and the process tree; 0: none. By default "
         "15 for Experiment and init, and 0 for a LoggingEngine.",
@@ -242,7 +185,7 @@ _TABLE = (
         name="capture_provenance",
         type="bool",
         check=checks.check_flag,
-        read=_flag,
+        read=read_flag,
         variable="EXPMAN_CAPTURE_PROVENANCE",
         meaning="Record the code and the environment of the run. By default Experiment and init "
         "do, and a LoggingEngine does not.",
@@ -253,7 +196,7 @@ _TABLE = (
         name="capture_diff",
         type="bool",
         check=checks.check_flag,
-        read=_flag,
+        read=read_flag,
         variable="EXPMAN_CAPTURE_DIFF",
         meaning="Record the uncommitted changes and the untracked text files, too, as far as they "
         "are small. By default False.",
@@ -264,7 +207,7 @@ _TABLE = (
         name="suffix_if_taken",
         type="bool",
         check=checks.check_flag,
-        read=_flag,
+        read=read_flag,
         variable="EXPMAN_SUFFIX_IF_TAKEN",
         meaning="Whether a run whose directory exists already gets a suffix (-1, -2, …) instead "
         "of RunExistsError; by default exactly if no run_name was passed.",
@@ -290,7 +233,7 @@ _TABLE = (
         name="from_step",
         type="int",
         check=checks.check_rank,
-        read=_number,
+        read=read_number,
         variable="EXPMAN_FROM_STEP",
         meaning="First step of a run that goes on: earlier rows from it on are superseded.",
         recorded="run.yaml: from_step",
@@ -307,7 +250,7 @@ _TABLE = (
         type="int",
         default=MAX_BUFFER_BYTES,
         check=functools.partial(checks.check_count, least=MIN_BUFFER_BYTES),
-        read=_number,
+        read=read_number,
         variable="EXPMAN_MAX_BUFFER_BYTES",
         meaning="Limit of shared memory per producer, in bytes.",
     ),
@@ -343,7 +286,7 @@ _TABLE = (
         type="int",
         default=HANG_AFTER_S,
         check=checks.check_rank,
-        read=_number,
+        read=read_number,
         variable="EXPMAN_HANG_AFTER_S",
         meaning="Seconds without a row, or 20 times the usual if that is longer, after which the "
         "stacks of all threads are recorded; 0: never, and processes cannot be asked for them.",
@@ -363,7 +306,7 @@ _TABLE = (
         name="quiet",
         type="bool",
         check=checks.check_flag,
-        read=_flag,
+        read=read_flag,
         variable="EXPMAN_QUIET",
         meaning="Print nothing. By default Experiment and init print one line to "
         "stderr at the start and one at the end, and a LoggingEngine prints none; workers and "

@@ -13,7 +13,8 @@ import click
 from error_messages import errors_page
 
 from expman.cli.commands import commands
-from expman.settings import SETTINGS, Setting
+from expman.setting import Setting
+from expman.settings import SETTINGS
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
 _TABLE = re.compile(r"(?<=<!-- begin: settings -->\n).*?(?=<!-- end: settings -->)", re.DOTALL)

@@ -20,7 +20,7 @@ PACKAGE = Path(expman.__file__).parent
 # a folder or a module. A new one needs a line here.
 LEAVES = {
     *("checks", "errors", "failpoints", "fixed_columns", "metadata", "models"),
-    *("forwarding", "notices", "preemption", "process_start", "settings", "shown"),
+    *("forwarding", "notices", "preemption", "process_start", "setting", "settings", "shown"),
     *("suggestions", "version"),
 }
 TRAINER = {
@@ -52,7 +52,8 @@ MAY_KNOW: dict[str, set[str]] = {
     "fixed_columns": {"models"},
     "interpreter": {"errors"},
     "checks": {"errors"},
-    "settings": {"checks", "errors"},
+    "setting": {"checks"},
+    "settings": {"checks", "errors", "setting"},
     "models": {"errors", "settings", "shown", "suggestions"},
     "metadata": {"models"},
     "notices": set(),

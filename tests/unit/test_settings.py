@@ -17,7 +17,8 @@ import expman
 from expman import ConfigError, Experiment, ExperimentConfig, interpreter, models
 from expman.launch import shared
 from expman.metadata import RunMetadata
-from expman.settings import SETTINGS, IntDefault, Setting, TextDefault, TupleDefault
+from expman.setting import IntDefault, Setting, TextDefault, TupleDefault
+from expman.settings import SETTINGS
 from expman.transport.hello import Hello
 from expman.transport.settings import _SAME
 
