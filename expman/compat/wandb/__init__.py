@@ -17,7 +17,7 @@ from typing import Any
 from expman import notices
 from expman.compat.wandb import data_types, errors, plot, starting, util
 from expman.compat.wandb.artifacts import WandbArtifact as Artifact
-from expman.compat.wandb.data_types import Audio, Html, Image, Video
+from expman.compat.wandb.data_types import Audio, Classes, Html, Image, Plotly, Video
 from expman.compat.wandb.data_types import NumberHistogram as Histogram
 from expman.compat.wandb.errors import CommError, Error, UsageError
 from expman.compat.wandb.missing import MISSING, missing
@@ -30,12 +30,14 @@ __all__ = [
     "AlertLevel",
     "Artifact",
     "Audio",
+    "Classes",
     "CommError",
     "Config",
     "Error",
     "Histogram",
     "Html",
     "Image",
+    "Plotly",
     "Run",
     "Settings",
     "Table",
@@ -56,6 +58,7 @@ __all__ = [
     "log_model",
     "login",
     "mark_preempting",
+    "pin_config_keys",
     "plot",
     "require",
     "run",
@@ -226,6 +229,10 @@ def teardown(*_: Any, **__: Any) -> None:
 
 
 def require(*_: Any, **__: Any) -> None:
+    """Does nothing."""
+
+
+def pin_config_keys(keys: Sequence[str]) -> None:
     """Does nothing."""
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from expman.compat.wandb.errors import CommError
+from expman.compat.wandb.missing import missing
 from expman.compat.wandb.table import Table
 from expman.compat.wandb.util import make_artifact_name_safe
 from expman.integrations.own_run import OwnRun
@@ -21,6 +22,9 @@ from expman.integrations.own_run import OwnRun
 __all__ = ["RunArtifacts", "WandbArtifact"]
 
 DESCRIPTION = "artifact.json"
+ABSENT = ("checkout", "delete", "get", "link", "logged_by", "new_draft", "remove", "unlink")
+ABSENT += ("used_by", "verify")
+_WHY_ABSENT = ("there is no registry", "an artifact's files lie in artifacts/ of its run")
 
 
 class WandbArtifact:
@@ -103,7 +107,7 @@ class WandbArtifact:
 
     @contextlib.contextmanager
     def new_file(
-        self, name: str, mode: str = "w", encoding: str | None = None
+        self, name: str, mode: str = "w", encoding: str | None = None, **_: object
     ) -> Iterator[IO[Any]]:
         """A file to be written, which is then part of the artifact."""
         if self._made is None:
@@ -121,6 +125,14 @@ class WandbArtifact:
     def save(self, **_: object) -> None:
         """Does nothing; `log_artifact` keeps it."""
 
+    def finalize(self) -> None:
+        """Does nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ABSENT:
+            return missing(f"Artifact.{name}", why=_WHY_ABSENT)
+        raise AttributeError(f"an Artifact has no attribute {name!r}")
+
     def get_path(self, name: str) -> str:
         """Path of one of its files.
 
@@ -131,9 +143,19 @@ class WandbArtifact:
 
     get_entry = get_path
 
-    def files(self) -> list[str]:
+    def files(self, *_: object, **__: object) -> list[str]:
         """Names of its files."""
         return sorted(self._files)
+
+    @property
+    def file_count(self) -> int:
+        """How many files it has."""
+        return len(self._files)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(os.path.getsize(path) for path in self._files.values())
 
     def download(self, root: str | os.PathLike[str] | None = None, **_: object) -> str:
         """Directory with its files: where they lie, or a copy of them in `root`."""

@@ -12,7 +12,17 @@ from expman.engine import LoggingEngine
 from expman.integrations.tensors import array_of
 from expman.media_values import Medium
 
-__all__ = ["Audio", "Html", "Image", "Loggable", "NumberHistogram", "Plotted", "Video"]
+__all__ = [
+    "Audio",
+    "Classes",
+    "Html",
+    "Image",
+    "Loggable",
+    "NumberHistogram",
+    "Plotly",
+    "Plotted",
+    "Video",
+]
 
 
 class Loggable:
@@ -59,7 +69,7 @@ class Image(Loggable):
         normalize: bool = True,
     ) -> None:
         self._caption = caption
-        self._boxes = boxes and {"boxes": boxes, "classes": classes}
+        self._boxes = boxes and {"boxes": boxes, "classes": getattr(classes, "class_set", classes)}
         self._masks = {
             str(name): _pixels(array_of(mask["mask_data"]), scale=False)
             for name, mask in (masks or {}).items()
@@ -255,3 +265,28 @@ class Html(Loggable):
     def send(self, engine: LoggingEngine, tag: str, step: int) -> None:
         """Logs it. Durability: published when it returns."""
         engine._send_medium("text", tag, step, Medium("html", self._data))
+
+
+class Plotly(Html):
+    """A figure of plotly, kept as a page; a figure of matplotlib is a picture.
+
+    Args:
+        val: the figure.
+    """
+
+    def __init__(self, val: Any) -> None:
+        super().__init__(val.to_html(include_plotlyjs="cdn"), data_is_not_path=True)
+
+
+class Classes:
+    """Names of classes, kept with the boxes of a picture.
+
+    Args:
+        class_set: dicts with `id` and `name`.
+    """
+
+    def __init__(self, class_set: Any) -> None:
+        self.class_set = list(class_set)
+
+    def __str__(self) -> str:
+        return str(self.class_set)

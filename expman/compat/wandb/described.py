@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import tempfile
 import time
@@ -13,6 +14,7 @@ import msgspec
 
 from expman.compat.wandb.missing import MISSING, missing
 from expman.integrations.own_run import OwnRun
+from expman.models import LogLevel
 
 __all__ = ["DescribedRun", "RunFacts"]
 
@@ -142,16 +144,35 @@ class DescribedRun:
 
     starting_step = 0
     resumed = False
-    sweep_id = sweep_url = None
+    sweep_id = sweep_url = project_url = None
 
     def __getattr__(self, name: str) -> Any:
         if name in ("entity", "group", "job_type"):
             return getattr(self._facts, name)
+        if name in ("config_static", "settings"):
+            return self.config if name == "config_static" else self._facts
+        if name == "sync_dir":
+            return self._facts.run_dir
         if name == "offline":
             return self._facts.mode == "offline"
         if name in MISSING:
             return missing(name, "run.")
         raise AttributeError(f"a run has no attribute {name!r}")
+
+    def display(self, *_: object, **__: object) -> bool:
+        """Shows nothing; False."""
+        return False
+
+    def to_html(self, *_: object, **__: object) -> str:
+        """A link to the run's directory."""
+        return f'<a href="{html.escape(self.url or "")}">{html.escape(self.path)}</a>'
+
+    def write_logs(self, text: str) -> None:
+        """Adds a line to run.log."""
+        self._own.say(LogLevel.INFO, text)
+
+    def pin_config_keys(self, keys: Sequence[str]) -> None:
+        """Does nothing."""
 
     def get_url(self) -> str | None:
         """The same as `url`."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from expman.compat.wandb.attribute_mapping import flattened
-from expman.compat.wandb.data_types import Html, Image, Loggable, NumberHistogram, Plotted
+from expman.compat.wandb.data_types import Image, Loggable, NumberHistogram, Plotly, Plotted
 from expman.compat.wandb.table import Table
 from expman.integrations.tensors import array_of, number_of
 
@@ -67,7 +67,7 @@ def _medium(value: Any) -> Loggable | None:
     if callable(getattr(value, "savefig", None)) or callable(getattr(value, "gcf", None)):
         return Plotted(value)
     if callable(getattr(value, "to_plotly_json", None)):  # plotly
-        return Html(value.to_html(include_plotlyjs="cdn"), data_is_not_path=True)
+        return Plotly(value)
     if callable(getattr(value, "convert", None)) and hasattr(value, "mode"):  # Pillow
         return Image(value)
     if hasattr(value, "columns") and callable(getattr(value, "to_numpy", None)):  # pandas

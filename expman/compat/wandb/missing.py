@@ -8,33 +8,47 @@ __all__ = ["MISSING", "missing"]
 
 _SERVER = "there is no server"
 _INTEGRATION = "expman has an integration of its own"
-MISSING = {
-    "Api": (_SERVER, "expman.runs() and expman.Run read runs"),
-    "EvalTable": ("it belongs to wandb's page", "log a Table"),
+_INTERNAL = ("it is a module of wandb's own", "the names of the module itself")
+_PAGE = ("it belongs to wandb's page", "`expman ui` and `expman.runs()` show runs")
+_REGISTRY = ("there is no registry", "log_artifact() with aliases, and use_artifact()")
+_TRIALS = ("expman starts no trials", "use Optuna or Ray Tune, or call the function in a loop")
+_RUNS = (_SERVER, "expman.runs() and expman.Run read runs")
+MISSING: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("Api", "InternalApi", "PublicApi", "api", "apis"), _RUNS),
+    **dict.fromkeys(("agent", "agents", "controller", "sweep"), _TRIALS),
+    **dict.fromkeys(("EvalTable", "Graph", "JoinedTable", "box3d", "visualize"), _PAGE),
+    **dict.fromkeys(("link_artifact", "link_model", "use_model"), _REGISTRY),
+    **dict.fromkeys(
+        ("analytics", "env", "helper", "jupyter", "patched", "proto", "sdk", "trigger", "wandb"),
+        _INTERNAL,
+    ),
+    **dict.fromkeys(
+        ("wandb_agent", "wandb_lib", "wandb_run", "wandb_sdk", "wandb_torch", "termsetup"),
+        _INTERNAL,
+    ),
+    "ArtifactTTL": ("artifacts are kept as long as their run", "`expman clean` and `expman rm`"),
     "Molecule": ("a run has no kind for molecules", "save() keeps the file"),
     "Object3D": ("a run has no kind for point clouds", "save() keeps the file"),
-    "PublicApi": (_SERVER, "expman.runs() and expman.Run read runs"),
-    "agent": ("expman starts no trials", "use Optuna or Ray Tune, or call the function in a loop"),
     "attach": (_SERVER, "expman.attach(address) joins a run of this machine"),
-    "catboost": (_INTEGRATION + " for others", "log in a loop"),
-    "controller": ("expman starts no trials", "use Optuna or Ray Tune"),
-    "fastai": ("expman has no integration of it", "see docs/how-to/frameworks.md"),
+    "catboost": ("expman has no integration of it", "log() in a callback"),
+    "fastai": ("expman has no integration of it", "docs/how-to/write-an-integration.md"),
+    "finish_artifact": (_SERVER, "log_artifact()"),
     "gym": ("videos of gym are not taken over", "log({'video': Video(path)})"),
-    "integration": (_INTEGRATION, "see docs/how-to/frameworks.md"),
+    "integration": (_INTEGRATION, "docs/how-to/frameworks.md"),
     "keras": (_INTEGRATION, "expman.integrations.keras.KerasCallback"),
     "launch": ("expman starts no jobs", "use the scheduler"),
     "lightgbm": (_INTEGRATION, "expman.integrations.lightgbm.LightGBMCallback"),
-    "link_artifact": ("there is no registry", "log_artifact() with aliases"),
-    "link_model": ("there is no registry", "log_artifact() with aliases"),
     "plot_table": ("charts of Vega are not drawn", "log the Table"),
     "plots": ("the old charts are not drawn", "wandb.plot, or log a figure"),
+    "profiler": ("traces are not drawn", "write them into expman.tensorboard_dir()"),
     "restore": (_SERVER, "files are in artifacts/ of the run: expman.Run(path).artifacts"),
-    "sacred": ("expman has no integration of it", "log in an observer"),
+    "sacred": ("expman has no integration of it", "log() in an observer"),
+    "sagemaker_auth": ("there is no account", "leave the call out"),
     "sklearn": ("its charts are not drawn", "log figures of matplotlib, or wandb.plot"),
-    "sweep": ("expman starts no trials", "use Optuna or Ray Tune, or call the function in a loop"),
+    "status": (_SERVER, "expman.Run(run.run_dir).status"),
+    "tensorboard": ("event files are not watched", "wandb.init(sync_tensorboard=True)"),
+    "tensorflow": ("event files are not watched", "expman.SummaryWriter"),
     "upsert_artifact": (_SERVER, "log_artifact()"),
-    "finish_artifact": (_SERVER, "log_artifact()"),
-    "use_model": ("there is no registry", "use_artifact(name).file()"),
     "xgboost": (_INTEGRATION, "expman.integrations.xgboost.XGBoostCallback"),
 }
 """Name -> why it is not there, and the alternative."""
@@ -60,6 +74,6 @@ def _made(where: str, why: tuple[str, str]) -> _Missing:
     return _Missing(where.rpartition(".")[2], (), {"_where": where, "_why": why})
 
 
-def missing(name: str, owner: str = "") -> Any:
+def missing(name: str, owner: str = "", why: tuple[str, str] | None = None) -> Any:
     """Stands for a name that is not there: it can be imported, and a call of it raises."""
-    return _made(f"{owner}{name}", MISSING[name])
+    return _made(f"{owner}{name}", why or MISSING[name])

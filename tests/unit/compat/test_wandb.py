@@ -488,3 +488,90 @@ def test_a_program_without_finish(program: StartProgram, base: Path) -> None:
     assert list(range(100)) == expman_runs["killed"].vectors(["i"])["i"].to_pylist()
     assert RunStatus.FAILED == expman_runs["exited"].status
     assert "22" == (Path(expman_runs["exited"].path) / "artifacts" / "f").read_text()
+
+
+# Public names of wandb 0.31, of a run and of an artifact of it.
+MODULE = """
+AlertLevel Api Artifact ArtifactTTL Audio Classes CommError Config Error EvalTable Graph
+Histogram Html Image JoinedTable Molecule Object3D Plotly Run Settings Table UsageError Video
+agent agents alert analytics api apis attach box3d catboost controller data_types
+define_metric ensure_configured env errors finish gym helper init integration join jupyter
+keras lightgbm link_model log log_artifact log_model login mark_preempting patched
+pin_config_keys plot plot_table profiler proto require restore sacred sagemaker_auth save sdk
+setup sklearn summary sweep teardown tensorboard tensorflow termerror termlog termsetup
+termwarn trigger unwatch use_artifact use_model util visualize wandb wandb_agent wandb_lib
+wandb_sdk wandb_torch watch xgboost run config
+"""
+OF_RUN = """
+alert config config_static define_metric dir disabled display entity finish finish_artifact
+group id job_type link_artifact link_model log log_artifact log_code log_model mark_preempting
+name notes offline path pin_config_keys project project_url restore resumed save settings
+start_time starting_step status step summary sweep_id sweep_url sync_dir tags to_html unwatch
+upsert_artifact url use_artifact use_model watch write_logs
+"""
+OF_ARTIFACT = """
+add add_dir add_file add_reference aliases delete description download file file_count files
+finalize get get_entry get_path link logged_by metadata name new_file remove save size type
+used_by verify version wait
+"""
+
+
+def test_every_name_is_there() -> None:
+    """Whatever wandb, a run and an artifact have is there: it works, or a call says why not."""
+    run = wandb.init(project="p")
+    places = ((wandb, MODULE), (run, OF_RUN), (wandb.Artifact("a", "b"), OF_ARTIFACT))
+
+    for place, names in places:
+        assert [] == [name for name in names.split() if not hasattr(place, name)]
+    with pytest.raises(NotImplementedError, match=r"wandb\.Artifact\.delete is not there"):
+        wandb.Artifact("a", "b").delete()
+
+
+class Plot:
+    """What plotly's figures have."""
+
+    def to_plotly_json(self) -> dict[str, object]:
+        return {}
+
+    def to_html(self, include_plotlyjs: str) -> str:
+        return "<p>plot</p>"
+
+
+def test_figures() -> None:
+    """Those of plotly are pages, those of matplotlib, pyplot itself among them, are pictures."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    run = wandb.init(project="p")
+    pyplot.figure(figsize=(1, 1))
+    run.log({"mpl": pyplot, "plotly": Plot(), "wrapped": wandb.Image(pyplot.gcf())})
+    pyplot.close("all")
+    files = {item.tag: item.file.rpartition(".")[2] for item in ended(run).media()}
+
+    assert {"mpl": "png", "plotly": "html", "wrapped": "png"} == files
+
+
+@pytest.mark.torch
+def test_watch_a_model_of_torch() -> None:
+    """Gradients and parameters of a real model, as many passes as there were."""
+    import torch
+
+    run = wandb.init(project="p")
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 1))
+    wandb.watch(model, log="all", log_freq=2)
+    for step in range(4):
+        loss = model(torch.ones(2, 3)).sum()
+        loss.backward()
+        run.log({"loss": loss, "image": wandb.Image(torch.rand(3, 4, 6))}, step=step)
+    wandb.unwatch()
+    model(torch.ones(2, 3)).sum().backward()
+    found = ended(run)
+
+    names = [f"{number}.{kind}" for number in (0, 1) for kind in ("weight", "bias")]
+    expected = {
+        (f"{what}/{name}", step)
+        for what in ("gradients", "parameters")
+        for name in names
+        for step in (0, 2)  # as in wandb: the step of the last log(), until there is another one
+    }
+    assert expected == {(one.tag, one.step) for one in found.histograms()}
+    assert 4 == len(found.media())
+    assert 4 == found.vectors(["loss"]).num_rows
