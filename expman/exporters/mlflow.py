@@ -99,8 +99,7 @@ def _experiment(store: str, run: Run) -> str:
     """The directory of the experiment with the run's experiment's name; it is made if need be."""
     name = run.experiment
     for entry in sorted(os.listdir(store)):
-        path = os.path.join(store, entry, _META)
-        if os.path.isfile(path) and read_yaml(path, dates=False).get("name") == name:
+        if _name_of(os.path.join(store, entry, _META)) == name:
             return os.path.join(store, entry)
     digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).digest()
     number = str(10**17 + int.from_bytes(digest[:8], "big") % (9 * 10**17))
@@ -117,6 +116,14 @@ def _experiment(store: str, run: Run) -> str:
         }
         write_yaml(os.path.join(temp, _META), meta)
     return folder
+
+
+def _name_of(path: str) -> object:
+    """The name of an experiment; None if its file is damaged, or not there."""
+    try:
+        return read_yaml(path, dates=False).get("name") if os.path.isfile(path) else None
+    except StorageError:
+        return None
 
 
 def _meta(run: Run, place: str, run_id: str) -> dict[str, object]:
