@@ -107,6 +107,9 @@ def test_a_closed_descriptor_is_not_written_to(program: StartProgram, run_base: 
     [
         ("raise", "FAILED", "an exception was raised: ValueError: the loss is not a number"),
         ("SIGSEGV", "CRASHED", "died of a fault: Segmentation fault"),
+        ("SIGBUS", "CRASHED", "died of a fault: Bus error"),
+        ("sigterm", "CRASHED", "it was killed by a signal such as SIGKILL or SIGTERM"),
+        ("exit", "FAILED", "sys.exit(3)"),
         ("kill", "CRASHED", "it was killed by a signal such as SIGKILL or SIGTERM"),
         ("nan", "FAILED", "loss has been NaN or infinite since step 5"),
     ],

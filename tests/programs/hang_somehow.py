@@ -6,6 +6,7 @@ hang_somehow.py BASE_DIR HOW: prints the run's directory once the rows are logge
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import re
 import signal
@@ -70,6 +71,19 @@ match how:
     case "SIGSEGV":
         print(engine.run_dir, flush=True)
         ctypes.string_at(0)
+    case "SIGBUS":
+        print(engine.run_dir, flush=True)
+        with open(f"{base}/short", "w+b") as short:
+            short.truncate(4096)
+            pages = mmap.mmap(short.fileno(), 4096)
+            short.truncate(0)
+            pages[0]
+    case "sigterm":
+        print(engine.run_dir, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+    case "exit":
+        print(engine.run_dir, flush=True)
+        sys.exit(3)
     case "raise" | "nan":
         print(engine.run_dir, flush=True)
         raise ValueError("the loss is not a number")
