@@ -20,6 +20,7 @@ from expman.formats.damage import DamagedError
 from expman.importers.imported_run import ImportedRun, modified_times
 from expman.importers.json_values import is_shallow
 from expman.importers.source import Advance, Source, state_of
+from expman.importers.walking import walk
 from expman.models import MetricValue
 from expman.storage.paths import open_regular
 from expman.storage.yamlfile import read_yaml
@@ -43,23 +44,21 @@ _LARGEST_S = 2.0**33
 
 def find_csv(path: str, left_out: Counter[str]) -> list[Source]:
     """The CSV files at or below a path."""
-    return [_source("csv", one, path, _read_csv) for one in _files(path, _CSV)]
+    return [_source("csv", one, path, _read_csv) for one in _files(path, _CSV, left_out)]
 
 
 def find_jsonl(path: str, left_out: Counter[str]) -> list[Source]:
     """The files with a JSON object per line at or below a path."""
-    return [_source("jsonl", one, path, _read_jsonl) for one in _files(path, _JSONL)]
+    return [_source("jsonl", one, path, _read_jsonl) for one in _files(path, _JSONL, left_out)]
 
 
-def _files(path: str, endings: tuple[str, ...]) -> Iterator[str]:
+def _files(path: str, endings: tuple[str, ...], left_out: Counter[str]) -> Iterator[str]:
     if os.path.isfile(path):
         yield from [path] if path.lower().endswith(endings) else []
         return
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        yield from (
-            os.path.join(folder, name) for name in sorted(names) if name.lower().endswith(endings)
-        )
+    for folder, _, names in walk(path, left_out):
+        found = [name for name in names if name.lower().endswith(endings)]
+        yield from (os.path.join(folder, name) for name in found)
 
 
 def _source(

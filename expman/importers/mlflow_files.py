@@ -14,6 +14,7 @@ from expman.importers.imported_run import modified_times
 from expman.importers.mlflow_run import MlflowContent, MlflowRun, Point, local_folder
 from expman.importers.report import Report
 from expman.importers.source import state_of
+from expman.importers.walking import walk
 from expman.storage.paths import open_regular, read_regular
 from expman.storage.yamlfile import read_yaml
 
@@ -35,8 +36,7 @@ def _runs(path: str, left_out: Counter[str]) -> Iterator[tuple[Mapping[str, obje
     if not os.path.isdir(path):
         return
     experiments: dict[str, str] = {}
-    for folder, folders, names in os.walk(path):
-        folders.sort()
+    for folder, folders, names in walk(path, left_out):
         if _TRASH in folders:
             folders.remove(_TRASH)
             deleted = len(os.listdir(os.path.join(folder, _TRASH)))

@@ -31,7 +31,7 @@ _RUN = "run_uuid, name, experiment_id, status, start_time, end_time, lifecycle_s
 
 def find(path: str, left_out: Counter[str]) -> Iterator[MlflowRun]:
     """The runs of all databases at or below a path that have MLflow's tables."""
-    for file in sqlite_files(path):
+    for file in sqlite_files(path, left_out):
         try:
             yield from _runs(file, left_out)
         except DamagedError:

@@ -19,6 +19,7 @@ from expman.formats.damage import DamagedError
 from expman.importers.imported_run import ImportedRun, modified_times
 from expman.importers.neptune_values import NeptuneValues
 from expman.importers.source import Advance, Source, state_of
+from expman.importers.walking import walk
 from expman.storage.paths import open_regular
 
 __all__ = ["find"]
@@ -33,7 +34,7 @@ _TIMES = ("timestamp", "datetime_value")
 def find(path: str, left_out: Counter[str]) -> list[Source]:
     """The runs whose parts are at or below a path; ones without part 0 are counted."""
     runs: dict[tuple[str, str], dict[int, str]] = {}
-    for file in [path] if os.path.isfile(path) else _below(path):
+    for file in [path] if os.path.isfile(path) else _below(path, left_out):
         folder, name = os.path.split(file)
         match = _PART.fullmatch(name)
         if match is not None:
@@ -51,10 +52,9 @@ def find(path: str, left_out: Counter[str]) -> list[Source]:
     return found
 
 
-def _below(path: str) -> Iterator[str]:
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        yield from (os.path.join(folder, name) for name in sorted(names))
+def _below(path: str, left_out: Counter[str]) -> Iterator[str]:
+    for folder, _, names in walk(path, left_out):
+        yield from (os.path.join(folder, name) for name in names)
 
 
 def _described(path: str) -> tuple[str, str] | None:

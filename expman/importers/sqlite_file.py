@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from expman.formats.damage import DamagedError
+from expman.importers.walking import walk
 
 __all__ = ["columns_of", "integer", "number", "open_database", "sqlite_files", "text"]
 
@@ -16,14 +18,13 @@ _SUFFIXES = (".db", ".sqlite", ".sqlite3")
 _HEADER = b"SQLite format 3\0"
 
 
-def sqlite_files(path: str) -> list[str]:
+def sqlite_files(path: str, left_out: Counter[str]) -> list[str]:
     """A database, or those below a directory, by their names and their first bytes."""
     if os.path.isfile(path):
         return [path] if _is_database(path) else []
     found = []
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        paths = [os.path.join(folder, name) for name in sorted(names) if name.endswith(_SUFFIXES)]
+    for folder, _, names in walk(path, left_out):
+        paths = [os.path.join(folder, name) for name in names if name.endswith(_SUFFIXES)]
         found += [one for one in paths if _is_database(one)]
     return found
 

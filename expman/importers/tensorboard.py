@@ -20,6 +20,7 @@ from expman.formats.tfrecord import DAMAGED, read_tfrecords
 from expman.importers.imported_run import ImportedRun, modified_times
 from expman.importers.source import Advance, Source, state_of
 from expman.importers.tensorboard_values import SummaryValues
+from expman.importers.walking import walk
 from expman.models import RunStatus, safe_text
 from expman.storage.paths import open_regular
 
@@ -43,13 +44,12 @@ def find(path: str, left_out: Counter[str]) -> list[Source]:
     """The runs below a directory, or of one event file."""
     if os.path.isfile(path):
         return [_source(path, [path], path)] if "tfevents" in os.path.basename(path) else []
-    return [_source(folder, files, path) for folder, files in _directories(path)]
+    return [_source(folder, files, path) for folder, files in _directories(path, left_out)]
 
 
-def _directories(path: str) -> Iterator[tuple[str, list[str]]]:
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        files = [os.path.join(folder, name) for name in sorted(names) if "tfevents" in name]
+def _directories(path: str, left_out: Counter[str]) -> Iterator[tuple[str, list[str]]]:
+    for folder, _, names in walk(path, left_out):
+        files = [os.path.join(folder, name) for name in names if "tfevents" in name]
         if files:
             yield folder, files
 

@@ -32,7 +32,7 @@ _PREFIX = "trackio."
 def find(path: str, left_out: Counter[str]) -> list[Source]:
     """The runs of all databases at or below a path that have trackio's tables."""
     found = []
-    for file in sqlite_files(path):
+    for file in sqlite_files(path, left_out):
         try:
             found += _sources(file)
         except DamagedError:

@@ -15,6 +15,7 @@ from expman.formats.protobuf import decode
 from expman.formats.record_log import DAMAGED, read_log
 from expman.importers.imported_run import ImportedRun, modified_times
 from expman.importers.source import Advance, Source, state_of
+from expman.importers.walking import walk
 from expman.importers.wandb_records import Records
 from expman.storage.paths import open_regular
 
@@ -38,7 +39,7 @@ class _File(NamedTuple):
 
 def find(path: str, left_out: Counter[str]) -> list[Source]:
     """The runs of a `.wandb` file, or of all below a directory."""
-    paths = [path] if os.path.isfile(path) else sorted(_below(path))
+    paths = [path] if os.path.isfile(path) else sorted(_below(path, left_out))
     runs: dict[tuple[str, str, str], list[_File]] = {}
     for one in paths:
         if one.endswith(".wandb"):
@@ -47,8 +48,8 @@ def find(path: str, left_out: Counter[str]) -> list[Source]:
     return [_source(files) for files in runs.values()]
 
 
-def _below(path: str) -> Iterator[str]:
-    for folder, _, names in os.walk(path):
+def _below(path: str, left_out: Counter[str]) -> Iterator[str]:
+    for folder, _, names in walk(path, left_out):
         yield from (os.path.join(folder, name) for name in names if name.endswith(".wandb"))
 
 
