@@ -20,6 +20,7 @@ from benchmark.page import PageSizes, measure_page
 from benchmark.plan import FULL, LONG_ROWS, MEASUREMENTS, QUICK, TINY, Sizes
 from benchmark.printout import as_text
 from benchmark.session import run_session
+from benchmark.terminal import measure_terminal
 
 _ROUNDS = {"full": 3, "quick": 2, "tiny": 1}
 
@@ -34,6 +35,10 @@ def main() -> None:
         for what, result in measure_page(
             TINY_PAGE if options.tiny else PageSizes(), options.scratch
         ):
+            print(f"| {what} | {result} |", flush=True)
+        return
+    if options.terminal:
+        for what, result in measure_terminal(options.tiny, options.scratch):
             print(f"| {what} | {result} |", flush=True)
         return
     contestants, measurements = choose(options.only, peers=not options.quick and not options.tiny)
@@ -67,6 +72,9 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="two minutes, no peers")
     parser.add_argument("--tiny", action="store_true", help="to try the harness; says nothing")
     parser.add_argument("--page", action="store_true", help="only what the page costs")
+    parser.add_argument(
+        "--terminal", action="store_true", help="only what the command takes with 10,000 runs"
+    )
     parser.add_argument("--long", action="store_true", help="also 10,000,000 rows with expman")
     parser.add_argument("--rounds", type=int, help="rounds (3, --quick 2)")
     parser.add_argument(
