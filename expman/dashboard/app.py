@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import traceback
 from collections.abc import Collection
+from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -28,15 +29,15 @@ from expman.version import VERSION
 __all__ = ["guarded", "make_app"]
 
 OLDEST_S = 3.0
+_REVALIDATED = {"Cache-Control": "no-cache"}
 
 
 def make_app(context: Context, events: OpenPages) -> Starlette:
     """Makes the application, whose requests nobody has checked yet; see `guarded`."""
+    page = _index(STATIC)
 
     async def index(request: Request) -> Response:
-        return FileResponse(
-            os.path.join(STATIC, "index.html"), headers={"Cache-Control": "no-cache"}
-        )
+        return HTMLResponse(page, headers=_REVALIDATED)
 
     def info(context: Context, request: Request) -> Response:
         return json_answer(
@@ -82,10 +83,28 @@ def make_app(context: Context, events: OpenPages) -> Starlette:
             Route("/", index),
             Route("/api/events", events.answer),
             *routes,
-            Mount("/static", StaticFiles(directory=STATIC)),
+            Mount("/static", _Assets(directory=STATIC)),
         ],
         exception_handlers={HTTPException: _sentence, Exception: _failure},
     )
+
+
+class _Assets(StaticFiles):
+    """The page's own files, which a browser keeps: mostly the answer is that nothing changed."""
+
+    # What Starlette's own method takes differs between its versions.
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        answer = super().file_response(*args, **options)
+        answer.headers.update(_REVALIDATED)
+        return answer
+
+
+def _index(folder: str) -> str:
+    """Returns the page, which asks for all modules at once instead of one after the other."""
+    text = Path(folder, "index.html").read_text(encoding="utf-8")
+    names = sorted(path.name for path in Path(folder).glob("*.js"))
+    links = "".join(f'<link rel="modulepreload" href="static/{name}">\n' for name in names)
+    return text.replace("</head>", f"{links}</head>", 1)
 
 
 def guarded(
