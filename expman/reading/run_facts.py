@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from expman.errors import StorageError
 from expman.metadata import RunMetadata
+from expman.models import safe_text
 from expman.reading.best import computed_best
-from expman.reading.columns import FIXED
 from expman.reading.json_text import to_json
 from expman.reading.params import flat_params
 from expman.reading.run import Run
@@ -63,6 +63,8 @@ FACTS = pa.schema(
 )
 """The columns: one row per run. `params`, `scalars`, `last`, `best` and `facts` are JSON."""
 
+_KNOWN = frozenset({"_producer", "_seq", "_rank"})
+"""Columns that mean no more than they say: with others, readers may leave out rows."""
 _APART = ("scalars", "vectors", "best")
 
 
@@ -147,7 +149,7 @@ def fingerprint(schema: pa.Schema) -> str:
 
     It is empty if their rows cannot be in a file with rows of other runs.
     """
-    if any(name.startswith("_") and name not in FIXED for name in schema.names):
+    if any(name.startswith("_") and name not in _KNOWN for name in schema.names):
         return ""
     return hashlib.sha256(schema.serialize().to_pybytes()).hexdigest()[:16]
 
@@ -165,6 +167,9 @@ def facts_table(found: Iterable[dict[str, object]]) -> pa.Table:
 
 
 def _fitting(value: object) -> object:
+    """Returns a value as Arrow takes it: text is UTF-8, and a time has a zone."""
+    if isinstance(value, str):
+        return safe_text(value)
     if isinstance(value, datetime.datetime) and value.tzinfo is None:
         return value.replace(tzinfo=datetime.UTC)
     return value

@@ -27,12 +27,8 @@ _POOL = "ARROW_DEFAULT_MEMORY_POOL"
 _MALLOC = (("ARENA_MAX", -8, 1), ("MMAP_THRESHOLD_", -3, 1 << 19), ("TRIM_THRESHOLD_", -1, 1 << 22))
 
 
-_REFUSED = frozenset(
-    {
-        *("cloudpickle", "numpy", "pandas"),
-        *("pyarrow._azurefs", "pyarrow._gcsfs", "pyarrow._hdfs", "pyarrow._s3fs"),
-    }
-)
+_REFUSED = frozenset({"cloudpickle", "numpy", "pandas"})
+_STORES = frozenset({"pyarrow._azurefs", "pyarrow._gcsfs", "pyarrow._hdfs", "pyarrow._s3fs"})
 
 
 class _Refusal(MetaPathFinder):
@@ -60,8 +56,11 @@ def do_without(names: Collection[str], process: str) -> None:
     sys.meta_path.insert(0, _Refusal(names, process))
 
 
-def limit_memory() -> None:
+def limit_memory(*, stores: bool = False) -> None:
     """To be called once, before any thread is started.
+
+    Args:
+        stores: the process uses object stores.
 
     For the writer process only: what is refused cannot be imported in this process afterwards.
     The refusal stays, for a numpy that came later would meet a pyarrow that was begun without it.
@@ -70,7 +69,7 @@ def limit_memory() -> None:
     # pyarrow looks for its pool once, and remembers what it found.
     chosen = os.environ.get(_POOL)
     os.environ[_POOL] = chosen or "system"
-    do_without(_REFUSED, "expman-writer")
+    do_without(_REFUSED if stores else _REFUSED | _STORES, "expman-writer")
     try:
         import pyarrow  # noqa: F401
     finally:

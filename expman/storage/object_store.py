@@ -65,24 +65,24 @@ class ObjectStore:
             `anonymous=true`. Credentials are those of the AWS tools: environment, files, roles.
         bandwidth: most bytes per second that are sent, over all threads; None for what the URL
             says.
-        patience_s: for how long an operation that fails is tried again.
+        patience_s: for how long an operation that fails is tried again; None for PATIENCE_S.
 
     Raises:
         ConfigError: the URL cannot be understood, or pyarrow has no support for its scheme.
     """
 
     def __init__(
-        self, url: str, *, bandwidth: float | None = None, patience_s: float = PATIENCE_S
+        self, url: str, *, bandwidth: float | None = None, patience_s: float | None = None
     ) -> None:
         self.url = url.split("?")[0].rstrip("/")
-        self._patience_s = patience_s
+        self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._is_failing = False
         url, given = _without_bandwidth(url)
         self._pace = _Pace(given if bandwidth is None else bandwidth)
         self._ended = threading.Event()
         try:
             self._files, self._root = _open(url)
-        except (pa.ArrowException, OSError, ValueError, AttributeError, TypeError) as exc:
+        except (pa.ArrowException, OSError, ValueError, TypeError, ImportError) as exc:
             raise ConfigError("url", url, f"cannot be used: {_first_line(exc)}") from None
 
     def stop(self) -> None:

@@ -159,7 +159,7 @@ def _mirror(options: argparse.Namespace) -> int:
     """Copies a run to an object store, beside its writer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    limit_memory()
+    limit_memory(stores=True)
     from expman.writer.mirror_command import mirror_run
 
     code = DONE if mirror_run(options.run_dir, options.url) else FAILED

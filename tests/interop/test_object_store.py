@@ -17,12 +17,14 @@ from pathlib import Path
 import pyarrow.fs
 import pytest
 from interop.faulty_proxy import FaultyProxy
+from process.runs import wait_until
 from unit.reading.run_files import block, make_run
 
 import expman
-from expman import catalog
+from expman import ExperimentConfig, LoggingEngine, RunStatus, catalog
 from expman.errors import StorageError
 from expman.storage.object_store import ObjectStore
+from expman.storage.paths import MIRROR_LOCK
 
 pytestmark = [pytest.mark.stores, pytest.mark.timeout(300)]
 
@@ -139,6 +141,25 @@ def test_wrong_credentials_are_not_tried_again(base: Path, url: str, proxy: Faul
     with pytest.raises(StorageError, match=r"INVALID_ACCESS_KEY_ID|InvalidAccessKeyId|403"):
         catalog.mirror(base, url)
     assert proxy.seen < 10
+
+
+def test_a_live_run_is_copied_beside_its_writer(
+    tmp_path: Path, url: str, proxy: FaultyProxy
+) -> None:
+    """Through faults in passing; the run ends as ever, and its count becomes 0."""
+    proxy.fail(itertools.islice(itertools.cycle(["500", "", "torn", ""]), 24))
+    base = tmp_path / "live"
+    with LoggingEngine(ExperimentConfig("exp", base, run_name="a", mirror=url)) as engine:
+        engine.log_params({"lr": 0.1})
+        for step in range(100):
+            engine.log_vector({"loss": 1 / (step + 1)}, step)
+    run = expman.Run(engine.run_dir)
+    assert RunStatus.FINISHED == run.status
+    wait_until(lambda: run.metadata.mirror_behind == 0, "all is copied")
+    lock = Path(engine.run_dir) / MIRROR_LOCK
+    wait_until(lambda: not lock.exists(), "the copier has ended")
+    assert "?" not in str(run.metadata.mirror)
+    reads_the_same(base, url)
 
 
 def test_after_a_fault_in_the_middle_the_rest_is_copied(

@@ -273,6 +273,25 @@ def test_a_run_of_a_list_can_be_pickled(tmp_path: Path) -> None:
     assert run == pickle.loads(pickle.dumps(run))
 
 
+def test_names_are_data(tmp_path: Path) -> None:
+    """A name that is no UTF-8 stays outside, and in every list; all others are in."""
+    base = tmp_path / "base"
+    names = ["it's", "a b", "ünï", "line\nbreak", "100%", "-x", "b"]
+    for number, name in enumerate(names):
+        loss = block(0, {"loss": [float(number)], "a/b:c": ["text"]})
+        make_run(base, name, loss, started_at=f"2026-01-31T12:00:0{number}.000000Z")
+    names[-1] = os.fsdecode(b"b\xff")
+    os.rename(base / "exp" / "b", base / "exp" / names[-1])
+    report = catalog.build(base)
+    assert (len(names) - 1, 1) == (report.runs, report.unreadable)
+    found = expman.runs(base)
+    assert names[::-1] == [run.name for run in found]
+    table = expman.vectors(found[1:], ["loss"])  # a table has no such name as the first one's
+    assert list(range(len(names) - 1))[::-1] == table["loss"].to_pylist()
+    assert len(names) == catalog.open(base).num_rows
+    assert "b\\udcff" == catalog.open(base)["run"][0].as_py()
+
+
 def test_parts_are_plain_parquet(tmp_path: Path) -> None:
     """Any tool reads the rows, sorted by run, and the runs."""
     make_runs(tmp_path, 8)
