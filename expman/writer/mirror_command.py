@@ -30,6 +30,7 @@ __all__ = ["mirror_run", "start_mirror"]
 
 EVERY_S = 60.0
 _LOOK_S = 0.25
+_LOCK_S = 10.0
 _PATIENCE_S = 600.0
 """How long the end of a run is tried to be copied."""
 _SILENT_S = 300.0
@@ -63,7 +64,8 @@ def mirror_run(run_dir: str, url: str) -> bool:
         ended_at = None
         while True:
             is_final = _is_final(run_dir)
-            ended_at = ended_at or (time.monotonic() if is_final else None)
+            # A run that has ended may go on, in another attempt.
+            ended_at = (ended_at or time.monotonic()) if is_final else None
             try:
                 if _copy(run_dir, store, is_final=is_final) and is_final:
                     return True
@@ -124,16 +126,28 @@ def _alone(run_dir: str) -> Iterator[bool]:
         yield False
         return
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(fd):
             yield False
             return
-        except OSError:
-            pass  # a file system without locks
         yield True
         for name in (MIRROR_JSON, MIRROR_LOCK):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(run_dir, name))
     finally:
         os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    """Takes a lock; whoever has it may be about to end, for the run had ended before it went on."""
+    deadline = time.monotonic() + _LOCK_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK_S)
+        except OSError:
+            return True  # a file system without locks
+        else:
+            return True

@@ -78,6 +78,23 @@ def test_rows_of_a_live_run_are_in_the_store(run_base: Path, store: Path) -> Non
     assert 1 == expman.runs(url)[0].vectors().num_rows
 
 
+def test_a_run_that_goes_on_is_copied_again(run_base: Path, store: Path) -> None:
+    """The next attempt begins while the first one is still being copied, or after that."""
+    url = store.as_uri()
+    for attempt in range(3):
+        config = ExperimentConfig("exp", run_base, run_name="a", resume="allow", mirror=url)
+        with LoggingEngine(config) as engine:
+            for step in range(3 * attempt, 3 * attempt + 3):
+                engine.log_vector({"loss": 0.5}, step)
+        if attempt == 1:
+            wait_until(lambda: not mirrors(str(run_base / "exp" / "a")), "all is copied")
+    run = expman.Run(engine.run_dir)
+    wait_until(lambda: run.metadata.mirror_behind == 0, "all is copied")
+    wait_until(lambda: not mirrors(engine.run_dir), "the process has ended")
+    assert is_whole(engine.run_dir, store)
+    assert list(range(9)) == expman.runs(url)[0].vectors(["step"])["step"].to_pylist()
+
+
 def test_a_store_that_is_away_holds_up_nothing(run_base: Path, tmp_path: Path) -> None:
     """run.yaml counts what is not copied; `expman mirror` copies it later, and counts nothing."""
     (tmp_path / "file").write_text("no directory")
