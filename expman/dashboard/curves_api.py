@@ -9,12 +9,15 @@ from expman.dashboard.context import Context, number_in, refuse
 from expman.reading.cursor import decode_cursor, encode_cursor
 from expman.reading.row_source import FileRows
 from expman.reading.series import Series, SeriesRequest, make_series
+from expman.storage.memory import release_unused
 
 __all__ = ["ARROW", "curves"]
 
 ARROW = "application/vnd.apache.arrow.stream"
 MOST_POINTS = 100_000
 USUAL_POINTS = 2000
+FEWEST_NEW = 256
+"""Of a curve that goes on, so many new points are not thinned."""
 MOST_METRICS = 1000
 
 
@@ -35,6 +38,7 @@ def curves(context: Context, request: Request) -> Response:
         if known is None:
             known = _answer(make_series(rows, wanted))
             context.cache.put(key, known)
+            release_unused()
         return known
     finally:
         rows.close()
@@ -64,12 +68,15 @@ def _request_of(request: Request) -> SeriesRequest:
     by, after = query.get("by", "producer"), query.get("after")
     if by not in ("producer", "none"):
         refuse(400, "by must be producer or none.")
+    points = max(4, number_in(request, "points", USUAL_POINTS, MOST_POINTS))
+    if after:  # a small part of the picture
+        points = max(min(points, FEWEST_NEW), points // 8)
     return SeriesRequest(
         list(dict.fromkeys(metrics))[:MOST_METRICS],
         query.get("x") or "step",
         _bound(request, "from"),
         _bound(request, "to"),
-        max(4, number_in(request, "points", USUAL_POINTS, MOST_POINTS)),
+        points,
         by == "producer",
         None if not after else decode_cursor(after),
     )

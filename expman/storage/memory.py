@@ -19,7 +19,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["do_without", "limit_memory"]
+__all__ = ["do_without", "limit_memory", "release_unused"]
 
 _POOL = "ARROW_DEFAULT_MEMORY_POOL"
 # glibc's malloc.h. A fixed size from which on memory is mapped, and unmapped when freed, keeps
@@ -54,6 +54,13 @@ def do_without(names: Collection[str], process: str) -> None:
         process: what this process is called in the error.
     """
     sys.meta_path.insert(0, _Refusal(names, process))
+
+
+def release_unused() -> None:
+    """Gives back what Arrow has kept of freed memory: some hundred MB after large tables."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
 
 
 def limit_memory(*, stores: bool = False) -> None:
