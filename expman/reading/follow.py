@@ -141,7 +141,7 @@ class Follower:
         return table
 
     def _note(self, table: pa.Table) -> None:
-        ends = table.group_by("_producer").aggregate([("_seq", "max")])
+        ends = table.group_by("_producer", use_threads=False).aggregate([("_seq", "max")])
         for producer, seq in zip(
             ends["_producer"].to_pylist(), ends["_seq_max"].to_pylist(), strict=True
         ):

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections import deque
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -26,6 +27,17 @@ KEPT_BYTES = 16 * 1024 * 1024
 """Rows of one run that are kept in memory."""
 FORGET_S = 60.0
 """After so long without a look, a run's rows are given back."""
+
+
+class _Kept(NamedTuple):
+    """Rows, and the `_seq` after the last one of each producer."""
+
+    table: pa.Table
+    ends: Cursor
+
+    def is_lacking(self, cursor: Cursor) -> bool:
+        """Returns whether some rows are not in what a cursor includes."""
+        return any(seq > cursor.get(producer, 0) for producer, seq in self.ends.items())
 
 
 class LiveRun:
@@ -46,7 +58,7 @@ class LiveRun:
         self._follower: Follower | None = None
         self._seen: tuple[object, ...] | None = None
         self._start: Cursor = {}
-        self._kept: deque[pa.Table] = deque()
+        self._kept: deque[_Kept] = deque()
         self._kept_bytes = 0
         self._console_size: int | None = None
         self._first_second: float | None = None
@@ -107,17 +119,14 @@ class LiveRun:
         return bool(found)
 
     def _keep(self, table: pa.Table) -> None:
-        self._kept.append(table)
+        if "_seq" not in table.column_names:
+            return  # a run of expman-rs, whose rows are always read from its files
+        self._kept.append(_Kept(table, ends_of(table)))
         self._kept_bytes += table.nbytes
         while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
             oldest = self._kept.popleft()
-            self._kept_bytes -= oldest.nbytes
-            start = dict(self._start)
-            if "_seq" in oldest.column_names:
-                start |= ends_of(oldest)
-            else:
-                start[UNNUMBERED] = start.get(UNNUMBERED, 0) + oldest.num_rows
-            self._start = start
+            self._kept_bytes -= oldest.table.nbytes
+            self._start = {**self._start, **oldest.ends}
 
     def rows_after(self, cursor: Cursor) -> RowSource | None:
         """Returns the rows in memory if they are all that a cursor lacks; None otherwise."""
@@ -127,7 +136,7 @@ class LiveRun:
             if any(cursor.get(producer, 0) < seq for producer, seq in self._start.items()):
                 return None
             # One table after another is left out while nothing of it is lacking.
-            kept = [table for table in self._kept if _is_lacking(table, cursor)]
+            kept = [one.table for one in self._kept if one.is_lacking(cursor)]
             return KeptRows(kept, self.cursor, self._first())
 
     def _first(self) -> float:
@@ -146,10 +155,6 @@ class LiveRun:
                 self._follower.close()
                 self._follower = None
             self._kept.clear()
-
-
-def _is_lacking(table: pa.Table, cursor: Cursor) -> bool:
-    return any(seq > cursor.get(producer, 0) for producer, seq in ends_of(table).items())
 
 
 def _size(path: str) -> int:

@@ -32,7 +32,7 @@ def ends_of(table: pa.Table) -> dict[str, int]:
     """Returns the `_seq` after the last one of each producer in a table."""
     if not table.num_rows:
         return {}
-    ends = table.group_by("_producer").aggregate([("_seq", "max")])
+    ends = table.group_by("_producer", use_threads=False).aggregate([("_seq", "max")])
     pairs = zip(ends["_producer"].to_pylist(), ends["_seq_max"].to_pylist(), strict=True)
     return {producer: seq + 1 for producer, seq in pairs}
 
