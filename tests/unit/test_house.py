@@ -94,6 +94,8 @@ MAY_KNOW: dict[str, set[str]] = {
     "integrations": LEAVES | {"current_run", "engine", "experiment", "transport", "media_sending"},
     # What SummaryWriter is asked to write of the run's rows.
     "integrations.tensorboard_scalars": LEAVES | {"reading"},
+    # A run that goes on knows what its earlier attempts have recorded.
+    "compat.wandb.resuming": LEAVES | {"compat", "reading"},
     "compat": LEAVES
     | {"current_run", "engine", "integrations", "media_values", "storage.yamlfile"},
     "writer": LEAVES | {"interpreter", "transport", "storage"},

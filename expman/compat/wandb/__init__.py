@@ -134,8 +134,9 @@ def init(
         force: without meaning.
         reinit: what happens to a run that is there: "return_previous" (the default) goes on with
             it, True or "finish_previous" ends it, "create_new" leaves it as it is.
-        resume: see `docs/how-to/from-wandb.md`.
-        resume_from: not there.
+        resume: "allow", "auto", True: a run of this id goes on, if there is one; "must": there must
+            be one; "never", None: another run begins.
+        resume_from: `ID?_step=NUMBER`: that run goes on, and rows after the step are superseded.
         fork_from: not there.
         save_code: not used: `provenance.yaml` has the commit.
         tensorboard: as sync_tensorboard.

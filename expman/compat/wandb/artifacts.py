@@ -22,8 +22,12 @@ from expman.integrations.own_run import OwnRun
 __all__ = ["RunArtifacts", "WandbArtifact"]
 
 DESCRIPTION = "artifact.json"
-ABSENT: tuple[str, ...] = ("checkout", "delete", "get", "link", "logged_by", "new_draft", "remove", "unlink")
-ABSENT += ("used_by", "verify")
+ABSENT = frozenset(
+    (
+        *("checkout", "delete", "get", "link", "logged_by"),
+        *("new_draft", "remove", "unlink", "used_by", "verify"),
+    )
+)
 _WHY_ABSENT = ("there is no registry", "an artifact's files lie in artifacts/ of its run")
 
 

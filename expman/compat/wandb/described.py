@@ -16,7 +16,25 @@ from expman.compat.wandb.missing import MISSING, missing
 from expman.integrations.own_run import OwnRun
 from expman.models import LogLevel
 
-__all__ = ["DescribedRun", "RunFacts"]
+__all__ = ["DescribedRun", "RunFacts", "RunState"]
+
+
+class RunState(msgspec.Struct):
+    """Where a run is, and how far.
+
+    Attributes:
+        began: when, in seconds since the Unix epoch.
+        run_dir: the run's directory; None if nothing is recorded.
+        is_finished: `finish` was called.
+        starting_step: step of the first row, after those of earlier attempts.
+        resumed: there are earlier attempts.
+    """
+
+    began: float = msgspec.field(default_factory=time.time)
+    run_dir: str | None = None
+    is_finished: bool = False
+    starting_step: int = 0
+    resumed: bool = False
 
 
 class RunFacts(msgspec.Struct):
@@ -32,9 +50,7 @@ class RunFacts(msgspec.Struct):
         job_type: as "train" or "eval".
         notes: the description.
         tags: its tags.
-        began: when, in seconds since the Unix epoch.
-        run_dir: the run's directory; None if nothing is recorded.
-        is_finished: `finish` was called.
+        state: where it is, and how far.
     """
 
     id: str
@@ -46,9 +62,7 @@ class RunFacts(msgspec.Struct):
     job_type: str = ""
     notes: str | None = None
     tags: tuple[str, ...] = ()
-    began: float = msgspec.field(default_factory=time.time)
-    run_dir: str | None = None
-    is_finished: bool = False
+    state: RunState = msgspec.field(default_factory=RunState)
 
 
 class DescribedRun:
@@ -101,7 +115,7 @@ class DescribedRun:
     @property
     def run_dir(self) -> str | None:
         """The run's directory; None if nothing is recorded."""
-        return self._facts.run_dir
+        return self._facts.state.run_dir
 
     @property
     def dir(self) -> str:
@@ -135,24 +149,24 @@ class DescribedRun:
     def has_ended(self) -> bool:
         """True after `finish`, also if expman's own calls have ended the run."""
         engine = self._own.engine
-        return self._facts.is_finished or (engine is not None and engine.has_ended)
+        return self._facts.state.is_finished or (engine is not None and engine.has_ended)
 
     @property
     def start_time(self) -> float:
         """When it began, in seconds since the Unix epoch."""
-        return self._facts.began
+        return self._facts.state.began
 
-    starting_step = 0
-    resumed = False
     sweep_id = sweep_url = project_url = None
 
     def __getattr__(self, name: str) -> Any:
         if name in ("entity", "group", "job_type"):
             return getattr(self._facts, name)
+        if name in ("resumed", "starting_step"):
+            return getattr(self._facts.state, name)
         if name in ("config_static", "settings"):
             return self.config if name == "config_static" else self._facts
         if name == "sync_dir":
-            return self._facts.run_dir
+            return self._facts.state.run_dir
         if name == "offline":
             return self._facts.mode == "offline"
         if name in MISSING:

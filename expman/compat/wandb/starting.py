@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from expman import current_run, notices, settings
+from expman import current_run, settings
 from expman.compat.wandb.described import RunFacts
 from expman.compat.wandb.errors import UsageError
 from expman.compat.wandb.event_mirror import mirror_event_writers
+from expman.compat.wandb.resuming import go_on, resume_settings
 from expman.compat.wandb.run_config import items_of
 from expman.compat.wandb.util import generate_id
 from expman.compat.wandb.wandb_run import WandbRun
@@ -21,7 +22,6 @@ __all__ = ["RunSettings", "active", "begin", "current"]
 
 MODES = {"online": "online", "offline": "offline", "shared": "online", "dryrun": "offline"}
 MODES |= {"disabled": "disabled", "run": "online"}
-RESUME = (None, False, "never", True, "allow", "auto", "must")
 _current: WandbRun | None = None
 
 
@@ -109,35 +109,44 @@ _WITHOUT_MEANING = ("entity", "monitor_gym", "anonymous", "force")
 
 
 def _begin(given: dict[str, Any], left_out: list[str]) -> WandbRun:
-    for name in ("fork_from", "resume_from"):
-        if given.get(name):
-            raise NotImplementedError(
-                f"wandb.init({name}=) is not there: a run has one history. Instead: begin a run of "
-                "the same group"
-            )
+    if given.get("fork_from"):
+        raise NotImplementedError(
+            "wandb.init(fork_from=) is not there: a run has one history. Instead: begin a run of "
+            "the same group"
+        )
     mode = MODES.get(str(given.get("mode", "online")).lower())
     if mode is None:
         raise UsageError(f"mode {shown(given['mode'])} must be online, offline or disabled")
     facts = _facts_of(given, mode)
-    own = OwnRun(facts.project, None, _settings_of(given, facts), joins=False)
     config = _config_of(given)
-    _check_resume(given, facts)
+    resume = {} if mode == "disabled" else resume_settings(given, facts)
+    own = OwnRun(facts.project, None, {**_settings_of(given, facts), **resume}, joins=False)
+    earlier: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
     if mode != "disabled":
+        is_there = bool(resume) and os.path.isdir(_place(given, facts))
         engine = own.begin(facts.name or None)
-        facts.run_dir = engine.run_dir
+        facts.state.run_dir = engine.run_dir
         facts.name = facts.name or os.path.basename(engine.run_dir)
+        if is_there:
+            earlier = go_on(facts)
     else:
         facts.id = facts.id or generate_id()
         facts.name = facts.name or f"dummy-{facts.id}"
-    facts.id = facts.id or os.path.basename(str(facts.run_dir))
+    facts.id = facts.id or os.path.basename(str(facts.state.run_dir))
     run = WandbRun(own, facts)
     if own.own is not None:
         current_run.set_current(own.own)
     _describe(run, given, left_out)
+    run.go_on(*earlier)
     run.config.update(config, allow_val_change=True)
     if mode != "disabled" and (given.get("sync_tensorboard") or given.get("tensorboard")):
         run._at_end.append(mirror_event_writers(own))
     return run
+
+
+def _place(given: Mapping[str, Any], facts: RunFacts) -> str:
+    base = given.get("dir") or os.environ.get("EXPMAN_BASE_DIR") or settings.BASE_DIR
+    return os.path.join(base, facts.project, facts.id)
 
 
 def _facts_of(given: Mapping[str, Any], mode: str) -> RunFacts:
@@ -156,31 +165,6 @@ def _facts_of(given: Mapping[str, Any], mode: str) -> RunFacts:
         job_type=str(given.get("job_type") or ""),
         notes=given.get("notes"),
         tags=tuple(map(str, tags)),
-    )
-
-
-def _check_resume(given: Mapping[str, Any], facts: RunFacts) -> None:
-    """A run that is there is not continued: says so, or refuses where that was demanded."""
-    wanted = given.get("resume")
-    if wanted not in RESUME:
-        raise UsageError(f"resume {shown(wanted)} must be allow, must, never or auto")
-    if wanted in (None, False, "never") or not given.get("id") or facts.mode == "disabled":
-        return
-    facts.name = facts.id
-    base = given.get("dir") or os.environ.get("EXPMAN_BASE_DIR") or settings.BASE_DIR
-    place = os.path.join(base, facts.project, facts.id)
-    if not os.path.isdir(place):
-        if wanted == "must":
-            raise UsageError(f"resume='must': there is no run {place}")
-        return
-    if wanted == "must":
-        raise NotImplementedError(
-            f"resume='must' is not there: the run {place} is not continued. Instead: "
-            "resume='allow' begins another run, with the same name and a suffix"
-        )
-    notices.warn(
-        f"expman: the run {place} is not continued: another one begins, with the same name and a "
-        "suffix"
     )
 
 
@@ -229,7 +213,7 @@ def _describe(run: WandbRun, given: Mapping[str, Any], left_out: list[str]) -> N
     facts, own = run._facts, run._own
     if facts.job_type:
         own.log_scalar("job_type", facts.job_type)
-    if facts.id != os.path.basename(str(facts.run_dir)):
+    if facts.id != os.path.basename(str(facts.state.run_dir)):
         own.log_scalar("id", facts.id)
     if left_out:
         own.say(LogLevel.INFO, f"wandb.init: without meaning here: {', '.join(left_out)}")

@@ -49,8 +49,15 @@ class WandbRun(DescribedRun):
         self._metrics = MetricDefinitions()
         self._watching = Watching(own.attempt, lambda: self._step)
         self._saved = SavedFiles(own)
-        self._artifacts = RunArtifacts(own, facts.run_dir and os.path.dirname(facts.run_dir))
+        run_dir = facts.state.run_dir
+        self._artifacts = RunArtifacts(own, run_dir and os.path.dirname(run_dir))
         atexit.register(self._saved.keep_again)  # before expman's own handler, which is older
+
+    def go_on(self, config: dict[str, Any], values: dict[str, Any]) -> None:
+        """Takes over what earlier attempts have recorded, and goes on with their next step."""
+        self.config._items.update(config)
+        self.summary.note(values)
+        self._step = self._facts.state.starting_step
 
     def _set_scalars(self, values: dict[str, Any]) -> None:
         for name, value in sort_values(values).row.items():
@@ -263,7 +270,7 @@ class WandbRun(DescribedRun):
         atexit.unregister(self._saved.keep_again)
         if self._own.own is not None:
             current_run.leave(self._own.own)
-        self._facts.is_finished = True
+        self._facts.state.is_finished = True
         self._own.end(error)
 
     join = finish

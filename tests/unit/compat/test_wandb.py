@@ -428,15 +428,54 @@ def test_a_name_that_wandb_does_not_have() -> None:
     assert not isinstance(3, wandb.Object3D)
 
 
-def test_resume(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run is not continued: "allow" begins another one, "must" refuses."""
-    with pytest.raises(wandb.UsageError, match="there is no run"):
+@pytest.mark.parametrize("resume", ["allow", "must", True, "auto"])
+def test_resume(resume: object) -> None:
+    """A run of that id goes on: steps, parameters and summary where they were, nothing is lost."""
+    first = wandb.init(project="p", id="x", name="shown", resume="allow", config={"lr": 1, "n": 2})
+    assert (False, 0, "shown") == (first.resumed, first.step, first.name)
+    for value in (1.0, 2.0):
+        first.log({"loss": value})
+    first.summary["best"] = 0.5
+    first.finish()
+    second = wandb.init(project="p", id="x", resume=resume, config={"lr": 3})  # type: ignore[arg-type]
+    assert (True, 2, 2) == (second.resumed, second.step, second.starting_step)
+    assert {"lr": 3, "n": 2} == dict(second.config)
+    assert {"loss": 2.0, "best": 0.5} == dict(second.summary)
+    second.log({"loss": 3.0})
+    found = ended(second)
+
+    assert "x" == found.name
+    assert [(0, 1.0), (1, 2.0), (2, 3.0)] == rows(found, "step", "loss")
+    assert 2 == len(found.attempts)
+    assert {"lr": 3, "n": 2} == found.config
+
+
+def test_resume_from_a_step() -> None:
+    """Rows after that step are superseded."""
+    first = wandb.init(project="p", id="x", resume="allow")
+    for value in range(4):
+        first.log({"loss": value})
+    first.finish()
+    second = wandb.init(project="p", resume_from="x?_step=1")
+    assert ("x", 2) == (second.id, second.step)
+    second.log({"loss": 20})
+    found = ended(second)
+
+    assert [(0, 0), (1, 1), (2, 20)] == rows(found, "step", "loss")
+    assert [2, 3] == found.superseded()["step"].to_pylist()
+    with pytest.raises(wandb.UsageError, match=r"must be ID\?_step=NUMBER"):
+        wandb.init(project="p", resume_from="x")
+
+
+def test_resume_of_nothing() -> None:
+    """Where there must be a run, one that is not there is refused; "never" begins another one."""
+    with pytest.raises(expman.ExpmanError, match="it does not exist"):
         wandb.init(project="p", id="x", resume="must")
-    first = ended(wandb.init(project="p", id="x", resume="allow"))
-    second = ended(wandb.init(project="p", id="x", resume="allow"))
-    assert ("x", "x-1") == (first.name, second.name)
-    with pytest.raises(NotImplementedError, match="is not continued"):
-        wandb.init(project="p", id="x", resume="must")
+    assert ["x", "x-1"] == [
+        ended(wandb.init(project="p", id="x", resume="never")).name for _ in range(2)
+    ]
+    with pytest.raises(wandb.UsageError, match="resume 'odd' must be allow, must, never or auto"):
+        wandb.init(project="p", id="x", resume="odd")
 
 
 def test_what_has_no_meaning() -> None:
