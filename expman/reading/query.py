@@ -7,10 +7,11 @@ before (DuckDB, "Securing DuckDB": enable_external_access, lock_configuration).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from expman.errors import ConfigError
+from expman.reading.query_runs import chosen_by, nodes
 from expman.reading.query_tables import TABLES, Wanted, known_names
 from expman.reading.run import Run
 from expman.suggestions import did_you_mean
@@ -48,9 +49,28 @@ def query(runs: Sequence[Run], sql: str) -> pa.Table:
 
     connection = duckdb.connect(":memory:", config=_CONFIG)
     try:
-        wanted = _wanted(connection, sql)
+        tree = _tree(connection, sql)
+        wanted = _wanted(sql, tree)
+        named = {name: chosen_by(tree, name, runs) for name in TABLES if wanted.table(name)}
+        try:
+            return _answer(sql, {name: TABLES[name](some, wanted) for name, some in named.items()})
+        except duckdb.BinderException:  # perhaps for a column that only the other runs have
+            if all(some is runs for some in named.values()):
+                raise
+        return _answer(sql, {name: TABLES[name](runs, wanted) for name in named})
+    except duckdb.Error as exc:
+        raise ConfigError("sql", sql, _explained(exc, runs)) from exc
+    finally:
+        connection.close()
+
+
+def _answer(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+    """Runs a query where it sees these tables, and nothing else."""
+    import duckdb
+
+    connection = duckdb.connect(":memory:", config=_CONFIG)
+    try:
         connection.execute("SET TimeZone = 'UTC'").fetchall()
-        tables = {name: make(runs, wanted) for name, make in TABLES.items() if wanted.table(name)}
         for name, table in tables.items():
             connection.register(name, table)
         for lock in _LOCKS:
@@ -60,14 +80,12 @@ def query(runs: Sequence[Run], sql: str) -> pa.Table:
             raise ConfigError("sql", sql, "gives no rows; write a SELECT")
         found: pa.Table = relation.to_arrow_table()
         return found
-    except duckdb.Error as exc:
-        raise ConfigError("sql", sql, _explained(exc, runs)) from exc
     finally:
         connection.close()
 
 
-def _wanted(connection: duckdb.DuckDBPyConnection, sql: str) -> Wanted:
-    """Returns which tables and columns a query names.
+def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    """Returns a query as a tree; empty for an EXPLAIN or a PIVOT, of which there is none.
 
     Raises:
         ConfigError: it is not one statement that only reads.
@@ -85,12 +103,17 @@ def _wanted(connection: duckdb.DuckDBPyConnection, sql: str) -> Wanted:
         raise ConfigError("sql", sql, f"{kind} changes something, or reads files; write a SELECT")
     ((text,),) = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
     tree = json.loads(text)
-    if tree.get("error"):  # an EXPLAIN or a PIVOT has no tree: everything may be in it
+    return {} if tree.get("error") else tree
+
+
+def _wanted(sql: str, tree: Any) -> Wanted:
+    """Returns which tables and columns a query names."""
+    if not tree:  # everything may be in it
         return Wanted(sql, None)
     names: set[str] = set()
     tables: set[str] = set()
     is_everything = False
-    for node in _nodes(tree):
+    for node in nodes(tree):
         names |= _names(node)
         is_everything |= node.get("type") in _EVERYTHING or node.get("ref_type") == "NATURAL"
         if node.get("type") == "BASE_TABLE":
@@ -98,17 +121,6 @@ def _wanted(connection: duckdb.DuckDBPyConnection, sql: str) -> Wanted:
     # The name of a table where a column is expected is all of its columns.
     is_everything |= not tables.isdisjoint(names)
     return Wanted(sql, None if is_everything else frozenset(names))
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            yield node
-            waiting += node.values()
-        elif isinstance(node, list):
-            waiting += node
 
 
 def _names(node: dict[str, Any]) -> set[str]:

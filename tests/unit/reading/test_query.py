@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import expman
 from expman.errors import ConfigError
 from expman.metadata import MetricBest
 from expman.models import RunStatus
+from expman.reading.find import RunList
+from expman.reading.query_runs import chosen_by
 from expman.reading.query_tables import Wanted
 
 pytest.importorskip("duckdb")
@@ -133,6 +136,40 @@ def test_only_what_is_named_is_wanted() -> None:
     assert [True, False] == [wanted.table("rows"), wanted.table("runs")]
     assert ["Loss"] == wanted.among(["Loss", "acc"])
     assert ["Loss", "acc"] == Wanted("FROM rows", None).among(["Loss", "acc"])
+
+
+@pytest.mark.parametrize(
+    ("sql", "read"),
+    [
+        ("SELECT loss FROM rows WHERE run = 'a'", "a"),
+        ("SELECT loss FROM rows r WHERE step > 1 AND r.run IN ('a', 'c') AND loss > 1", "ac"),
+        ("SELECT loss FROM rows WHERE 'b' = run AND experiment = 'exp'", "b"),
+        ("SELECT loss FROM rows WHERE experiment = 'other'", ""),
+        ("SELECT loss FROM rows WHERE run = 'a' OR step = 1", "abc"),
+        ("SELECT loss FROM rows WHERE run <> 'a'", "abc"),
+        ("SELECT loss FROM rows WHERE NOT run = 'a'", "abc"),
+        ("SELECT loss FROM rows WHERE run = lower('A')", "abc"),
+        ("SELECT 1 FROM rows x JOIN rows y USING (step) WHERE x.run = 'a'", "abc"),
+        ("SELECT loss FROM rows WHERE run = 'a' UNION ALL SELECT loss FROM rows", "abc"),
+        ("WITH x AS (SELECT * FROM rows WHERE run = 'a') SELECT loss FROM x", "a"),
+    ],
+)
+def test_only_runs_that_where_names_are_read(tmp_path: Path, sql: str, read: str) -> None:
+    """Conditions that must hold choose runs; in doubt all are read, and the result is the same."""
+    import duckdb
+
+    for name in "abc":
+        make_run(tmp_path, name, block(0, {"loss": [1.0, 2.0]}))
+    found = expman.runs(tmp_path)
+    connection = duckdb.connect()
+    ((text,),) = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+    connection.close()
+
+    chosen = chosen_by(json.loads(text), "rows", found)
+    assert read == "".join(sorted(run.name for run in chosen))
+    kept = [run for run in found if run in chosen]
+    assert not chosen or RunList(kept).sql(sql).num_rows == found.sql(sql).num_rows
+    assert 0 == found.sql("SELECT loss FROM rows WHERE run = 'z'").num_rows
 
 
 def test_live_rows_are_included(tmp_path: Path, standing_writer: None) -> None:
