@@ -30,7 +30,7 @@ TIMES = frozenset({"started_at", "finished_at"})
 DURATIONS = frozenset({"duration_s"})
 FACTS = (
     *("experiment", "run", "path", "status", "group", "started_at", "finished_at", "duration_s"),
-    *("rows", "project", "description", "reason", "host", "rank", "tags"),
+    *("rows", "project", "description", "reason", "host", "rank", "attempt", "tags"),
 )
 _SHORT = {
     "name": "run",
@@ -182,6 +182,7 @@ _FROM_SUMMARY: dict[str, Callable[[RunSummary], object]] = {
     "reason": lambda run: run.metadata.reason,
     "host": lambda run: run.metadata.host.hostname or None,
     "rank": _rank_of,
+    "attempt": lambda run: run.metadata.attempt,
 }
 
 
