@@ -89,7 +89,7 @@ def record_of(run_dir: str, yaml: RunYaml, modified_s: float) -> bytes:
         "notes": read_notes(run_dir, LONGEST),
         "tags": _texts(found.get("tags")),
         "rows": found.get("rows_written"),
-        "attempts": _attempts(found.get("attempts")),
+        "attempts": _attempts(found.get("earlier_attempts")),
         "error": problem,
         "reason": reason,
         "foreign": not yaml.is_ours,
@@ -138,8 +138,8 @@ def _numbers(best: Mapping[str, object], kind: str) -> dict[str, object]:
     return {name: one.get(kind) for name, one in best.items() if isinstance(one, Mapping)}
 
 
-def _attempts(value: object) -> object:
-    return len(value) if isinstance(value, list) else value
+def _attempts(earlier: object) -> int:
+    return 1 + (len(earlier) if isinstance(earlier, list) else 0)
 
 
 def _first_line(text: str) -> str:
