@@ -197,6 +197,22 @@ def test_a_damaged_catalog_is_as_none(tmp_path: Path, damage: str) -> None:
     assert CatalogIndex.open(str(base)) is not None
 
 
+def test_a_catalog_with_other_columns_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that an earlier version made, for example."""
+    base = tmp_path / "base"
+    make_runs(base, 5)
+    catalog.build(base)
+    (runs,) = (base / ".catalog").glob("runs-*.parquet")
+    table = pq.read_table(runs)
+    pq.write_table(table.drop_columns(["host"]), runs)
+    same_everywhere(base)
+    make_runs(base, 1, first=5)
+    assert (6, 6) == (lambda r: (r.runs, r.read))(catalog.build(base))
+    same_everywhere(base)
+
+
 class _StopError(Exception):
     """Stands for a kill."""
 
