@@ -83,6 +83,14 @@ def same_everywhere(base: Path) -> None:
             for last in (None, 2):
                 expected_rows = expman.vectors(without, columns, last=last)
                 assert expected_rows.equals(expman.vectors(with_it, columns, last=last))
+        for steps in (10, range(10, 30), slice(None, 20), [0, 20], range(100, 200)):
+            for columns in (None, ["loss"], ["step", "loss"]):
+                expected_rows = expman.vectors(without, columns, steps=steps)
+                assert expected_rows.equals(expman.vectors(with_it, columns, steps=steps))
+        expected_rows = expman.vectors(without, ["loss"], steps=slice(10, 30), last=1)
+        assert expected_rows.equals(expman.vectors(with_it, ["loss"], steps=slice(10, 30), last=1))
+        expected_rows = expman.vectors(without, ["step", "loss"], merge_steps=True)
+        assert expected_rows.equals(expman.vectors(with_it, ["step", "loss"], merge_steps=True))
     drop = ["experiment"]
     assert catalog.open(plain).drop_columns(drop).equals(catalog.open(base).drop_columns(drop))
 
