@@ -67,11 +67,11 @@ export function filterBox() {
   return { element: h("div.filterbox", null, input, say), update, input };
 }
 
-const FILTER_HELP = `Compare with  < <= > >= = !=  and ~ (contains); join with and, or, not, ( ).
-Names are those of parameters, scalars, metrics, tags and fields: status, experiment, duration, age, host …
+const FILTER_HELP = `Compare with  < <= > >= = !=  and ~ (contains), name in (a, b); join with and, or, not, ( ).
+Names are those of parameters, scalars, metrics and facts: status, experiment, started, took, host …
 loss:min<0.2   the least value of a metric
+started>2d and took>1h   began within two days, took an hour
 team:vision    a tag; * stands for anything
-age<2d, duration>1h
 anything else is searched in names, descriptions, notes and tags`;
 
 /** A choice from a list. */
