@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from expman.cli.output import print_note
-from expman.errors import ConfigError
+from expman.errors import ConfigError, ExpmanError
 from expman.reading import find
 from expman.reading.directories import experiments, run_dirs
 from expman.reading.run import Run
@@ -151,8 +151,19 @@ def chosen_runs(texts: Sequence[str], where: str | None, base_dir: str) -> list[
             listed = find.runs(base_dir, text, where=where)
         for path, error in listed.unreadable:
             print_note(f"cannot read run {path}: {' '.join(str(error).split())}")
-        found += listed
+        found += filter(_is_readable, listed)
     return list({run.path: run for run in found}.values())
+
+
+def _is_readable(run: Run) -> bool:
+    """Whether a run of an experiment can be compared; one that cannot be is reported."""
+    try:
+        run.metadata  # noqa: B018 - raises what keeps it from being read
+        run.config  # noqa: B018
+    except ExpmanError as exc:
+        print_note(f"cannot read run {run.path}: {' '.join(str(exc).split())}")
+        return False
+    return True
 
 
 def check_experiment(experiment: str, base_dir: str) -> None:
