@@ -92,9 +92,7 @@ def test_few_runs_are_side_by_side_if_there_is_room(
     assert (width == 200) == ("parameters that differ" in out)
 
 
-def test_a_damaged_run_of_an_experiment_is_reported(
-    expman_command: Expman, run_base: Path
-) -> None:
+def test_a_damaged_run_of_an_experiment_is_reported(expman_command: Expman, run_base: Path) -> None:
     """The others are compared."""
     for name in "abc":
         make_run(run_base, name, params={"lr": ord(name)})

@@ -73,7 +73,9 @@ def test_numbers_that_differ_look_different(numbers: list[float]) -> None:
             assert (text == other) == (repr(first) == repr(second) or both_nan)
 
 
-@pytest.mark.parametrize("text", ["(" * 1000, "not " * 1000 + "a = 1", "a = 1 and " * 2000 + "a = 1"])
+@pytest.mark.parametrize(
+    "text", ["(" * 1000, "not " * 1000 + "a = 1", "a = 1 and " * 2000 + "a = 1"]
+)
 def test_deep_and_long_filters(text: str) -> None:
     """They are refused, or understood, without a stack overflow."""
     mistake = mistake_in(text)
