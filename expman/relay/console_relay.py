@@ -56,7 +56,9 @@ class _Stream(msgspec.Struct):
             try:
                 view = view[os.write(self.target, view) :]
             except BlockingIOError:  # the target belongs to others, too, who want it so
-                select.select([], [self.target], [])
+                ready = select.poll()  # not select(): the number may be 1024 or more
+                ready.register(self.target, select.POLLOUT)
+                ready.poll()
             except OSError:
                 self.target = -1
 

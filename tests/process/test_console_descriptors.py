@@ -228,6 +228,23 @@ def test_a_terminal_stays_one(run_base: Path) -> None:
     assert out("True 99 44") == lines[-1:]
 
 
+def test_a_program_with_many_files(program, run_base: Path) -> None:  # type: ignore[no-untyped-def]
+    """Numbers of 1024 and more, which select() does not take, go to expman like any others."""
+    code = """
+import os, resource, sys
+import expman
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+for resume in ("never", "must"):
+    with expman.init("e", "r", sys.argv[1], resume=resume, redirect_console="fd"):
+        os.system("echo " + resume)
+"""
+    program(["-c", code], run_base).succeed()
+    assert out("never", "must") == recorded(run_base)
+    assert "FINISHED" == run_yaml(only_run(run_base))["status"]
+
+
 # -- expman-writer run ----------------------------------------------------------------
 
 
