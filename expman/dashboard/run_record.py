@@ -16,7 +16,7 @@ from expman.reading.notes import read_notes
 from expman.reading.params import flat_params, read_params
 from expman.reading.runyaml import RunYaml
 from expman.reading.summary import experiment_of, name_of
-from expman.storage.paths import PROVENANCE_YAML, read_regular
+from expman.storage.paths import PROVENANCE_YAML, open_regular
 from expman.storage.times import parse_time
 
 __all__ = ["lost_record", "record_of", "run_id"]
@@ -148,8 +148,14 @@ def _first_line(text: str) -> str:
 
 def _commit(run_dir: str) -> str | None:
     try:
-        head = read_regular(os.path.join(run_dir, PROVENANCE_YAML), most_bytes=_HEAD)
+        fd = open_regular(os.path.join(run_dir, PROVENANCE_YAML))
     except OSError:
         return None
+    try:
+        head = os.read(fd, _HEAD)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
     found = _COMMIT.search(head)
     return None if found is None else found[1].decode()
