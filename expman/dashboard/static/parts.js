@@ -90,6 +90,25 @@ export function toggle(text, on, onchange, title) {
   }, text);
 }
 
+/** On a narrow screen: the button that opens the list of runs; a touch beside the list closes it. */
+export function drawerButton(side) {
+  const close = (event) => {
+    if (side.contains(event.target) && event.key !== "Escape") return;
+    side.classList.remove("open");
+    removeEventListener("pointerdown", close, true);
+    removeEventListener("keydown", escape, true);
+  };
+  const escape = (event) => event.key === "Escape" && close(event);
+  return h("button.toggle.mobile", {
+    type: "button", onclick: () => {
+      side.classList.add("open");
+      side.querySelector("input")?.focus();
+      addEventListener("pointerdown", close, true);
+      addEventListener("keydown", escape, true);
+    },
+  }, "runs");
+}
+
 /** What is shown when there is nothing to show. */
 export function blank(title, ...text) {
   return h("div.blank", null, h("h2", null, title), ...text.map((one) => h("p", null, one)));
