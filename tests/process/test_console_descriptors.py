@@ -153,6 +153,18 @@ def test_killed_relay(printer: Printer, run_base: Path) -> None:
     assert out("first", "meanwhile", "later", "child") == recorded(run_base)
 
 
+def test_descriptors_that_the_program_closes(printer: Printer, run_base: Path) -> None:
+    """A program that closes what it does not know is recorded as before."""
+    printer.do("print first")
+    wait_until(lambda: (run_base / "console/run/console.log").exists(), "the first line")
+    printer.do("forget", "print second", "write child")
+    wait_until(lambda: out("first", "second", "child") == recorded(run_base), "all lines")
+    printer.say("end")
+    printed, _ = printer.end()
+    assert ["first", "second", "child"] == printed.splitlines()
+    assert "FINISHED" == run_yaml(only_run(run_base))["status"]
+
+
 def test_killed_writer(printer: Printer, run_base: Path) -> None:
     """The program goes on printing; its successor has every line once."""
     printer.do("print first")
