@@ -178,7 +178,9 @@ class DescriptorTap:
         _set_marks([mark for mark in _marks() if mark not in ours])
         with contextlib.suppress(OSError):
             os.write(self._ends[1].number(), b"e")
-            select.select([self._ends[2].number()], [], [], STOP_S)
+            answer = select.poll()  # not select(): the number may be 1024 or more
+            answer.register(self._ends[2].number(), select.POLLIN)
+            answer.poll(STOP_S * 1000)
         self._close()
 
     def _close(self) -> None:

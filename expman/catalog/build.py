@@ -80,7 +80,7 @@ def build(
     """
     try:
         return _build(os.fspath(base_dir), anew, progress)
-    except (LookupError, pa.ArrowException):  # what is there is damaged, or of another version
+    except (LookupError, pa.ArrowException, ValueError):  # damaged, or of another version
         return _build(os.fspath(base_dir), True, progress)
 
 

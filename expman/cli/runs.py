@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from expman.cli.output import print_note
-from expman.errors import ConfigError
+from expman.errors import ConfigError, ExpmanError
 from expman.reading import find
 from expman.reading.directories import experiments, run_dirs
 from expman.reading.run import Run
@@ -77,8 +78,13 @@ def run_argument(name: str = "run", *, nargs: int = 1) -> Callable[[Command], Co
     return click.argument(name, nargs=nargs, required=True, metavar="RUN" + "…" * (nargs != 1))
 
 
-def find_run(text: str, base_dir: str) -> Run:
+def find_run(text: str, base_dir: str, list_runs: Callable[..., find.RunList] = find.runs) -> Run:
     """Finds the run that `text` means.
+
+    Args:
+        text: a path, `latest`, or the beginning of a name.
+        base_dir: directory that holds all experiments.
+        list_runs: lists the runs of a base directory, or of one of its experiments.
 
     Raises:
         click.UsageError: no run matches, or several do.
@@ -87,12 +93,12 @@ def find_run(text: str, base_dir: str) -> Run:
         through_link = os.pardir in text.split(os.sep)  # normpath would take link/.. for nothing
         return Run(os.path.realpath(text) if through_link else os.path.normpath(text))
     if text == "latest":
-        found = find.runs(base_dir)
+        found = list_runs(base_dir)
         if not found:
             raise click.UsageError(f"no runs in {base_dir}")
         return found[0]
     experiment, slash, beginning = text.rpartition("/")
-    listed = find.runs(base_dir, experiment if slash else None)
+    listed = list_runs(base_dir, experiment) if slash else list_runs(base_dir)
     # A run that cannot be read can be named, too; its command reports the error.
     lost = [Run(path) for path, _ in listed.unreadable if os.path.isdir(path)]
     every: list[Run] = [*listed, *lost]
@@ -136,16 +142,28 @@ def chosen_runs(texts: Sequence[str], where: str | None, base_dir: str) -> list[
     if not texts and where is None:
         return found
     known = experiments(base_dir) if os.path.isdir(base_dir) else []
+    list_runs = functools.cache(find.runs)  # of a hundred names, not a list for each
     for text in texts or (None,):
         if text is not None and text not in known:
-            found.append(find_run(text, base_dir))
+            found.append(find_run(text, base_dir, list_runs))
             continue
         with mistakes_of(where="--where"):
             listed = find.runs(base_dir, text, where=where)
         for path, error in listed.unreadable:
             print_note(f"cannot read run {path}: {' '.join(str(error).split())}")
-        found += listed
+        found += filter(_is_readable, listed)
     return list({run.path: run for run in found}.values())
+
+
+def _is_readable(run: Run) -> bool:
+    """Whether a run of an experiment can be compared; one that cannot be is reported."""
+    try:
+        run.metadata  # noqa: B018 - raises what keeps it from being read
+        run.config  # noqa: B018
+    except ExpmanError as exc:
+        print_note(f"cannot read run {run.path}: {' '.join(str(exc).split())}")
+        return False
+    return True
 
 
 def check_experiment(experiment: str, base_dir: str) -> None:

@@ -20,6 +20,7 @@ from expman.reading.text import format_text, visible
 __all__ = ["command"]
 
 _SHOWN = 100
+_LONGEST = 100
 _ENDINGS: dict[str, Literal["csv", "json", "parquet"]] = {
     "csv": "csv",
     "json": "json",
@@ -113,4 +114,4 @@ def _show(table: Any) -> None:
 def _text(value: object) -> object:
     if isinstance(value, datetime.datetime):
         return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
-    return value if isinstance(value, int | float | None) else format_text(str(value))
+    return value if isinstance(value, int | float | None) else format_text(str(value), _LONGEST)

@@ -37,7 +37,7 @@ from expman.version import VERSION
 __all__ = ["MEDIA_BYTES", "make_report"]
 
 MEDIA_BYTES = 10_000_000
-POINTS = 300_000
+POINTS = 200_000
 """Points of all curves together, if nobody says how many a curve has."""
 MOST_POINTS = 2000
 FEWEST_POINTS = 60

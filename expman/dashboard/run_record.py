@@ -16,7 +16,7 @@ from expman.reading.notes import read_notes
 from expman.reading.params import flat_params, read_params
 from expman.reading.runyaml import RunYaml
 from expman.reading.summary import experiment_of, name_of
-from expman.storage.paths import PROVENANCE_YAML, read_regular
+from expman.storage.paths import PROVENANCE_YAML, open_regular
 from expman.storage.times import parse_time
 
 __all__ = ["lost_record", "record_of", "run_id"]
@@ -89,7 +89,7 @@ def record_of(run_dir: str, yaml: RunYaml, modified_s: float) -> bytes:
         "notes": read_notes(run_dir, LONGEST),
         "tags": _texts(found.get("tags")),
         "rows": found.get("rows_written"),
-        "attempts": found.get("attempt") or 1,
+        "attempts": _attempts(found.get("earlier_attempts")),
         "error": problem,
         "reason": reason,
         "foreign": not yaml.is_ours,
@@ -138,14 +138,24 @@ def _numbers(best: Mapping[str, object], kind: str) -> dict[str, object]:
     return {name: one.get(kind) for name, one in best.items() if isinstance(one, Mapping)}
 
 
+def _attempts(earlier: object) -> int:
+    return 1 + (len(earlier) if isinstance(earlier, list) else 0)
+
+
 def _first_line(text: str) -> str:
     return next(iter(text.strip().splitlines()), "")
 
 
 def _commit(run_dir: str) -> str | None:
     try:
-        head = read_regular(os.path.join(run_dir, PROVENANCE_YAML), most_bytes=_HEAD)
+        fd = open_regular(os.path.join(run_dir, PROVENANCE_YAML))
     except OSError:
         return None
+    try:
+        head = os.read(fd, _HEAD)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
     found = _COMMIT.search(head)
     return None if found is None else found[1].decode()

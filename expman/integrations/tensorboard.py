@@ -37,7 +37,8 @@ class SummaryWriter(CurveCalls, KeptCalls):
     Args:
         log_dir: where the run is.
         comment: put behind the name of a run that has no `log_dir`.
-        purge_step: not used: every row is kept.
+        purge_step: a run that is at `log_dir` goes on at this step, instead of another one with a
+            suffix; its rows from this step on are superseded.
         max_queue: not used: nothing is queued.
         flush_secs: not used: a call that has returned is kept.
         filename_suffix: not used.
@@ -64,9 +65,9 @@ class SummaryWriter(CurveCalls, KeptCalls):
     ) -> None:
         place = log_dir if log_dir is not None else logdir
         settings.pop("comet_config", None)
-        super().__init__(place, comment, settings, write_to_disk=write_to_disk)
-        if purge_step is not None:
-            self._note(f"purge_step={purge_step} is not applied: every row is kept")
+        super().__init__(
+            place, comment, settings, write_to_disk=write_to_disk, purge_step=purge_step
+        )
 
     # -- scalars ------------------------------------------------------------------------
 

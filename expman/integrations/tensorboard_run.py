@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from expman import current_run, notices
@@ -15,6 +15,7 @@ from expman.experiment import Experiment
 from expman.integrations.tensors import step_of
 from expman.media_sending import measured_at
 from expman.models import LogLevel
+from expman.storage.paths import RUN_YAML
 from expman.transport.values import LEAST_TIME_NS
 
 __all__ = ["WriterRun"]
@@ -28,6 +29,7 @@ class WriterRun:
         comment: put behind the name of a run that has no `place`.
         settings: what else Experiment takes.
         write_to_disk: False: nothing is recorded.
+        purge_step: a run at `place` goes on at this step; its later rows are superseded.
 
     Raises:
         ExpmanError: the run cannot be begun.
@@ -40,30 +42,31 @@ class WriterRun:
         settings: Mapping[str, Any],
         *,
         write_to_disk: bool,
+        purge_step: int | None,
     ) -> None:
         self._noted: set[str] = set()
         self._assumed: tuple[Any, float | None] = (None, None)
         self._own: Experiment | None = None
-        self._begin_again: Callable[[], Experiment] = lambda: _begin(place, comment, settings)
+        self._settings = dict(settings)
         found = current_run.current() if place is None else None
         if not write_to_disk:
             self._open = cast("LoggingEngine", _Nowhere(os.fspath(place or "")))
         elif found is not None and not found.engine.has_ended:
             self._open = found.engine
         else:
-            self._own = self._begin_again()
+            self._own = _begin(place, comment, settings, purge_step)
             self._open = self._own.engine
 
     @property
     def _engine(self) -> LoggingEngine:
-        """The run; another one, with a suffix, if this writer was closed before the call."""
+        """The run; it goes on if this writer was closed before the call."""
         if self._own is not None and self._open.has_ended:
-            ended = self._open.run_dir
-            self._own = self._begin_again()
+            rank = self._open.config.rank
+            where = _named(self._open.run_dir.removesuffix(f"-rank{rank}" if rank else ""))
+            self._own = Experiment(**{"quiet": True, **self._settings, **where, "resume": "allow"})
             self._open = self._own.engine
             notices.warn(
-                f"expman: SummaryWriter was used after close(): run {ended} has ended, and run "
-                f"{self._open.run_dir} begins"
+                f"expman: SummaryWriter was used after close(): run {self._open.run_dir} goes on"
             )
         return self._open
 
@@ -145,7 +148,10 @@ class _Nowhere:
 
 
 def _begin(
-    place: str | os.PathLike[str] | None, comment: str, settings: Mapping[str, Any]
+    place: str | os.PathLike[str] | None,
+    comment: str,
+    settings: Mapping[str, Any],
+    purge_step: int | None,
 ) -> Experiment:
     given: dict[str, Any] = {"suffix_if_taken": True, "quiet": True}
     if place is None:
@@ -156,7 +162,14 @@ def _begin(
     else:
         with contextlib.suppress(OSError):  # an empty one that waits for the run
             os.rmdir(place)
-        home, run_name = os.path.split(os.path.abspath(os.fspath(place)))
-        base_dir, name = os.path.split(home)
-        given |= {"name": name or "runs", "run_name": run_name, "base_dir": base_dir}
+        given |= _named(place)
+        if purge_step is not None and os.path.exists(os.path.join(place, RUN_YAML)):
+            given |= {"suffix_if_taken": None, "resume": "allow", "from_step": int(purge_step)}
     return Experiment(**{**given, **settings})
+
+
+def _named(place: str | os.PathLike[str]) -> dict[str, Any]:
+    """Names for a run in a directory."""
+    home, run_name = os.path.split(os.path.abspath(os.fspath(place)))
+    base_dir, name = os.path.split(home)
+    return {"name": name or "runs", "run_name": run_name, "base_dir": base_dir}

@@ -14,7 +14,7 @@ from expman.models import ExperimentConfig
 
 __all__ = ["resume_run"]
 
-_LOOK_S = 0.2
+_LOOK_MS = 200
 _PREFIX = "expman-writer: "
 
 
@@ -80,9 +80,11 @@ def _lines(process: subprocess.Popen[bytes], is_called_off: Callable[[], bool]) 
     """The lines of its standard error, until it ends."""
     assert process.stderr is not None
     fd = process.stderr.fileno()
+    ready = select.poll()  # not select(): the number may be 1024 or more
+    ready.register(fd, select.POLLIN)
     text = b""
     while not is_called_off():
-        if not select.select([fd], [], [], _LOOK_S)[0]:
+        if not ready.poll(_LOOK_MS):
             continue
         piece = os.read(fd, 65536)
         *lines, text = (text + piece).split(b"\n")

@@ -7,16 +7,19 @@ its run.yaml are the ones that the part was made of.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expman.reading.columns import FIXED, stack
 from expman.reading.run import Run
 from expman.reading.signatures import signature_of
+from expman.reading.vectors import Steps, step_mask
 from expman.storage.catalog_files import catalog_path
 from expman.storage.columns import COLUMNS_KEY, columns_metadata
 from expman.storage.paths import VECTORS_PARQUET
@@ -95,14 +98,19 @@ class RowsOfRuns(NamedTuple):
 
 
 def compacted_rows(
-    runs: Sequence[Run], columns: Sequence[str] | None, last: int | None
+    runs: Sequence[Run],
+    columns: Sequence[str] | None,
+    *,
+    last: int | None = None,
+    steps: Steps | None = None,
 ) -> tuple[dict[int, RowsOfRuns], set[int]]:
     """Reads the rows of runs from parts of a catalog, as far as they are there and hold.
 
     Args:
         runs: the runs.
         columns: as in `read_vectors`, lenient.
-        last: only so many rows of each run, the newest ones.
+        last: only so many rows of each run, the newest ones; not with `steps`.
+        steps: only rows with these steps.
 
     Returns:
         Rows by the number of the first run that they belong to, and the numbers of all their runs.
@@ -127,13 +135,18 @@ def compacted_rows(
         pieces.append((number, base_dir, part, offset, count, [count]))
     for first, base_dir, part, offset, rows, counts in pieces:
         if base_dir not in readers:
-            readers[base_dir] = PartReader(base_dir, columns)
+            needed = columns
+            if columns is not None and steps is not None and "step" not in columns:
+                needed = [*columns, "step"]
+            readers[base_dir] = PartReader(base_dir, needed)
         try:
             table = readers[base_dir].rows(part, offset, rows)
         except LookupError:
             continue
-        if columns is None:
-            table = table.drop_columns([name for name in _ROW_ID if name in table.column_names])
+        if steps is not None:
+            table, counts = _with_steps(table, counts, steps)
+        dropped = _ROW_ID if columns is None else () if "step" in columns else ("step",)
+        table = table.drop_columns([name for name in dropped if name in table.column_names])
         found[first] = RowsOfRuns(table, counts)
     covered = {
         number for first, one in found.items() for number in range(first, first + len(one.counts))
@@ -142,6 +155,14 @@ def compacted_rows(
 
 
 _ROW_ID = ("_producer", "_seq")
+
+
+def _with_steps(table: pa.Table, counts: list[int], steps: Steps) -> tuple[pa.Table, list[int]]:
+    """Leaves out rows with other steps; returns how many rows each run has then."""
+    mask = step_mask(table["step"], steps).combine_chunks()
+    sums = pc.cumulative_sum(mask.cast(pa.int64())).to_pylist()
+    ends = [sums[end - 1] if end else 0 for end in itertools.accumulate(counts)]
+    return table.filter(mask), [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _place(run: Run) -> tuple[str, str, int, int] | None:

@@ -130,14 +130,19 @@ class RunFields:
         return meta.vectors if meta.vectors and not meta.vectors_left_out else self._run.metrics
 
     def _number(self, metric: str, suffix: str) -> object:
+        stored = self._run._read_yaml().whole.get("best")
+        if isinstance(stored, dict) and isinstance(found := stored.get(metric), dict):
+            value = found.get(suffix)
+            if isinstance(value, int | float):  # as it is in nearly all files; no need for more
+                return value
         meta = self._meta()
-        found = meta.best.get(metric)
+        best = meta.best.get(metric)
         # Text has no numbers: the rows need not be searched for them.
-        if found is None and (not meta.best or meta.best_left_out):
+        if best is None and (not meta.best or meta.best_left_out):
             if metric not in self._best:
                 self._best |= self._run.best_numbers([metric])
-            found = self._best.get(metric)
-        return getattr(found, suffix, None)
+            best = self._best.get(metric)
+        return getattr(best, suffix, None)
 
     def _named(self, name: str) -> object:
         params = self._parameters()

@@ -13,6 +13,8 @@ _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?inf|nan", re.IGNORECASE)
+_MOST_DIGITS = 1000
+"""Python refuses to read integers of several thousand digits."""
 _WHOLE = re.compile(r"[-+]?\d+")
 
 
@@ -41,7 +43,8 @@ class Literal:
         """The number that it is; None if it is none."""
         if self.quoted or not _NUMBER.fullmatch(self.text):
             return None
-        return int(self.text) if _WHOLE.fullmatch(self.text) else float(self.text)
+        is_whole = _WHOLE.fullmatch(self.text) and len(self.text) < _MOST_DIGITS
+        return int(self.text) if is_whole else float(self.text)
 
     @property
     def truth(self) -> bool | None:
@@ -69,7 +72,7 @@ class Literal:
             is_day = _DATE.fullmatch(self.text) is not None
             end = start + datetime.timedelta(days=1) if is_day else start
             return start.astimezone(), end.astimezone()
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, OSError):
             return None
 
 

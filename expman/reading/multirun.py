@@ -111,8 +111,8 @@ def _gathered(
 
     together: dict[int, RowsOfRuns] = {}
     covered: set[int] = set()
-    if steps is None and not merge_steps:
-        together, covered = compacted_rows(several, wanted, last)
+    if not merge_steps and (steps is None or last is None):
+        together, covered = compacted_rows(several, wanted, last=last, steps=steps)
     apart = [number for number in range(len(several)) if number not in covered]
     with ThreadPoolExecutor(_READERS) as pool:
         for number, table in zip(apart, pool.map(lambda n: read(several[n]), apart), strict=True):

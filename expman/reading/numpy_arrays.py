@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["arrow_array", "bools", "floats", "ints"]
 
 
-def arrow_array(values: NDArray[np.float64] | NDArray[np.int32]) -> pa.Array:
-    """Returns an array of Arrow, float64 or int32, without a copy."""
-    kind = pa.float64() if values.dtype.kind == "f" else pa.int32()
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+def arrow_array(values: NDArray[np.float64] | NDArray[np.int32] | NDArray[np.int64]) -> pa.Array:
+    """Returns an array of Arrow, float64, int32 or int64, without a copy."""
+    kinds = {"float64": pa.float64(), "int32": pa.int32(), "int64": pa.int64()}
+    return pa.Array.from_buffers(
+        kinds[values.dtype.name], len(values), [None, pa.py_buffer(values)]
+    )
 
 
 def floats(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:

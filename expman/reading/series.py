@@ -67,11 +67,13 @@ class _Piece(NamedTuple):
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     t: NDArray[np.float64] | None = None
+    attempt: NDArray[np.int64] | None = None
 
     def at(self, places: Any) -> _Piece:
         """Some of its points."""
         t = None if self.t is None else self.t[places]
-        return self._replace(x=self.x[places], y=self.y[places], t=t)
+        attempt = None if self.attempt is None else self.attempt[places]
+        return self._replace(x=self.x[places], y=self.y[places], t=t, attempt=attempt)
 
 
 @dataclass
@@ -107,7 +109,10 @@ class Series:
             self._pieces.append(curve)
 
     def table(self) -> pa.Table:
-        """The columns `metric`, `producer` (dictionaries), `x` and `y` (float64); `t` if wanted."""
+        """The columns `metric`, `producer` (dictionaries), `x` and `y` (float64).
+
+        Besides, `t` if it is wanted, and `attempt` (int64, from 1) in a run that went on.
+        """
         sizes = [len(piece.x) for piece in self._pieces]
         empty: NDArray[np.float64] = np.empty(0)
         columns = {
@@ -119,6 +124,9 @@ class Series:
         times = [piece.t for piece in self._pieces if piece.t is not None]
         if times:
             columns["t"] = arrow_array(np.concatenate(times))
+        attempts = [piece.attempt for piece in self._pieces if piece.attempt is not None]
+        if attempts:
+            columns["attempt"] = arrow_array(np.concatenate(attempts))
         return pa.table(columns)
 
     def stream(self, *, rounded: bool = False) -> bytes:
@@ -179,7 +187,9 @@ def make_series(source: RowSource, request: SeriesRequest) -> Series:
                 if len(rows) == base.rows and known is None:
                     there = slice(None)  # a copy of all rows would cost as much as the choice
                 t = None if base.t is None else base.t[there]
-                series.add(_Piece(metric, producer, base.x[there], y[there], t), points)
+                attempt = None if base.attempt is None else base.attempt[there]
+                piece = _Piece(metric, producer, base.x[there], y[there], t, attempt)
+                series.add(piece, points)
     return series
 
 
@@ -202,7 +212,7 @@ class _Base:
     """What all curves have in common: which rows, their x, and their producers."""
 
     def __init__(self, source: RowSource, request: SeriesRequest) -> None:
-        names = ["_producer", *(["_seq"] if source.has("_seq") else [])]
+        names = ["_producer", "_seq", "_attempt"]
         column = {"step": "step", "time": "timestamp", "relative": "timestamp"}.get(request.x)
         if column is None:
             column = source.number_column(request.x)
@@ -212,6 +222,9 @@ class _Base:
             names.append("timestamp")
         table = source.read([name for name in (*names, column) if name and source.has(name)])
         self.t = _floats(table["timestamp"]) if request.with_time else None
+        self.attempt = (
+            floats(table["_attempt"]).astype(np.int64) if source.has("_attempt") else None
+        )
         self.rows = table.num_rows
         self._codes, self._producers = _coded(table)
         self.x = _floats(table[column]) if column in table.column_names else _nothing(self.rows)

@@ -29,6 +29,7 @@ __all__ = [
     "read_parts",
     "read_vectors",
     "shaped",
+    "step_mask",
     "stored_columns",
     "stored_rows",
 ]
@@ -137,7 +138,7 @@ def shaped(
 ) -> pa.Table:
     """Applies arguments of Run.vectors to all rows of a run; the first two need the column step."""
     if steps is not None:
-        table = table.filter(_step_mask(table["step"], steps))
+        table = table.filter(step_mask(table["step"], steps))
     if merge_steps:
         table = _merge(table)
     if last is not None:
@@ -251,7 +252,8 @@ def _bounds(steps: Steps) -> tuple[int | None, int | None]:
     return (min(values), max(values)) if values else (1, 0)
 
 
-def _step_mask(step: pa.ChunkedArray, steps: Steps) -> pa.ChunkedArray:
+def step_mask(step: pa.ChunkedArray, steps: Steps) -> pa.ChunkedArray:
+    """Returns which steps of a column are wanted."""
     low, high = _bounds(steps)
     stride, start = 1, low or 0
     if isinstance(steps, range | slice):

@@ -56,7 +56,9 @@ class _Stream(msgspec.Struct):
             try:
                 view = view[os.write(self.target, view) :]
             except BlockingIOError:  # the target belongs to others, too, who want it so
-                select.select([], [self.target], [])
+                ready = select.poll()  # not select(): the number may be 1024 or more
+                ready.register(self.target, select.POLLOUT)
+                ready.poll()
             except OSError:
                 self.target = -1
 
@@ -82,6 +84,7 @@ class ConsoleRelay:
 
     def __init__(self, address: str, request: int, answer: int) -> None:
         self._request = request
+        self._program = os.getppid()
         self._answer = answer
         self._streams: dict[int, _Stream] = {}
         self._poller = select.poll()
@@ -99,14 +102,23 @@ class ConsoleRelay:
     def run(self) -> None:
         """Relays until the streams have ended. At the run's end it stops recording before that."""
         while self._streams:
-            for source, _ in self._poller.poll(LOOK_S * 1000):
+            for source, events in self._poller.poll(LOOK_S * 1000):
                 if source == self._request:
-                    self._end()
+                    self._hear(events)
                 elif source in self._streams:
                     self._take(self._streams[source])
             for stream in self._streams.values():
                 stream.follow_size()
+            if os.getppid() != self._program:
+                self._end()
         self._end()
+
+    def _hear(self, events: int) -> None:
+        """Ends if the program asks for it. One that has closed its descriptors goes on printing."""
+        if events & select.POLLIN or os.getppid() != self._program:
+            self._end()
+        else:
+            self._poller.unregister(self._request)
 
     def _take(self, stream: _Stream) -> bool:
         """Takes one piece; False: there is none now."""
@@ -136,7 +148,8 @@ class ConsoleRelay:
             lane.let_go()
         self._tap = self._lane = None
         if self._answer >= 0:
-            self._poller.unregister(self._request)
+            with contextlib.suppress(KeyError):  # the program has closed its end
+                self._poller.unregister(self._request)
             with contextlib.suppress(OSError):
                 os.write(self._answer, b"e")
             self._answer = -1

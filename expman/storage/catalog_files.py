@@ -35,8 +35,10 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 VERSION = 1
-KEEP_S = 3600.0
-"""How long a file that no manifest names is kept: a reader or another builder may use it."""
+KEEP_RUNS_S = 600.0
+"""How long a table of runs that no manifest names is kept: a reader may be about to open it."""
+KEEP_S = 24 * 3600.0
+"""The same of other files: a builder that takes long may be about to name them."""
 _PREFIXES = ("runs-", "rows-")
 
 
@@ -161,17 +163,20 @@ def _error(path: str, exc: BaseException) -> StorageError:
     return storage_error(path, exc)
 
 
-def remove_unnamed(base_dir: str, manifest: Manifest, *, keep_s: float = KEEP_S) -> None:
+def remove_unnamed(base_dir: str, manifest: Manifest, *, keep_s: float | None = None) -> None:
     """Removes files that the manifest does not name and that were not touched for `keep_s`.
 
-    Younger ones may belong to a builder that works now, or to readers of the version before.
+    Younger ones may belong to a builder that works now, or to readers of the version before. If
+    it is None, tables of runs are kept for ten minutes, and other files for a day.
     """
-    directory, oldest = catalog_path(base_dir), time.time() - keep_s
+    directory, now = catalog_path(base_dir), time.time()
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             is_ours = entry.name.startswith((*_PREFIXES, ".expman-tmp-"))
             if not is_ours or entry.name in manifest.names:
                 continue
+            usual_s = KEEP_RUNS_S if entry.name.startswith("runs-") else KEEP_S
+            oldest = now - (usual_s if keep_s is None else keep_s)
             with contextlib.suppress(OSError):
                 if entry.stat(follow_symlinks=False).st_mtime < oldest:
                     os.unlink(entry.path)

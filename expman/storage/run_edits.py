@@ -229,6 +229,11 @@ def _change(run_dir: str, changes: dict[str, Any]) -> None:
             name: OneLine(numbers) if isinstance(numbers, Mapping) else numbers
             for name, numbers in best.items()
         }
+    earlier = found.get("earlier_attempts")
+    if isinstance(earlier, list):
+        found["earlier_attempts"] = [
+            OneLine(one) if isinstance(one, Mapping) else one for one in earlier
+        ]
     write_yaml(path, found, check=True)
 
 

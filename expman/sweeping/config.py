@@ -161,6 +161,8 @@ def read_config(path: str) -> SweepConfig:
 
 
 def _check(path: str, config: SweepConfig) -> None:
+    if "," in config.name:
+        raise ConfigError(path, config.name, "the name, which is in a tag, must not have a comma")
     if config.method != "grid" and config.trials is None:
         raise ConfigError(path, config.method, "needs `trials`, how many")
     if config.uses_optuna and config.metric is None:

@@ -39,10 +39,12 @@ def command_of(command: Sequence[str], params: dict[str, Param]) -> list[str]:
 def environment_of(sweep: Sweep, number: int, params: dict[str, Param]) -> dict[str, str]:
     """Returns the variables that tell a trial's process what it is."""
     config = sweep.config
+    given = os.environ.get("EXPMAN_TAGS")  # tags that the user gives all trials
+    tags = (*([given] if given else []), *tags_of(config, number))
     found = {
         "EXPMAN_SWEEP": config.name,
         "EXPMAN_GROUP": config.name,
-        "EXPMAN_TAGS": ",".join(tags_of(config, number)),
+        "EXPMAN_TAGS": ",".join(tags),
         "EXPMAN_RUN_NAME": f"{config.name}-{number:04d}",
         "EXPMAN_BASE_DIR": os.path.abspath(sweep.base_dir),
         **{f"EXPMAN_PARAM_{name.upper()}": str(value) for name, value in params.items()},

@@ -67,7 +67,8 @@ def mirror_run(run_dir: str, url: str) -> bool:
             # A run that has ended may go on, in another attempt.
             ended_at = (ended_at or time.monotonic()) if is_final else None
             try:
-                if _copy(run_dir, store, is_final=is_final) and is_final:
+                is_whole = _copy(run_dir, store, is_final=is_final)
+                if is_whole and is_final and _is_final(run_dir):  # else it went on meanwhile
                     return True
             except OSError:
                 pass  # the disk of the run; it is tried again

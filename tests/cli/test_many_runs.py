@@ -92,6 +92,19 @@ def test_few_runs_are_side_by_side_if_there_is_room(
     assert (width == 200) == ("parameters that differ" in out)
 
 
+def test_a_damaged_run_of_an_experiment_is_reported(expman_command: Expman, run_base: Path) -> None:
+    """The others are compared."""
+    for name in "abc":
+        make_run(run_base, name, params={"lr": ord(name)})
+    (run_base / "exp" / "b" / "config.yaml").write_text("a: [")
+
+    result = expman_command("compare", "exp", base_dir=run_base)
+
+    assert 0 == result.code
+    assert ["lr", "99", "97"] in [line.split() for line in result.out.splitlines()]
+    assert "cannot read run" in result.err
+
+
 def test_compare_as_json(at_width: Callable[..., Result]) -> None:
     """JSON has every run, whatever is shown."""
     found = json.loads(at_width(80, "compare", "sweep", "--json").out)

@@ -70,13 +70,14 @@ def test_a_grid_is_run_and_is_a_table(
     base = tmp_path / "base"
     path = write_sweep(tmp_path, "params: {n: [3, 1, 2]}\n")
     monkeypatch.setenv("FAILS", "2")
+    monkeypatch.setenv("EXPMAN_TAGS", "mine")
     call = ("sweep", path, "-j", 2, "--", sys.executable, TRIAL)
     result = expman_command(*call, base_dir=base)
     assert 1 == result.code
     assert "best: trial 1, loss 1.333, n=1" in result.err
     found = {run.name: run for run in expman.runs(base, group="search")}
     assert {"search-0000", "search-0001", "search-0002"} == set(found)
-    assert {"sweep:search", "trial:1"} == set(found["search-0001"].tags)
+    assert {"mine", "sweep:search", "trial:1"} == set(found["search-0001"].tags)
     assert {"n": 1} == found["search-0001"].config
     table = expman_command("ls", "--group", "search", "--sort", "loss:min", base_dir=base).out
     assert table.index("search-0001") < table.index("search-0002") < table.index("search-0000")

@@ -241,3 +241,16 @@ def test_one_run_of_a_shared_writer_that_cannot_be_written(program, run_base: Pa
     assert f"cannot recover {second}: " in recovery.stderr
     second.parent.unlink()
     assert f"recovered {second}: CRASHED" in recover(program, run_base.parent / "other").succeed()
+
+
+def test_a_change_that_a_page_has_asked_for_is_recovered(killed, program, run_base: Path) -> None:  # type: ignore[no-untyped-def]
+    """Nobody was there to take it; whoever finishes the run does, and leaves nothing behind."""
+    _, run_dir, _ = killed("trainer first")
+    (run_dir / ".edit.json").write_text('{"description": "asked", "tags": ["a"]}')
+    (run_dir / ".edit-taken.json").write_text('{"description": "before", "tags": ["b"]}')
+
+    program(["-m", "expman.writer", "recover", str(run_base)]).succeed()
+
+    found = run_yaml(run_dir)
+    assert ("CRASHED", "asked", ["a"]) == (found["status"], found["description"], found["tags"])
+    assert [] == [name for name in os.listdir(run_dir) if "edit" in name]

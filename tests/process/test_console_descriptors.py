@@ -153,6 +153,18 @@ def test_killed_relay(printer: Printer, run_base: Path) -> None:
     assert out("first", "meanwhile", "later", "child") == recorded(run_base)
 
 
+def test_descriptors_that_the_program_closes(printer: Printer, run_base: Path) -> None:
+    """A program that closes what it does not know is recorded as before."""
+    printer.do("print first")
+    wait_until(lambda: (run_base / "console/run/console.log").exists(), "the first line")
+    printer.do("forget", "print second", "write child")
+    wait_until(lambda: out("first", "second", "child") == recorded(run_base), "all lines")
+    printer.say("end")
+    printed, _ = printer.end()
+    assert ["first", "second", "child"] == printed.splitlines()
+    assert "FINISHED" == run_yaml(only_run(run_base))["status"]
+
+
 def test_killed_writer(printer: Printer, run_base: Path) -> None:
     """The program goes on printing; its successor has every line once."""
     printer.do("print first")
@@ -226,6 +238,23 @@ def test_a_terminal_stays_one(run_base: Path) -> None:
     lines = recorded(run_base)
     assert out("True 77 33", "red") == lines[:2]
     assert out("True 99 44") == lines[-1:]
+
+
+def test_a_program_with_many_files(program, run_base: Path) -> None:  # type: ignore[no-untyped-def]
+    """Numbers of 1024 and more, which select() does not take, go to expman like any others."""
+    code = """
+import os, resource, sys
+import expman
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+for resume in ("never", "must"):
+    with expman.init("e", "r", sys.argv[1], resume=resume, redirect_console="fd"):
+        os.system("echo " + resume)
+"""
+    program(["-c", code], run_base).succeed()
+    assert out("never", "must") == recorded(run_base)
+    assert "FINISHED" == run_yaml(only_run(run_base))["status"]
 
 
 # -- expman-writer run ----------------------------------------------------------------

@@ -92,6 +92,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "experiment": LEAVES | {"annotations", "attaching", "engine", "media", "media_values"},
     "functions": LEAVES | {"attaching", "current_run", "experiment"},
     "integrations": LEAVES | {"current_run", "engine", "experiment", "transport", "media_sending"},
+    "integrations.tensorboard_run": LEAVES
+    | {"current_run", "engine", "experiment", "integrations", "media_sending", "transport"}
+    | LIGHT_STORAGE,
     # What SummaryWriter is asked to write of the run's rows.
     "integrations.tensorboard_scalars": LEAVES | {"reading"},
     # A run that goes on knows what its earlier attempts have recorded.

@@ -53,6 +53,11 @@ class WandbRun(DescribedRun):
         self._artifacts = RunArtifacts(own, run_dir and os.path.dirname(run_dir))
         atexit.register(self._saved.keep_again)  # before expman's own handler, which is older
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """In another process it is the same run, whose rows that process logs, too."""
+        items = self.config.as_dict(), self.summary.as_dict()
+        return _joined, (self._own, self._facts, self._step, *items)
+
     def go_on(self, config: dict[str, Any], values: dict[str, Any]) -> None:
         """Takes over what earlier attempts have recorded, and goes on with their next step."""
         self.config._items.update(config)
@@ -302,3 +307,14 @@ class _DefinedMetric:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+
+def _joined(
+    own: OwnRun, facts: RunFacts, step: int, config: dict[str, Any], values: dict[str, Any]
+) -> WandbRun:
+    if not (facts.mode == "disabled" or facts.state.is_finished):
+        own.begin()
+    run = WandbRun(own, facts)
+    run.go_on(config, values)
+    run._step = step
+    return run

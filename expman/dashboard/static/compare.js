@@ -7,7 +7,7 @@ import { on, runs } from "./live.js";
 import { metricsOf, runName, visibleRuns } from "./model.js";
 import { isDark, lineStyle } from "./palette.js";
 import { parallel } from "./parallel.js";
-import { blank, into, select, toggle } from "./parts.js";
+import { blank, drawerButton, into, select, toggle } from "./parts.js";
 import { RunPicker } from "./picker.js";
 import { diffLines } from "./run_overview.js";
 import { scatters } from "./scatter.js";
@@ -66,7 +66,7 @@ export class CompareView {
       metrics.length ? select("metric", metrics.slice(0, 2000).map((name) => [name, cut(name, 60)]), this.metric, (metric) => setState({ metric })) : null,
       metrics.length ? select("of each run", [["min", "least"], ["max", "greatest"], ["last", "last"]], state.goal, (goal) => setState({ goal })) : null,
       toggle("what is the same, too", this.showSame, (on) => { this.showSame = on; this.update(); }),
-      h("button.toggle.mobile", { type: "button", onclick: () => this.side.classList.toggle("open") }, "runs"),
+      drawerButton(this.side),
       h("span.grow"), h("span.soft", null, `${this.ids.length} runs`));
     if (this.ids.length < 2) {
       put(this.main, blank("Choose two runs or more", "They are compared here: parameters that differ, metrics side by side, where the code and the packages differ."));

@@ -8,7 +8,7 @@ import { cut, number, toNumber } from "./format.js";
 import { link, on, runs, watch } from "./live.js";
 import { metricsOf, runName, visibleRuns } from "./model.js";
 import { isDark, lineStyle } from "./palette.js";
-import { blank, select, toggle } from "./parts.js";
+import { blank, drawerButton, select, toggle } from "./parts.js";
 import { RunPicker } from "./picker.js";
 import { band, oddities, smoothed } from "./series.js";
 import { choose, chosen, idPath, onState, setState, slotOf, state } from "./state.js";
@@ -291,7 +291,7 @@ export class CurvesView {
         toggle("log y", state.logy.includes("*"), (all) => setState({ logy: all ? ["*"] : [] }), "Logarithmic y axes of all charts"),
         toggle("no outliers", state.outliers, (outliers) => setState({ outliers }), "Fit the y axes to the middle 98 % of the values"),
         (this.offersProcesses = this.several()) ? select("processes", [["each", "each"], ["band", "min–median–max"]], state.by, (by) => setState({ by })) : null,
-        this.only ? null : h("button.toggle.mobile", { type: "button", onclick: () => this.side.classList.toggle("open") }, "runs"),
+        this.only ? null : drawerButton(this.side),
         h("span.grow"),
         state.zoom ? h("button.toggle.on", { type: "button", title: "Show all again (double click in a chart)", onclick: () => setState({ zoom: null }, { push: true }) },
           `${xText(state.x, state.zoom[0])} – ${xText(state.x, state.zoom[1])} ×`) : null,

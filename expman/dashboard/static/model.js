@@ -3,7 +3,7 @@
 import { own } from "./dom.js";
 import { ago, cut, duration, exact, isNumber, moment, number, shown, toNumber } from "./format.js";
 import { now, on, runs } from "./live.js";
-import { durationOf, parseFilter } from "./query.js";
+import { durationOf, isFact, lookUp, parseFilter } from "./query.js";
 import { state } from "./state.js";
 
 const FIELDS = new Map([
@@ -21,10 +21,12 @@ let catalog = null;
 let differing = null;
 let visible = null;
 let visibleKey = "";
+let lastFilter = { text: null, parsed: null };
 on("runs", () => {
   catalog = null;
   differing = null;
   visible = null;
+  lastFilter.text = null;
 });
 
 /** How a run stands: its status, or that it stands still or has gone silent. */
@@ -169,11 +171,15 @@ export function visibleRuns() {
   return visible;
 }
 
-let lastFilter = { text: null, parsed: null };
 /** What the filter box means now: { test, error }. */
 export function filterNow() {
-  if (lastFilter.text !== state.q) lastFilter = { text: state.q, parsed: parseFilter(state.q) };
-  return lastFilter.parsed;
+  if (lastFilter.text === state.q) return lastFilter.parsed;
+  const parsed = parseFilter(state.q);
+  const at = now();
+  const unknown = parsed.names.find((name) => runs.size && !isFact(name) && ![...runs.values()].some((run) => lookUp(run, name, at) != null));
+  if (unknown !== undefined) parsed.error = `no run has a value of ${cut(unknown, 60)}`;
+  lastFilter = { text: state.q, parsed };
+  return parsed;
 }
 
 /** The runs in groups by a column: [{ name, runs }]. */

@@ -67,11 +67,11 @@ export function filterBox() {
   return { element: h("div.filterbox", null, input, say), update, input };
 }
 
-const FILTER_HELP = `Compare with  < <= > >= = !=  and ~ (contains); join with and, or, not, ( ).
-Names are those of parameters, scalars, metrics, tags and fields: status, experiment, duration, age, host …
+const FILTER_HELP = `Compare with  < <= > >= = !=  and ~ (contains), name in (a, b); join with and, or, not, ( ).
+Names are those of parameters, scalars, metrics and facts: status, experiment, started, took, host …
 loss:min<0.2   the least value of a metric
+started>2d and took>1h   began within two days, took an hour
 team:vision    a tag; * stands for anything
-age<2d, duration>1h
 anything else is searched in names, descriptions, notes and tags`;
 
 /** A choice from a list. */
@@ -88,6 +88,25 @@ export function toggle(text, on, onchange, title) {
   return h(`button.toggle${on ? ".on" : ""}`, {
     type: "button", "aria-pressed": String(on), title: title || null, onclick: () => onchange(!on),
   }, text);
+}
+
+/** On a narrow screen: the button that opens the list of runs; a touch beside the list closes it. */
+export function drawerButton(side) {
+  const close = (event) => {
+    if (side.contains(event.target) && event.key !== "Escape") return;
+    side.classList.remove("open");
+    removeEventListener("pointerdown", close, true);
+    removeEventListener("keydown", escape, true);
+  };
+  const escape = (event) => event.key === "Escape" && close(event);
+  return h("button.toggle.mobile", {
+    type: "button", onclick: () => {
+      side.classList.add("open");
+      side.querySelector("input")?.focus();
+      addEventListener("pointerdown", close, true);
+      addEventListener("keydown", escape, true);
+    },
+  }, "runs");
 }
 
 /** What is shown when there is nothing to show. */

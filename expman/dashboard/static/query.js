@@ -1,17 +1,23 @@
-// The language of the filter box: lr<0.01 and status=finished, loss:min<0.2, team:vision, free text.
+// The language of filters, that of docs/reference/filters.md: lr < 0.01 and status = finished.
+// The page takes two more things: words that are searched everywhere, and team:vision for a tag.
 
 import { own } from "./dom.js";
 import { toNumber } from "./format.js";
 
 const FIELDS = new Map([
-  ["status", "status"], ["run", "run"], ["name", "run"], ["experiment", "experiment"], ["id", "id"],
+  ["status", "status"], ["run", "run"], ["name", "run"], ["experiment", "experiment"], ["id", "id"], ["path", "id"],
   ["project", "project"], ["group", "group"], ["host", "host"], ["rank", "rank"], ["rows", "rows"],
   ["attempts", "attempts"], ["commit", "commit"], ["description", "description"], ["notes", "notes"],
-  ["error", "error"], ["reason", "reason"],
+  ["error", "error"], ["reason", "reason"], ["tag", "tagList"], ["tags", "tagList"],
 ]);
-const UNITS = new Map([["s", 1], ["m", 60], ["min", 60], ["h", 3600], ["d", 86400], ["w", 604800]]);
+const TIMES = new Map([["started", "started_at"], ["started_at", "started_at"], ["finished", "finished_at"], ["finished_at", "finished_at"]]);
+const SPANS = new Set(["duration_s", "duration", "took", "age"]);
+const UNITS = new Map([["s", 1], ["m", 60], ["h", 3600], ["d", 86400], ["w", 604800]]);
 const STATISTICS = ["last", "min", "max"];
-const OPERATORS = ["<=", ">=", "!=", "==", "<", ">", "=", "~"];
+const OPERATORS = ["=", "!=", "<", "<=", ">", ">=", "~", "!~"];
+const SIGNS = new Map([["==", "="], ["&&", "and"], ["||", "or"], ["!", "not"]]);
+const WORDS = new Set(["and", "or", "not", "in"]);
+const MOST_LEVELS = 50;
 
 /** How long a run has taken so far. */
 export function durationOf(run, now) {
@@ -21,21 +27,18 @@ export function durationOf(run, now) {
   return end == null ? null : Math.max(0, end - run.started_at);
 }
 
-/** The value that a name stands for in a run: a field, parameter, scalar, metric or tag. */
+/** The value that a name stands for in a run: a field, parameter, scalar, last value of a metric, or tag. */
 export function lookUp(run, name, now = Date.now() / 1000) {
   if (FIELDS.has(name)) return run[FIELDS.get(name)];
-  if (name === "duration") return durationOf(run, now);
+  if (TIMES.has(name)) return run[TIMES.get(name)];
   if (name === "age") return run.started_at == null ? null : now - run.started_at;
+  if (SPANS.has(name)) return durationOf(run, now);
+  if (name.startsWith("params.")) return own(run.params, name.slice(7));
+  if (name.startsWith("scalars.")) return own(run.scalars, name.slice(8));
   const colon = name.lastIndexOf(":");
   if (colon > 0 && STATISTICS.includes(name.slice(colon + 1))) {
     const value = own(run[name.slice(colon + 1)], name.slice(0, colon));
     if (value !== undefined) return value;
-  }
-  const prefix = name.indexOf(":");
-  if (prefix > 0) {
-    const from = { param: "params", tag: "tags", scalar: "scalars", metric: "last" };
-    const where = own(from, name.slice(0, prefix));
-    if (where) return own(run[where], name.slice(prefix + 1));
   }
   for (const where of ["params", "scalars", "last", "tags"]) {
     const value = own(run[where], name);
@@ -44,31 +47,64 @@ export function lookUp(run, name, now = Date.now() / 1000) {
   return undefined;
 }
 
-function tokens(text) {
+/** Whether a name is that of a fact of any run. */
+export function isFact(name) {
+  return FIELDS.has(name) || TIMES.has(name) || SPANS.has(name);
+}
+
+/** Words and signs; a word is of characters and quoted pieces without a blank between them. */
+function tokensOf(text) {
   const found = [];
-  const pattern = /\s*(?:(\(|\)|<=|>=|!=|==|<|>|=|~)|"((?:[^"\\]|\\.)*)"?|'((?:[^'\\]|\\.)*)'?|([^\s()<>=!~"']+)|(.))/gy;
-  let match;
-  while (pattern.lastIndex < text.length && (match = pattern.exec(text))) {
-    const quoted = match[2] ?? match[3];
-    if (match[1]) found.push({ kind: "sign", text: match[1] });
-    else if (quoted !== undefined) found.push({ kind: "quoted", text: quoted.replace(/\\(.)/g, "$1") });
-    else if (match[4]) found.push({ kind: "word", text: match[4] });
-    else if (match[5]) found.push({ kind: "word", text: match[5] });
+  const sign = /==|!=|<=|>=|!~|&&|\|\||[=<>~(),!]/y;
+  let at = 0;
+  while (at < text.length) {
+    if (/\s/.test(text[at])) {
+      at += 1;
+      continue;
+    }
+    sign.lastIndex = at;
+    const match = sign.exec(text);
+    if (match) {
+      found.push({ kind: SIGNS.get(match[0]) ?? match[0], text: match[0] });
+      at += match[0].length;
+      continue;
+    }
+    let word = "";
+    let quoted = false;
+    while (at < text.length && !/[\s=<>~(),!]/.test(text[at])) {
+      const quote = text[at];
+      at += 1;
+      if (quote !== '"' && quote !== "'") {
+        word += quote;
+        continue;
+      }
+      quoted = true;
+      while (at < text.length && text[at] !== quote) {
+        if (text[at] === "\\" && at + 1 < text.length) at += 1;
+        word += text[at];
+        at += 1;
+      }
+      if (at >= text.length) throw new Error(`this quote ${quote} has no end`);
+      at += 1;
+    }
+    const low = word.toLowerCase();
+    found.push({ kind: !quoted && WORDS.has(low) ? low : "word", text: word, quoted });
   }
   return found;
 }
 
-/** Gives { test(run), error }: which runs a filter keeps, or what is wrong with it. */
+/** Gives { test(run, now), error, names }: which runs a filter keeps, or what is wrong with it. */
 export function parseFilter(text) {
-  const list = tokens(text);
+  const names = [];
+  let list;
   let at = 0;
-  const peek = () => list[at];
-  const isWord = (word) => peek()?.kind === "word" && peek().text.toLowerCase() === word;
-  const isSign = (sign) => peek()?.kind === "sign" && peek().text === sign;
+  let level = 0;
+  const peek = () => list[at]?.kind;
+  const found = () => (list[at] ? `not ${list[at].text.slice(0, 40)}` : "at the end");
 
   function either() {
     const parts = [both()];
-    while (isWord("or")) {
+    while (peek() === "or") {
       at += 1;
       parts.push(both());
     }
@@ -76,57 +112,160 @@ export function parseFilter(text) {
   }
   function both() {
     const parts = [single()];
-    while (peek() && !isWord("or") && !isSign(")")) {
-      if (isWord("and")) at += 1;
+    // Without "and" between them, words are searched together.
+    while (peek() === "and" || ["word", "not", "("].includes(peek())) {
+      if (peek() === "and") at += 1;
       parts.push(single());
     }
     return parts.length === 1 ? parts[0] : (run, now) => parts.every((part) => part(run, now));
   }
   function single() {
-    const token = peek();
-    if (!token) throw new Error("the filter ends too early");
-    if (isWord("not")) {
-      at += 1;
-      const inner = single();
-      return (run, now) => !inner(run, now);
-    }
-    if (isSign("(")) {
-      at += 1;
-      const inner = either();
-      if (!isSign(")")) throw new Error("a ) is missing");
-      at += 1;
-      return inner;
-    }
-    if (token.kind === "sign") throw new Error(`a name is missing before ${token.text}`);
+    if (peek() !== "not" && peek() !== "(") return comparisonOrText();
+    level += 1;
+    if (level > MOST_LEVELS) throw new Error(`more than ${MOST_LEVELS} levels`);
+    const not = peek() === "not";
     at += 1;
-    const next = peek();
-    if (next?.kind === "sign" && OPERATORS.includes(next.text)) {
+    const inner = not ? single() : either();
+    if (!not) {
+      if (peek() !== ")") throw new Error(`a ) is missing, ${found()}`);
       at += 1;
-      const value = peek();
-      if (!value || value.kind === "sign") throw new Error(`a value is missing after ${token.text} ${next.text}`);
+    }
+    level -= 1;
+    return not ? (run, now) => !inner(run, now) : inner;
+  }
+  function comparisonOrText() {
+    if (peek() !== "word") throw new Error(`a name is missing, ${found()}`);
+    const name = list[at];
+    at += 1;
+    const negated = peek() === "not" && list[at + 1]?.kind === "in";
+    if (negated) at += 1;
+    if (peek() === "in") {
+      names.push(name.text);
       at += 1;
-      return comparison(token.text, next.text, value.text);
+      const literals = among(name.text);
+      return (run, now) => negated !== literals.some((one) => compare(run, name.text, "=", one, now));
     }
-    const colon = token.kind === "word" ? token.text.indexOf(":") : -1;
-    if (colon > 0) {
-      let value = token.text.slice(colon + 1);
-      if (!value && peek()?.kind === "quoted") {
-        value = peek().text;
-        at += 1;
-      }
-      return tagTest(token.text.slice(0, colon), value);
+    if (OPERATORS.includes(peek())) {
+      names.push(name.text);
+      const sign = list[at].kind;
+      at += 1;
+      const literal = literalOf(name.text);
+      if (sign[0] === "!") return (run, now) => !compare(run, name.text, sign === "!=" ? "=" : "~", literal, now);
+      return (run, now) => compare(run, name.text, sign, literal, now);
     }
-    return freeText(token.text);
+    const colon = name.text.indexOf(":");
+    return colon > 0 ? tagTest(name.text.slice(0, colon), name.text.slice(colon + 1)) : freeText(name.text);
+  }
+  function among(name) {
+    if (peek() !== "(") throw new Error(`a list in parentheses is missing, ${found()}`);
+    const literals = [];
+    do {
+      at += 1;
+      literals.push(literalOf(name));
+    } while (peek() === ",");
+    if (peek() !== ")") throw new Error(`a comma or a ) is missing, ${found()}`);
+    at += 1;
+    return literals;
+  }
+  function literalOf(name) {
+    if (peek() !== "word") throw new Error(`a value is missing after ${name}, ${found()}`);
+    const { text: word, quoted } = list[at];
+    at += 1;
+    const literal = { text: word, quoted, ...meaning(word, quoted) };
+    if (TIMES.has(name)) {
+      literal.time = timeOf(word);
+      if (!literal.time && literal.kind !== "null") throw new Error("expected a time (2026-01-31, 2026-01-31T12:00) or an age (90m, 12h, 7d)");
+    } else if (SPANS.has(name) && literal.kind === "text") {
+      const span = spanOf(word);
+      if (span === null) throw new Error("expected seconds or a span of time, such as 90, 90s, 15m, 2h");
+      Object.assign(literal, { kind: "number", value: span });
+    }
+    return literal;
   }
 
-  if (!list.length) return { test: () => true, error: null };
   try {
+    list = tokensOf(text);
+    if (!list.length) return { test: () => true, error: null, names };
     const test = either();
-    if (peek()) throw new Error(`${peek().text} is not expected here`);
-    return { test: (run, now) => test(run, now ?? Date.now() / 1000), error: null };
+    if (at < list.length) throw new Error(`and, or, or the end is expected, ${found()}`);
+    return { test: (run, now) => test(run, now ?? Date.now() / 1000), error: null, names };
   } catch (error) {
-    return { test: () => true, error: error.message };
+    return { test: () => true, error: error.message, names: [] };
   }
+}
+
+/** What a word without quotes is: null, a truth, a number, or a text. */
+function meaning(word, quoted) {
+  const low = word.toLowerCase();
+  if (quoted) return { kind: "text" };
+  if (low === "null" || low === "none") return { kind: "null" };
+  if (low === "true" || low === "false") return { kind: "truth", value: low === "true" };
+  if (/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/.test(low)) return { kind: "number", value: Number(low) };
+  const named = /^([-+]?)(inf|infinity|nan)$/.exec(low);
+  if (!named) return { kind: "text" };
+  return { kind: "number", value: named[2] === "nan" ? NaN : named[1] === "-" ? -Infinity : Infinity };
+}
+
+function spanOf(word) {
+  const match = /^(\d+\.?\d*|\.\d+)([smhdw])$/i.exec(word);
+  return match ? Number(match[1]) * UNITS.get(match[2].toLowerCase()) : null;
+}
+
+/** A time as { from, to } (a day is long) or an age as { ago }. */
+function timeOf(word) {
+  const ago = spanOf(word);
+  if (ago !== null) return { ago };
+  const day = /^(\d{4})-(\d\d)-(\d\d)$/.exec(word);
+  if (day) {
+    const [year, month, date] = day.slice(1).map(Number);
+    return { from: new Date(year, month - 1, date).getTime() / 1000, to: new Date(year, month - 1, date + 1).getTime() / 1000 };
+  }
+  const moment = /^\d{4}-\d\d-\d\dT/.test(word) ? Date.parse(word) / 1000 : NaN;
+  return Number.isNaN(moment) ? null : { from: moment, to: moment };
+}
+
+function compare(run, name, sign, literal, now) {
+  const value = lookUp(run, name, now);
+  if (Array.isArray(value)) {
+    return value.length ? value.some((one) => compareOne(one, sign, literal)) : compareOne(null, sign, literal);
+  }
+  if (value != null && literal.time) return compareTime(value, sign, literal.time, now);
+  if (name === "status" && value != null) {
+    return compareOne(String(value).toLowerCase(), sign, { ...literal, kind: "text", text: literal.text.toLowerCase() });
+  }
+  return compareOne(value, sign, literal);
+}
+
+function compareTime(value, sign, time, now) {
+  const from = time.ago === undefined ? time.from : now - time.ago;
+  const to = time.ago === undefined ? time.to : from;
+  if (sign === "=") return from === to ? value === from : value >= from && value < to;
+  if (sign === "<") return value < from;
+  if (sign === ">=") return value >= from;
+  if (sign === ">") return from === to ? value > from : value >= to;
+  return sign === "<=" && (from === to ? value <= from : value < to);
+}
+
+function compareOne(value, sign, literal) {
+  if (value == null) return sign === "=" && literal.kind === "null";
+  if (sign === "~") return String(value).toLowerCase().includes(literal.text.toLowerCase());
+  const given = typeof value === "boolean" ? null : toNumber(value);
+  if (sign === "=") {
+    if (literal.kind === "null") return false;
+    if (typeof value === "boolean") return literal.kind === "truth" && literal.value === value;
+    if (given !== null) return literal.kind === "number" && (given === literal.value || (Number.isNaN(given) && Number.isNaN(literal.value)));
+    return textOf(value) === literal.text;
+  }
+  const numbers = given !== null && literal.kind === "number";
+  if (!numbers && (given !== null || typeof value === "boolean" || literal.kind === "null")) return false;
+  const [one, other] = numbers ? [given, literal.value] : [textOf(value), literal.text];
+  if (sign === "<") return one < other;
+  if (sign === "<=") return one <= other;
+  return sign === ">" ? one > other : one >= other;
+}
+
+function textOf(value) {
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 function tagTest(key, value) {
@@ -151,37 +290,4 @@ function matcher(text) {
   const pieces = wanted.split("*").map((piece) => piece.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
   const pattern = new RegExp(`^${pieces.join(".*")}$`, "su");
   return (value) => pattern.test(value.toLowerCase());
-}
-
-function comparison(name, sign, text) {
-  const wanted = wantedNumber(name, text);
-  const same = matcher(text);
-  const empty = ["null", "none"].includes(text.toLowerCase());
-  return (run, now) => {
-    const value = lookUp(run, name, now);
-    if (value == null) return sign === "!=" ? !empty : (sign === "=" || sign === "==") && empty;
-    if (sign === "~") return String(value).toLowerCase().includes(text.toLowerCase());
-    const given = typeof value === "boolean" ? null : toNumber(value);
-    if (wanted !== null && given !== null) {
-      if (sign === "<") return given < wanted;
-      if (sign === ">") return given > wanted;
-      if (sign === "<=") return given <= wanted;
-      if (sign === ">=") return given >= wanted;
-      const equal = Object.is(given, wanted) || given === wanted;
-      return sign === "!=" ? !equal : equal;
-    }
-    const equal = same(String(value));
-    if (sign === "!=") return !equal;
-    return (sign === "=" || sign === "==") && equal;
-  };
-}
-
-function wantedNumber(name, text) {
-  const word = { nan: NaN, inf: Infinity, "+inf": Infinity, "-inf": -Infinity };
-  if (Object.hasOwn(word, text.toLowerCase())) return word[text.toLowerCase()];
-  const match = /^([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)([a-z]*)$/i.exec(text);
-  if (!match) return null;
-  if (!match[2]) return Number(match[1]);
-  const time = name === "duration" || name === "age";
-  return time && UNITS.has(match[2].toLowerCase()) ? Number(match[1]) * UNITS.get(match[2].toLowerCase()) : null;
 }

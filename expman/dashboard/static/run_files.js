@@ -11,7 +11,7 @@ const PICTURES = /\.(png|jpe?g|gif|webp|avif)$/i;
 /** A table's rows; cells are text. */
 export function tableView({ columns, rows }) {
   const names = columns.map((column) => (typeof column === "string" ? column : column.name));
-  return h("div.scroll", { tabindex: "0", role: "region", "aria-label": "table" }, h("table.data", null,
+  return h("div.scroll", { tabindex: "0", role: "region", "aria-label": "table" }, h("table.data.narrow", null,
     h("thead", null, h("tr", null, names.map((name) => h("th", { scope: "col" }, h("bdi", null, cut(name, 80)))))),
     h("tbody", null, rows.map((row) => h("tr", null, names.map((name, at) => {
       const value = Array.isArray(row) ? row[at] : row[name];

@@ -202,10 +202,12 @@ class _Git:
     def _listen(self, process: subprocess.Popen[bytes], limit: int) -> _Answer:
         assert process.stdout is not None
         fd = process.stdout.fileno()
+        ready = select.poll()  # not select(): the number may be 1024 or more
+        ready.register(fd, select.POLLIN)
         data, left_out = bytearray(), 0
         while True:
             rest_s = self._deadline - time.monotonic()
-            if rest_s <= 0 or not select.select([fd], [], [], rest_s)[0]:
+            if rest_s <= 0 or not ready.poll(rest_s * 1000):
                 raise GitError(f"git has not answered within {DEADLINE_S:g} s; it was ended")
             piece = os.read(fd, 1 << 16)
             if not piece:

@@ -83,6 +83,14 @@ def same_everywhere(base: Path) -> None:
             for last in (None, 2):
                 expected_rows = expman.vectors(without, columns, last=last)
                 assert expected_rows.equals(expman.vectors(with_it, columns, last=last))
+        for steps in (10, range(10, 30), slice(None, 20), [0, 20], range(100, 200)):
+            for columns in (None, ["loss"], ["step", "loss"]):
+                expected_rows = expman.vectors(without, columns, steps=steps)
+                assert expected_rows.equals(expman.vectors(with_it, columns, steps=steps))
+        expected_rows = expman.vectors(without, ["loss"], steps=slice(10, 30), last=1)
+        assert expected_rows.equals(expman.vectors(with_it, ["loss"], steps=slice(10, 30), last=1))
+        expected_rows = expman.vectors(without, ["step", "loss"], merge_steps=True)
+        assert expected_rows.equals(expman.vectors(with_it, ["step", "loss"], merge_steps=True))
     drop = ["experiment"]
     assert catalog.open(plain).drop_columns(drop).equals(catalog.open(base).drop_columns(drop))
 
@@ -195,6 +203,22 @@ def test_a_damaged_catalog_is_as_none(tmp_path: Path, damage: str) -> None:
     catalog.build(base, anew=damage == "rows")
     same_everywhere(base)
     assert CatalogIndex.open(str(base)) is not None
+
+
+def test_a_catalog_with_other_columns_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that an earlier version made, for example."""
+    base = tmp_path / "base"
+    make_runs(base, 5)
+    catalog.build(base)
+    (runs,) = (base / ".catalog").glob("runs-*.parquet")
+    table = pq.read_table(runs)
+    pq.write_table(table.drop_columns(["host"]), runs)
+    same_everywhere(base)
+    make_runs(base, 1, first=5)
+    assert (6, 6) == (lambda r: (r.runs, r.read))(catalog.build(base))
+    same_everywhere(base)
 
 
 class _StopError(Exception):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -491,6 +493,24 @@ def test_expmans_own_calls_mean_the_same_run() -> None:
     expman.log_scalar("more", 1)
 
     assert {"more": 1} == ended(run).scalars
+
+
+def test_a_run_in_another_process(program: StartProgram) -> None:
+    """A pickled run logs to the same one from there; a forked child's wandb.log does, too."""
+    run = wandb.init(project="p", config={"lr": 1})
+    run.log({"a": 1})
+    code = "import pickle, sys; run = pickle.load(open(sys.argv[1], 'rb')); "
+    code += "assert (1, 1) == (run.config.lr, run.step); run.log({'b': 2})"
+    path = Path(run.dir) / "run.pickle"
+    path.write_bytes(pickle.dumps(run))
+    program(["-c", code, str(path)]).succeed()
+    if not (child := os.fork()):
+        wandb.log({"b": 3})
+        os._exit(0)
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    found = ended(run)
+
+    assert {(0, 1, None), (1, None, 2), (1, None, 3)} == set(rows(found, "step", "a", "b"))
 
 
 def test_event_writers_are_mirrored(tmp_path: Path) -> None:

@@ -174,3 +174,19 @@ def test_odd_numbers(run: Path, serve: Serve, query: str) -> None:
     answer = serve(run.parent.parent).ask(f"/api/curves?run=exp/r&metrics=loss&{query}")
 
     assert 200 == answer.status
+
+
+def test_attempts_are_shown(tmp_path: Path, serve: Serve, own_writer: None) -> None:
+    """A run that went on has a column for the attempt of each point, and their count in its row."""
+    for first in (0, 5):
+        config = expman.ExperimentConfig("exp", tmp_path, run_name="r", resume="allow")
+        with expman.LoggingEngine(config) as engine:
+            for step in range(first, first + 5):
+                engine.log_vector({"loss": float(step)}, step)
+    browser = serve(tmp_path)
+
+    table = browser.ask("/api/curves?run=exp/r&metric=loss").table
+
+    assert [1] * 5 + [2] * 5 == table["attempt"].to_pylist()
+    assert [float(step) for step in range(10)] == table["y"].to_pylist()
+    assert 2 == browser.ask("/api/runs").json["runs"][0]["attempts"]

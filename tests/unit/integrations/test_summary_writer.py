@@ -315,7 +315,7 @@ def test_an_empty_directory_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_call_after_close(writer: SummaryWriter, caplog: pytest.LogCaptureFixture) -> None:
-    """Another run begins, with a suffix; a warning names both. close() and flush() begin none."""
+    """The run goes on, with a warning; close() and flush() after the end do nothing."""
     writer.add_scalar("loss", 1.0, 0)
     writer.close()
     writer.flush()
@@ -323,10 +323,25 @@ def test_a_call_after_close(writer: SummaryWriter, caplog: pytest.LogCaptureFixt
     first = writer.log_dir
     writer.add_scalar("loss", 2.0, 1)
     writer.close()
+    run = Run(writer.log_dir)
 
-    assert f"{first}-1" == writer.log_dir
-    assert [2.0] == Run(writer.log_dir).vectors(["loss"])["loss"].to_pylist()
-    assert f"run {first} has ended, and run {first}-1 begins" in caplog.text
+    assert (first, 2) == (writer.log_dir, len(run.attempts))
+    assert [1.0, 2.0] == run.vectors(["loss"])["loss"].to_pylist()
+    assert f"used after close(): run {first} goes on" in caplog.text
+
+
+def test_a_purged_step(tmp_path: Path) -> None:
+    """A run that is at log_dir goes on at that step; without purge_step another one begins."""
+    place = tmp_path / "a" / "b"
+    for purge_step in (None, 2, None):
+        with SummaryWriter(place, purge_step=purge_step) as writer:
+            for step in range(purge_step or 0, 4):
+                writer.add_scalar("loss", float(step + (purge_step or 0)), step)
+    run = Run(str(place))
+
+    assert [0.0, 1.0, 4.0, 5.0] == run.vectors(["loss"])["loss"].to_pylist()
+    assert [2.0, 3.0] == run.superseded()["loss"].to_pylist()
+    assert f"{place}-1" == writer.log_dir
 
 
 def test_scalars_as_json(writer: SummaryWriter, tmp_path: Path) -> None:

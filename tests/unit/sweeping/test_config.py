@@ -70,6 +70,7 @@ def test_chance_gives_a_number_the_same_parameters_always(tmp_path: Path) -> Non
         ("goal: best\nparams: {a: 1}", "goal"),
         ("trials: 0\nparams: {a: 1}", "at least 1"),
         ("name: a/b\nparams: {a: 1}", "separator"),
+        ("name: 'a,b'\nparams: {a: 1}", "comma"),
         ("method: grid\nsampler: tpe\nparams: {a: 1}", "either"),
     ],
 )

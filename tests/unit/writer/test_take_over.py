@@ -13,9 +13,11 @@ import pytest
 from expman import ExperimentConfig, FlushError, LoggingEngine, ResumeError, Run, StorageError
 from expman.metadata import RunMetadata
 from expman.models import RunStatus
+from expman.storage.run_edits import Edit, edit_run
 from expman.storage.yamlfile import RunFile
 from expman.transport import places
 from expman.transport.identity import this_host
+from expman.writer import mirror_command
 from expman.writer.stale import SILENT_S
 from expman.writer.take_over import take_over
 from expman.writer.whose import refuse_other_run
@@ -159,3 +161,32 @@ def test_all_rows_are_superseded(run_base: Path) -> None:
     assert [1, 2] == superseded["_attempt"].to_pylist()
     assert [1.0, None] == superseded["a0"].to_pylist()
     assert {"a2"} == set(meta_of(run_base / "e/r").best)
+
+
+def test_an_edit_leaves_the_attempts_as_they_are(run_dir: Path) -> None:
+    """Whoever describes a run of several attempts changes nothing else in run.yaml."""
+    go_on(run_dir)
+    change(run_dir, status=RunStatus.FINISHED)
+    before = (run_dir / "run.yaml").read_text()
+    edit_run(str(run_dir), Edit(description="d"))
+    after = (run_dir / "run.yaml").read_text()
+    assert before.replace("description: null", "description: d") == after
+
+
+def test_a_mirror_stays_with_a_run_that_goes_on(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that copies the end of an attempt goes on if the next one begins meanwhile."""
+    copied: list[bool] = []
+
+    def copy(_: str, store: object, *, is_final: bool) -> bool:
+        copied.append(is_final)
+        if len(copied) == 1:
+            go_on(run_dir)
+        elif len(copied) == 2:
+            change(run_dir, status=RunStatus.FINISHED)
+        return True
+
+    monkeypatch.setattr(mirror_command, "_copy", copy)
+    assert mirror_command.mirror_run(str(run_dir), (tmp_path / "store").as_uri())
+    assert [True, False, True] == copied
