@@ -270,13 +270,15 @@ def test_notebook_replaces_nothing(expman_command: Expman, store: Path, tmp_path
 
 @pytest.mark.parametrize("part", ["click", "rich", "plotext"])
 def test_without_the_extra(program: StartProgram, part: str) -> None:
-    """Without the extra, the command says in one line what to install."""
-    code = "import sys; sys.modules[sys.argv[1]] = None; from expman.cli import main; exit(main())"
+    """Without the extra, a command that needs it says in one line what to install."""
+    code = (
+        "import sys; sys.modules[sys.argv.pop(1)] = None; from expman.cli import main; exit(main())"
+    )
 
-    command = program(["-c", code, part])
+    command = program(["-c", code, part, "plot", "a-run"])
 
     assert 1 == command.wait()
-    assert f"expman: this command needs {part}, " in command.stderr
+    assert f" needs {part}, " in command.stderr
     assert "pip install 'expman-sidecar[cli]'\n" in command.stderr
     assert 1 == command.stderr.count("\n")
 
