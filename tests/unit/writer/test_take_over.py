@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 
 from expman import ExperimentConfig, FlushError, LoggingEngine, ResumeError, Run, StorageError
@@ -190,3 +191,29 @@ def test_a_mirror_stays_with_a_run_that_goes_on(
     monkeypatch.setattr(mirror_command, "_copy", copy)
     assert mirror_command.mirror_run(str(run_dir), (tmp_path / "store").as_uri())
     assert [True, False, True] == copied
+
+
+def test_files_of_an_earlier_version(run_dir: Path, run_base: Path) -> None:
+    """A run.yaml without attempts and a vectors.parquet of layout 1 are continued."""
+    path = run_dir / "run.yaml"
+    of_attempts = ("attempt", "from_step", "rows_superseded", "earlier_attempts")
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith(of_attempts)))
+    table = pq.read_table(run_dir / "vectors.parquet")
+    metadata = dict(table.schema.metadata) | {b"expman.layout": b"1"}
+    with pq.ParquetWriter(run_dir / "vectors.parquet", table.schema, store_schema=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({k.decode(): v.decode() for k, v in metadata.items()})
+    config = ExperimentConfig("e", str(run_base), run_name="r", resume="must", from_step=4)
+    with LoggingEngine(config) as engine:
+        engine.log_vector({"n": 44.0}, 4)
+    run = Run(run_dir)
+    assert [0.0, 1.0, 2.0, 3.0, 44.0] == run.vectors(["n"])["n"].to_pylist()
+    assert [4.0] == run.superseded()["n"].to_pylist()
+    assert ["FINISHED", "FINISHED"] == [attempt.status for attempt in run.attempts]
+    assert (6, 5, 1, 0) == (
+        run.metadata.rows_logged,
+        run.metadata.rows_written,
+        run.metadata.rows_superseded,
+        run.metadata.rows_missing,
+    )
