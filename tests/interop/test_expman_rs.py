@@ -14,6 +14,8 @@ from interop.live import finish, start, stopped
 from process.runs import writer_of
 from programs.interop_rows import METRICS, PARAMS, ROWS, expected_column
 
+from expman import ExperimentConfig, LoggingEngine
+
 # It reads a bool, NaN and the infinities as None, and the column `mixed` as floats.
 PEER_ROWS = [
     {
@@ -81,3 +83,20 @@ def test_expman_rs_reads_live_and_finished_runs(
     assert found["run"]["duration_secs"] > 0
     assert found["run"]["finished_at"] > found["run"]["started_at"]
     assert 0.5 == found["run"]["vectors"]["mixed"]
+
+
+@pytest.mark.peers
+def test_a_run_that_went_on(run_base: Path, program_env: dict[str, str]) -> None:
+    """It reads the present line of a run of two attempts, and the status of the last one."""
+    config = {"name": "e", "base_dir": str(run_base), "run_name": "r"}
+    with LoggingEngine(ExperimentConfig(**config)) as engine:
+        for step in range(5):
+            engine.log_vector({"n": float(step)}, step)
+        engine.close("FAILED", reason="preempted by SIGTERM")
+    with LoggingEngine(ExperimentConfig(**config, resume="must", from_step=3)) as engine:
+        for step in range(3, 6):
+            engine.log_vector({"n": 10.0 * step}, step)
+    found = with_expman_rs(run_base / "e/r", program_env)
+    rows = [(row["step"], row["n"]) for row in found["metrics"]]
+    assert [(0, 0.0), (1, 1.0), (2, 2.0), (3, 30.0), (4, 40.0), (5, 50.0)] == rows
+    assert ("FINISHED", {"n": 50.0}) == (found["run"]["status"], found["run"]["vectors"])
