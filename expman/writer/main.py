@@ -6,6 +6,7 @@ import argparse
 import gc
 import os
 import resource
+import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -244,13 +245,23 @@ def _take_over(options: argparse.Namespace) -> int:
 
     _prepare()
     try:
-        print(take_over(options.run_dir, options.pid, options.from_step), flush=True)
+        attempt = take_over(
+            options.run_dir, options.pid, options.from_step, is_called_off=_has_no_reader
+        )
+        print(attempt, flush=True)
     except ExpmanError:
         raise
     except Exception as exc:  # noqa: BLE001 - the engine raises it
         print(f"expman-writer: {reason_of(exc)}", file=sys.stderr)
         return FAILED
     return DONE
+
+
+def _has_no_reader() -> bool:
+    """True if the engine that reads our answer through a pipe has gone."""
+    ready = select.poll()
+    ready.register(1, 0)
+    return any(events & select.POLLERR for _, events in ready.poll(0))
 
 
 def _raise_limits() -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -52,7 +53,13 @@ YOUNG_S = 10.0
 """A run of this host without a lane may be on its way to its first one for so long."""
 
 
-def take_over(run_dir: str, pid: int, from_step: int | None, wait_s: float = WAIT_S) -> int:
+def take_over(
+    run_dir: str,
+    pid: int,
+    from_step: int | None,
+    wait_s: float = WAIT_S,
+    is_called_off: Callable[[], bool] = lambda: False,
+) -> int:
     """Begins the next attempt of a run.
 
     Args:
@@ -60,6 +67,7 @@ def take_over(run_dir: str, pid: int, from_step: int | None, wait_s: float = WAI
         pid: of the process that owns the attempt.
         from_step: rows of earlier attempts from this step on are superseded; None: none are.
         wait_s: how long the last attempt's end is waited for.
+        is_called_off: True once nobody waits for the attempt any more.
 
     Returns:
         The number of the attempt, from 2.
@@ -67,14 +75,16 @@ def take_over(run_dir: str, pid: int, from_step: int | None, wait_s: float = WAI
     Durability: durable when it returns.
 
     Raises:
-        ResumeError: the run is live, or another process takes it over.
+        ResumeError: the run is live, or another process takes it over, or it was called off.
         StorageError: a file cannot be read or written; it may be tried again.
     """
     give_up_at = time.monotonic() + wait_s
     while True:
-        _await_end(run_dir, give_up_at)
+        _await_end(run_dir, give_up_at, is_called_off)
         lock = take_recovery_lock(os.path.realpath(run_dir))
         try:
+            if is_called_off():  # rows would give way for an attempt that never comes
+                raise ResumeError(run_dir, "the process that wanted to go on with it has ended")
             if lock is not None and (attempt := _begin(run_dir, pid, from_step)):
                 return attempt
         finally:
@@ -89,14 +99,14 @@ def take_over(run_dir: str, pid: int, from_step: int | None, wait_s: float = WAI
 # -- the end of the last attempt -------------------------------------------------------
 
 
-def _await_end(run_dir: str, give_up_at: float) -> None:
+def _await_end(run_dir: str, give_up_at: float, is_called_off: Callable[[], bool]) -> None:
     """Waits until the last attempt has ended; ends it if nobody runs it any more.
 
     Raises:
         ResumeError: it is live, or does not end.
     """
     reported = ""
-    while (why := _what_holds(run_dir)) is not None:
+    while not is_called_off() and (why := _what_holds(run_dir)) is not None:
         if time.monotonic() > give_up_at:
             raise ResumeError(run_dir, f"{why}; end that process, or try again later")
         if why != reported:

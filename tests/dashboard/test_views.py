@@ -172,6 +172,20 @@ def test_a_zoom_asks_for_every_row(page: Any) -> None:
     assert 1 == len([one for one in page.asked[before:] if "api/curves" in one])
 
 
+def test_attempts_of_a_resumed_run_are_told_apart(page: Any) -> None:
+    """The cursor says to which attempt a point belongs, and the overview lists the earlier ones."""
+    page.go("#/curves?sel=again/job")
+    page.wait("!!document.querySelector('.card canvas') && !document.querySelector('.card.busy')")
+
+    page.tab.focus(".card")
+    page.tab.keyboard.press("ArrowLeft")
+    page.wait_text("attempt 2")
+    for _ in range(10):
+        page.tab.keyboard.press("ArrowLeft")
+    page.wait_text("attempt 1")
+    page.go("#/run/again/job").wait_text("Earlier attempts 1")
+
+
 def test_nan_and_infinity_are_counted_on_the_chart(page: Any) -> None:
     """What is not finite has a badge with its number."""
     page.go("#/curves?sel=odd/diverged")

@@ -8,13 +8,17 @@ import signal
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import Program
+from leaks import processes
 from process.runs import run_yaml, serving, wait_until, writer_of, writers_of
 
 import expman
 from expman import ExperimentConfig, LoggingEngine, ResumeError
+from expman.models import RunStatus
+from expman.storage.yamlfile import RunFile
 from expman.writer.recovery_lock import take_recovery_lock
 
 STEPS = 120
@@ -278,3 +282,26 @@ def test_ctrl_c_while_it_waits(train, run_base: Path) -> None:
     while run_yaml(run_base / "digits/run")["status"] == "RUNNING":
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_an_engine_that_is_killed_while_it_waits(program, run_base: Path) -> None:  # type: ignore[no-untyped-def]
+    """Nobody takes the run over for it: its rows stay, for whoever goes on."""
+    with LoggingEngine(ExperimentConfig("e", str(run_base), run_name="r")) as engine:
+        engine.log_vector({"n": 1.0}, 5)
+    file = RunFile(engine.run_dir)
+    elsewhere = msgspec.structs.replace(file.read().host, hostname="other", boot_id="b")
+    elsewhere = msgspec.structs.replace(elsewhere, machine_id="m")
+    file.write(msgspec.structs.replace(file.read(), status=RunStatus.RUNNING, host=elsewhere))
+
+    code = "import expman, sys; expman.init('e', 'r', sys.argv[1], resume='must', from_step=0)"
+    waiting = program(["-c", code], run_base)
+
+    def takers() -> list[int]:
+        name = f" take-over {engine.run_dir} "
+        return [one.pid for one in processes() if name in one.command.replace("\0", " ")]
+
+    wait_until(takers, "a process that takes the run over")
+    waiting.kill()
+    wait_until(lambda: not takers(), "it ends, too")
+    assert 1 == file.read().attempt
+    assert [5] == expman.Run(engine.run_dir).vectors(["step"])["step"].to_pylist()

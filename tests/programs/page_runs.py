@@ -80,6 +80,14 @@ def media(base: str) -> None:
         expman.save_artifact(str(artifact))
 
 
+def resumed(base: str) -> None:
+    """A run that went on from an earlier step."""
+    for first, last in ((0, 30), (20, 50)):
+        with expman.init("again", "job", base_dir=base, resume="allow", from_step=first):
+            for step in range(first, last):
+                expman.log_vector({"loss": 1 / (step + 1)}, step)
+
+
 def bytes_of_png() -> bytes:
     """Returns a picture of two times two pixels."""
     import struct
@@ -122,6 +130,6 @@ if __name__ == "__main__":
     elif what == "killed":
         killed(base_dir)
     else:
-        for make in (sweep, many_rows, odd, media):
+        for make in (sweep, many_rows, odd, media, resumed):
             make(base_dir)
         subprocess.run([sys.executable, __file__, base_dir, "killed"], check=False)

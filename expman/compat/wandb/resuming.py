@@ -9,7 +9,6 @@ from expman import notices
 from expman.compat.wandb.described import RunFacts
 from expman.compat.wandb.errors import UsageError
 from expman.errors import ExpmanError
-from expman.reading.run import Run
 from expman.shown import shown
 
 __all__ = ["go_on", "resume_settings"]
@@ -46,6 +45,8 @@ def go_on(facts: RunFacts) -> tuple[dict[str, Any], dict[str, Any]]:
 
     `facts` gets the step that comes next. Files that cannot be read cost no run: a warning says so.
     """
+    from expman.reading.run import Run  # brings pyarrow: only a run that goes on needs it
+
     try:
         run = Run(str(facts.state.run_dir))
         steps = run.vectors(["step"])["step"]

@@ -199,9 +199,10 @@ export class Chart {
       }
       ctx.setLineDash(curve.dash.map((part) => part * ratio));
       ctx.strokeStyle = faded(curve.color, strength * (curve.faint ? 0.55 : 1));
-      this.line(ctx, curve, curve.smooth ?? curve.y, place, strength);
+      this.line(ctx, curve, curve.smooth ?? curve.y, place);
       ctx.setLineDash([]);
       this.odd(ctx, curve, place, bbox, ratio, strength);
+      if (curve.attempt) this.attempts(ctx, curve, place, bbox, ratio, strength);
     }
     if (this.empty) {
       ctx.fillStyle = inks().soft;
@@ -234,11 +235,10 @@ export class Chart {
     };
   }
 
-  line(ctx, curve, y, place, strength = 1) {
+  line(ctx, curve, y, place) {
     const { x, attempt } = curve;
     const [from, to] = this.range.x;
     const { logY, logX } = this.options;
-    const last = attempt?.length ? attempt[attempt.length - 1] : 0;
     const solid = ctx.strokeStyle;
     let start = 0;
     let end = x.length;
@@ -253,12 +253,6 @@ export class Chart {
     for (let at = start; at < end; at += 1) {
       const broken = !Number.isFinite(y[at]) || Number.isNaN(x[at]) || (logY && y[at] <= 0) || (logX && x[at] <= 0);
       const next = attempt && at > start && attempt[at] !== attempt[at - 1];
-      if (next) {
-        // What a later attempt did again is drawn with less strength.
-        ctx.strokeStyle = attempt[at - 1] < last ? faded(curve.color, 0.4 * strength) : solid;
-        ctx.stroke();
-        ctx.beginPath();
-      }
       if (broken || next) {
         if (alone) dots.push(at - 1);
         pen = false;
@@ -273,7 +267,6 @@ export class Chart {
       pen = true;
     }
     if (alone) dots.push(end - 1);
-    ctx.strokeStyle = attempt && end > start && attempt[end - 1] < last ? faded(curve.color, 0.4 * strength) : solid;
     ctx.stroke();
     ctx.fillStyle = solid;
     for (const at of dots) {
@@ -282,6 +275,22 @@ export class Chart {
       ctx.fill();
     }
     ctx.strokeStyle = solid;
+  }
+
+  /** A line where another attempt of the run begins. */
+  attempts(ctx, { x, attempt, color }, place, bbox, ratio, strength) {
+    ctx.strokeStyle = faded(color, 0.5 * strength);
+    ctx.lineWidth = ratio;
+    ctx.setLineDash([3 * ratio, 3 * ratio]);
+    ctx.beginPath();
+    for (let at = 1; at < attempt.length; at += 1) {
+      if (attempt[at] === attempt[at - 1]) continue;
+      const px = Math.round(place.x(x[at])) + 0.5;
+      ctx.moveTo(px, bbox.top);
+      ctx.lineTo(px, bbox.top + bbox.height);
+    }
+    ctx.stroke();
+    ctx.setLineDash([]);
   }
 
   fillBand(ctx, curve, place, alpha) {
@@ -388,7 +397,7 @@ export class Chart {
     this.tip.replaceChildren(
       h("div.tiphead", null, this.options.xName ? `${this.options.xName} ` : "", h("b", null, head)),
       ...rows.map(({ curve, at, value }) => h(`div.tiprow${curve === close ? ".near" : ""}`, null,
-        swatch(curve), h("span.tipname", null, cut(curve.name, 60)),
+        swatch(curve), h("span.tipname", null, cut(curve.name, 60), curve.attempt ? ` · attempt ${curve.attempt[at]}` : ""),
         h("span.tipvalue", null, number(value, 6), curve.low ? h("i", null, ` ${number(curve.low[at], 4)} – ${number(curve.high[at], 4)}`) : null, curve.smooth ? h("i", null, ` (${number(curve.y[at], 4)})`) : null))),
     );
     if (found.length > TOOLTIP_ROWS) this.tip.append(h("div.tipmore", null, `and ${found.length - TOOLTIP_ROWS} more`));

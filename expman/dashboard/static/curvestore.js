@@ -188,7 +188,7 @@ function extend(entry, more) {
   known.x = joined(known.x, more.x);
   known.y = joined(known.y, more.y);
   if (known.attempt || more.attempt) {
-    const before = known.attempt ?? new Float64Array(known.x.length - more.x.length);
+    const before = known.attempt ?? new Float64Array(known.x.length - more.x.length).fill(1);
     const last = before.length ? before[before.length - 1] : 0;
     known.attempt = joined(before, more.attempt ?? new Float64Array(more.x.length).fill(last));
   }

@@ -96,6 +96,9 @@ export class Overview {
         metricsPanel(details),
         facts("Parameters", Object.entries(details.params || {})),
         facts("Scalars", Object.entries(details.scalars || {})),
+        facts("Earlier attempts", (meta.earlier_attempts || []).slice(0, 200).map((one, at) => [`${at + 1}`, [
+          String(one.status ?? "").toLowerCase(), one.from_step == null ? null : `from step ${one.from_step}`, duration(one.duration_secs), one.host, one.reason,
+        ].filter(Boolean).join(", ")]), { search: false }),
         facts("About", [...about, ...lost], { search: false })));
     if (!this.root.firstChild) this.root.append(blank("Nothing recorded yet"));
   }

@@ -495,6 +495,16 @@ def test_expmans_own_calls_mean_the_same_run() -> None:
     assert {"more": 1} == ended(run).scalars
 
 
+def test_it_is_light(program: StartProgram, base: Path) -> None:
+    """A run that logs numbers imports neither pyarrow nor yaml nor numpy."""
+    code = (
+        "import sys; import expman.compat.wandb as wandb\n"
+        "wandb.init(project='p', config={'lr': 1}); wandb.log({'loss': 1.0}); wandb.finish()\n"
+        "print(sorted({'numpy', 'pyarrow', 'yaml'} & set(sys.modules)))"
+    )
+    assert "[]\n" == program(["-c", code], env={"EXPMAN_BASE_DIR": str(base)}).succeed()
+
+
 def test_a_run_in_another_process(program: StartProgram) -> None:
     """A pickled run logs to the same one from there; a forked child's wandb.log does, too."""
     run = wandb.init(project="p", config={"lr": 1})
