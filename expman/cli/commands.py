@@ -13,6 +13,7 @@ import click
 
 from expman.cli.output import VERSION, adapt_streams, print_note
 from expman.errors import ExpmanError
+from expman.suggestions import did_you_mean
 
 __all__ = ["cli", "commands", "run"]
 
@@ -32,6 +33,14 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return _command(cmd_name) if cmd_name in _NAMES else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _NAMES and not args[0].startswith("-"):
+            hint = did_you_mean([args[0]], _NAMES) or f"; commands: {', '.join(_NAMES)}"
+            ctx.fail(f"No such command {args[0]!r}{hint}")
+        return super().resolve_command(ctx, args)
 
 
 def _command(name: str) -> click.Command:

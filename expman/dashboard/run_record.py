@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from itertools import islice
 
@@ -12,11 +11,11 @@ import msgspec
 from expman.dashboard.json_text import encode, flat, plain, seconds
 from expman.errors import ExpmanError
 from expman.models import RunStatus
+from expman.reading.commit import commit_of
 from expman.reading.notes import read_notes
 from expman.reading.params import flat_params, read_params
 from expman.reading.runyaml import RunYaml
 from expman.reading.summary import experiment_of, name_of
-from expman.storage.paths import PROVENANCE_YAML, open_regular
 from expman.storage.times import parse_time
 
 __all__ = ["lost_record", "record_of", "run_id"]
@@ -25,8 +24,6 @@ MOST_KEYS = 500
 """Parameters and metrics of a run that its row in the table has; its own page has all."""
 LONGEST = 300
 """Characters of a text in the table."""
-_COMMIT = re.compile(rb"^ +commit: *['\"]?([0-9a-f]{7,64})", re.MULTILINE)
-_HEAD = 4096
 _EMPTY: dict[str, object] = dict.fromkeys(
     (
         *("started_at", "finished_at", "duration_s", "heartbeat_at", "stalled_since"),
@@ -93,7 +90,7 @@ def record_of(run_dir: str, yaml: RunYaml, modified_s: float) -> bytes:
         "error": problem,
         "reason": reason,
         "foreign": not yaml.is_ours,
-        "commit": _commit(run_dir),
+        "commit": commit_of(run_dir),
     }
     row = flat(record, LONGEST)
     row["params"] = _first(params)
@@ -144,18 +141,3 @@ def _attempts(earlier: object) -> int:
 
 def _first_line(text: str) -> str:
     return next(iter(text.strip().splitlines()), "")
-
-
-def _commit(run_dir: str) -> str | None:
-    try:
-        fd = open_regular(os.path.join(run_dir, PROVENANCE_YAML))
-    except OSError:
-        return None
-    try:
-        head = os.read(fd, _HEAD)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
-    found = _COMMIT.search(head)
-    return None if found is None else found[1].decode()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from expman.errors import ConfigError, ExpmanError, StorageError
 from expman.metadata import MetricBest, RunMetadata
 from expman.reading.catalog_fields import PARAMS, SCALARS, SUFFIXES, CatalogFields
+from expman.reading.commit import commit_of
+from expman.reading.notes import read_notes
 from expman.reading.params import flat_params
 from expman.reading.run import Run
 from expman.reading.summary import RunSummary
@@ -30,7 +32,8 @@ TIMES = frozenset({"started_at", "finished_at"})
 DURATIONS = frozenset({"duration_s"})
 FACTS = (
     *("experiment", "run", "path", "status", "group", "started_at", "finished_at", "duration_s"),
-    *("rows", "project", "description", "reason", "host", "rank", "attempt", "tags"),
+    *("rows", "project", "description", "reason", "host", "rank", "attempt", "commit", "notes"),
+    "tags",
 )
 _SHORT = {
     "name": "run",
@@ -38,6 +41,7 @@ _SHORT = {
     "finished": "finished_at",
     "took": "duration_s",
     "tag": "tags",
+    "attempts": "attempt",
 }
 _SEARCHED = 20
 """Runs whose names are searched for a suggestion; reading all might take long."""
@@ -188,6 +192,8 @@ _FROM_SUMMARY: dict[str, Callable[[RunSummary], object]] = {
     "host": lambda run: run.metadata.host.hostname or None,
     "rank": _rank_of,
     "attempt": lambda run: run.metadata.attempt,
+    "commit": lambda run: commit_of(run.path),
+    "notes": lambda run: read_notes(run.path),
 }
 
 

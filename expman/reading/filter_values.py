@@ -89,7 +89,7 @@ def is_span(literal: Literal) -> bool:
 def compare(value: object, operator: str, literal: Literal) -> bool:
     """Returns whether a value of a run and a literal fulfil an operator.
 
-    Nothing but null equals the absence of a value, and nothing is less or greater than it.
+    Nothing but null equals the absence of a value, or an empty list; nothing is less or greater.
 
     Args:
         value: of the run; None if it has none. Of a list of texts, one must fulfil `=` or `~`.
@@ -97,7 +97,7 @@ def compare(value: object, operator: str, literal: Literal) -> bool:
         literal: what it is compared with.
     """
     if literal.is_null:
-        return operator == "=" and value is None
+        return operator == "=" and (value is None or value == [])
     match value:
         case None:
             return False

@@ -171,7 +171,8 @@ def test_ls_reports_what_it_cannot_read(expman_command: Expman, run_base: Path) 
         (["tail"], "Missing argument"),
         (["export", "aa", "-f", "parquet"], "needs --output"),
         (["export", "aa", "-f", "csv", "-o", "/dev/null/x"], "cannot write /dev/null/x: Not a dir"),
-        (["frobnicate"], "No such command"),
+        (["frobnicate"], "No such command 'frobnicate'; commands: ui, report, ls,"),
+        (["compre"], "No such command 'compre'; did you mean 'compare'?"),
     ],
     ids=str,
 )
