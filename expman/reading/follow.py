@@ -120,6 +120,9 @@ class Follower:
     def _poll_tails(self) -> list[pa.Table]:
         fresh = []
         present = tail_paths(self._run_dir)
+        for path in self._tails.keys() & {*present}:
+            if not self._tails[path].is_in_place:  # its rows are in other files by now
+                self._tails.pop(path).close()
         for path in present:
             if path not in self._tails:
                 try:

@@ -88,6 +88,16 @@ class TailReader:
             return batch
         return batch.select([name for name in batch.schema.names if name in self._columns])
 
+    @property
+    def is_in_place(self) -> bool:
+        """False once another file has its name: that of a later attempt, or a mended one."""
+        here = os.fstat(self._file.fileno())
+        try:
+            there = os.stat(self.path)
+        except OSError:
+            return False
+        return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
     def close(self) -> None:
         """Closes the file."""
         self._file.close()

@@ -136,7 +136,9 @@ def _what_holds(run_dir: str) -> str | None:
     if has_lanes:
         return "its writer has not finished the last attempt yet"
     meta = known_state(run_dir)
-    if meta is None or meta.status is not RunStatus.RUNNING:
+    if meta is None:
+        return _what_makes(run_dir)
+    if meta.status is not RunStatus.RUNNING:
         return None
     dead, why = _judge(run_dir, meta)
     if not dead:
@@ -151,6 +153,15 @@ def _what_holds(run_dir: str) -> str | None:
     finally:
         lock.unlink()
         lock.close()
+    return None
+
+
+def _what_makes(run_dir: str) -> str | None:
+    """What keeps a directory without a run from being one; None: its maker was killed."""
+    with contextlib.suppress(OSError):
+        is_made = os.path.lexists(os.path.join(run_dir, RUN_YAML))
+        if not is_made and abs(time.time() - os.stat(run_dir).st_mtime) < YOUNG_S:
+            return "it is being made just now"
     return None
 
 

@@ -262,6 +262,7 @@ def test_nothing_to_go_on_with(run_base: Path) -> None:
 def test_a_directory_without_a_run(run_base: Path) -> None:
     """A start that was killed leaves an empty directory: "allow" goes on with that, too."""
     (run_base / "e/r").mkdir(parents=True)
+    os.utime(run_base / "e/r", (0, 0))
     config = ExperimentConfig("e", str(run_base), run_name="r", resume="allow", from_step=0)
     with LoggingEngine(config) as engine:
         engine.log_vector({"n": 1}, 0)

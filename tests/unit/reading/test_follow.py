@@ -36,6 +36,18 @@ def take(follower: Follower) -> list[tuple[str, int]]:
     return [(row.producer, row.seq) for table in follower.poll() for row in to_rows(table)]
 
 
+def test_a_tail_file_under_the_name_of_an_earlier_one(tmp_path: Path) -> None:
+    """A later attempt begins its tail files anew: who follows the run reads on in them."""
+    follower = Follower(str(tmp_path))
+    for attempt in range(3):
+        store = VectorStore(str(tmp_path))
+        write(store, 2 * attempt, 2)
+        assert [("main", 2 * attempt), ("main", 2 * attempt + 1)] == take(follower)
+        store.finish()
+        store.close()
+    follower.close()
+
+
 def test_every_interleaving_of_looks_and_writes(tmp_path: Path) -> None:
     """Whatever happens between two looks, each row is seen once, in its producer's order."""
     for number, plan in enumerate(itertools.product("wlc", repeat=4)):

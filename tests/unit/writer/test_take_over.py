@@ -164,6 +164,16 @@ def test_all_rows_are_superseded(run_base: Path) -> None:
     assert {"a2"} == set(meta_of(run_base / "e/r").best)
 
 
+def test_a_directory_that_was_made_just_now(run_base: Path) -> None:
+    """Another process may be about to write run.yaml: it is not robbed of its run."""
+    run_dir = run_base / "e/r"
+    run_dir.mkdir(parents=True)
+    with pytest.raises(ResumeError, match="it is being made just now"):
+        go_on(run_dir)
+    os.utime(run_dir, (0, 0))
+    assert 2 == go_on(run_dir)
+
+
 def test_an_edit_leaves_the_attempts_as_they_are(run_dir: Path) -> None:
     """Whoever describes a run of several attempts changes nothing else in run.yaml."""
     go_on(run_dir)
