@@ -68,8 +68,8 @@ class RunExistsError(ExpmanError):
 
     def __init__(self, run_dir: str) -> None:
         super().__init__(
-            f"run directory {run_dir} exists already; choose another run_name, "
-            "or leave run_name out to get a fresh one"
+            f"run directory {run_dir} exists already; choose another run_name, leave run_name "
+            "out to get a fresh one, or pass resume='allow' to go on with this run"
         )
         self.run_dir = run_dir
 

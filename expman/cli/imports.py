@@ -55,7 +55,9 @@ def command(path: str, experiment: str | None, tracker: str | None, base_dir: st
     for source in sources:
         name = experiment or source.experiment
         if name is None:
-            raise click.UsageError(f"{source.tracker} has no experiments; add --experiment")
+            raise click.UsageError(
+                f"{source.tracker} records no names of experiments; add --experiment NAME"
+            )
         safe = name if experiment else directory_name("experiment", name)
         ExperimentConfig(safe, base_dir)  # checks the name
         if safe != name and safe not in homes:

@@ -20,6 +20,7 @@ __all__ = ["command"]
 
 _LAST_LINES = 5
 _LONGEST = 160
+_DEEPEST = 20
 _FIRST_ARTIFACTS = 20
 
 
@@ -53,7 +54,8 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
         console().print("printed last", style="italic")
         for line in printed:
             who = "" if line.producer == "main" else f"[{line.producer}] "
-            console().print(indented(cell(who + format_text(line.text, _LONGEST))))
+            text = who + _indent(line.text) + format_text(line.text, _LONGEST)
+            console().print(indented(cell(text)))
     if os.path.exists(os.path.join(found.path, POST_MORTEM_JSON)):
         print_note(f"how it ended: expman why {shlex.quote(found.path)}")
     if found.is_live and not lanes_of(found.path):
@@ -61,6 +63,11 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
             "the run is RUNNING, but no process on this machine logs into it: it runs on another "
             f"machine, or it was killed. A killed run is finished by: expman recover {base_dir}"
         )
+
+
+def _indent(text: str) -> str:
+    """The spaces before a line, as in a traceback; `format_text` drops them."""
+    return " " * min(len(text) - len(text.lstrip(" ")), _DEEPEST)
 
 
 def _show_artifacts(run: Run) -> None:

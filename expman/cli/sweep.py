@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import types
 from typing import TYPE_CHECKING
@@ -11,7 +12,10 @@ import click
 from expman.cli.missing import needs_extra
 from expman.cli.output import print_line, print_note
 from expman.cli.runs import base_dir_option
+from expman.errors import ExpmanError
 from expman.reading.formats import format_number
+from expman.reading.text import format_names
+from expman.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from expman.sweeping.choosing import Chooser
@@ -142,7 +146,9 @@ def _print_end(sweep: Sweep) -> None:
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     print_note(f"sweep {config.name}: {said or 'no trials'}")
     known = [one for one in trials if one.result is not None and one.result == one.result]
-    if known and config.metric is not None:
+    if config.metric is None or not trials:
+        return
+    if known:
         sign = 1 if config.goal == "minimize" else -1
         best = min(known, key=lambda one: sign * (one.result or 0.0))
         print_note(
@@ -150,3 +156,18 @@ def _print_end(sweep: Sweep) -> None:
             f"{_shown(best.params)}"
         )
         print_note(f"expman ls --group {config.name} --sort {config.metric}:{config.value}")
+    elif counts["FINISHED"]:
+        print_note(_no_result(sweep, config.metric))
+
+
+def _no_result(sweep: Sweep, metric: str) -> str:
+    """Why there is no best trial, with the metrics that the newest run has."""
+    from expman.reading.find import runs
+
+    metrics: list[str] = []
+    with contextlib.suppress(ExpmanError):
+        found = runs(sweep.base_dir, tags=(f"sweep:{sweep.config.name}",))
+        metrics = list(found[0].metrics) if found else []
+    known = f"; the runs have {format_names(metrics)}" if metrics else "; the runs have no metrics"
+    hint = did_you_mean([metric], metrics) or known
+    return f"no best trial: no run has a value of the metric {metric!r}{hint}"

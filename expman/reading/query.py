@@ -7,6 +7,7 @@ before (DuckDB, "Securing DuckDB": enable_external_access, lock_configuration).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -142,5 +143,7 @@ def _explained(exc: Exception, runs: Sequence[Run]) -> str:
     if "Referenced table" in text:
         text += '\nNames with dots, slashes or colons need quotes: "params.lr"'
     if "Table with name" in text and "does not exist" in text:
+        # DuckDB's own proposal comes from its internal tables, such as duckdb_logs.
+        text = re.sub(r'\nDid you mean "[^"]*"\?', "", text)
         text += f"\nTables: {', '.join(TABLES)}"
     return text

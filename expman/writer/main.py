@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     given, command = _split_command(given)
-    options = make_parser().parse_args(given)
+    options = _parse(given, is_command_marked=bool(command))
     try:
         match options.command:
             case "serve":
@@ -57,6 +57,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ExpmanError as exc:
         print(f"expman-writer: {exc}", file=sys.stderr)
         return FAILED
+
+
+def _parse(given: list[str], *, is_command_marked: bool) -> argparse.Namespace:
+    """Reads the arguments; exits with status 2 and a message if they are wrong."""
+    parser = make_parser()
+    options, unknown = parser.parse_known_args(given)
+    if unknown:
+        message = f"unrecognized arguments: {' '.join(unknown)}"
+        if options.command == "run" and not is_command_marked:
+            message += "; put -- before the command: expman-writer run [OPTIONS] -- COMMAND"
+        parser.error(message)
+    return options
 
 
 def make_parser() -> argparse.ArgumentParser:

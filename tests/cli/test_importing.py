@@ -285,7 +285,7 @@ def test_an_experiment_must_be_named(expman_command: Expman, tmp_path: Path) -> 
     """Unless the tracker has a name for it."""
     write_events(tmp_path / "logs")
     result = expman_command("import", "logs", "-d", "out")
-    assert (2, True) == (result.code, "add --experiment" in result.err)
+    assert (2, True) == (result.code, "add --experiment NAME" in result.err)
     assert not (tmp_path / "out").exists()
 
 

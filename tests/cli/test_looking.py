@@ -277,6 +277,21 @@ def test_show_says_if_nobody_runs_it(expman_command: Expman, run_base: Path) -> 
     assert "expman recover" in expman_command("show", "r", base_dir=run_base).err
 
 
+def test_show_keeps_the_indentation_of_what_was_printed(
+    expman_command: Expman, run_base: Path
+) -> None:
+    """The lines of a traceback stand below each other as they were printed."""
+    run_dir = run_base / "e" / "r"
+    run_dir.mkdir(parents=True)
+    RunFile(str(run_dir)).write(RunMetadata(name="r", experiment="e"))
+    when = "[2026-01-31T12:00:00.000Z] [err]"
+    (run_dir / "console.log").write_text(f'{when}   File "a.py"\n{when}     call()\n')
+
+    shown = expman_command("show", "r", base_dir=run_base).out
+
+    assert '    File "a.py"\n      call()\n' in shown
+
+
 def test_show_watch_ends_with_the_run(expman_command: Expman, store: Path) -> None:
     """The view of a run that has ended is shown once."""
     result = expman_command("show", "--watch", "aa", base_dir=store)

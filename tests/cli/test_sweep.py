@@ -90,6 +90,17 @@ def test_a_grid_is_run_and_is_a_table(
     assert [1, 2, 2, 3] == starts(started)
 
 
+def test_a_metric_that_no_run_has_is_named(
+    expman_command: Expman, started: Path, tmp_path: Path
+) -> None:
+    """There is no best trial; the end of the sweep says why, and what may be meant."""
+    path = tmp_path / "search.yaml"
+    path.write_text("metric: los\nparams: {n: [1]}\n")
+    result = expman_command("sweep", path, "--", sys.executable, TRIAL, base_dir=tmp_path / "base")
+    assert 0 == result.code
+    assert "no run has a value of the metric 'los'; did you mean 'loss'?" in result.err
+
+
 def test_a_killed_sweep_goes_on_where_it_was(
     started: Path,
     tmp_path: Path,

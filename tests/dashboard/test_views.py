@@ -219,7 +219,7 @@ def test_a_comparison_shows_what_differs(page: Any) -> None:
     heads = page.tab.locator(".side-by-side tbody th").all_inner_texts()
     assert {"lr", "optimizer", "train/loss", "train/acc"} <= set(heads)
     assert "depth" not in heads
-    assert "2 parameters differ, 1 are the same" in page.text()
+    assert "2 parameters differ, 1 is the same" in page.text()
     assert 3 == page.tab.locator(".parallel path.run").count()
 
 

@@ -23,7 +23,7 @@ CASES: list[tuple[ExpmanError, dict[str, object], list[str]]] = [
     (
         errors.RunExistsError("/e/digits/first"),
         {"run_dir": "/e/digits/first"},
-        ["/e/digits/first", "choose another run_name"],
+        ["/e/digits/first", "choose another run_name", "resume='allow'"],
     ),
     (
         errors.RunClosedError("/e/digits/first"),

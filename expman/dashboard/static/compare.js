@@ -129,7 +129,7 @@ export class CompareView {
     };
     const goal = { min: "least", max: "greatest", last: "last" }[state.goal];
     this.main.append(h("section.panel", null,
-      h("h2", null, "Side by side", h("span.soft", null, ` ${rows.length} parameters differ, ${same.length} are the same`)),
+      h("h2", null, "Side by side", h("span.soft", null, ` ${rows.length} ${rows.length === 1 ? "parameter differs" : "parameters differ"}, ${same.length} ${same.length === 1 ? "is" : "are"} the same`)),
       h("div.scroll.tall", { tabindex: "0", role: "region", "aria-label": "Side by side" }, h("table.data.side-by-side", null,
         h("thead", null, h("tr", null, h("td"), ids.map((id) => h("th", { scope: "col", title: id }, swatch(lineStyle(slotOf(id, ids.indexOf(id)), isDark())), " ",
           h("a.name", { href: `#/run/${idPath(id)}` }, h("bdi", null, cut(runName(id, ids), 60))))))),

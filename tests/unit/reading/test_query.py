@@ -102,6 +102,7 @@ def test_a_star_has_all_columns(runs: expman.RunList) -> None:
         ('SELECT "params.lrr" FROM runs', "did you mean 'params.lr'"),
         ("SELECT params.lr FROM runs", 'need quotes: "params.lr"'),
         ("SELECT * FROM row", "Tables: runs, rows, metrics"),
+        ("SELECT * FROM vectors", "vectors does not exist!\nTables: runs, rows, metrics"),
         ("SELCT 1", "syntax error"),
         ("SELECT 1; SELECT 2", "2 statements"),
         ("CREATE TABLE x AS SELECT 1", "CREATE changes something"),
