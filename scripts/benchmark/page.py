@@ -207,7 +207,7 @@ def _one(server: _Server, points: int) -> object:
 
 def _live(base: Path, sizes: PageSizes) -> Iterator[tuple[str, str]]:
     base.mkdir()
-    arguments = [str(base), str(sizes.rate), str(sizes.live_metrics), str(sizes.live_s + 10)]
+    arguments = [str(base), str(sizes.rate), str(sizes.live_metrics), str(sizes.live_s + 8)]
     trainer = subprocess.Popen([sys.executable, "-c", _TRAIN, *arguments])
     while not (base / "live" / "live" / "run.yaml").exists():
         time.sleep(0.05)
@@ -231,8 +231,7 @@ def _live(base: Path, sizes: PageSizes) -> Iterator[tuple[str, str]]:
             f"memory of the server before and after {sizes.live_s:.0f} s of that",
             (f"{memory:.0f} MB, {server.memory_mb:.0f} MB"),
         )
-    trainer.terminate()
-    trainer.wait()
+    trainer.wait()  # it ends by itself, with its writer: nothing stays behind
 
 
 def _tab(server: _Server, query: str, ages: list[float]) -> None:
