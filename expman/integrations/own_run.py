@@ -97,32 +97,38 @@ class OwnRun:
         """The run, if it is one of its own."""
         return self._own
 
-    def begin(self, run_name: str | None = None) -> LoggingEngine:
+    def begin(self, run_name: str | None = None, from_step: int | None = None) -> LoggingEngine:
         """Finds or begins the run; called again, it returns the same one.
 
         Args:
             run_name: of a run of its own, where the settings have none. A run of that name that
-                exists already does no harm: the new one gets a suffix.
+                exists already does no harm: the new one gets a suffix, or goes on with it if
+                `resume` says so.
+            from_step: the first step that will be logged, where the settings have none.
 
         Raises:
             ExpmanError: a run of its own cannot be begun.
         """
         with self._lock:
-            return self._engine or self._begin(run_name)
+            return self._engine or self._begin(run_name, from_step)
 
-    def _begin(self, run_name: str | None) -> LoggingEngine:
+    def _begin(self, run_name: str | None, from_step: int | None) -> LoggingEngine:
         if self._joins or self._given is not None:
             self._engine = engine_of(self._given)
         if self._engine is None:
             settings = self._settings
             if run_name and "run_name" not in settings:
                 settings = {"suffix_if_taken": True, **settings, "run_name": as_name(run_name)}
+            if from_step is not None and not os.environ.get("EXPMAN_FROM_STEP"):
+                settings = {"from_step": from_step, **settings}
             self._own = Experiment(self._name, **settings)
             self._settings = {"suffix_if_taken": True, **self._settings}  # for the next training
             self._engine = self._own.engine
         return self._engine
 
-    def begin_training(self, run_name: str | None = None) -> LoggingEngine:
+    def begin_training(
+        self, run_name: str | None = None, from_step: int | None = None
+    ) -> LoggingEngine:
         """Begins the next run, where a framework says when a training begins and when it ends.
 
         A training before that never came to its end has raised: its run ends as FAILED.
@@ -131,7 +137,7 @@ class OwnRun:
             ExpmanError: as `begin` does.
         """
         self.end("the training ended early: another one has begun" if self._is_training else None)
-        engine = self.begin(run_name)
+        engine = self.begin(run_name, from_step)
         self._is_training = True
         return engine
 

@@ -51,7 +51,9 @@ class ExpmanCallback(TrainerCallback):
         """Begins the run, or the next one, and records the arguments."""
         if not state.is_world_process_zero:
             return
-        self._run.begin_training(state.trial_name or args.run_name)
+        # Rows have the number of steps that are done: the first one comes after this many.
+        from_step = state.global_step + 1 if state.global_step else None
+        self._run.begin_training(state.trial_name or args.run_name, from_step)
         self._describe(args, state, others.get("model"))
         if state.global_step:
             self._run.say(LogLevel.INFO, f"resumed after step {state.global_step}")

@@ -123,11 +123,13 @@ def test_transformers_trains_again_after_an_error(train: Train, run_base: Path) 
 
 @pytest.mark.shows("transformers", "resumed")
 def test_transformers_resumes(train: Train, run_base: Path) -> None:
-    """A resumed training has the steps behind the checkpoint, each once, and says where it was."""
+    """A resumed training goes on with its run: each step once, those behind the checkpoint anew."""
     train("transformers", "resume").succeed(TIMEOUT_S)
 
     (run,) = expman.runs(str(run_base), experiment="resumed")
-    assert [15, 20] == column(run, "train/loss")
+    assert [5, 10, 15, 20] == column(run, "train/loss")
+    assert [None, 11] == [attempt.from_step for attempt in run.attempts]
+    assert {15, 20} <= set(run.superseded()["step"].to_pylist())
     assert "resumed after step 10" in messages(run)
     assert "checkpoint-20/model.safetensors" in kept(run)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from conftest import Program
 from leaks import processes
@@ -306,3 +307,46 @@ def test_an_engine_that_is_killed_while_it_waits(program, run_base: Path) -> Non
     wait_until(lambda: not takers(), "it ends, too")
     assert 1 == file.read().attempt
     assert [5] == expman.Run(engine.run_dir).vectors(["step"])["step"].to_pylist()
+
+
+WITH_WORKER = """\
+import os, sys, expman
+base, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+run = expman.init("e", "r", base, resume="allow", from_step=first, quiet=True)
+if not os.fork():
+    for step in range(first, last):
+        run.log_vector({"worker": float(step)}, step)
+    run.close()
+    os._exit(0)
+os.wait()
+for step in range(first, last):
+    run.log_vector({"main": float(step)}, step)
+run.log_histogram("h", [1.0, 2.0], first)
+run.close()
+"""
+
+
+def test_workers_and_ranks(program, run_base: Path) -> None:  # type: ignore[no-untyped-def]
+    """Rows of workers follow the attempts of their owner; each rank has a run that goes on."""
+    for first, last in ((0, 6), (4, 8)):
+        for rank in ("0", "1"):
+            env = {"EXPMAN_RANK": rank}
+            program(["-c", WITH_WORKER], run_base, first, last, env=env).succeed()
+    for name in ("r", "r-rank1"):
+        run = expman.Run(run_base / "e" / name)
+        table = run.vectors(["step", "_producer", "_attempt", "_seq"])
+        for producer in ("main", "worker-0"):
+            rows = table.filter(pc.equal(table["_producer"], producer))
+            assert list(range(8)) == rows["step"].to_pylist()
+            assert [1] * 4 + [2] * 4 == rows["_attempt"].to_pylist()
+            assert [0, 1, 2, 3, 6, 7, 8, 9] == rows["_seq"].to_pylist()
+        superseded = run.superseded()
+        assert [4, 4, 5, 5] == sorted(superseded["step"].to_pylist())
+        counts = run.metadata
+        assert (20, 16, 4, 0) == (
+            counts.rows_logged,
+            counts.rows_written,
+            counts.rows_superseded,
+            counts.rows_missing,
+        )
+        assert [0, 4] == sorted(one.step for one in run.histograms())

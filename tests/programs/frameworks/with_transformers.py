@@ -67,6 +67,15 @@ def trainer_of(*callbacks) -> Trainer:
     )
 
 
+if mode == "resume":
+    arguments.report_to = []
+    first = ExpmanCallback("resumed", run_name="job")
+    trainer_of(first).train()
+    first.close()
+    shutil.rmtree(f"{out}/checkpoint-20")
+    second = ExpmanCallback("resumed", run_name="job", resume="allow", log_checkpoints=True)
+    trainer_of(second).train(resume_from_checkpoint=True)
+    sys.exit()
 trainer = trainer_of()
 try:
     trainer.train()
@@ -78,7 +87,3 @@ except ValueError as exc:
 trainer.evaluate()
 if mode == "twice":
     trainer.train()
-if mode == "resume":
-    shutil.rmtree(f"{out}/checkpoint-20")
-    arguments.report_to = []
-    trainer_of(ExpmanCallback("resumed", log_checkpoints=True)).train(resume_from_checkpoint=True)
