@@ -187,9 +187,9 @@ def _no_attribute(name: str) -> str:
     message = f"module {__name__!r} has no attribute {name!r}"
     if name.startswith("_"):  # machinery asks for these in vain
         return message
-    from expman.suggestions import did_you_mean
+    from expman.suggestions import counterpart_of
 
-    return message + did_you_mean([name], __all__)
+    return message + counterpart_of(name, __all__)
 
 
 def __dir__() -> list[str]:

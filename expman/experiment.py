@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -17,7 +17,7 @@ from expman.errors import ExpmanError
 from expman.media import MediaCalls
 from expman.media_values import Medium
 from expman.models import ExperimentConfig, LogLevel, RunStatus
-from expman.suggestions import suggests_keywords
+from expman.suggestions import counterpart_of, suggests_keywords
 
 __all__ = ["Experiment", "config_of"]
 
@@ -122,6 +122,15 @@ class Experiment(Annotations, MediaCalls):
             except (TypeError, ValueError, ExpmanError) as exc:
                 self.fail(f"{type(exc).__name__}: {exc}")
                 raise
+
+    if not TYPE_CHECKING:  # else mypy would take any name for an attribute
+
+        def __getattr__(self, name: str) -> object:
+            """Called for a name that a run does not have: the error names the one it has."""
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if not name.startswith("_"):
+                message += counterpart_of(name, dir(type(self)))
+            raise AttributeError(message, name=name, obj=self)
 
     def _bind(self) -> None:
         self._project = self.engine.config.project

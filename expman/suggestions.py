@@ -7,10 +7,36 @@ from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["did_you_mean", "suggests_fields", "suggests_keywords"]
+__all__ = ["counterpart_of", "did_you_mean", "suggests_fields", "suggests_keywords"]
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+
+
+_COUNTERPARTS = {
+    "config": "log_params",
+    "end_run": "close",
+    "finish": "close",
+    "log_artifact": "save_artifact",
+    "log_artifacts": "save_artifact",
+    "log_hyperparams": "log_params",
+    "log_metric": "log",
+    "log_metrics": "log",
+    "log_model": "save_artifact",
+    "log_param": "log_params",
+    "save": "save_artifact",
+    "set_experiment": "init",
+    "start_run": "init",
+    "summary": "log_scalar",
+}
+"""Names that wandb, MLflow and Lightning have, and the ones that expman has for them."""
+
+
+def counterpart_of(name: str, known: Iterable[str]) -> str:
+    """Like `did_you_mean`; a name of another tracker gives the one that expman has for it."""
+    names = list(known)
+    meant = _COUNTERPARTS.get(name)
+    return did_you_mean([name if meant is None or meant not in names else meant], names)
 
 
 def did_you_mean(missing: Iterable[str], known: Iterable[str]) -> str:

@@ -205,12 +205,16 @@ def _facts(
         first = text.partition("\n")[0].removeprefix("Fatal Python error: ")
         place = next((line.strip() for line in text.split("\n") if "File " in line), "")
         yield Fact(f"pid {pid} died of a fault: {first}, {_thread_of(text) or place}", STACKS)
-    if exception is not None:
-        yield Fact(f"an exception was raised: {exception.rstrip().rpartition(chr(10))[2]}", RUN_LOG)
+    last = (exception or "").rstrip().rpartition("\n")[2]
+    is_the_reason = last != "" and (meta.reason or "").startswith(last)  # with its place, too
+    if is_the_reason:
+        yield Fact(f"an exception was raised: {meta.reason}", "run.yaml")
+    elif exception is not None:
+        yield Fact(f"an exception was raised: {last}", RUN_LOG)
     for entry in entries:
         if _OUT_OF_MEMORY.search(entry.message) and "run CRASHED" not in entry.message:
             yield Fact(entry.message, RUN_LOG)
-    if meta.reason:
+    if meta.reason and not is_the_reason:
         yield Fact(meta.reason, "run.yaml")
     for what, used, total in _MEMORIES:
         share = machine.get(used, 0.0) / (machine.get(total) or math.inf)

@@ -66,6 +66,11 @@ class RunGate:
         """True if the run takes no more records."""
         return self.control.closing
 
+    @property
+    def is_done(self) -> bool:
+        """True if all of this lane is in the files; of the owner's, that they are final."""
+        return self.control.run_ended
+
     def count_laneless(self, rows: int) -> None:
         """Adds to the rows that this process dropped because it has no lane; may be negative.
 

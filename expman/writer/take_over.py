@@ -130,6 +130,8 @@ def _what_holds(run_dir: str) -> str | None:
                     raise ResumeError(run_dir, str(outcome))
     has_lanes = False
     for gate in gates_of(real):
+        if gate.is_done:  # a process still has it: a worker that has outlived its run, say
+            continue
         has_lanes = True
         if gate.hello.role == "owner" and gate.owner_lives:
             raise ResumeError(run_dir, f"process {gate.hello.pid} of this host logs into it")

@@ -350,3 +350,44 @@ def test_workers_and_ranks(program, run_base: Path) -> None:  # type: ignore[no-
             counts.rows_missing,
         )
         assert [0, 4] == sorted(one.step for one in run.histograms())
+
+
+OWNER = """
+import sys
+from expman import ExperimentConfig, LoggingEngine
+engine = LoggingEngine(ExperimentConfig("e", sys.argv[1], run_name="r"))
+print(engine.address, flush=True)
+sys.stdin.readline()
+engine.close()
+"""
+WORKER = """
+import sys, expman
+lane = expman.attach(sys.argv[1])
+lane.log_vector({"n": 1.0}, 1)
+print("logged", flush=True)
+sys.stdin.readline()
+try:
+    lane.log_vector({"n": 2.0}, 2)
+except expman.ExpmanError:
+    print("refused", flush=True)
+"""
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_a_worker_that_outlives_its_attempt(program, run_base: Path, is_killed: bool) -> None:  # type: ignore[no-untyped-def]
+    """It does not hold up the next attempt, and logs nothing into that."""
+    owner = program(["-c", OWNER], run_base)
+    worker = program(["-c", WORKER], owner.read_line())
+    worker.expect_line("logged")
+    if is_killed:
+        owner.kill()
+    else:
+        owner.send_line()
+        owner.succeed()
+    config = ExperimentConfig("e", str(run_base), run_name="r", resume="must")
+    with LoggingEngine(config) as engine:
+        assert worker.running()
+        worker.send_line()
+        worker.expect_line("refused")
+        engine.log_vector({"n": 3.0}, 3)
+    assert [1, 3] == expman.Run(run_base / "e/r").vectors(["step"])["step"].to_pylist()

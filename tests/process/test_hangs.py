@@ -128,6 +128,7 @@ def test_a_post_mortem(
     assert status == found.status
     assert any(fact in one.text for one in found.facts), found.facts
     assert all((run_dir / one.source).exists() for one in found.facts if one.source != "stacks")
+    assert int(how in ("raise", "nan")) == sum("ValueError" in one.text for one in found.facts)
     assert [("main", 10, 9)] == [(row.producer, row.rows, row.step) for row in found.last_rows]
     assert "[err] in the console" in found.console
     assert ("ValueError" in (found.traceback or "")) == (how in ("raise", "nan"))

@@ -59,13 +59,34 @@ def test_signatures_stay_visible() -> None:
         assert "/bin/" not in shown
 
 
-@pytest.mark.parametrize(("name", "meant"), [("lgo", "log"), ("Experment", "Experiment")])
+@pytest.mark.parametrize(
+    ("name", "meant"), [("lgo", "log"), ("Experment", "Experiment"), ("finish", "close")]
+)
 def test_a_misspelt_function(name: str, meant: str) -> None:
-    """expman.lgo names expman.log."""
+    """expman.lgo names expman.log; the name of another tracker names its counterpart."""
     message = f"module 'expman' has no attribute {name!r}; did you mean {meant!r}?"
     with pytest.raises(AttributeError) as caught:
         getattr(expman, name)
     assert message == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("finish", "; did you mean 'close'?"),
+        ("summary", "; did you mean 'log_scalar'?"),
+        ("log_vectr", "; did you mean 'log_vector'?"),
+        ("start_run", ""),  # `init` is a function, and no run has it
+        ("_repr_png_", ""),
+    ],
+)
+def test_a_name_that_a_run_does_not_have(name: str, answer: str, tmp_path: Path) -> None:
+    """The error names the method that is meant; what machinery asks for gets no search."""
+    run = Experiment("a", base_dir=str(tmp_path), quiet=True)
+    with run, pytest.raises(AttributeError) as caught:
+        getattr(run, name)
+    assert f"'Experiment' object has no attribute {name!r}{answer}" == str(caught.value)
+    assert name == caught.value.name
 
 
 def test_attributes_of_machinery_get_no_suggestion() -> None:

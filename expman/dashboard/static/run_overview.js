@@ -53,7 +53,7 @@ function postmortem(details) {
   const bad = ["CRASHED", "FAILED"].includes(details.status);
   if (!found && !bad) return null;
   const reason = found?.reason ?? details.reason ?? details.error ?? "";
-  const told = (found?.facts || []).filter((fact) => fact.text !== reason);
+  const told = (found?.facts || []).filter((fact) => reason === "" || !fact.text.endsWith(reason));
   return h("section.panel.post", { "aria-label": "How it ended" },
     h("h2", null, bad ? `The run ${details.status.toLowerCase()}` : "The run stood still"),
     reason ? h("p.reason", null, cut(String(reason), 2000)) : null,
