@@ -109,10 +109,11 @@ def _reason(exc: Exception) -> str:
 
 
 def _show(made: Imported) -> None:
+    rows = "1 row" if made.rows == 1 else f"{made.rows:,} rows"
     if made.report is None:
-        print_line(f"{made.run_dir}: {made.rows} rows, as before")
+        print_line(f"{made.run_dir}: {rows}, as before")
         return
-    print_line(f"{made.run_dir}: {made.rows} rows")
+    print_line(f"{made.run_dir}: {rows}")
     if made.kept_rows:
         print_note(f"kept {made.run_dir}: it has more rows than the source has now")
     for kind, count in sorted(made.report.left_out.items()):
