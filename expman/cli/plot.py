@@ -96,6 +96,11 @@ def _metrics(
     for name in metrics:
         if name not in drawn:
             print_note(f"metric {name!r} has no numbers to plot")
+    meta = found.metadata
+    if meta.attempt > 1:
+        begins = "" if meta.from_step is None else f" begins at step {meta.from_step:,}"
+        rest = f"; {meta.rows_superseded:,} rows are superseded" if meta.rows_superseded else ""
+        print_note(f"attempt {meta.attempt}{begins}{rest}")
     left = [] if metrics else names[names.index(list(drawn)[-1]) + 1 :]
     return {name: {name: curve} for name, curve in drawn.items()}, left
 

@@ -11,6 +11,7 @@ from cli.conftest import Expman, record
 from conftest import StartProgram
 from unit.reading.run_files import block, make_run
 
+from expman import ExperimentConfig, LoggingEngine
 from expman.metadata import MetricBest, RunMetadata
 from expman.storage.yamlfile import RunFile
 
@@ -471,3 +472,20 @@ def test_runs_of_every_shape(
     ):
         result = expman_command(*command, base_dir=run_base)
         assert (code, True) == (result.code, said in result.out + result.err), (command, result)
+
+
+def test_a_run_of_several_attempts(expman_command: Expman, tmp_path: Path) -> None:
+    """show and plot have its attempts, and ls has them as a column."""
+    for first, last in ((0, 6), (4, 8)):
+        config = ExperimentConfig("e", str(tmp_path), run_name="r", resume="allow", from_step=first)
+        with LoggingEngine(config) as engine:
+            for step in range(first, last):
+                engine.log_vector({"n": float(step)}, step)
+    shown = expman_command("show", "e/r", base_dir=tmp_path).out
+    assert "attempt  2, from step 4; before it 1: FINISHED" in shown
+    plotted = expman_command("plot", "e/r", "n", base_dir=tmp_path)
+    assert "attempt 2 begins at step 4; 2 rows are superseded" in plotted.err
+    listed = expman_command("ls", "--columns", "attempt", base_dir=tmp_path).out
+    assert "attempt" in listed
+    assert listed.rstrip().endswith("2")
+    assert "r" in expman_command("ls", "--where", "attempt>1", base_dir=tmp_path).out
