@@ -347,6 +347,6 @@ def resolve(name: str, given: object) -> Any:
         return None
     if name == "name":
         raise ConfigError(
-            "name", "", f"pass the experiment's name, or set {setting.variable} to it"
+            "name", "", f"pass the experiment's name (wandb calls it the project), or set {setting.variable}"
         )
     return setting.check(name, _INTERPRETER if name == "env_path" else setting.default)
