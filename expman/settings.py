@@ -346,7 +346,6 @@ def resolve(name: str, given: object) -> Any:
     if setting.default is None:
         return None
     if name == "name":
-        raise ConfigError(
-            "name", "", f"pass the experiment's name (wandb calls it the project), or set {setting.variable}"
-        )
+        rule = f"pass the experiment's name, wandb's project, or set {setting.variable} to it"
+        raise ConfigError("name", "", rule)
     return setting.check(name, _INTERPRETER if name == "env_path" else setting.default)

@@ -217,7 +217,7 @@ def test_tags_of_a_sweep_and_of_the_script(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_no_name_at_all() -> None:
     """The error says which variable may have it."""
-    with pytest.raises(ConfigError, match="pass the experiment's name .*, or set EXPMAN_EXPERIMENT"):
+    with pytest.raises(ConfigError, match=r"pass the experiment's name, .* set EXPMAN_EXPERIMENT"):
         ExperimentConfig()
 
 
