@@ -147,7 +147,7 @@ class DescriptorTap:
             began = time.monotonic()
             code = relay.wait()
             deaths = 1 if time.monotonic() - began > LASTS_S else deaths + 1
-            if not code:
+            if not code or not self._streams:  # the run has ended
                 return
             try:
                 if deaths < RELAYS:

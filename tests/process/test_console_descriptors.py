@@ -153,16 +153,16 @@ def test_killed_relay(printer: Printer, run_base: Path) -> None:
     assert out("first", "meanwhile", "later", "child") == recorded(run_base)
 
 
-def test_descriptors_that_the_program_closes(printer: Printer, run_base: Path) -> None:
-    """A program that closes what it does not know is recorded as before."""
-    printer.do("print first")
-    wait_until(lambda: (run_base / "console/run/console.log").exists(), "the first line")
-    printer.do("forget", "print second", "write child")
-    wait_until(lambda: out("first", "second", "child") == recorded(run_base), "all lines")
+def test_a_relay_killed_after_the_run(printer: Printer) -> None:
+    """Nothing is recorded any more, so nobody is warned."""
+    printer.do("linger", "print first", "close")
+    relay = relay_of(printer.process.pid)
+    os.kill(relay, signal.SIGKILL)
+    wait_until(lambda: not relays_of(printer.process.pid), "it has ended")
+    printer.do("print second")
     printer.say("end")
-    printed, _ = printer.end()
-    assert ["first", "second", "child"] == printed.splitlines()
-    assert "FINISHED" == run_yaml(only_run(run_base))["status"]
+    printed, problems = printer.end()
+    assert ("first\nsecond\n", "") == (printed, problems)
 
 
 def test_killed_writer(printer: Printer, run_base: Path) -> None:
