@@ -123,6 +123,7 @@ def own_terminal() -> None:
     """Makes stdin the terminal that Ctrl-C comes from."""
     os.setsid()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 
 
 @pytest.mark.parametrize("end", [b"q", b"\x03", "hangup"])

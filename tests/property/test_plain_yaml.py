@@ -94,7 +94,7 @@ def test_usual_files_are_taken() -> None:
         "path": "/data/x",
         "tags": ["arm:tiered", "a b"],
         "model": {"dims": [64, 128], "deep": {"x": None, "y": True, "date": "2026-01-31"}},
-        "best": yamlfile._OneLine({"min": 0.5, "min_step": 3, "max": float("inf")}),
+        "best": yamlfile.OneLine({"min": 0.5, "min_step": 3, "max": float("inf")}),
         "boot": "9e5051c7-1a3b-47db-a5bb-11238021e8a5",
         "none": {},
         "empty": [],

@@ -105,8 +105,10 @@ def test_a_forked_worker_dies_as_before() -> None:
     with on_preemption(lambda: os.write(write, b"saved")):
         pid = os.fork()
         if not pid:
+            os.write(write, b"r")  # a signal that comes while Python forks is forgotten
             while True:
                 time.sleep(0.01)
+        assert b"r" == os.read(read, 1)
         os.kill(pid, signal.SIGTERM)
         _, status = os.waitpid(pid, 0)
     os.close(write)
