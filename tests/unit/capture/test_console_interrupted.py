@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dis
 import functools
+import gc
 import itertools
 import sys
 import threading
@@ -42,11 +43,13 @@ def ctrl_c(call: Callable[[], object], at: int) -> bool:
         return trace
 
     before = sys.gettrace()
+    gc.disable()  # a callback of the collector, as Hypothesis has one, would swallow Ctrl-C
     sys.settrace(trace)
     try:
         call()
     finally:
         sys.settrace(before)
+        gc.enable()
     return count >= at
 
 
