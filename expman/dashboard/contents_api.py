@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,12 +13,12 @@ from expman.dashboard.context import Context, json_answer, number_in, refuse
 from expman.dashboard.curves_api import ARROW, MOST_POINTS
 from expman.dashboard.files import PLAIN_TEXT, open_inside
 from expman.dashboard.json_text import plain, seconds
-from expman.reading.line_pages import Piece, piece_of
+from expman.reading.line_pages import piece_of
 from expman.reading.media import read_histograms
 from expman.reading.system_series import system_stream
-from expman.storage.console_log import parse_console
+from expman.storage.console_log import ConsoleLine, parse_console
 from expman.storage.paths import CONSOLE_LOG, RUN_LOG, STACKS
-from expman.storage.runlog import parse_log
+from expman.storage.runlog import LogEntry, parse_log
 
 __all__ = [
     "console",
@@ -29,6 +30,8 @@ __all__ = [
     "stacks",
     "system",
 ]
+
+_Line = TypeVar("_Line")
 
 MOST_LINES = 5000
 USUAL_LINES = 500
@@ -45,20 +48,12 @@ def console(context: Context, request: Request) -> Response:
 
 def console_lines(run_dir: str, start: int | None, tail: int) -> object:
     """Returns what the program printed: from a byte on, or so many lines of the end."""
-    piece = piece_of(os.path.join(run_dir, CONSOLE_LOG), start)
-    lines = list(parse_console(piece.text))
-    if start is None:
-        lines = lines[-max(1, tail) :]
-    found = [
-        {
-            "time": seconds(line.time),
-            "stream": line.stream,
-            "producer": line.producer,
-            "text": line.text,
-        }
-        for line in lines
-    ]
-    return _page(found, piece)
+
+    def shown(line: ConsoleLine) -> dict[str, object]:
+        head = {"time": seconds(line.time), "stream": line.stream}
+        return {**head, "producer": line.producer, "text": line.text}
+
+    return _lines(os.path.join(run_dir, CONSOLE_LOG), start, tail, parse_console, shown)
 
 
 def messages(context: Context, request: Request) -> Response:
@@ -69,24 +64,28 @@ def messages(context: Context, request: Request) -> Response:
 
 def message_lines(run_dir: str, start: int | None, limit: int) -> object:
     """Returns messages of run.log: from a byte on, or so many of the end."""
-    piece = piece_of(os.path.join(run_dir, RUN_LOG), start)
-    entries = list(parse_log(piece.text))
+
+    def shown(entry: LogEntry) -> dict[str, object]:
+        head = {"time": seconds(entry.time), "level": str(entry.level)}
+        return {**head, "text": entry.message, "producer": "main"}
+
+    return _lines(os.path.join(run_dir, RUN_LOG), start, limit, parse_log, shown)
+
+
+def _lines(
+    path: str,
+    start: int | None,
+    last: int,
+    parse: Callable[[str], Iterable[_Line]],
+    shown: Callable[[_Line], dict[str, object]],
+) -> object:
+    """Returns lines of a file: from a byte on, or so many of the end."""
+    piece = piece_of(path, start)
+    lines = list(parse(piece.text))
     if start is None:
-        entries = entries[-max(1, limit) :]
-    found = [
-        {
-            "time": seconds(entry.time),
-            "level": str(entry.level),
-            "text": entry.message,
-            "producer": "main",
-        }
-        for entry in entries
-    ]
-    return _page(found, piece)
-
-
-def _page(lines: Sequence[object], piece: Piece) -> object:
-    answer = {"lines": lines, "start": piece.start, "next": piece.next, "size": piece.size}
+        lines = lines[-max(1, last) :]
+    found = [shown(line) for line in lines]
+    answer = {"lines": found, "start": piece.start, "next": piece.next, "size": piece.size}
     return plain(answer, LONGEST_LINE)
 
 
