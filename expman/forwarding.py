@@ -1,4 +1,4 @@
-"""Passes signals on to a command that was started here."""
+"""A command that is started here: signals go on to it, its exit status goes on as in a shell."""
 
 from __future__ import annotations
 
@@ -6,9 +6,21 @@ import os
 import signal
 import subprocess
 
-__all__ = ["Forwarder"]
+__all__ = ["Forwarder", "shell_status", "status_without_start"]
+
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)
+
+
+def shell_status(returncode: int) -> int:
+    """The exit status that a shell gives to a command; 128 + n if signal n killed it."""
+    return returncode if returncode >= 0 else 128 - returncode
+
+
+def status_without_start(exc: OSError) -> int:
+    """The exit status that a shell gives where a command cannot be started."""
+    return NOT_FOUND if isinstance(exc, FileNotFoundError) else NOT_EXECUTABLE
 
 
 class Forwarder:

@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from expman.attaching import RUN_VARIABLE
 from expman.errors import ExpmanError
 from expman.experiment import Experiment
-from expman.forwarding import Forwarder
+from expman.forwarding import Forwarder, shell_status, status_without_start
 from expman.models import RunStatus
 from expman.settings import SETTINGS
 
 __all__ = ["main"]
 
-NOT_FOUND, NOT_EXECUTABLE, FAILED = 127, 126, 1
+FAILED = 1
 _DEFAULTS = {"redirect_console": "fd", "hang_after_s": 0}
 """Its own defaults: the command may be of any kind, and need not log rows."""
 
@@ -53,17 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         problem = f"{command[0]}: {exc.strerror}"
         _close(run, RunStatus.FAILED, problem)
         print(f"expman-writer: {problem}", file=sys.stderr)
-        return NOT_FOUND if isinstance(exc, FileNotFoundError) else NOT_EXECUTABLE
+        return status_without_start(exc)
     forward.to(child)
     status = child.wait()
     if status < 0:
         _close(run, RunStatus.CRASHED, f"the command was killed by {_name_of(-status)}")
-        return 128 - status
-    if status:
+    elif status:
         _close(run, RunStatus.FAILED, f"the command ended with exit status {status}")
     else:
         _close(run, RunStatus.FINISHED, None)
-    return status
+    return shell_status(status)
 
 
 def _settings(given: Sequence[str]) -> dict[str, object]:

@@ -22,9 +22,9 @@ import time
 from expman import notices
 from expman.errors import ExpmanError
 from expman.interpreter import start_relay
-from expman.transport.owned import Descriptor, keep_off_streams
+from expman.transport.owned import Descriptor, is_open_as, keep_off_streams
 
-__all__ = ["DescriptorTap", "is_of", "is_open_as", "is_relayed"]
+__all__ = ["DescriptorTap", "is_of", "is_relayed"]
 
 PIPE_BYTES = 1024 * 1024
 """As much may be printed while no relay reads, where the system allows it."""
@@ -206,12 +206,6 @@ def is_relayed(number: int) -> bool:
     except OSError:
         return False
     return _mark(info.st_dev, info.st_ino) in _marks()
-
-
-def is_open_as(number: int, identity: tuple[int, int]) -> bool:
-    """True if a descriptor is open for a certain file."""
-    info = os.fstat(number)
-    return (info.st_dev, info.st_ino) == identity
 
 
 def _mark(device: int, inode: int) -> str:

@@ -12,7 +12,7 @@ import mmap
 import os
 import sys
 
-__all__ = ["Descriptor", "duplicate_of", "keep_off_streams", "map_shared"]
+__all__ = ["Descriptor", "duplicate_of", "is_open_as", "keep_off_streams", "map_shared"]
 
 _FLAGS = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
 _UNTRACKED = sys.version_info >= (3, 13)
@@ -40,7 +40,7 @@ class Descriptor:
     @property
     def is_ours(self) -> bool:
         """True if the number still belongs to the file that was opened."""
-        return _is_of(self._number, self.identity)
+        return is_open_as(self._number, self.identity)
 
     def number(self) -> int:
         """The number.
@@ -56,7 +56,7 @@ class Descriptor:
         """Closes it, if it is still ours. Twice is fine."""
         number, owner = self._number, self._owner
         self._number, self._owner = -1, None
-        if owner is None and number >= 0 and _is_of(number, self.identity):
+        if owner is None and number >= 0 and is_open_as(number, self.identity):
             os.close(number)
         self.__class__ = Descriptor
 
@@ -72,7 +72,8 @@ class _OpenDescriptor(Descriptor):
         self.close()
 
 
-def _is_of(number: int, identity: tuple[int, int]) -> bool:
+def is_open_as(number: int, identity: tuple[int, int]) -> bool:
+    """True if a descriptor is open for the file of this device and inode."""
     try:
         info = os.fstat(number)
     except OSError:
@@ -139,20 +140,21 @@ class _Mapping(_ClosedMapping):
 
     def find_duplicate(self, fd: int, expected: int) -> int:
         """The number of the duplicate; -1 if it cannot be found."""
-        if expected not in _numbers and _is_of(expected, self.identity):
+        if expected not in _numbers and is_open_as(expected, self.identity):
             return expected
         try:
             there = [int(name) for name in os.listdir("/proc/self/fd")]
         except OSError:
             return -1
         known = {fd, *_numbers}
-        return max((n for n in there if n not in known and _is_of(n, self.identity)), default=-1)
+        unknown = (number for number in there if number not in known)
+        return max((n for n in unknown if is_open_as(n, self.identity)), default=-1)
 
     def __del__(
         self,
         numbers: set[int] = _numbers,
         lost: list[mmap.mmap] = _lost,
-        is_of: object = _is_of,
+        is_of: object = is_open_as,
     ) -> None:
         numbers.discard(self.number)
         if not is_of(self.number, self.identity):  # type: ignore[operator]
@@ -160,7 +162,7 @@ class _Mapping(_ClosedMapping):
 
     def close(self) -> None:
         """Unmaps it, unless that would close a descriptor of the program's."""
-        if _is_of(self.number, self.identity):
+        if is_open_as(self.number, self.identity):
             super().close()
             _numbers.discard(self.number)
             self.__class__ = _ClosedMapping  # type: ignore[assignment]

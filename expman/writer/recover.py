@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from expman.writer.outcome import Outcome, guarded
 from expman.writer.recover_files import finish_from_files
 from expman.writer.recover_memory import discard_runs, finish_from_memory, remove_empty, runs_below
-from expman.writer.recovery_lock import take_recovery_lock
+from expman.writer.recovery_lock import recovery_lock
 from expman.writer.stale import served_runs, stale_addresses, stale_runs
 
 __all__ = ["recover"]
@@ -55,16 +55,12 @@ def recover(
             what = "would recover" if run.dead else "would leave alone"
             yield Outcome(f"{what} {run.run_dir}: {run.why}")
         return
-    lock = take_recovery_lock(wanted)
-    if lock is None:
-        yield Outcome(f"another recovery of {base_dir} is at work")
-        return
-    try:
+    with recovery_lock(wanted) as is_held:
+        if not is_held:
+            yield Outcome(f"another recovery of {base_dir} is at work")
+            return
         for run in stale_runs(wanted, served_runs(), any_host=any_host):
             yield from guarded(finish_from_files, run, run.run_dir)
-    finally:
-        lock.unlink()
-        lock.close()
 
 
 def _homeless(run_dir: str, base_dir: str) -> Outcome:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
 import time
+from collections.abc import Iterator
 
 from expman.transport import places, segment
 
-__all__ = ["take_recovery_lock"]
+__all__ = ["recovery_lock", "take_recovery_lock"]
 
 _PREFIX = "expman-lock"
 _PATIENCE_S = 0.5
+
+
+@contextlib.contextmanager
+def recovery_lock(path: str) -> Iterator[bool]:
+    """Holds the lock of a directory for a block; it gets whether it does."""
+    lock = take_recovery_lock(path)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            lock.unlink()
+            lock.close()
 
 
 def take_recovery_lock(base_dir: str) -> segment.Segment | None:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from expman.forwarding import Forwarder
+from expman.forwarding import Forwarder, shell_status, status_without_start
 from expman.transport import segment
 from expman.writer.lifetime import DRAIN_S
 from expman.writer.post_mortem import OwnerPostMortem
@@ -17,7 +17,6 @@ from expman.writer.server import Server
 __all__ = ["run_command"]
 
 PAUSE_S = 0.01
-NOT_FOUND, NOT_EXECUTABLE = 127, 126
 _CONSOLE = "EXPMAN_REDIRECT_CONSOLE"
 
 
@@ -35,7 +34,7 @@ def run_command(address: segment.Address, command: Sequence[str]) -> int:
     except OSError as exc:
         print(f"expman-writer: {command[0]}: {exc.strerror}", file=sys.stderr)
         server.remove_address()
-        return NOT_FOUND if isinstance(exc, FileNotFoundError) else NOT_EXECUTABLE
+        return status_without_start(exc)
     forward.to(child)
     OwnerPostMortem.ask_parent = staticmethod(_Asker(child))
     while child.poll() is None:
@@ -47,8 +46,7 @@ def run_command(address: segment.Address, command: Sequence[str]) -> int:
         if not server.step():
             time.sleep(PAUSE_S)
     server.leave()
-    status = child.returncode
-    return status if status >= 0 else 128 - status
+    return shell_status(child.returncode)
 
 
 def _environment(address: segment.Address) -> dict[str, str]:

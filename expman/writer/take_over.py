@@ -41,7 +41,7 @@ from expman.transport.identity import this_host
 from expman.writer.outcome import guarded
 from expman.writer.recover_files import finish_from_files
 from expman.writer.recover_memory import finish_from_memory
-from expman.writer.recovery_lock import take_recovery_lock
+from expman.writer.recovery_lock import recovery_lock
 from expman.writer.stale import SILENT_S, StaleRun, gates_of, is_of_this_machine, stale_addresses
 
 __all__ = ["take_over"]
@@ -81,16 +81,11 @@ def take_over(
     give_up_at = time.monotonic() + wait_s
     while True:
         _await_end(run_dir, give_up_at, is_called_off)
-        lock = take_recovery_lock(os.path.realpath(run_dir))
-        try:
+        with recovery_lock(os.path.realpath(run_dir)) as is_held:
             if is_called_off():  # rows would give way for an attempt that never comes
                 raise ResumeError(run_dir, "the process that wanted to go on with it has ended")
-            if lock is not None and (attempt := _begin(run_dir, pid, from_step)):
+            if is_held and (attempt := _begin(run_dir, pid, from_step)):
                 return attempt
-        finally:
-            if lock is not None:
-                lock.unlink()
-                lock.close()
         if time.monotonic() > give_up_at:
             raise ResumeError(run_dir, "another process is taking it over")
         time.sleep(LOOK_S)
@@ -145,16 +140,12 @@ def _what_holds(run_dir: str) -> str | None:
     dead, why = _judge(run_dir, meta)
     if not dead:
         return why
-    lock = take_recovery_lock(os.path.dirname(os.path.dirname(real)))
-    if lock is None:
-        return "a recovery of its base directory is at work"
-    try:
+    with recovery_lock(os.path.dirname(os.path.dirname(real))) as is_held:
+        if not is_held:
+            return "a recovery of its base directory is at work"
         for outcome in finish_from_files(StaleRun(run_dir, True, why)):
             if not outcome.ok:
                 raise ResumeError(run_dir, str(outcome))
-    finally:
-        lock.unlink()
-        lock.close()
     return None
 
 
