@@ -17,6 +17,7 @@ from expman.storage.object_store import ObjectStore, StoredObject
 from expman.storage.paths import EXPERIMENT_YAML, storage_error
 from expman.storage.run_copy import copy_run
 from expman.storage.run_edits import note_mirrored
+from expman.transport.recovery_lock import recovery_lock
 
 __all__ = ["MirrorReport", "mirror"]
 
@@ -78,7 +79,7 @@ def mirror(
         try:
             is_live, has_count = _state(run_dir)
             found = copy_run(run_dir, store, key, objects.get(key, {}), is_live=is_live)
-            if found.whole and has_count and note_mirrored(run_dir, store.url):
+            if found.whole and has_count and note_mirrored(run_dir, store.url, recovery_lock):
                 start = len(key) + 1  # run.yaml has changed
                 there = {name[start:]: one for name, one in store.list(key).items()}
                 copy_run(run_dir, store, key, there)

@@ -11,6 +11,7 @@ from expman.deletion import NotDeletedError, delete
 from expman.reading.notes import read_notes
 from expman.reading.run import Run
 from expman.storage.run_edits import Edit, edit_run, write_notes
+from expman.transport.recovery_lock import recovery_lock
 
 __all__ = ["remove", "update"]
 
@@ -33,7 +34,7 @@ def update(context: Context, request: Request, body: bytes) -> Response:
         write_notes(run_dir, wanted.notes or "")
     edit = Edit(wanted.description, wanted.tags)
     if edit != Edit():
-        is_taken = edit_run(run_dir, edit)
+        is_taken = edit_run(run_dir, edit, recovery_lock)
     context.find(f"{request.path_params['experiment']}/{request.path_params['run']}")
     answer: dict[str, object] = {"pending": not is_taken, "notes": read_notes(run_dir)}
     if not is_taken:

@@ -3,7 +3,8 @@
 Only the writer of a live run writes its run.yaml. So a change is a request: a file, `.edit.json`,
 put there by a rename. Whoever writes run.yaml renames it to `.edit-taken.json`, changes run.yaml,
 and removes it then. If he is killed in between, his successor, or `recover`, does the same once
-more, which changes nothing. Of a run that has ended, the process that asks does it all itself.
+more, which changes nothing. Of a run that has ended, the process that asks does it all itself,
+while it holds the run's recovery lock: the next attempt may begin at any moment.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -32,6 +34,7 @@ from expman.storage.yamlfile import OneLine, read_yaml, write_yaml
 
 __all__ = [
     "Edit",
+    "Hold",
     "edit_run",
     "has_ended",
     "note_mirrored",
@@ -50,6 +53,9 @@ WAIT_S = 5.0
 """How long a writer may take: it looks once a second."""
 _POLL_S = 0.05
 _NAMES = (EDIT_TAKEN_JSON, EDIT_JSON)
+
+Hold = Callable[[str], AbstractContextManager[bool]]
+"""Holds a directory's recovery lock for a block, which gets whether it does."""
 
 
 class Edit(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -148,12 +154,13 @@ def _merged(first: Edit, later: Edit) -> Edit:
 # -- who asks -------------------------------------------------------------------------------
 
 
-def edit_run(run_dir: str, edit: Edit, *, wait_s: float = WAIT_S) -> bool:
+def edit_run(run_dir: str, edit: Edit, hold: Hold, *, wait_s: float = WAIT_S) -> bool:
     """Changes how a run is described.
 
     Args:
         run_dir: the run's directory.
         edit: the change.
+        hold: `transport.recovery_lock`.
         wait_s: how long to wait for the run's writer.
 
     Returns:
@@ -176,8 +183,7 @@ def edit_run(run_dir: str, edit: Edit, *, wait_s: float = WAIT_S) -> bool:
     replace_file(asked, msgspec.json.encode(edit))
     deadline = time.monotonic() + wait_s
     while waits(run_dir):
-        if has_ended(run_dir):
-            _apply(run_dir)
+        if has_ended(run_dir) and _apply(run_dir, hold):
             return True
         if time.monotonic() >= deadline:
             return False
@@ -192,32 +198,52 @@ def has_ended(run_dir: str) -> bool:
     return _status(run_dir) is not RunStatus.RUNNING
 
 
-def _apply(run_dir: str) -> None:
-    edit = take_edit(run_dir)
-    if edit is not None:
-        _change(run_dir, edit.changes())
-    remove_taken(run_dir)
+def _apply(run_dir: str, hold: Hold) -> bool:
+    """Returns False if somebody else writes run.yaml just now, or again."""
+    with _held(run_dir, hold) as is_held:
+        if not is_held or not has_ended(run_dir):
+            return False
+        edit = take_edit(run_dir)
+        if edit is not None:
+            _change(run_dir, edit.changes())
+        remove_taken(run_dir)
+        return True
 
 
-def note_mirrored(run_dir: str, url: str) -> bool:
+@contextlib.contextmanager
+def _held(run_dir: str, hold: Hold) -> Iterator[bool]:
+    """Keeps recoveries and the begin of the next attempt out; it gets whether it does."""
+    with contextlib.ExitStack() as stack:
+        try:
+            is_held = stack.enter_context(hold(os.path.realpath(run_dir)))
+        except OSError as exc:
+            raise storage_error(run_dir, exc) from exc
+        yield is_held
+
+
+def note_mirrored(run_dir: str, url: str, hold: Hold) -> bool:
     """Notes in run.yaml of a run that has ended that nothing waits to be copied any more.
 
     Args:
         run_dir: the run's directory.
         url: where it was copied to.
+        hold: `transport.recovery_lock`.
 
     Returns:
-        Whether it had counted something.
+        Whether it had counted something, and nobody goes on with the run.
 
     Raises:
         StorageError: run.yaml is as before.
     """
     found = read_yaml(os.path.join(run_dir, RUN_YAML), dates=False)
     is_there = str(found.get("mirror")).rstrip("/") == url.rstrip("/")
-    if not found.get("mirror_behind") or not is_there or not has_ended(run_dir):
+    if not found.get("mirror_behind") or not is_there:
         return False
-    _change(run_dir, {"mirror_behind": 0})
-    return True
+    with _held(run_dir, hold) as is_held:
+        if not is_held or not has_ended(run_dir):
+            return False
+        _change(run_dir, {"mirror_behind": 0})
+        return True
 
 
 def _change(run_dir: str, changes: dict[str, Any]) -> None:

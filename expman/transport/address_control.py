@@ -3,7 +3,7 @@
 The address itself, ``expman-TOKEN``, 4096 bytes::
 
       0  MAGIC "expmanA1"        8  VERSION
-     64  NEWS           producer another number than before: a lane was claimed
+     64  NEWS           producer the number of the lane that was claimed last
      72  WRITER_PID     writer   0 while there is none
      80  WRITER_STARTS  writer   how many writers have served this address
      88  STOPPING       writer   1: it takes no new runs
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import mmap
 
-from expman.transport import layout, places, segment
+from expman.transport import layout, segment
 from expman.transport.header import check_header, stamp
 from expman.transport.words import Flag, Word
 
@@ -37,11 +37,14 @@ class AddressControl:
         words: the raw words, for `transport` alone.
     """
 
-    # Written by: each producer that claims a lane, after the lane is published: a random number.
-    # Read by: the writer, which lists the lanes whenever it has changed.
+    # Written by: each producer that claims a lane, after the lane is published: the lane's number,
+    # which is random.
+    # Read by: the writer, which lists the lanes whenever it has changed. A lane of this number
+    # that is not listed has lost its name.
     # Safe: the writer remembers the number before it lists. A lane that it does not find was not
     # published yet, and its producer changes the word afterwards.
-    # Shown by: test_many_at_once, test_interrupted_constructor_anywhere.
+    # Shown by: test_many_at_once, test_interrupted_constructor_anywhere,
+    # test_names_removed_before_the_writer_looks.
     news = Word(layout.NEWS)
 
     # Written by: the writer that has taken the lock of the address.
@@ -100,13 +103,13 @@ class AddressControl:
         stamp(control.words, layout.MAGIC_ADDRESS)
         return control
 
-    def announce_lane(self) -> None:
-        """Has the writer look for new lanes, once one is complete.
+    def announce_lane(self, number: int) -> None:
+        """Has the writer look for new lanes, once the one of this number is complete.
 
         The writer remembers the number before it looks: a lane that it does not find yet changes
         it.
         """
-        self.news = places.fresh_number()
+        self.news = number
 
     def note_writer(self, pid: int) -> None:
         """Notes that one more writer serves the address."""

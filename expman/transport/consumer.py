@@ -124,6 +124,11 @@ class LaneConsumer:
         return lives(self._segment, self.hello.pid)
 
     @property
+    def is_nameless(self) -> bool:
+        """True if somebody has removed its name."""
+        return segment.links(self._segment) == 0
+
+    @property
     def sealed(self) -> bool:
         """True if the producer has sealed the lane: no record comes any more."""
         return self.control.sealed

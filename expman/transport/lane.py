@@ -91,14 +91,14 @@ class Lane:
         """Shows it to the writer. Twice is fine."""
         self.control.hello_bytes = self._hello_bytes
         if (news := self._news) is not None:
-            news.announce_lane()
+            news.announce_lane(self.number)
 
     def settle(self) -> None:
         """Announces a lane again if the address was removed while the lane was shown."""
         with contextlib.suppress(OSError, ExpmanError):
             # The address was removed before the lane was shown: its writer no longer looks there.
             if self._revives and self._base is not None and not segment.links(self._base):
-                AddressControl.open(revive_address(self._address)).announce_lane()
+                AddressControl.open(revive_address(self._address)).announce_lane(self.number)
         self._base = self._news = None
 
     def remove(self) -> None:

@@ -79,6 +79,7 @@ class Arrivals:
         self._is_incomplete = False  # a lane had no hello yet
         self._incomplete_until = 0.0
         self._seek_nameless = held.follows
+        self._announced: set[int] = set()  # lanes that were not looked for yet
         self.unreadable: set[str] = set()
         self.problems: list[str] = []
 
@@ -98,6 +99,7 @@ class Arrivals:
         now = time.monotonic()
         if self._held.has_news():
             every, self._incomplete_until = True, now + SETTLE_S
+            self._announced |= self._held.announced
         again = self._is_incomplete and now < self._incomplete_until
         if not (every or again or self._wait.is_over or self._seek_nameless):
             return []
@@ -105,10 +107,12 @@ class Arrivals:
         found: list[LaneConsumer] = []
         known = self._reopen(found).union(self._served)
         try:
-            for number in lane_numbers(self._held.address) - known:
+            numbers = lane_numbers(self._held.address)
+            for number in numbers - known:
                 self._open(number, None, found)
-            if self._seek_nameless:
+            if self._seek_nameless or self._announced - numbers - known:
                 self._open_nameless(found, known)
+            self._announced.clear()
         except OSError as exc:
             self._wait.blame("no lane can be looked for", exc)
         self._wait.note_look()
@@ -172,4 +176,6 @@ class Arrivals:
                 for path in paths:
                     if len(found) == before:
                         self._open(int(number), path, found)
-        self._seek_nameless = self._wait.why is not None
+        # On some processors a hello shows later than its announcement.
+        may_come = self._is_incomplete and time.monotonic() < self._incomplete_until
+        self._seek_nameless = may_come or self._wait.why is not None

@@ -28,6 +28,7 @@ class HeldAddress:
     Attributes:
         control: its words.
         follows: other writers have served it, or names were removed: lanes may be nameless.
+        announced: numbers of lanes that the latest news was about; earlier ones may be missing.
 
     Raises:
         FileNotFoundError: there is no such address.
@@ -46,6 +47,7 @@ class HeldAddress:
             raise AddressTakenError(address)
         self.control.note_writer(os.getpid())
         self._seen: list[int] | None = None
+        self.announced: set[int] = set()
         # Those whose names were removed: a producer may be announcing a lane there, and what
         # waits for the end of this writer waits for their locks.
         self._former: list[segment.Segment] = []
@@ -61,9 +63,11 @@ class HeldAddress:
     def has_news(self) -> bool:
         """True if lanes may have been claimed since the last call."""
         news = [control.news for control in (self.control, *self._former_controls)]
-        changed = news != self._seen
+        if news == self._seen:
+            return False
+        self.announced = set(news).difference(self._seen or (), [0])
         self._seen = news
-        return changed
+        return True
 
     def check(self) -> None:
         """Checks that this process still holds it.

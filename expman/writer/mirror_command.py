@@ -22,6 +22,7 @@ from expman.storage.mirror_state import note_copied
 from expman.storage.paths import MIRROR_JSON, MIRROR_LOCK, RUN_YAML
 from expman.storage.run_edits import has_ended, note_mirrored
 from expman.transport.hello import Hello
+from expman.transport.recovery_lock import recovery_lock
 
 if TYPE_CHECKING:
     from expman.storage.object_store import ObjectStore
@@ -89,7 +90,7 @@ def _copy(run_dir: str, store: ObjectStore, *, is_final: bool) -> bool:
     found = copy_run(run_dir, store, key, objects, is_live=not is_final)
     if not is_final:
         note_copied(run_dir, found.signatures)
-    elif found.whole and note_mirrored(run_dir, store.url):
+    elif found.whole and note_mirrored(run_dir, store.url, recovery_lock):
         return _copy(run_dir, store, is_final=True)  # run.yaml has changed
     return found.whole
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from expman.transport.recovery_lock import recovery_lock
 from expman.writer.outcome import Outcome, guarded
 from expman.writer.recover_files import finish_from_files
 from expman.writer.recover_memory import discard_runs, finish_from_memory, remove_empty, runs_below
-from expman.writer.recovery_lock import recovery_lock
 from expman.writer.stale import served_runs, stale_addresses, stale_runs
 
 __all__ = ["recover"]

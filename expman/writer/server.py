@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from expman.failpoints import hit
 from expman.transport import segment
@@ -59,6 +59,7 @@ class Server:
         self._arrivals = Arrivals(self._held, _warn)
         self._on_run = on_run
         self._runs: dict[str, RunWriter] = {}
+        self._nameless: set[str] = set()  # runs whose lost names were reported
         self._failures = Failures()
         self._next_liveness = 0.0
         self._has_warned = False
@@ -160,6 +161,7 @@ class Server:
             _warn(describe(run.write_error))
         if run.has_ended:
             del self._runs[run_dir]
+            self._nameless.discard(run_dir)
             self._failures.forget(run_dir)
         elif check and run.is_abandoned:
             self._let_go(run_dir, str(run.write_error))
@@ -204,15 +206,23 @@ class Server:
             return
         if not renewed:
             return
+        self._find_lanes(every=True, nameless=True)
+        self._warn_of_lost_names(self._runs)
+
+    def _warn_of_lost_names(self, run_dirs: Iterable[str]) -> None:
+        """Warns, once for each run, that a recovery would not find what is in memory."""
+        unwarned = set(run_dirs) - self._nameless
+        if not unwarned:
+            return
+        self._nameless |= unwarned
         message = (
             f"names of this run's shared memory in {self.address.place} were removed by somebody "
             "else (systemd-logind's RemoveIPC, a cleaner); no row is lost as long as the run's "
             "processes live"
         )
         _warn(message)
-        self._find_lanes(every=True, nameless=True)
-        for run in self._runs.values():
-            run.warn(message)
+        for run_dir in unwarned:
+            self._runs[run_dir].warn(message)
 
     # -- lanes --------------------------------------------------------------------------
 
@@ -234,6 +244,8 @@ class Server:
             run = self._runs[run_dir] = RunWriter(lane.hello, self._lifetime.stop_reason)
             self._on_run(lane.hello)
         run.lanes.add(lane)
+        if lane.is_nameless:
+            self._warn_of_lost_names([run_dir])
 
 
 def _warn(message: str) -> None:

@@ -38,10 +38,10 @@ from expman.storage.vectors import VectorStore
 from expman.storage.yamlfile import RunFile
 from expman.transport import places
 from expman.transport.identity import this_host
+from expman.transport.recovery_lock import recovery_lock
 from expman.writer.outcome import guarded
 from expman.writer.recover_files import finish_from_files
 from expman.writer.recover_memory import finish_from_memory
-from expman.writer.recovery_lock import recovery_lock
 from expman.writer.stale import SILENT_S, StaleRun, gates_of, is_of_this_machine, stale_addresses
 
 __all__ = ["take_over"]

@@ -20,7 +20,7 @@ import expman
 from expman import ExperimentConfig, LoggingEngine, ResumeError
 from expman.models import RunStatus
 from expman.storage.yamlfile import RunFile
-from expman.writer.recovery_lock import take_recovery_lock
+from expman.transport.recovery_lock import take_recovery_lock
 
 STEPS = 120
 

@@ -11,7 +11,7 @@ import pytest
 from process.faulty import Obeying, check_finished, read_raw
 from process.runs import run_yaml, wait_for_end, wait_until, writer_of
 
-from expman.writer.recovery_lock import take_recovery_lock
+from expman.transport.recovery_lock import take_recovery_lock
 
 
 def left_of(token: str) -> list[str]:

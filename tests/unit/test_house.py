@@ -109,6 +109,10 @@ MAY_KNOW: dict[str, set[str]] = {
     "importers": LEAVES | {"formats", "reading", "storage"},
     "sweeping": LEAVES | {"reading", "storage"},
     "catalog": LEAVES | {"reading", "storage"},
+    # Both change run.yaml of runs that have ended, and may go on at the same moment.
+    "catalog.mirror": LEAVES | {"reading", "storage", "transport.recovery_lock"},
+    "dashboard.changes_api": LEAVES
+    | {"dashboard", "deletion", "reading", "storage", "transport.recovery_lock"},
     "deletion": LEAVES | {"reading", "storage"},
     "dashboard": LEAVES | {"catalog", "deletion", "reading", "storage"},
     "cli": LEAVES

@@ -14,6 +14,7 @@ import expman
 from expman.errors import ConfigError, StorageError
 from expman.storage import run_edits
 from expman.storage.run_edits import Edit, edit_run, remove_taken, take_edit
+from expman.transport.recovery_lock import recovery_lock
 
 
 def change(browser: Browser, **values: Any) -> Any:
@@ -93,9 +94,9 @@ def test_a_change_waits_for_a_writer(base: Path, monkeypatch: pytest.MonkeyPatch
     run = base / "exp" / "one"
     (run / "run.yaml").write_text((run / "run.yaml").read_text().replace("FINISHED", "RUNNING"))
 
-    assert not edit_run(str(run), Edit(description="first"), wait_s=0)
-    assert not edit_run(str(run), Edit(tags=["t"]), wait_s=0)
-    assert not edit_run(str(run), Edit(description="second"), wait_s=0)
+    assert not edit_run(str(run), Edit(description="first"), recovery_lock, wait_s=0)
+    assert not edit_run(str(run), Edit(tags=["t"]), recovery_lock, wait_s=0)
+    assert not edit_run(str(run), Edit(description="second"), recovery_lock, wait_s=0)
 
     found = take_edit(str(run))
     assert Edit("second", ["t"]) == found
@@ -145,10 +146,10 @@ def test_a_live_run_of_expman_rs_is_left_alone(tmp_path: Path) -> None:
     (run / "run.yaml").write_text("name: rs\nexperiment: exp\nstatus: RUNNING\n")
 
     with pytest.raises(StorageError, match="is written by expman-rs"):
-        edit_run(str(run), Edit(description="x"))
+        edit_run(str(run), Edit(description="x"), recovery_lock)
     assert ["run.yaml"] == os.listdir(run)
     (run / "run.yaml").write_text("name: rs\nexperiment: exp\nstatus: FINISHED\n")
-    assert edit_run(str(run), Edit(description="x"))
+    assert edit_run(str(run), Edit(description="x"), recovery_lock)
     assert "x" == run_yaml(run)["description"]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,10 +16,11 @@ import pytest
 from expman import ExperimentConfig, FlushError, LoggingEngine, ResumeError, Run, StorageError
 from expman.metadata import RunMetadata
 from expman.models import RunStatus
-from expman.storage.run_edits import Edit, edit_run
+from expman.storage.run_edits import Edit, edit_run, take_edit
 from expman.storage.yamlfile import RunFile
 from expman.transport import places
 from expman.transport.identity import this_host
+from expman.transport.recovery_lock import recovery_lock
 from expman.writer import mirror_command
 from expman.writer.stale import SILENT_S
 from expman.writer.take_over import take_over
@@ -179,9 +182,28 @@ def test_an_edit_leaves_the_attempts_as_they_are(run_dir: Path) -> None:
     go_on(run_dir)
     change(run_dir, status=RunStatus.FINISHED)
     before = (run_dir / "run.yaml").read_text()
-    edit_run(str(run_dir), Edit(description="d"))
+    edit_run(str(run_dir), Edit(description="d"), recovery_lock)
     after = (run_dir / "run.yaml").read_text()
     assert before.replace("description: null", "description: d") == after
+
+
+def test_an_edit_beside_a_take_over(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither overwrites the other's run.yaml; the next attempt's writer gets the request."""
+    monkeypatch.setattr("expman.transport.recovery_lock._PATIENCE_S", 0)
+    edit = Edit(description="d")
+    with recovery_lock(os.path.realpath(run_dir)) as is_held:
+        assert is_held
+        assert not edit_run(str(run_dir), edit, recovery_lock, wait_s=0)
+
+    @contextlib.contextmanager
+    def hold_too_late(path: str) -> Iterator[bool]:
+        assert 2 == go_on(Path(path))
+        yield True
+
+    assert not edit_run(str(run_dir), edit, hold_too_late, wait_s=0)
+    meta = meta_of(run_dir)
+    assert (RunStatus.RUNNING, 2, None) == (meta.status, meta.attempt, meta.description)
+    assert edit == take_edit(str(run_dir))
 
 
 def test_a_mirror_stays_with_a_run_that_goes_on(
