@@ -24,7 +24,7 @@ from expman.errors import ExpmanError
 from expman.interpreter import start_relay
 from expman.transport.owned import Descriptor, is_open_as, keep_off_streams
 
-__all__ = ["DescriptorTap", "is_of", "is_relayed"]
+__all__ = ["CATCH_UP", "END", "DescriptorTap", "is_of", "is_relayed"]
 
 PIPE_BYTES = 1024 * 1024
 """As much may be printed while no relay reads, where the system allows it."""
@@ -33,6 +33,10 @@ RELAYS = 8
 """After as many have died one after the other, the program prints as without us."""
 LASTS_S = 10.0
 """A relay that lived so long does not count among them."""
+CATCH_UP, END = b"s", b"ee"
+"""Requests to a relay, which it answers with the same: to record and pass on what was printed; and to
+end, too. By its length END is told from CATCH_UP without being taken out of the pipe: so the successor
+of a relay that is killed meanwhile gets it, too."""
 VARIABLE = "EXPMAN_RELAYED"
 """Names, for child processes, the files that a relay reads."""
 
@@ -99,6 +103,7 @@ class DescriptorTap:
         self._streams: list[_Stream] = []
         self._ends: list[Descriptor] = []
         self._pid = os.getpid()
+        self._asking = threading.Lock()
 
     def start(self) -> None:
         """Starts the relay, and leads both descriptors to it. Without one, all stays as it is."""
@@ -116,6 +121,7 @@ class DescriptorTap:
             for stream in self._streams:
                 stream.put_in_place()
             watch.start()
+            _taps.append(self)
         except (ExpmanError, OSError, RuntimeError) as exc:
             notices.warn(f"expman: the console is not recorded: {exc}")
             for stream in self._streams:
@@ -161,27 +167,48 @@ class DescriptorTap:
 
     def _give_up(self) -> None:
         """Lets the program print as without us."""
+        _forget(self)
         for stream in self._streams:
             stream.restore()
             stream.drain()
         with contextlib.suppress(OSError):
-            os.write(self._ends[3].number(), b"e")  # `stop` may wait for it
+            os.write(self._ends[3].number(), CATCH_UP + END)  # somebody may wait for it
 
     def stop(self) -> None:
         """Restores both descriptors, and waits until what was printed is recorded."""
         if not self._streams or os.getpid() != self._pid:
             return
         _flush()
+        for later in reversed(_forget(self)):  # what comes to us comes through their relays
+            later.catch_up()
         for stream in self._streams:
             stream.restore()
         ours = {stream.mark for stream in self._streams}
         _set_marks([mark for mark in _marks() if mark not in ours])
-        with contextlib.suppress(OSError):
-            os.write(self._ends[1].number(), b"e")
-            answer = select.poll()  # not select(): the number may be 1024 or more
-            answer.register(self._ends[2].number(), select.POLLIN)
-            answer.poll(STOP_S * 1000)
+        self._ask(END)
         self._close()
+
+    def catch_up(self) -> None:
+        """Waits until what was printed is recorded, and passed on."""
+        self._ask(CATCH_UP)
+
+    def _ask(self, request: bytes) -> None:
+        """Asks the relay for something, and waits for its answer, some seconds at most."""
+        deadline = time.monotonic() + STOP_S
+        if not self._asking.acquire(timeout=STOP_S):
+            return
+        try:
+            os.write(self._ends[1].number(), request)
+            source = self._ends[2].number()
+            answer = select.poll()  # not select(): the number may be 1024 or more
+            answer.register(source, select.POLLIN)
+            while (left_s := deadline - time.monotonic()) > 0 and answer.poll(left_s * 1000):
+                if request in os.read(source, 64):
+                    break
+        except (IndexError, OSError):  # closed, by the program or by another thread's `stop`
+            pass
+        finally:
+            self._asking.release()
 
     def _close(self) -> None:
         for stream in self._streams:
@@ -189,6 +216,19 @@ class DescriptorTap:
         for end in self._ends:
             end.close()
         self._streams.clear()
+
+
+_taps: list[DescriptorTap] = []
+"""Those at work, in the order in which they began: each gets what the later ones pass on."""
+
+
+def _forget(tap: DescriptorTap) -> list[DescriptorTap]:
+    """Takes one off the list; returns the later ones."""
+    later: list[DescriptorTap] = []
+    with contextlib.suppress(ValueError):  # it gave up meanwhile
+        later = _taps[_taps.index(tap) + 1 :]
+        _taps.remove(tap)
+    return later
 
 
 def is_of(stream: object, number: int) -> bool:

@@ -12,11 +12,14 @@ import contextlib
 import fcntl
 import os
 import select
+import sys
 import termios
+import time
 
 import msgspec
 
 from expman.capture.console import ConsoleTap
+from expman.capture.descriptors import CATCH_UP, END
 from expman.errors import ExpmanError
 from expman.launch.join import join
 from expman.models import RunStatus
@@ -78,8 +81,8 @@ class ConsoleRelay:
 
     Args:
         address: of the run's engine.
-        request: descriptor that becomes readable when the run is to end.
-        answer: descriptor that gets a byte once all that was printed before is recorded.
+        request: descriptor that CATCH_UP or END come from.
+        answer: descriptor that gets the same once all that was printed before is recorded.
     """
 
     def __init__(self, address: str, request: int, answer: int) -> None:
@@ -114,8 +117,13 @@ class ConsoleRelay:
         self._end()
 
     def _hear(self, events: int) -> None:
-        """Ends if the program asks for it. One that has closed its descriptors goes on printing."""
-        if events & select.POLLIN or os.getppid() != self._program:
+        """Does what the program asks for. One that has closed its descriptors goes on printing."""
+        if events & select.POLLIN and _waiting(self._request) == len(CATCH_UP):
+            os.read(self._request, len(CATCH_UP))
+            self._take_all(END_S)
+            with contextlib.suppress(OSError):
+                os.write(self._answer, CATCH_UP)
+        elif events & select.POLLIN or os.getppid() != self._program:
             self._end()
         else:
             self._poller.unregister(self._request)
@@ -140,8 +148,7 @@ class ConsoleRelay:
         """Records what has been printed, and nothing from then on."""
         tap, lane = self._tap, self._lane
         if tap is not None and lane is not None:
-            while self._take_all():
-                continue
+            self._take_all(END_S)
             tap.stop(lane.publish)
             with contextlib.suppress(ExpmanError):
                 lane.close(RunStatus.FINISHED, None, END_S)
@@ -151,13 +158,20 @@ class ConsoleRelay:
             with contextlib.suppress(KeyError):  # the program has closed its end
                 self._poller.unregister(self._request)
             with contextlib.suppress(OSError):
-                os.write(self._answer, b"e")
+                os.write(self._answer, END)
             self._answer = -1
 
-    def _take_all(self) -> bool:
-        """Takes what is there; False: nothing was."""
-        ready = [fd for fd, _ in self._poller.poll(SETTLE_MS) if fd in self._streams]
-        return sum(self._take(self._streams[source]) for source in ready) > 0
+    def _take_all(self, limit_s: float) -> None:
+        """Takes what is there. A child process that prints on and on is followed for a while."""
+        deadline, taken = time.monotonic() + limit_s, True
+        while taken and time.monotonic() < deadline:
+            ready = [fd for fd, _ in self._poller.poll(SETTLE_MS) if fd in self._streams]
+            taken = sum(self._take(self._streams[source]) for source in ready) > 0
+
+
+def _waiting(fd: int) -> int:
+    """The number of bytes that can be read."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _join(address: str) -> LaneProducer | None:

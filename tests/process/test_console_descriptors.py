@@ -240,6 +240,28 @@ def test_a_terminal_stays_one(run_base: Path) -> None:
     assert out("True 99 44") == lines[-1:]
 
 
+NESTED = """
+import os, sys
+from expman import ExperimentConfig, LoggingEngine
+engines = [
+    LoggingEngine(ExperimentConfig("e", sys.argv[1], run_name=name, redirect_console="fd"))
+    for name in ("first", "second", "third")
+]
+for engine in engines:
+    os.write(1, b"".join(b"%d\\n" % n for n in range(20_000)))
+    engine.close()
+"""
+
+
+def test_several_engines(program, run_base: Path) -> None:  # type: ignore[no-untyped-def]
+    """The one that is closed first has what the relays of the later ones were about to pass on."""
+    printed = [str(n) for n in range(20_000)]
+    program(["-c", NESTED], run_base).succeed()
+    for lines, name in enumerate(("first", "second", "third"), 1):
+        found = [line.text for line in expman.Run(run_base / "e" / name).console()]
+        assert printed * lines == found, name
+
+
 def test_a_program_with_many_files(program, run_base: Path) -> None:  # type: ignore[no-untyped-def]
     """Numbers of 1024 and more, which select() does not take, go to expman like any others."""
     code = """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import expman
 from expman import ExperimentConfig, LoggingEngine
+from expman.capture.descriptors import CATCH_UP, END
 from expman.relay.console_relay import ConsoleRelay
 
 
@@ -33,6 +34,9 @@ def test_a_program_that_closes_its_descriptors(run_base: Path) -> None:
         thread.start()
         try:
             os.write(sink, b"before\n")
+            os.write(asks, CATCH_UP)
+            assert CATCH_UP == os.read(answers, 9)
+            assert b"before\n" == os.read(seen, 99)
             wait_for_line(engine.run_dir, "before")
             os.close(asks)
             time.sleep(0.1)
@@ -41,7 +45,7 @@ def test_a_program_that_closes_its_descriptors(run_base: Path) -> None:
         finally:
             os.close(sink)
             thread.join()
-        assert b"e" == os.read(answers, 9)
-        assert b"before\nafter\n" == os.read(seen, 99)
+        assert END == os.read(answers, 9)
+        assert b"after\n" == os.read(seen, 99)
         for fd in (request, answers, answer, source, seen, target):
             os.close(fd)
