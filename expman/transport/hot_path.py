@@ -59,6 +59,7 @@ _State: TypeAlias = tuple[
     Any,  # where the lengths of its records are published
     Callable[[bytes], int],  # write() of its data
     Callable[[int], None],  # its void()
+    Any,  # a list with the state that the next row is expected to need; None: with this one
 ]
 
 
@@ -69,9 +70,11 @@ def make_fast_call(miss: Miss) -> FastCall:
     set and the count shows that there are no others; the codec's encoder and its check refuse
     every value that is not a number.
 
-    Each set of names that the open term defines has its state, so that rows of several sets may
-    alternate. Where threads race, a state may outlive its term. That does no harm: the data of
-    a sealed term is full, so the call fails and takes the miss path.
+    Each set of names that the open term defines has its state. Where there are several, each
+    remembers which one came after it the last time, and the next row is expected to be of that:
+    rows of train, val and test in turn cost hardly more than rows of one set. Where threads race, a
+    state may outlive its term. That does no harm: the data of a sealed term is full, so the call
+    fails and takes the miss path.
 
     Args:
         miss: called for each other row: of new names, of other types, wrong ones, and those that
@@ -80,12 +83,15 @@ def make_fast_call(miss: Miss) -> FastCall:
     time_ns = time.time_ns
     state: _State | None = None
     states: dict[tuple[str, ...], _State] = {}
+    last: Any = None  # the list of the state that the last row needed
 
     def log_vector(values: Mapping[str, object], step: int | None = None) -> None:
-        nonlocal state
+        nonlocal state, last
         ordinal = None
         try:
-            getter, count, encode, check, schema, ordinals, published, data_write, void = state  # type: ignore[misc]
+            getter, count, encode, check, schema, ordinals, published, data_write, void, after = (
+                state  # type: ignore[misc]
+            )
             if (
                 type(values) is dict
                 and len(values) == count
@@ -99,6 +105,9 @@ def make_fast_call(miss: Miss) -> FastCall:
                 record = encode((1, ordinal, time_ns(), step, schema, row))
                 check(row, row)
                 published[ordinal] = data_write(record)
+                if after is not None:
+                    last = after
+                    state = after[0]
                 return
         except REFUSALS:  # the miss path repeats it all, and says what is wrong
             if ordinal is not None:
@@ -111,13 +120,18 @@ def make_fast_call(miss: Miss) -> FastCall:
         if type(values) is dict:
             known = states.get(tuple(values))
             if known is not None and known is not state:
+                if last is not None:
+                    last[0] = known
                 state = known
                 return log_vector(values, step)
         miss(values, step)
 
     def set_state(schema: RowSchema, codec: RowCodec, term: Term) -> None:
         nonlocal state
-        state = states[schema.keys] = (
+        for keys, other in states.copy().items():
+            if other[-1] is None and keys != schema.keys:
+                states[keys] = _with_successor(other)
+        state = (
             schema.getter,
             len(schema.keys),
             codec.encode,
@@ -127,13 +141,28 @@ def make_fast_call(miss: Miss) -> FastCall:
             term.index.published,
             term.data.write,
             term.void,
+            None,
         )
+        if states.keys() - {schema.keys}:
+            state = _with_successor(state)
+        states[schema.keys] = state
 
     def clear() -> None:
-        nonlocal state
-        state = None
+        nonlocal state, last
+        for known in states.copy().values():
+            if known[-1] is not None:
+                known[-1][0] = None  # a call that is under way takes up no state that is gone
+        state = last = None
         states.clear()
 
     # Python names it in messages about wrong arguments.
     log_vector.__qualname__ = "LoggingEngine.log_vector"
     return FastCall(log_vector, set_state, clear)
+
+
+def _with_successor(state: _State) -> _State:
+    """The same state, which expects rows of its own set to follow until others have."""
+    after: list[_State] = []
+    changed = (*state[:-1], after)
+    after.append(changed)
+    return changed
