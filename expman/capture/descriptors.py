@@ -34,9 +34,9 @@ RELAYS = 8
 LASTS_S = 10.0
 """A relay that lived so long does not count among them."""
 CATCH_UP, END = b"s", b"ee"
-"""Requests to a relay, which it answers with the same: to record and pass on what was printed; and to
-end, too. By its length END is told from CATCH_UP without being taken out of the pipe: so the successor
-of a relay that is killed meanwhile gets it, too."""
+"""Requests to a relay, which it answers with the same: to record and pass on what was printed; and
+to end, too. Its length shows END without taking it out of the pipe: so the successor of a relay
+that is killed meanwhile gets it, too."""
 VARIABLE = "EXPMAN_RELAYED"
 """Names, for child processes, the files that a relay reads."""
 
