@@ -34,9 +34,8 @@ if tag == sys.implementation.cache_tag:
     sys.path[:] = given + [entry for entry in sys.path if entry not in given]
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
-    spec = PathFinder.find_spec("expman", [root])
-    sys.modules["expman"] = module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["expman"])
+    # The package's own names are for programs: our processes take its modules and nothing else.
+    sys.modules["expman"] = module_from_spec(PathFinder.find_spec("expman", [root]))
 from importlib import import_module
 sys.exit(import_module(program).main())
 """

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator
 
@@ -215,6 +214,8 @@ def discard(path: str) -> None:
     """Removes a snapshot, or what can be removed of it."""
     with contextlib.suppress(OSError):
         if os.path.isdir(path) and not os.path.islink(path):
+            import shutil
+
             shutil.rmtree(path)
         else:
             os.unlink(path)

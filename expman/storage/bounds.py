@@ -8,7 +8,6 @@ mapping, where an integer beyond 64 bits is `{"hex": "0x…"}`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -43,6 +42,8 @@ def shortened(value: MetricValue) -> MetricValue:
     """
     if type(value) is not str or len(value) <= MAX_TEXT:
         return value
+    import hashlib  # with OpenSSL, 4 MB that most runs do not need
+
     digest = hashlib.sha256(value.encode("utf-8", "backslashreplace")).hexdigest()[:16]
     mark = f"… ({len(value):,} characters, sha256 {digest})"
     return value[: MAX_TEXT - len(mark)] + mark

@@ -6,7 +6,6 @@ does not write it again.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 
@@ -61,6 +60,8 @@ def media_name(tag: str, step: int | None, extension: str, number: str) -> str:
     while len(safe.encode()) > 2 * _MOST_CHARS:
         safe = safe[:-1]
     parts = [safe] if step is None else [safe, f"{step:08d}"]
+    import hashlib  # with OpenSSL, 4 MB that most runs do not need
+
     digest = hashlib.blake2b(number.encode(), digest_size=6).hexdigest()
     return f"{'-'.join((*parts, digest))}.{_UNSAFE.sub('', extension)[:16] or 'bin'}"
 

@@ -2,7 +2,8 @@
 
 pyarrow imports numpy, where it is installed, with itself (0.1 s, 12 MB), and pandas at the first
 `pa.array(...)` (0.3-0.5 s, 60 MB). From version 18 on it works without either. `pyarrow.parquet`
-brings clients of object stores, which are optional parts of pyarrow (4 MB).
+brings clients of object stores, which are optional parts of pyarrow (4 MB), and asks `ssl` where
+the certificates for those are (5 MB).
 
 A rewrite of vectors.parquet needs some 30 MB for a moment, in a thread of its own. pyarrow's
 own allocator and glibc's arena of that thread both keep what was freed: together they made the
@@ -15,9 +16,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 __all__ = ["do_without", "limit_memory", "release_unused"]
 
@@ -27,12 +27,16 @@ _POOL = "ARROW_DEFAULT_MEMORY_POOL"
 _MALLOC = (("ARENA_MAX", -8, 1), ("MMAP_THRESHOLD_", -3, 1 << 19), ("TRIM_THRESHOLD_", -1, 1 << 22))
 
 
+_SSL = "ssl"
 _REFUSED = frozenset({"cloudpickle", "numpy", "pandas"})
 _STORES = frozenset({"pyarrow._azurefs", "pyarrow._gcsfs", "pyarrow._hdfs", "pyarrow._s3fs"})
 
 
-class _Refusal(MetaPathFinder):
-    """Refuses packages as if they were not installed."""
+class _Refusal:
+    """Refuses packages as if they were not installed: a finder for `sys.meta_path`.
+
+    Not a subclass of `importlib.abc.MetaPathFinder`, whose module imports thirty others.
+    """
 
     def __init__(self, names: Collection[str], process: str) -> None:
         self._names = frozenset(names)
@@ -82,6 +86,33 @@ def limit_memory(*, stores: bool = False) -> None:
     finally:
         if chosen is None:
             del os.environ[_POOL]
+    if not stores:
+        _import_parquet()
+
+
+def _import_parquet() -> None:
+    """Imports pyarrow.parquet; `pyarrow.fs`, which it imports, does without OpenSSL."""
+    known = sys.modules.get(_SSL)
+    if known is None:
+        sys.modules[_SSL] = _NoCertificates(_SSL)
+    try:
+        import pyarrow.fs
+    except Exception:  # noqa: BLE001 - a pyarrow that wants more of it gets it
+        for name in ("pyarrow.fs", "pyarrow._fs"):
+            sys.modules.pop(name, None)
+    finally:
+        if known is None:
+            sys.modules.pop(_SSL, None)
+    import pyarrow.parquet  # noqa: F401
+
+
+class _NoCertificates(ModuleType):
+    """Stands in for `ssl` where only the places of certificates are asked for."""
+
+    @staticmethod
+    def get_default_verify_paths() -> SimpleNamespace:
+        """No file and no directory."""
+        return SimpleNamespace(cafile=None, capath=None)
 
 
 def _tune_malloc() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Iterable
 
 import msgspec
@@ -203,6 +202,8 @@ def _cut_off(path: str, cut: TornTail, unreadable: bool, warn: Warn) -> bool:
     if not cut.torn:
         copy = f"{path}.corrupt"
         if not os.path.lexists(copy):
+            import shutil  # seldom needed, and slow to import
+
             shutil.copyfile(path, copy)
         warn(path, f"{path}: wrong bytes from {cut.offset} on; a copy is in {copy}")
     elif size > cut.offset:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import random
 import time
 from collections.abc import Iterator
 
@@ -35,6 +33,9 @@ def take_recovery_lock(base_dir: str) -> segment.Segment | None:
     Each takes a lock under a name that nobody can guess, and looks for others of this user
     afterwards: of two at once the second one sees the first.
     """
+    import hashlib  # with OpenSSL, 4 MB: a writer imports this module, and seldom takes the lock
+    import random
+
     digest = hashlib.sha256(f"{os.getuid()}:{base_dir}".encode(errors="replace")).hexdigest()
     start = f"{_PREFIX}{digest[:32]}-"
     place = next(place for place in places.all_places() if places.place_id(place))

@@ -138,7 +138,7 @@ def _serve(address: segment.Address, starter: str) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _raise_limits()
-    limit_memory()
+    _begin()
     from expman.writer.held import AddressTakenError
     from expman.writer.server import Server
 
@@ -181,8 +181,7 @@ def _mirror(options: argparse.Namespace) -> int:
 
 def _stand(options: argparse.Namespace) -> int:
     """Runs a standing writer."""
-    limit_memory()
-    from expman.writer.recover import recover
+    _begin()
     from expman.writer.server import Server
 
     _prepare()
@@ -195,6 +194,8 @@ def _stand(options: argparse.Namespace) -> int:
     try:
         with ReadyFile(options.ready_file, address):
             if options.base_dir is not None:
+                from expman.writer.recover import recover
+
                 for line in recover(options.base_dir):
                     print(f"expman-writer: {line}", file=sys.stderr)
             server.serve()
@@ -235,7 +236,7 @@ def _record(command: list[str], options: argparse.Namespace) -> NoReturn:
 
 
 def _recover(options: argparse.Namespace) -> int:
-    limit_memory()
+    _begin()
     from expman.writer.recover import recover
 
     _prepare()
@@ -252,7 +253,7 @@ def _recover(options: argparse.Namespace) -> int:
 
 
 def _take_over(options: argparse.Namespace) -> int:
-    limit_memory()
+    _begin()
     from expman.writer.take_over import take_over
 
     _prepare()
@@ -283,8 +284,16 @@ def _raise_limits() -> None:
         resource.setrlimit(limit, (most, most))
 
 
+def _begin() -> None:
+    """Before the imports: pyarrow as this process uses it; no garbage is collected meanwhile."""
+    gc.disable()  # it would look 40 times through what stays for good
+    limit_memory()
+
+
 def _prepare() -> None:
+    """After the imports."""
     gc.freeze()
+    gc.enable()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a lane needs about six
 

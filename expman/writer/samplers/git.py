@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import subprocess
 import time
@@ -162,6 +161,19 @@ def _is_small(root: str, name: str) -> bool:
     return info.st_size <= MOST_FILE_BYTES
 
 
+def _find_git() -> str:
+    """The path of git. Not by `shutil.which`: a short run has no other use for that module.
+
+    Raises:
+        GitError: there is none.
+    """
+    for directory in os.get_exec_path():
+        path = os.path.join(directory, "git")
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    raise GitError("git is not installed: the commit is not known")
+
+
 class _Git:
     """Git, asked about one directory."""
 
@@ -169,10 +181,7 @@ class _Git:
         self._directory = directory
         self._running = running
         self._deadline = time.monotonic() + DEADLINE_S
-        program = shutil.which("git")
-        if program is None:
-            raise GitError("git is not installed: the commit is not known")
-        self._program = program
+        self._program = _find_git()
 
     def ask(self, *question: str, limit: int = _MOST_BYTES) -> _Answer:
         """Runs git; what it prints on stderr counts as an answer if it fails.

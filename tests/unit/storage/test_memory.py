@@ -37,7 +37,16 @@ for first in (0, 30):
     store.flush(sync=True)
 store.finish()
 store.close()
-print(*sorted({"numpy", "pandas", "pyarrow.compute", "PIL", "psutil"} & sys.modules.keys()))
+slow = {"numpy", "pandas", "pyarrow.compute", "PIL", "psutil"}
+slow |= {"ssl", "_hashlib", "tempfile", "shutil"}
+print(*sorted(slow & sys.modules.keys()))
+"""
+OTHER_PYARROW = """
+from expman.storage import memory
+del memory._NoCertificates.get_default_verify_paths
+memory.limit_memory()
+import pyarrow.fs, pyarrow.parquet, ssl
+print(ssl.__name__, ssl.SSLContext.__name__, pyarrow.fs.LocalFileSystem.__name__)
 """
 
 
@@ -56,3 +65,9 @@ def test_pool_and_packages(program: StartProgram, env: dict[str, str], pool: str
 def test_what_a_short_run_imports(program: StartProgram, tmp_path: Path) -> None:
     """A run of few rows is written without the packages that are slow to import."""
     assert "" == program(["-W", "error", "-c", SHORT_RUN, str(tmp_path)]).succeed().strip()
+
+
+def test_a_pyarrow_that_asks_for_more_of_ssl(program: StartProgram) -> None:
+    """Where the stand-in for `ssl` does not do, pyarrow gets the real one."""
+    found = program(["-W", "error", "-c", OTHER_PYARROW]).succeed().strip()
+    assert "ssl SSLContext LocalFileSystem" == found
