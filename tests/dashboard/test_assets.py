@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-import zlib
 from pathlib import Path
 
 import expman
 
 STATIC = Path(expman.__file__).parent / "dashboard" / "static"
-MOST_BYTES = 150_000
+MOST_BYTES = 300_000
 
 
 def test_all_assets_are_small() -> None:
-    """All files of the page take less than 150 kB of the wheel."""
-    files = [path for path in STATIC.rglob("*") if path.is_file()]
-    sizes = {path.name: len(zlib.compress(path.read_bytes())) for path in files}
+    """All files of the page together, licenses included, have less than 300 kB as they are."""
+    sizes = {path.name: path.stat().st_size for path in STATIC.rglob("*") if path.is_file()}
 
     assert sum(sizes.values()) < MOST_BYTES, sizes
 
@@ -24,7 +22,7 @@ def test_what_others_wrote_has_its_license() -> None:
     """Each library in vendor/ has its license beside it."""
     libraries = {path.name.split(".")[0] for path in (STATIC / "vendor").glob("*.js")}
 
-    assert {"flechette", "uPlot"} == libraries
+    assert {"uPlot"} == libraries
     for name in libraries:
         assert "Copyright" in (STATIC / "vendor" / f"{name}.LICENSE").read_text()
 

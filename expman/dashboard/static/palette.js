@@ -10,28 +10,26 @@ export const SLOTS = LIGHT.length * DASHES.length;
 
 /** The color and the dash of a place in the selection. */
 export function lineStyle(slot, dark) {
-  const place = ((slot % SLOTS) + SLOTS) % SLOTS;
-  return {
-    color: (dark ? DARK : LIGHT)[place % LIGHT.length],
-    dash: DASHES[Math.floor(place / LIGHT.length)],
-  };
+	const place = ((slot % SLOTS) + SLOTS) % SLOTS;
+	return {
+		color: (dark ? DARK : LIGHT)[place % LIGHT.length],
+		dash: DASHES[Math.floor(place / LIGHT.length)],
+	};
 }
 
 export function isDark() {
-  const chosen = document.documentElement.dataset.theme;
-  if (chosen) return chosen === "dark";
-  return matchMedia("(prefers-color-scheme: dark)").matches;
+	return document.documentElement.dataset.theme === "dark";
 }
 
 /** A color with less strength, for raw curves behind smooth ones. */
 export function faded(color, alpha) {
-  const part = (at) => Number.parseInt(color.slice(at, at + 2), 16);
-  return `rgba(${part(1)},${part(3)},${part(5)},${alpha})`;
+	const part = (at) => Number.parseInt(color.slice(at, at + 2), 16);
+	return `rgba(${part(1)},${part(3)},${part(5)},${alpha})`;
 }
 
 /** What axes and grids are drawn with, from the style sheet. */
 export function inks() {
-  const style = getComputedStyle(document.documentElement);
-  const read = (name) => style.getPropertyValue(name).trim();
-  return { ink: read("--ink"), soft: read("--ink2"), grid: read("--grid"), surface: read("--surface"), accent: read("--accent") };
+	const style = getComputedStyle(document.documentElement);
+	const read = (name) => style.getPropertyValue(name).trim();
+	return { ink: read("--ink"), soft: read("--ink2"), grid: read("--grid"), surface: read("--surface"), accent: read("--accent") };
 }
