@@ -6,10 +6,8 @@ the last steps are read.
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,9 +15,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expman.errors import ConfigError, ExpmanError
+from expman.models import RunStatus
 from expman.reading.find import runs
 from expman.reading.run import Run
+from expman.reading.stored_rollup import RollUp, read_rollup
 from expman.reading.vectors import metric_names, read_vectors
+from expman.storage.rank_rollup import (
+    PARTS,
+    TOOK,
+    join_rollups,
+    rank_states,
+    roll_up,
+    whole_steps,
+)
 
 __all__ = ["Ranks", "over_ranks", "ranks_of"]
 
@@ -83,104 +91,87 @@ def ranks_of(run: Run) -> Ranks:
     Raises:
         StorageError: a file cannot be read.
     """
-    rows = _rows(run, [])
-    steps: dict[int, int] = {}
-    last_at: dict[int, float] = {}
-    times: dict[int, dict[int, float]] = {}
-    for rank, step, moment in zip(
-        rows[_RANK].to_pylist(),
-        rows[_STEP].to_pylist(),
-        rows[_TIME].cast(pa.int64()).to_pylist(),
-        strict=True,
-    ):
-        at = moment / 1e6
-        steps[rank] = max(steps.get(rank, step), step)
-        last_at[rank] = max(last_at.get(rank, at), at)
-        times.setdefault(step, {})[rank] = at
-    return Ranks(steps, last_at, *_slowest(times, len(steps)))
+    states, table = _rolled_up(run, [], LAST_STEPS)
+    steps = {rank: step for rank, (step, _, _) in states.items()}
+    last_at = {rank: at / 1e6 for rank, (_, at, _) in states.items()}
+    return Ranks(steps, last_at, *_slowest(table, len(steps)))
 
 
-def _slowest(times: dict[int, dict[int, float]], count: int) -> tuple[int | None, float, float]:
-    """Returns who was the last one in most steps, in which share, and by how much."""
-    whole = [by_rank for _, by_rank in sorted(times.items()) if len(by_rank) == count > 1]
-    if len(whole) < 2:
+def _slowest(table: pa.Table, count: int) -> tuple[int | None, float, float]:
+    """Returns who took longest for most steps, in which share of them, and by how much."""
+    late: dict[int, list[float]] = {}
+    total = 0
+    names = ["ranks", *(f"{TOOK}:{part}" for part in ("median", "max", "max_rank"))]
+    for ranks, middle, most, rank in zip(*(table[name].to_pylist() for name in names), strict=True):
+        if ranks == count > 1 and most is not None:
+            total += 1
+            late.setdefault(rank, []).append(most - middle)
+    if not late:
         return None, 0.0, 0.0
-    # Lateness in each step, less that in the first one: clocks of hosts may differ.
-    late: dict[int, list[float]] = {rank: [] for rank in whole[0]}
-    for before, now in itertools.pairwise(whole):
-        took = {rank: now[rank] - before[rank] for rank in now}
-        middle = statistics.median(took.values())
-        for rank, seconds in took.items():
-            late[rank].append(seconds - middle)
-    last = Counter(
-        max(late, key=lambda rank, number=number: late[rank][number])  # type: ignore[misc]
-        for number in range(len(whole) - 1)
-    )
-    rank, often = last.most_common(1)[0]
-    share, seconds = often / (len(whole) - 1), statistics.median(late[rank])
+    rank = max(late, key=lambda one: len(late[one]))
+    share, seconds = len(late[rank]) / total, statistics.median(late[rank])
     if share <= _OFTEN or seconds < _LATE_S:
         return None, 0.0, 0.0
     return rank, share, seconds
 
 
-def over_ranks(run: Run, metrics: Sequence[str], *, last: int = LAST_STEPS) -> pa.Table:
+def over_ranks(run: Run, metrics: Sequence[str], *, last: int | None = LAST_STEPS) -> pa.Table:
     """One row per step over all ranks of a run's job.
 
     Args:
         run: the run of any rank, or the run of all.
         metrics: metrics that are numbers.
-        last: only so many rows of each rank, the newest ones.
+        last: only so many steps, about, the newest ones; None for all.
 
     Returns:
         `step`, `ranks` (how many have logged it), and for each metric `METRIC:min`,
         `METRIC:min_rank`, `METRIC:median`, `METRIC:max` and `METRIC:max_rank`.
 
     Raises:
-        ConfigError: no rank has such a metric.
+        ConfigError: no rank has such a metric of numbers.
         StorageError: a file cannot be read.
     """
-    rows = _rows(run, metrics, last)
-    missing = [metric for metric in metrics if metric not in rows.column_names]
+    _, table = _rolled_up(run, metrics, last)
+    missing = [metric for metric in metrics if f"{metric}:min" not in table.column_names]
     if missing:
-        raise ConfigError("metrics", missing, "no rank has such a metric")
-    found = rows.group_by(_STEP, use_threads=False).aggregate([(_RANK, "count_distinct")])
-    found = found.rename_columns({f"{_RANK}_count_distinct": "ranks"}).sort_by(_STEP)
-    for metric in metrics:
-        known = rows.filter(pc.is_valid(rows[metric])).sort_by(metric)
-        ends = known.group_by(_STEP, use_threads=False).aggregate(
-            [
-                *((metric, how) for how in ("first", "last", "list")),
-                *((_RANK, how) for how in ("first", "last")),
-            ]
-        )
-        ends = ends.rename_columns(
-            {
-                f"{metric}_first": f"{metric}:min",
-                f"{_RANK}_first": f"{metric}:min_rank",
-                f"{metric}_list": f"{metric}:median",
-                f"{metric}_last": f"{metric}:max",
-                f"{_RANK}_last": f"{metric}:max_rank",
-            }
-        )
-        name = f"{metric}:median"
-        median = [float(statistics.median(values)) for values in ends[name].to_pylist()]
-        place = ends.schema.get_field_index(name)
-        ends = ends.set_column(place, name, pa.array(median, pa.float64()))
-        found = found.join(ends, _STEP, join_type="left outer").sort_by(_STEP)
-    order = ("min", "min_rank", "median", "max", "max_rank")
-    columns = [f"{metric}:{which}" for metric in metrics for which in order]
-    return found.select([_STEP, "ranks", *columns])
+        raise ConfigError("metrics", missing, "no rank has such a metric of numbers")
+    columns = [f"{metric}:{part}" for metric in metrics for part in PARTS]
+    return table.select(["step", "ranks", *columns])
 
 
-def _rows(run: Run, metrics: Sequence[str], last: int = LAST_STEPS) -> pa.Table:
-    """Rows with a step of all ranks of a job, the newest ones of each."""
+def _rolled_up(run: Run, metrics: Sequence[str], last: int | None) -> RollUp:
+    """Rolls up all ranks of a job: by what the writers have rolled up, else by the rows."""
     several = [run, *_siblings(run)]
-    if len(several) == 1:
-        return _newest(_with_rank(run, metrics, None), last)
-    rank = run.metadata.rank
-    world = len(several) if rank is None else rank.world_size or len(several)
+    found: list[RollUp] = []
+    left = []
+    for one in several:
+        # The rows of a single live run are newer than its roll-up, and as quick to read.
+        is_useful = len(several) > 1 or one.status is not RunStatus.RUNNING
+        rolled = read_rollup(one, metrics, last) if is_useful else None
+        if rolled is None:
+            left.append(one)
+        else:
+            found.append(rolled)
+    if left:
+        rows = _rows(left, len(several), metrics, last)
+        states = rank_states(rows)
+        took, _ = whole_steps(rows, len(states))
+        names = rows.column_names
+        known = [m for m in metrics if m in names and not pa.types.is_string(rows[m].type)]
+        found.append(RollUp(states, roll_up(rows, known, took)))
+    states = {rank: state for one in found for rank, state in one.states.items()}
+    return RollUp(states, join_rollups([one.table for one in found]))
+
+
+def _rows(several: Sequence[Run], count: int, metrics: Sequence[str], last: int | None) -> pa.Table:
+    """Rows with a step of some of the `count` runs of a job, the newest ones of each rank."""
+    if count == 1:
+        rows = _with_rank(several[0], metrics, None)
+        return rows if last is None else _newest(rows, last)
+    rank = several[0].metadata.rank
+    world = count if rank is None else rank.world_size or count
     # A run may have the ranks of a node, or a single one.
-    most = last * max(1, math.ceil(world / len(several)))
+    most = None if last is None else last * max(1, math.ceil(world / count))
     tables = []
     for one in several:
         try:
@@ -202,10 +193,11 @@ def _with_rank(run: Run, metrics: Sequence[str], last: int | None) -> pa.Table:
     known = metric_names(run.path)
     names = [_STEP, _TIME, _RANK, *(metric for metric in metrics if metric in known)]
     rows = read_vectors(run.path, names, last=last)
+    rows = rows.set_column(1, _TIME, rows[_TIME].cast(pa.int64()))
     rank = run.metadata.rank
     if rank is not None:
         ranks = pc.fill_null(rows[_RANK], rank.rank)
-        rows = rows.set_column(rows.schema.get_field_index(_RANK), _RANK, ranks)
+        rows = rows.set_column(2, _RANK, ranks)
     return rows.filter(pc.and_(pc.is_valid(rows[_STEP]), pc.is_valid(rows[_RANK])))
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "POST_MORTEM_JSON",
     "POST_MORTEM_MD",
     "PROVENANCE_YAML",
+    "RANKS_PARQUET",
     "RUN_JOURNAL",
     "RUN_LOG",
     "RUN_YAML",
@@ -83,6 +84,8 @@ SYSTEM = "system"
 HISTOGRAMS = "histograms"
 """Stem of the names of the files that have the histograms."""
 VECTORS_PARQUET = f"{VECTORS}.parquet"
+RANKS_PARQUET = "ranks.parquet"
+"""Roll-up of the rows over ranks; made of vectors.parquet, and never needed."""
 ATTEMPT_MARK = ".attempt-"
 """Start of the name of the file that an attempt after the first one makes to claim its number."""
 PROVENANCE_YAML = "provenance.yaml"
@@ -117,7 +120,7 @@ MIRROR_JSON = ".mirror.json"
 MIRROR_LOCK = ".mirror.lock"
 _OURS = frozenset(
     {
-        *(RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, SCALARS_JSON),
+        *(RUN_YAML, RUN_JOURNAL, CONFIG_YAML, VECTORS_PARQUET, RANKS_PARQUET, SCALARS_JSON),
         *(RUN_LOG, ARTIFACTS, STAGING, UNKNOWN_RECORDS, PROVENANCE_YAML),
         *(CONSOLE_LOG, STACKS, LIVE_STACKS, POST_MORTEM_JSON, POST_MORTEM_MD),
         *(MEDIA, MEDIA_JSONL, IMPORT_JSON),

@@ -14,6 +14,7 @@ from expman.writer.sinks.messages import MessageSink
 from expman.writer.sinks.metadata import MetadataSink
 from expman.writer.sinks.params import ParamSink
 from expman.writer.sinks.provenance import ProvenanceSink
+from expman.writer.sinks.ranks import RankSink
 from expman.writer.sinks.rows import RowSink
 from expman.writer.sinks.sink import Sink
 from expman.writer.sinks.system import SystemSink
@@ -29,6 +30,7 @@ SINKS: dict[type[Sink], tuple[type, ...]] = {
     ParamSink: (wire.Params,),
     SystemSink: (MachineSample,),
     ProvenanceSink: (ProvenanceSample,),
+    RankSink: (),
     UnknownSink: (wire.Unknown,),
     ConsoleSink: (wire.Console,),
     # The ones before may add lines to run.log and change the metadata.

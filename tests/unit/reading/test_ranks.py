@@ -10,7 +10,10 @@ from unit.reading.run_files import make_run
 from expman import Run
 from expman.errors import ConfigError
 from expman.models import Rank
+from expman.reading import ranks
 from expman.reading.ranks import over_ranks, ranks_of
+from expman.reading.stored_rollup import read_rollup
+from expman.storage.rank_file import RankFile
 from expman.storage.rows import RowBlock
 
 BEGIN_NS = 1_700_000_000_000_000_000
@@ -93,3 +96,63 @@ def test_a_run_without_ranks_has_none(tmp_path: Path) -> None:
     """Nothing is said of it."""
     run = Run(make_run(tmp_path, "alone"))
     assert [] == ranks_of(run).sentences()
+
+
+def with_rollup(run: Run) -> Run:
+    """The run, with the roll-up that its writer would make."""
+    update = RankFile(run.path, 1).start()
+    assert update.wait(60)
+    assert update.temp is not None
+    Path(update.temp).rename(Path(run.path, "ranks.parquet"))
+    return run
+
+
+def node(base: Path, number: int, *, rows_written: int | None = None) -> Run:
+    """The run of a node with two ranks of four; rank 3 is slow."""
+    first = 2 * number
+    blocks = [
+        rows_of(
+            rank,
+            [(1.5 if rank == 3 else 1.0) * step for step in range(300)],
+            [10.0 * rank + step for step in range(300)],
+        )
+        for rank in (first, first + 1)
+    ]
+    run_dir = make_run(
+        base,
+        "job" if number == 0 else f"job-rank{first}",
+        *blocks,
+        rank=Rank(rank=first, world_size=4),
+        group="g",
+        rows_written=600 if rows_written is None else rows_written,
+    )
+    return Run(run_dir)
+
+
+def test_roll_ups_of_nodes_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks reads a small file of each node, and finds what the rows say."""
+    run, _ = with_rollup(node(tmp_path, 0)), with_rollup(node(tmp_path, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(ranks, "read_rollup", lambda *arguments: None)
+        by_rows, slowest = over_ranks(run, ["loss"], last=None), ranks_of(run)
+    monkeypatch.setattr(ranks, "read_vectors", None)
+    found = over_ranks(run, ["loss"], last=None)
+    assert 300 == found.num_rows
+    assert by_rows.equals(found)
+    assert by_rows.slice(100).equals(over_ranks(run, ["loss"]))
+    assert (slowest.steps, slowest.slowest) == (ranks_of(run).steps, ranks_of(run).slowest)
+    assert 3 == slowest.slowest
+
+
+def test_a_roll_up_that_is_not_whole_is_not_used(tmp_path: Path) -> None:
+    """Of a run that has ended it must have all rows, and be of its last attempt."""
+    run = with_rollup(node(tmp_path, 0))
+    assert read_rollup(run, ["loss"], None) is not None
+    assert read_rollup(run, ["lr"], None) is None
+    assert read_rollup(node(tmp_path, 0, rows_written=601), ["loss"], None) is None
+    Path(run.path, "ranks.parquet").write_bytes(b"PAR1")
+    assert read_rollup(node(tmp_path, 0), ["loss"], None) is None
+    assert [0, 1] == [over_ranks(run, ["loss"])[f"loss:{end}_rank"][0].as_py() for end in ENDS]
+
+
+ENDS = ("min", "max")
