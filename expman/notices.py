@@ -6,7 +6,6 @@ run that the notice is about. None of it may end a log call or hold up the super
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections import deque
@@ -15,15 +14,20 @@ __all__ = ["warn", "warn_aside"]
 
 MOST_WAITING = 64
 """Notices that wait for a handler; the oldest ones go first."""
-_log = logging.getLogger("expman")
 
 
 def warn(text: str) -> None:
     """Warns in this thread; what a handler raises is dropped."""
     try:
-        _log.warning("%s", text)
+        _log(text)
     except Exception:  # noqa: BLE001 - a handler may raise anything, and no log call may
         return
+
+
+def _log(text: str) -> None:
+    import logging  # a tenth of the time of `import expman`, and most runs have no notices
+
+    logging.getLogger("expman").warning("%s", text)
 
 
 def warn_aside(text: str) -> None:
@@ -57,7 +61,7 @@ class _Aside:
     def _deliver(self) -> None:
         while (text := self._next()) is not None:
             try:
-                _log.warning("%s", text)
+                _log(text)
             except BaseException:  # noqa: BLE001 - the top of a thread, SystemExit would end it
                 continue
 
