@@ -276,10 +276,10 @@ _MOST_TAG_CHARS = 4096
 def _tag(tag: object) -> str:
     if not isinstance(tag, str):
         raise TypeError(f"tag {shown(tag)} is {type_name(tag)}, not text; use a str")
-    plain = str.__str__(tag)
+    plain = tag if type(tag) is str else str.__str__(tag)
     if not plain or len(plain) > _MOST_TAG_CHARS:
         raise ValueError(f"tag {shown(tag)} must have 1 to {_MOST_TAG_CHARS:,} characters")
-    return plain.encode("utf-8", "backslashreplace").decode()
+    return plain if plain.isascii() else plain.encode("utf-8", "backslashreplace").decode()
 
 
 def _extension(tag: str, extension: object) -> str:

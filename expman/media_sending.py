@@ -1,15 +1,16 @@
-"""How an engine sends media: small ones in the lane, large ones in a file that the writer reads."""
+"""How an engine sends media: small ones in the lane, large ones in spools for the writer."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from expman import notices
-from expman.errors import RecordTooLargeError, RunClosedError
+from expman.errors import ExpmanError, RecordTooLargeError, RunClosedError
 from expman.media import MediaCalls
 from expman.media_values import Medium
 from expman.models import ExperimentConfig
@@ -44,6 +45,20 @@ def measured_at(time_ns: int | None) -> Iterator[None]:
         _measured_at_ns.reset(token)
 
 
+@functools.cache  # an import statement costs microseconds in a call that was not made for a while
+def _media() -> int:
+    """The tag of a record of a medium."""
+    from expman.transport.encoding import MEDIA
+
+    return MEDIA
+
+
+def _plain_step(step: object) -> int | None:
+    from expman.transport.values import plain_step
+
+    return plain_step(step)
+
+
 class MediaSending(MediaCalls):
     """Publishes a record for each. What does not fit anywhere waits, or is dropped and counted."""
 
@@ -55,10 +70,7 @@ class MediaSending(MediaCalls):
     _media_dropped: int = 0
 
     def _send_medium(self, kind: str, tag: str, step: object, medium: Medium) -> None:
-        from expman.transport.encoding import MEDIA
-        from expman.transport.values import plain_step
-
-        plain = plain_step(step)
+        plain = step if type(step) is int and -(2**63) <= step < 2**63 else _plain_step(step)
         if self._ended:  # before a file is made that nobody would store
             raise RunClosedError(self.run_dir)
         size = len(medium.data)
@@ -66,22 +78,31 @@ class MediaSending(MediaCalls):
         if size > MOST_IN_LANE:
             name = self._spooled(medium.data)
             if name is not None:
+                # An interrupt may come after the record was published: then the spool is not ours.
                 published = False
                 try:
-                    published = self._publish_or_drop(MEDIA, *head, None, name, size)
-                finally:
-                    if not published and self._spools is not None:
-                        self._spools.take_back(name)
+                    published = self._publish_or_drop(_media(), *head, None, name, size)
+                except ExpmanError:
+                    self._free_spool(name)
+                    raise
+                if not published:
+                    self._free_spool(name)
                 return
         try:
-            self._publish_or_drop(MEDIA, *head, bytes(medium.data), None, size)
+            self._publish_or_drop(_media(), *head, bytes(medium.data), None, size)
         except RecordTooLargeError:
             if not self._drops or size > self.config.max_buffer_bytes:
                 raise  # it will never fit
             self._count_drop()
 
     def _spooled(self, data: memoryview | bytes) -> str | None:
-        """The name of a spool with the data; None: it must go through the lane."""
+        """The name of a spool with the data; None: it must go through the lane.
+
+        One in shared memory costs a copy. Where these have no room, a file costs some more.
+        """
+        memory = self._lane.spools
+        if memory is not None and (name := memory.put(data)) is not None:
+            return name
         from expman.storage.media_spool import CONTENT_OFFSET, Spools
 
         if self._spools is None:
@@ -94,6 +115,14 @@ class MediaSending(MediaCalls):
         except OSError:
             return None  # the run's disk is in trouble: shared memory holds it until that is over
         return name
+
+    def _free_spool(self, name: str) -> None:
+        """Frees the spool of a medium that was not published."""
+        memory = self._lane.spools
+        if memory is not None:
+            memory.take_back(name)
+        if self._spools is not None:
+            self._spools.take_back(name)
 
     def _send_histogram(
         self, tag: str, step: object, edges: list[float], counts: list[int], not_finite: int
@@ -111,7 +140,8 @@ class MediaSending(MediaCalls):
         dropped, self._media_dropped = self._media_dropped, 0
         published = False
         try:
-            publish = self._lane.offer if self._drops else self._lane.publish
+            lane = self._lane
+            publish = lane.offer if self.config.overflow == "drop" else lane.publish
             published = publish(tag, *fields, dropped, logged_at_ns=_measured_at_ns.get())
         finally:
             if not published:

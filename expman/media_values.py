@@ -12,9 +12,21 @@ import os
 import sys
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from expman.media_arrays import (
+    ACCEPTED,
+    CODES,
+    FLOATS,
+    bytes_of,
+    check_values,
+    code_of,
+    pixels_of,
+    plain_array,
+    shape_of,
+    view_of,
+)
 from expman.shown import shown, type_name
 
 __all__ = [
@@ -40,12 +52,6 @@ _MAGIC = (
     (b"II*\0", "tif"),
     (b"MM\0*", "tif"),
 )
-_ACCEPTED = (
-    "pass an array of shape (height, width), (height, width, channels) or (channels, height, width)"
-    " with 1, 3 or 4 channels, of uint8, bool, or floats within 0 and 1; or a PIL image, a path, or"
-    " the bytes of a PNG, JPEG, GIF, WebP, BMP or TIFF file"
-)
-_FLOATS = "fd"
 _LARGEST = sys.float_info.max
 
 
@@ -73,6 +79,9 @@ def image_of(tag: str, image: Any) -> Medium:
         FileNotFoundError, PermissionError: of a path.
         TypeError, ValueError: naming the tag, the shape, and what is accepted.
     """
+    view = pixels_of(image)
+    if view is not None:  # what most are: nothing else is asked of it
+        return _raw_image(tag, image, view)
     if isinstance(image, str | os.PathLike):
         return _encoded_image(tag, _read(image), f"file {os.fspath(image)!r}")
     if isinstance(image, bytes | bytearray):
@@ -81,11 +90,19 @@ def image_of(tag: str, image: Any) -> Medium:
         return figure_of(tag, image)
     if hasattr(image, "mode") and callable(getattr(image, "convert", None)):
         return _pil_image(image)
-    values = _plain_array(f"image {tag!r}", image)
-    view = _view(f"image {tag!r}", values)
-    channels_first = _channels_first(tag, _shape(view))
-    _check_values(f"image {tag!r} of shape {_shape(view)}", values, view)
-    return Medium("png", _bytes_of(view), (_code(view), _shape(view), channels_first, 0.0))
+    values = plain_array(f"image {tag!r}", image)
+    return _raw_image(tag, values, view_of(f"image {tag!r}", values))
+
+
+def _raw_image(tag: str, values: Any, view: memoryview) -> Medium:
+    code, shape = view.format, shape_of(view)
+    if code not in CODES:
+        code = code_of(view)
+    channels_first = _channels_first(tag, shape)
+    data = bytes_of(view)
+    if code in FLOATS:
+        check_values(f"image {tag!r} of shape {shape}", values, view, data)
+    return Medium("png", data, (code, shape, channels_first, 0.0))
 
 
 def frames_of(tag: str, frames: Any, fps: float) -> Medium:
@@ -96,16 +113,17 @@ def frames_of(tag: str, frames: Any, fps: float) -> Medium:
     """
     if not (isinstance(fps, int | float) and 0 < fps <= 1000):
         raise ValueError(f"video {tag!r}: fps {shown(fps)} must be a number within 0 and 1,000")
-    values = _plain_array(f"video {tag!r}", frames)
-    view = _view(f"video {tag!r}", values)
+    values = plain_array(f"video {tag!r}", frames)
+    view = view_of(f"video {tag!r}", values)
     if view.ndim not in (3, 4):
         raise ValueError(
-            f"video {tag!r} has the shape {_shape(view)}; pass frames of shape (time, height, "
+            f"video {tag!r} has the shape {shape_of(view)}; pass frames of shape (time, height, "
             "width), (time, height, width, channels) or (time, channels, height, width), or bytes"
         )
-    channels_first = _channels_first(tag, _shape(view)[1:])
-    _check_values(f"video {tag!r} of shape {_shape(view)}", values, view)
-    return Medium("apng", _bytes_of(view), (_code(view), _shape(view), channels_first, float(fps)))
+    channels_first = _channels_first(tag, shape_of(view)[1:])
+    data = bytes_of(view)
+    check_values(f"video {tag!r} of shape {shape_of(view)}", values, view, data)
+    return Medium("apng", data, (code_of(view), shape_of(view), channels_first, float(fps)))
 
 
 def figure_of(tag: str, figure: Any) -> Medium:
@@ -127,7 +145,7 @@ def _encoded_image(tag: str, data: bytes, what: str) -> Medium:
             return Medium(extension, data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return Medium("webp", data)
-    raise ValueError(f"image {tag!r}: {what} is not a picture; {_ACCEPTED}")
+    raise ValueError(f"image {tag!r}: {what} is not a picture; {ACCEPTED}")
 
 
 def _pil_image(image: Any) -> Medium:
@@ -146,100 +164,7 @@ def _channels_first(tag: str, shape: tuple[int, ...]) -> bool:
         return False
     if len(shape) == 3 and shape[0] in _CHANNELS:
         return True
-    raise ValueError(f"image {tag!r} has the shape {shape}; {_ACCEPTED}")
-
-
-# -- arrays ---------------------------------------------------------------------------------------
-
-
-def _plain_array(what: str, value: Any) -> Any:
-    """The value as something that has a buffer."""
-    if callable(getattr(value, "detach", None)):  # torch: a GPU's tensor is copied to the CPU
-        value = value.detach().cpu()
-        if str(value.dtype) in ("torch.float16", "torch.bfloat16"):
-            value = value.float()
-        value = value.numpy()
-    elif isinstance(value, list | tuple):
-        return _array_of_lists(what, value)
-    elif not _has_buffer(value) and callable(getattr(value, "__array__", None)):
-        value = value.__array__()
-    if str(getattr(value, "dtype", "")) in ("float16", "bfloat16"):
-        value = value.astype("float32")
-    return value
-
-
-def _has_buffer(value: Any) -> bool:
-    try:
-        memoryview(value).release()
-    except (TypeError, ValueError, BufferError):
-        return False
-    return True
-
-
-def _view(what: str, value: Any) -> memoryview:
-    try:
-        view = memoryview(value)
-    except (TypeError, ValueError, BufferError) as exc:
-        raise TypeError(f"{what} is {type_name(value)}; {_ACCEPTED}") from exc
-    if _code(view) not in "B?fd":
-        kind = getattr(value, "dtype", view.format)
-        raise TypeError(f"{what} of shape {_shape(view)} has values of type {kind}; {_ACCEPTED}")
-    return view
-
-
-def _shape(view: memoryview) -> tuple[int, ...]:
-    return view.shape or ()
-
-
-def _code(view: memoryview) -> str:
-    return view.format.lstrip("@=<" if sys.byteorder == "little" else "@=>")
-
-
-def _bytes_of(view: memoryview) -> memoryview | bytes:
-    return view.cast("B") if view.c_contiguous else view.tobytes()
-
-
-def _check_values(what: str, value: Any, view: memoryview) -> None:
-    if _code(view) not in _FLOATS:
-        return
-    if callable(getattr(value, "min", None)):  # numpy's: NaN comes through
-        low, high = float(value.min()), float(value.max())
-    else:
-        flat = view.cast("B").cast(_code(view))  # type: ignore[call-overload]
-        low, high = min(flat), max(flat)
-        low = low if all(map(math.isfinite, flat)) else math.nan
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"{what} has values that are not finite; replace NaN and infinity")
-    if low < 0 or high > 1:
-        raise ValueError(
-            f"{what} has floats from {low:.6g} to {high:.6g}, which must be within 0 and 1; scale "
-            "them, or pass uint8"
-        )
-
-
-def _array_of_lists(what: str, rows: Sequence[Any]) -> memoryview:
-    """Nested lists of numbers as a buffer with their shape."""
-    shape: list[int] = []
-    level: Any = rows
-    while isinstance(level, list | tuple):
-        shape.append(len(level))
-        level = level[0] if level else None
-    flat: list[Any] = list(rows)
-    for size in shape[1:]:
-        if not all(isinstance(item, list | tuple) and len(item) == size for item in flat):
-            raise ValueError(f"{what}: the lists have different lengths")
-        flat = [value for item in flat for value in item]
-    try:
-        if all(type(value) is int for value in flat):
-            numbers: bytes | array[float] = bytes(flat)
-        else:
-            numbers = array("d", flat)
-    except (TypeError, ValueError) as exc:
-        raise ValueError(f"{what}: pass floats, or numbers within 0 and 255: {exc}") from exc
-    code = "B" if isinstance(numbers, bytes) else "d"
-    if not flat:
-        raise ValueError(f"{what} has the shape {tuple(shape)}: it is empty")
-    return memoryview(numbers).cast("B").cast(code, shape)  # type: ignore[call-overload,no-any-return]
+    raise ValueError(f"image {tag!r} has the shape {shape}; {ACCEPTED}")
 
 
 # -- sounds and files -----------------------------------------------------------------------------
@@ -257,24 +182,25 @@ def audio_of(tag: str, data: Any, extension: str, sample_rate: int | None) -> Me
     what = f"audio {tag!r}"
     if type(sample_rate) is not int or not 0 < sample_rate < 2**31:
         raise ValueError(f"{what}: samples need sample_rate=, a whole number of samples per second")
-    values = _plain_array(what, data)
+    values = plain_array(what, data)
     try:
         view = memoryview(values)
     except (TypeError, ValueError, BufferError) as exc:
         raise TypeError(f"{what} is {type_name(data)}; pass samples, bytes or a path") from exc
-    if view.ndim not in (1, 2) or 0 in _shape(view) or (view.ndim == 2 and _shape(view)[1] > 32):
-        raise ValueError(f"{what} has the shape {_shape(view)}; pass (time,) or (time, channels)")
-    code = _code(view)
+    shape = shape_of(view)
+    if view.ndim not in (1, 2) or 0 in shape or (view.ndim == 2 and shape[1] > 32):
+        raise ValueError(f"{what} has the shape {shape}; pass (time,) or (time, channels)")
+    code = code_of(view)
     if code == "h":
-        samples = array("h", bytes(_bytes_of(view)))
-    elif code in _FLOATS:
-        flat = array(code, bytes(_bytes_of(view)))
+        samples = array("h", bytes(bytes_of(view)))
+    elif code in FLOATS:
+        flat = array(code, bytes(bytes_of(view)))
         if not all(-1 <= value <= 1 for value in flat):
-            raise ValueError(f"{what} of shape {_shape(view)} has floats beyond -1 and 1, or NaN")
+            raise ValueError(f"{what} of shape {shape_of(view)} has floats beyond -1 and 1, or NaN")
         samples = array("h", [round(value * 32767) for value in flat])
     else:
         raise TypeError(f"{what} has values of type {code!r}; pass int16, or floats to 1")
-    return Medium("wav", _wav(samples, 1 if view.ndim == 1 else _shape(view)[1], sample_rate))
+    return Medium("wav", _wav(samples, 1 if view.ndim == 1 else shape_of(view)[1], sample_rate))
 
 
 def _wav(samples: array[int], channels: int, sample_rate: int) -> bytes:
@@ -320,7 +246,7 @@ def histogram_of(tag: str, values: Any, bins: int) -> tuple[list[float], list[in
     if type(bins) is not int or not 0 < bins <= 10_000:
         raise ValueError(f"{what}: bins {shown(bins)} must be a whole number within 1 and 10,000")
     if callable(getattr(values, "detach", None)):
-        values = _plain_array(what, values)
+        values = plain_array(what, values)
     numpy = sys.modules.get("numpy")
     if numpy is not None and hasattr(values, "__array__"):
         return _numpy_histogram(numpy, what, values, bins)

@@ -252,7 +252,8 @@ _TABLE = (
         check=functools.partial(checks.check_count, least=MIN_BUFFER_BYTES),
         read=read_number,
         variable="EXPMAN_MAX_BUFFER_BYTES",
-        meaning="Limit of shared memory per producer, in bytes.",
+        meaning="Limit of shared memory per producer, in bytes. Large pictures may take a quarter "
+        "of that besides, and 64 MiB at most.",
     ),
     Setting(
         name="overflow",

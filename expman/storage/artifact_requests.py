@@ -110,7 +110,7 @@ class Requests:
             return msgspec.json.decode(data, type=Request)
         return None
 
-    def keep(self, request: Request, data: bytes | None = None) -> None:
+    def keep(self, request: Request, data: bytes | memoryview | None = None) -> None:
         """Writes a request, or what has become of it, and the data that it came with.
 
         Durability: durable when it returns. That of a medium survives the processes only, as the

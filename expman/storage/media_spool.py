@@ -138,8 +138,9 @@ class Spools:
         return sum(size for _, size in list(self._files))
 
     def take_back(self, name: str) -> None:
-        """Frees a spool whose record was not published."""
-        free_spool(self._run_dir, name)
+        """Frees a spool whose record was not published; any other name is left alone."""
+        if is_spool_name(name):
+            free_spool(self._run_dir, name)
 
 
 def _write(fd: int, data: memoryview | bytes) -> None:

@@ -206,7 +206,7 @@ def storage_error(path: str, exc: BaseException) -> StorageError:
     return StorageError(path, detail or type(exc).__name__)
 
 
-def replace_file(path: str, data: bytes, *, sync: bool = True) -> None:
+def replace_file(path: str, data: bytes | memoryview, *, sync: bool = True) -> None:
     """Gives `path` the content `data`, atomically.
 
     Durability: durable when it returns if `sync`, otherwise written.

@@ -35,6 +35,7 @@ from expman.transport.numbering import LARGEST_COUNT
 from expman.transport.open_term import OpenTerm, missed_entries
 from expman.transport.release import TermRelease
 from expman.transport.salvage import salvage
+from expman.transport.spool_memory import CarriedMedium
 
 __all__ = ["LaneConsumer"]
 
@@ -287,6 +288,10 @@ class LaneConsumer:
             return True
         term.fill_gaps()  # the entries of interrupted calls have some time to land
         return not term.gaps or term.waited()
+
+    def carried(self, name: str, size: int) -> CarriedMedium:
+        """A medium that lies in a spool of the lane, by the name that its record has."""
+        return CarriedMedium(self.name, self.address.place, self.hello.pid, name, size)
 
     # -- giving memory back -----------------------------------------------------------
 

@@ -16,6 +16,7 @@ __all__ = ["check_header", "stamp"]
 _KINDS = {
     layout.MAGIC_ADDRESS: "an address",
     layout.MAGIC_LANE: "a lane",
+    layout.MAGIC_SPOOL: "a spool",
     layout.MAGIC_TERM: "a term",
 }
 

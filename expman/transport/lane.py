@@ -11,6 +11,7 @@ from expman.transport.address_control import AddressControl
 from expman.transport.cutoff import CutoffWatch
 from expman.transport.hello import Hello, encode_hello
 from expman.transport.lane_control import LaneControl
+from expman.transport.spool_memory import MemorySpools
 
 __all__ = ["FIRST_BYTES", "Lane", "remains_of"]
 
@@ -33,6 +34,7 @@ class Lane:
         segment: its control's memory; the lock on it shows that this process lives.
         control: its control.
         ring: its terms.
+        spools: its spools; None where only remains of it are left.
         cutoff: how far the writer took its records at the run's end; None for an owner's lane.
 
     Raises:
@@ -44,6 +46,7 @@ class Lane:
     _news: AddressControl | None = None
     _hello_bytes = 0
     cutoff: CutoffWatch | None = None
+    spools: MemorySpools | None = None
 
     def __init__(
         self,
@@ -81,6 +84,9 @@ class Lane:
                 hello.max_buffer_bytes,
                 slots,
                 self.cutoff,
+            )
+            self.spools = MemorySpools(
+                self._address, self.number, self.control, hello.max_buffer_bytes
             )
         except BaseException:
             self.segment.unlink()

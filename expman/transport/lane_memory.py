@@ -44,7 +44,11 @@ class LaneMemory:
         made = self._control.slots_made
         if made == self._made:
             return
-        names = set(places.list_names(self._place, self._start))
+        names = {  # a spool's end is not a number
+            name
+            for name in places.list_names(self._place, self._start)
+            if name.removeprefix(self._start).isdecimal()
+        }
         if len(names | set(self.names())) < made:
             names.update(nameless.find(self._start, [self._pid]))
         for name in names:

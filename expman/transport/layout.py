@@ -1,9 +1,9 @@
 """The bytes of shared memory: offsets, sizes, magic and version. Nothing else.
 
-Three kinds of segment share one address, a random token: the address itself (its map is in
-`address_control`), the control of a lane (`lane_words`), and terms (below). All words are native
-unsigned integers, stored and read only through aligned `memoryview.cast` items:
-such a store is one instruction, so a reader sees the old or the new value.
+Four kinds of segment share one address, a random token: the address itself (its map is in
+`address_control`), the control of a lane (`lane_words`), spools (`spool_memory`), and terms
+(below). All words are native unsigned integers, stored and read only through aligned
+`memoryview.cast` items: such a store is one instruction, so a reader sees the old or the new value.
 (`struct.pack_into` zeroes its destination first and must not be used here.)
 
 LANE and SLOT are random numbers: another user, who sees the names that there are, cannot take
@@ -30,6 +30,7 @@ __all__ = [
     "LAYOUT_VERSION",
     "MAGIC_ADDRESS",
     "MAGIC_LANE",
+    "MAGIC_SPOOL",
     "MAGIC_TERM",
     "TERM_ENTRIES",
     "data_offset",
@@ -41,6 +42,7 @@ LAYOUT_VERSION = 3
 
 MAGIC_ADDRESS = int.from_bytes(b"expmanA1", "little")
 MAGIC_LANE = int.from_bytes(b"expmanL1", "little")
+MAGIC_SPOOL = int.from_bytes(b"expmanM1", "little")
 MAGIC_TERM = int.from_bytes(b"expmanT1", "little")
 
 # Word numbers (8 bytes each).
@@ -110,6 +112,9 @@ CONSOLE_SIZE = 826
 CONSOLE_DONE = 827
 WRITE_ERROR_END = 6600
 MISSING_OFFSET = 6624
+
+SPOOL_FILLED = 2
+SPOOL_FREED = 3
 
 INDEX_ENTRIES = 2
 DATA_OFFSET = 3

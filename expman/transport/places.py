@@ -15,6 +15,7 @@ __all__ = [
     "SHM",
     "all_places",
     "exists",
+    "free_bytes",
     "fresh_number",
     "has_names_of",
     "list_names",
@@ -89,6 +90,16 @@ def _names_of(uid: int, place: str, start: str = PREFIX) -> Iterator[str]:
                 continue
             if info.st_uid == uid and stat.S_ISREG(info.st_mode):
                 yield entry.name
+
+
+def free_bytes(place: str) -> int:
+    """Bytes that a place has free for this user.
+
+    Raises:
+        OSError: it does not exist.
+    """
+    found = os.statvfs(path_of(place, ""))
+    return found.f_bavail * found.f_frsize
 
 
 def fresh_number() -> int:

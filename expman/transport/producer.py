@@ -20,6 +20,7 @@ from expman.transport.lane import Lane
 from expman.transport.lane_control import LaneControl
 from expman.transport.own_lane import OwnLane, WaitHook
 from expman.transport.row_log import RowLog
+from expman.transport.spool_memory import MemorySpools
 
 __all__ = ["LaneProducer", "WaitHook"]
 
@@ -195,6 +196,12 @@ class LaneProducer:
     def claimed(self) -> bool:
         """True if this process has a lane."""
         return self._own.lane is not None
+
+    @property
+    def spools(self) -> MemorySpools | None:
+        """Spools in shared memory; None before this process has a lane, and after its end."""
+        lane = self._own.lane
+        return None if lane is None else lane.spools
 
     @property
     def gate(self) -> RunGate | None:

@@ -7,22 +7,27 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import msgspec
 
-from expman.errors import StorageError
+from expman.errors import ExpmanError, StorageError
 from expman.models import reason_of
 from expman.storage.artifact_requests import Request, Requests
 from expman.storage.artifact_store import SourceError, Stored, store
 from expman.storage.copying import Stopped
 from expman.storage.media_files import MediaFiles
 from expman.transport import records as wire
+from expman.transport.spool_memory import CarriedMedium
 
 __all__ = ["Copier", "CopyOutcome", "missing_line", "store_artifacts"]
 
 RETRY_S = 0.25
 SOURCE_PATIENCE_S = 30.0
 """How long an I/O error of the source's own disk is given to heal."""
+
+_Data: TypeAlias = bytes | CarriedMedium | None
+"""What came with a request."""
 
 _stopping: dict[str, threading.Thread] = {}
 """By run directory: a thread that was stopped and may not have ended yet.
@@ -62,7 +67,7 @@ class Copier:
 
     def __init__(self, run_dir: str, is_in_place: Callable[[], bool] = lambda: True) -> None:
         self._requests = Requests(run_dir)
-        self._taken: deque[tuple[Request, bytes | None]] = deque()
+        self._taken: deque[tuple[Request, _Data]] = deque()
         found = self._requests.read()
         self.missing = sum(request.problem is not None for request in found)
         is_open = [request for request in found if request.problem is None]
@@ -87,12 +92,12 @@ class Copier:
         """Whether an earlier writer has kept this medium: it is stored from its request."""
         return (lane, record) in self._found
 
-    def take_medium(self, request: Request, data: bytes | None, *, doubtful: bool) -> None:
+    def take_medium(self, request: Request, data: _Data, *, doubtful: bool) -> None:
         """Takes a request, and the data that came with it; in memory only until `keep`.
 
         Args:
             request: with a medium.
-            data: None if it is in a spool.
+            data: the bytes, or a spool in shared memory that has them; None if a file has them.
             doubtful: an earlier writer may have stored it, but was killed before it noted that.
         """
         if doubtful:
@@ -140,8 +145,10 @@ class Copier:
         """
         while self._taken:
             request, data = self._taken[0]
-            self._requests.keep(request, data)
+            self._requests.keep(request, _content(request, data))
             yield request
+            if isinstance(data, CarriedMedium):
+                data.free()
             self._copying.open.append(request)
             self._kept += 1
             self._taken.popleft()
@@ -318,6 +325,22 @@ class _Copying:
     def _is_stopped(self) -> bool:
         self._sign_of_life = time.monotonic()
         return self._stop.is_set()
+
+
+def _content(request: Request, data: _Data) -> bytes | memoryview | None:
+    """The data of a request; None if a file has it, or if it is gone.
+
+    Raises:
+        StorageError: it cannot be had at present.
+    """
+    if not isinstance(data, CarriedMedium):
+        return data
+    try:
+        return data.content()
+    except (ExpmanError, FileNotFoundError, PermissionError):
+        return None  # whoever stores it finds no file, and reports that
+    except OSError as exc:
+        raise StorageError(request.source, exc.strerror or str(exc)) from exc
 
 
 def store_artifacts(run_dir: str) -> list[str]:

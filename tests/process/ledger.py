@@ -6,6 +6,7 @@ The files are read with pyarrow alone, not with the reader of the package.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,8 @@ class Ledger:
             data = (run_dir / item["file"]).read_bytes()
             assert len(data) == item["bytes"]
             assert data.endswith(b"IEND" + bytes.fromhex("ae426082"))
+            start = data.index(b"IDAT") + 4
+            assert item["step"] % 256 == zlib.decompressobj().decompress(data[start:], 2)[1]
         assert all(f"[{row['step']},1]" == row["counts"] for row in rows)
         assert not (run_dir / ".artifacts-staging").exists()
 

@@ -31,12 +31,14 @@ from expman.media_values import histogram_of
 from expman.storage.media_index import media_name
 from expman.storage.media_spool import Spools
 from expman.storage.pixels import encode_pixels
+from expman.transport import places
 
 pytestmark = pytest.mark.usefixtures("standing_writer")
 
 PIL_IMAGE = pytest.importorskip("PIL.Image")
 CHANCE = np.random.default_rng(20_261_127)
 RGB = CHANCE.integers(0, 256, (20, 30, 3)).astype("uint8")
+LARGE = CHANCE.integers(0, 256, (400, 300, 3)).astype("uint8")
 
 
 @pytest.fixture
@@ -85,8 +87,33 @@ def test_each_kind_of_picture(run: Experiment, image: Any, expected: Any) -> Non
     assert expected.tolist() == stored(run).tolist()
 
 
+@pytest.fixture
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shared memory has no room for spools."""
+    monkeypatch.setattr(places, "free_bytes", lambda _: 0)
+
+
+def spools_of(run: Experiment) -> list[str]:
+    """The names of its spools in shared memory."""
+    lane = run.engine._lane
+    return places.list_names(places.SHM, f"{lane.address.segment(lane.lane)}-m")
+
+
+def test_a_large_picture_comes_through_memory_that_is_used_again(run: Experiment) -> None:
+    """No file has it, and the run's end leaves no memory behind."""
+    for number in range(3):
+        large = np.full((300, 400, 3), number, "uint8")
+        run.log_image("large", large, number)
+        assert large.tolist() == stored(run).tolist()
+        assert 1 == len(names := spools_of(run))
+        assert [] == list(Path(run.run_dir, ".artifacts-staging").glob("*.spool"))
+    run.close()
+    assert not any(map(places.exists, [places.SHM], names))
+
+
+@pytest.mark.usefixtures("no_memory")
 def test_a_large_picture_comes_through_a_file_that_is_used_again(run: Experiment) -> None:
-    """And the run's end leaves none behind."""
+    """Where shared memory has no room; and the run's end leaves none behind."""
     for number in range(3):
         large = np.full((300, 400, 3), number, "uint8")
         assert large.nbytes > MOST_IN_LANE
@@ -95,6 +122,36 @@ def test_a_large_picture_comes_through_a_file_that_is_used_again(run: Experiment
         assert 1 == len(list(Path(run.run_dir, ".artifacts-staging").glob("*.spool")))
     run.close()
     assert not Path(run.run_dir, ".artifacts-staging").exists()
+
+
+@pytest.mark.parametrize("image", [np.moveaxis(LARGE, 2, 0), LARGE[::-1, ::2], LARGE / 255])
+def test_large_pictures_of_each_layout(run: Experiment, image: Any) -> None:
+    """Strided arrays and floats travel through memory, too."""
+    run.log_image("large", image)
+    image = np.round(image * 255) if image.dtype == "float64" else image
+    image = np.moveaxis(image, 0, 2) if image.shape[0] == 3 else image
+    assert image.tolist() == stored(run).tolist()
+    assert 1 == len(spools_of(run))
+
+
+def test_an_interrupted_call_gives_no_spool_away(
+    run: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C may come after the record was published: the next picture goes elsewhere."""
+    publish = run.engine._lane.publish
+
+    def interrupted(*fields: Any, **options: Any) -> bool:
+        publish(*fields, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.engine._lane, "publish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.log_image("large", LARGE, 1)
+    run.log_image("large", 255 - LARGE, 2)
+    run.flush()
+    first, second = (np.asarray(PIL_IMAGE.open(one.path)) for one in Run(run.run_dir).media())
+    assert [LARGE.tolist(), (255 - LARGE).tolist()] == [first.tolist(), second.tolist()]
 
 
 def test_threads_share_no_spool(run: Experiment) -> None:

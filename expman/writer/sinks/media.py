@@ -6,6 +6,7 @@ from expman.models import LogLevel
 from expman.storage.artifact_requests import Request, data_name
 from expman.storage.media_index import MediaNote
 from expman.transport import records as wire
+from expman.transport.spool_memory import is_memory_name
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
 from expman.writer.sinks.sink import Sink
@@ -39,10 +40,16 @@ class MediaSink(Sink):
         """Takes a medium, unless there is a request for it already."""
         assert lane is not None
         control = lane.consumer.control
-        if number < control.artifacts_kept:
-            return
-        if self.run.copier.has_found(lane.number, number):
+        carried = None
+        if record.staged is not None and is_memory_name(record.staged):
+            carried = lane.consumer.carried(record.staged, record.size)
+        is_kept = number < control.artifacts_kept
+        if not is_kept and self.run.copier.has_found(lane.number, number):
             control.artifacts_kept = number + 1  # the writer was killed before it could note that
+            is_kept = True
+        if is_kept:
+            if carried is not None:
+                carried.free()
             return
         report_dropped_media(self.run, lane, record.dropped)
         if record.kind == "dropped":
@@ -58,7 +65,8 @@ class MediaSink(Sink):
             timestamp_ns=record.logged_at_ns,
         )
         what = f"{record.kind} {record.label!r}"
-        staged = record.staged if record.data is None else data_name(lane.number, number)
+        is_file = record.data is None and carried is None
+        staged = record.staged if is_file else data_name(lane.number, number)
         request = Request(
             lane=lane.number,
             record=number,
@@ -70,7 +78,7 @@ class MediaSink(Sink):
         )
         is_first = lane.number not in self._lanes
         self._lanes.add(lane.number)
-        self.run.copier.take_medium(request, record.data, doubtful=is_first)
+        self.run.copier.take_medium(request, carried or record.data, doubtful=is_first)
 
     def write(self, *, sync: bool) -> None:
         """Nothing: ArtifactSink writes what was taken."""
