@@ -79,7 +79,7 @@ if typing.TYPE_CHECKING:
     from expman.reading.find import RunList, runs
     from expman.reading.logfile import LogEntry
     from expman.reading.multirun import vectors
-    from expman.reading.run import Run
+    from expman.reading.opening import Run
     from expman.storage.experiment_file import assign_project
 
 __version__ = "0.1.0"
@@ -158,7 +158,7 @@ __all__ = [
 
 _LAZY = {
     "LogEntry": "reading.logfile",
-    "Run": "reading.run",
+    "Run": "reading.opening",
     **dict.fromkeys(("RunList", "runs"), "reading.find"),
     **dict.fromkeys(
         (

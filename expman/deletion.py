@@ -61,6 +61,8 @@ def why_kept(run: Run, *, all_files: bool = False) -> str | None:
         run: the run.
         all_files: the directory may hold files that expman did not write.
     """
+    if "://" in run._place:
+        return "is in an object store, where expman deletes nothing"
     try:
         with _place_of(run.path) as place:
             _check(run, place, all_files)

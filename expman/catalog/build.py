@@ -25,9 +25,9 @@ from expman.storage.catalog_files import (
     write_table,
 )
 
-__all__ = ["CatalogReport", "build"]
+__all__ = ["GROUP_ROWS", "CatalogReport", "build", "sorted_runs"]
 
-_GROUP_ROWS = 65_536
+GROUP_ROWS = 65_536
 _AT_ONCE = 10_000
 """Runs whose facts are held as Python objects at once."""
 
@@ -117,9 +117,9 @@ def _build(base: str, anew: bool, progress: Callable[[int], None] | None) -> Cat
     else:
         compaction = Compaction(base, () if old is None else old.manifest.parts)
         taken_over = [] if old is None else [old.table().take(rows_of(current)).cast(FACTS)]
-        every = _sorted(compaction.apply(pa.concat_tables([*taken_over, *tables])))
+        every = sorted_runs(compaction.apply(pa.concat_tables([*taken_over, *tables])))
         name = new_name("runs")
-        write_table(base, name, every, group_rows=_GROUP_ROWS)
+        write_table(base, name, every, group_rows=GROUP_ROWS)
         manifest = Manifest(made_at=time.time(), runs_file=name, parts=compaction.parts)
         write_manifest(base, manifest)
         count, apart = every.num_rows, every["part"].null_count
@@ -135,7 +135,8 @@ def _facts(run_dir: str) -> dict[str, object]:
     return facts_of(run_dir)
 
 
-def _sorted(table: pa.Table) -> pa.Table:
+def sorted_runs(table: pa.Table) -> pa.Table:
+    """Returns a table of runs in the order of lists, newest run first."""
     path = pc.binary_join_element_wise(table["experiment"], table["run"], "/")
     order = pc.sort_indices(
         table.append_column("path", path).select(["sort_key", "path"]),

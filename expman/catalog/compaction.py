@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -147,7 +148,7 @@ class _NewPart:
         self.taken: dict[int, _Place] = {}
         self._base_dir = base_dir
         self._experiment, self._columns = kind
-        self._old = PartReader(base_dir, None)
+        self._old = PartReader(partial(catalog_path, base_dir), None)
         self._runs: list[str] = []
         self._tables: list[pa.Table] = []
         self._rows = 0

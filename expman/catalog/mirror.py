@@ -9,12 +9,21 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from expman.catalog.stored import update_stored
 from expman.errors import StorageError
 from expman.models import RunStatus
 from expman.reading.directories import experiments, run_dirs
 from expman.reading.runyaml import RunYaml
+from expman.storage.catalog_files import catalog_path
+from expman.storage.mirror_state import Signature
 from expman.storage.object_store import ObjectStore, StoredObject
-from expman.storage.paths import EXPERIMENT_YAML, storage_error
+from expman.storage.paths import (
+    CONFIG_YAML,
+    EXPERIMENT_YAML,
+    RUN_YAML,
+    VECTORS_PARQUET,
+    storage_error,
+)
 from expman.storage.run_copy import copy_run
 from expman.storage.run_edits import note_mirrored
 from expman.transport.recovery_lock import recovery_lock
@@ -33,6 +42,7 @@ class MirrorReport:
         whole: number of runs that the store has as they are.
         files: number of files that were copied.
         bytes: their bytes.
+        cataloged: number of runs in the catalog of the store.
         failed: directory and error of each run that could not be copied whole.
     """
 
@@ -40,6 +50,7 @@ class MirrorReport:
     whole: int = 0
     files: int = 0
     bytes: int = 0
+    cataloged: int = 0
     failed: list[tuple[str, StorageError]] = field(default_factory=list)
 
 
@@ -55,7 +66,8 @@ def mirror(
 
     The store has the same files under the same names. Nothing there is deleted but the live tail
     of runs whose rows are all in vectors.parquet. It may be killed at any point; the next call
-    copies the rest. A run that cannot be copied costs no other.
+    copies the rest. A run that cannot be copied costs no other. The store gets a catalog, too, for
+    quick lists; so does the base directory, of which it is made.
 
     Args:
         base_dir: directory that holds all experiments.
@@ -71,18 +83,20 @@ def mirror(
     base = os.fspath(base_dir)
     store = store or ObjectStore(url, bandwidth=bandwidth)
     names = experiments(base)
-    objects = _by_run(store.list())
+    listed = store.list()
+    objects = _by_run(listed)
     report, lock = MirrorReport(), threading.Lock()
+    copied: dict[str, Mapping[str, Signature]] = {}
 
     def copy(run_dir: str) -> None:
-        key = "/".join(run_dir.rsplit(os.sep, 2)[-2:])
+        key = _key(run_dir)
         try:
             is_live, has_count = _state(run_dir)
             found = copy_run(run_dir, store, key, objects.get(key, {}), is_live=is_live)
             if found.whole and has_count and note_mirrored(run_dir, store.url, recovery_lock):
                 start = len(key) + 1  # run.yaml has changed
                 there = {name[start:]: one for name, one in store.list(key).items()}
-                copy_run(run_dir, store, key, there)
+                found = found.followed_by(copy_run(run_dir, store, key, there))
             error = None
         except StorageError as exc:
             found, error = None, exc
@@ -91,6 +105,8 @@ def mirror(
         with lock:
             report.runs += 1
             if found is not None:
+                if found.whole and not is_live:
+                    copied[key] = _cataloged(found.signatures)
                 report.whole += found.whole
                 report.files += found.files
                 report.bytes += found.bytes
@@ -104,9 +120,24 @@ def mirror(
             _copy_experiment(base, name, store, objects.get("", {}))
         except StorageError as exc:
             report.failed.append((os.path.join(base, name), exc))
+    own = {_key(run_dir): run_dir for run_dir in run_dirs(base, None)}
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(copy, run_dirs(base, None)))
+        list(pool.map(copy, own.values()))
+    try:
+        report.cataloged = update_stored(base, store, listed, own, copied)
+    except StorageError as exc:
+        report.failed.append((catalog_path(base), exc))
     return report
+
+
+def _key(run_dir: str) -> str:
+    return "/".join(run_dir.rsplit(os.sep, 2)[-2:])
+
+
+def _cataloged(files: Mapping[str, Signature]) -> dict[str, Signature]:
+    """What a row of a catalog is made of, among what was copied."""
+    names = (RUN_YAML, CONFIG_YAML, VECTORS_PARQUET)
+    return {name: files[name] for name in names if name in files}
 
 
 def _state(run_dir: str) -> tuple[bool, bool]:

@@ -36,7 +36,7 @@ def open_table(
     where JSON cannot express the values: then `expman.Run` has them.
 
     Args:
-        base_dir: directory that holds all experiments.
+        base_dir: directory that holds all experiments, or the URL of a copy of it.
         experiments: only runs of these.
         columns: only these columns, in this order; all if None. Few columns are read quickly.
 
@@ -51,7 +51,16 @@ def open_table(
         known = [name for name in FACTS.names if name not in _INTERNAL]
         raise ConfigError("columns", unknown, f"must be among {', '.join(known)}")
     base = os.fspath(base_dir)
-    index = CatalogIndex.open(base)
+    stored = None
+    index: CatalogIndex | None
+    if "://" in base:
+        from expman.reading.stored_base import StoredBase  # brings pyarrow.fs
+        from expman.reading.stored_index import StoredIndex
+
+        stored = StoredBase(base)
+        index = StoredIndex.of_store(stored)
+    else:
+        index = CatalogIndex.open(base)
     needed = list(dict.fromkeys((*columns, *_ORDER)))
     table = FACTS.empty_table().select(needed)
     others = None
@@ -62,7 +71,7 @@ def open_table(
         except LookupError:
             others = None
     if others is None:
-        others = list(run_dirs(base, experiments))
+        others = list(run_dirs(base if stored is None else stored.refresh(), experiments))
     found = []
     for run_dir in others:
         try:

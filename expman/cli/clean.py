@@ -67,7 +67,7 @@ def command(
         reason = why_kept(run, all_files=all_files)
         if reason is not None:
             if reason != RUNNING:
-                print_note(f"kept: {run.path} {reason}")
+                print_note(f"kept: {run._place} {reason}")
             continue
         seen[run.experiment] = seen.get(run.experiment, 0) + 1
         if seen[run.experiment] > keep and run.status in wanted and _is_older(run, before):

@@ -57,8 +57,9 @@ def commands() -> dict[str, click.Command]:
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="RUN is a path, a unique beginning of a run's name, `latest`, or `EXPERIMENT/latest`. "
-    "The base directory is set by --base-dir or EXPMAN_BASE_DIR.",
+    epilog="RUN is a path, a unique beginning of a run's name, `latest`, `EXPERIMENT/latest`, or "
+    "the URL of a run in a store. The base directory is set by --base-dir or EXPMAN_BASE_DIR, "
+    "and may be the URL of a copy of it.",
 )
 @click.version_option(VERSION, prog_name="expman")
 def cli() -> None:

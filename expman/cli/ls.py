@@ -26,7 +26,7 @@ _SHOWN = ("experiment", "run", "status", "started_at", "duration_s")
 
 
 @click.command("ls", short_help="List runs, newest first.")
-@click.argument("experiment", required=False)
+@click.argument("experiment", required=False, metavar="[EXPERIMENT|URL]")
 @click.option("--experiments", "-e", is_flag=True, help="List experiments instead of runs.")
 @click.option(
     "--status",
@@ -66,11 +66,14 @@ def command(
 ) -> None:
     """Lists the runs of all experiments, or of EXPERIMENT, newest first.
 
-    A terminal shows 20 runs unless --limit is given; pipes and JSON get all.
+    URL is that of a copy that `expman mirror` made: s3://BUCKET/PREFIX. A terminal shows 20 runs
+    unless --limit is given; pipes and JSON get all.
 
     A column is a fact (status, group, project, started, took, rows, host, …), a parameter, a
     scalar, a metric (its last value), or METRIC:min, METRIC:max, METRIC:last.
     """
+    if experiment is not None and "://" in experiment:
+        base_dir, experiment = experiment, None
     names = [name.strip() for name in (several or "").split(",")]
     columns = (*columns, *(name for name in names if name))
     with mistakes_of(tags="--tags", since="--since", where="--where"):
@@ -119,7 +122,7 @@ def _facts(run: Run, columns: Sequence[str]) -> dict[str, object] | None:
             facts["columns"] = {column: known_value(run, column) for column in columns}
         return facts
     except ExpmanError as exc:
-        print_note(f"cannot read run {run.path}: {' '.join(str(exc).split())}")
+        print_note(f"cannot read run {run._place}: {' '.join(str(exc).split())}")
         return None
 
 

@@ -122,7 +122,7 @@ def run_record(run: Run) -> dict[str, object]:
     return {
         "experiment": run.experiment,
         "run": run.name,
-        "path": run.path,
+        "path": run._place,
         "status": str(meta.status),
         "reason": meta.reason,
         "started_at": run.started_at,

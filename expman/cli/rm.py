@@ -29,7 +29,7 @@ def command(runs: tuple[str, ...], all_files: bool, yes: bool, base_dir: str) ->
     for run in found:
         reason = why_kept(run, all_files=all_files)
         if reason is not None:
-            raise click.ClickException(f"{run.path} {reason}; nothing was deleted")
+            raise click.ClickException(f"{run._place} {reason}; nothing was deleted")
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("cannot ask without a terminal; confirm with --yes")

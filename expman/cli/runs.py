@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -14,10 +13,10 @@ import click
 from expman.cli.output import print_note
 from expman.errors import ConfigError, ExpmanError
 from expman.reading import find
-from expman.reading.directories import experiments, run_dirs
+from expman.reading.directories import run_dirs
+from expman.reading.named import experiments_of, named_run, no_experiment
 from expman.reading.run import Run
 from expman.storage.paths import RUN_YAML, VECTORS_PARQUET, tail_number
-from expman.suggestions import did_you_mean
 
 __all__ = [
     "base_dir_option",
@@ -32,7 +31,6 @@ __all__ = [
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_SHOWN = 5
 
 
 def base_dir_option(function: Command) -> Command:
@@ -82,49 +80,22 @@ def find_run(text: str, base_dir: str, list_runs: Callable[..., find.RunList] = 
     """Finds the run that `text` means.
 
     Args:
-        text: a path, `latest`, or the beginning of a name.
+        text: a path, a URL, `latest`, or the beginning of a name.
         base_dir: directory that holds all experiments.
         list_runs: lists the runs of a base directory, or of one of its experiments.
 
     Raises:
         click.UsageError: no run matches, or several do.
     """
-    if os.path.isdir(text) and _looks_like_run(text):
+    if "://" not in text and os.path.isdir(text) and _looks_like_run(text):
         through_link = os.pardir in text.split(os.sep)  # normpath would take link/.. for nothing
         return Run(os.path.realpath(text) if through_link else os.path.normpath(text))
-    if text == "latest":
-        found = list_runs(base_dir)
-        if not found:
-            raise click.UsageError(f"no runs in {base_dir}")
-        return found[0]
-    experiment, slash, beginning = text.rpartition("/")
-    listed = list_runs(base_dir, experiment) if slash else list_runs(base_dir)
-    # A run that cannot be read can be named, too; its command reports the error.
-    lost = [Run(path) for path, _ in listed.unreadable if os.path.isdir(path)]
-    every: list[Run] = [*listed, *lost]
-    exact = [run for run in every if run.name == beginning]
-    matches = exact or [run for run in every if run.name.startswith(beginning)]
-    if len(matches) == 1:
-        return matches[0]
-    if beginning == "latest" and listed and not exact:
-        return listed[0]
-    if not matches:
-        names = experiments(base_dir)
-        if slash and experiment not in names:
-            why = _no_experiment(experiment, base_dir, names)
-            raise click.UsageError(f"cannot find {text!r}: {why}")
-        if text in names:
-            raise click.UsageError(
-                f"{text!r} is an experiment, and the command needs a run: {text}/latest is its "
-                f"newest; list its runs with: expman ls {shlex.quote(text)}"
-            )
-        whole = text.removesuffix("…")
-        known = [f"{run.experiment}/{run.name}" if slash else run.name for run in every]
-        hint = did_you_mean([whole], [*known, *names]) or "; list runs with: expman ls"
-        raise click.UsageError(f"no run in {base_dir} is called {text!r}{hint}")
-    several = ", ".join(f"{run.experiment}/{run.name}" for run in matches[:_SHOWN])
-    more = f" and {len(matches) - _SHOWN} more" if len(matches) > _SHOWN else ""
-    raise click.UsageError(f"{text!r} is not unique: {several}{more}; give more of the name")
+    try:
+        return named_run(text, base_dir, list_runs)
+    except ConfigError as exc:
+        if exc.setting != "run":
+            raise
+        raise click.UsageError(exc.rule) from None
 
 
 def chosen_runs(texts: Sequence[str], where: str | None, base_dir: str) -> list[Run]:
@@ -141,7 +112,8 @@ def chosen_runs(texts: Sequence[str], where: str | None, base_dir: str) -> list[
     found: list[Run] = []
     if not texts and where is None:
         return found
-    known = experiments(base_dir) if os.path.isdir(base_dir) else []
+    has_names = "://" in base_dir or os.path.isdir(base_dir)
+    known = experiments_of(base_dir) if has_names else []
     list_runs = functools.cache(find.runs)  # of a hundred names, not a list for each
     for text in texts or (None,):
         if text is not None and text not in known:
@@ -152,7 +124,7 @@ def chosen_runs(texts: Sequence[str], where: str | None, base_dir: str) -> list[
         for path, error in listed.unreadable:
             print_note(f"cannot read run {path}: {' '.join(str(error).split())}")
         found += filter(_is_readable, listed)
-    return list({run.path: run for run in found}.values())
+    return list({run._place: run for run in found}.values())
 
 
 def _is_readable(run: Run) -> bool:
@@ -161,7 +133,7 @@ def _is_readable(run: Run) -> bool:
         run.metadata  # noqa: B018 - raises what keeps it from being read
         run.config  # noqa: B018
     except ExpmanError as exc:
-        print_note(f"cannot read run {run.path}: {' '.join(str(exc).split())}")
+        print_note(f"cannot read run {run._place}: {' '.join(str(exc).split())}")
         return False
     return True
 
@@ -172,25 +144,22 @@ def check_experiment(experiment: str, base_dir: str) -> None:
     Raises:
         click.UsageError: there is none; the message suggests one that resembles it.
     """
-    known = experiments(base_dir)
+    known = experiments_of(base_dir)
     if experiment not in known:
-        raise click.UsageError(_no_experiment(experiment, base_dir, known))
+        raise click.UsageError(no_experiment(experiment, base_dir, known))
 
 
 def why_no_runs(experiment: str | None, base_dir: str) -> str:
     """Returns why a list of runs is empty."""
-    known = experiments(base_dir)
+    known = experiments_of(base_dir)
     if experiment is not None and experiment not in known:
-        return _no_experiment(experiment, base_dir, known)
+        return no_experiment(experiment, base_dir, known)
     where = base_dir if experiment is None else f"experiment {experiment!r} in {base_dir}"
+    if "://" in base_dir:
+        return f"no run in {where} matches these filters, or can be read"
     if any(run_dirs(base_dir, None if experiment is None else {experiment})):
         return f"no run in {where} matches these filters, or can be read"
     return f"no runs in {where}"
-
-
-def _no_experiment(experiment: str, base_dir: str, known: list[str]) -> str:
-    hint = did_you_mean([experiment], known) or "; list them with: expman ls --experiments"
-    return f"no experiment {experiment!r} in {base_dir}{hint}"
 
 
 def count_runs(count: int) -> str:

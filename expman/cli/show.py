@@ -33,7 +33,7 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
     """Shows the status, latest values, parameters and artifacts of RUN."""
     found = find_run(run, base_dir)
     if as_json:
-        artifacts = [os.path.relpath(path, found.path) for path in found.artifacts()]
+        artifacts = [_below(found._place, path) for path in found.artifacts()]
         print_json(
             {
                 **run_record(found),
@@ -57,7 +57,9 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
             text = who + _indent(line.text) + format_text(line.text, _LONGEST)
             console().print(indented(cell(text)))
     if os.path.exists(os.path.join(found.path, POST_MORTEM_JSON)):
-        print_note(f"how it ended: expman why {shlex.quote(found.path)}")
+        print_note(f"how it ended: expman why {shlex.quote(found._place)}")
+    if "://" in found._place:
+        return  # whether its processes live is not to be seen from here
     if found.is_live and not lanes_of(found.path):
         print_note(
             "the run is RUNNING, but no process on this machine logs into it: it runs on another "
@@ -76,13 +78,18 @@ def _show_artifacts(run: Run) -> None:
     if not artifacts:
         return
     console().print("artifacts", style="italic")
-    above = os.path.join(run.path, ARTIFACTS)
+    above = f"{run._place}/{ARTIFACTS}"
     for path in artifacts[:_FIRST_ARTIFACTS]:
-        console().print(indented(cell(os.path.relpath(path, above))))
+        console().print(indented(cell(_below(above, path))))
     if len(artifacts) > _FIRST_ARTIFACTS:
         left = len(artifacts) - _FIRST_ARTIFACTS
         more = cell(f"… and {left} more; all of them with --json", "dim")
         console().print(indented(more))
+
+
+def _below(above: str, path: str) -> str:
+    """What remains of a path, or of a URL, below another one."""
+    return path.removeprefix(f"{above}/") if "://" in path else os.path.relpath(path, above)
 
 
 def _print_ranks(run: Run) -> None:

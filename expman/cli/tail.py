@@ -31,6 +31,8 @@ from expman.storage.runlog import parse_log
 __all__ = ["command"]
 
 POLL_S = 0.25
+STORE_POLL_S = 5.0
+"""The same for a run in a store, whose copy is renewed about once a minute."""
 _Item: TypeAlias = VectorRow | LogEntry | ConsoleLine
 _STYLES = {"WARN": "bold yellow", "ERROR": "bold red"}
 
@@ -78,7 +80,7 @@ def command(
             _print(item, as_json)
         if ended:
             return
-        time.sleep(POLL_S)
+        time.sleep(STORE_POLL_S if "://" in found._place else POLL_S)
         ended = has_ended(found.path)
 
 

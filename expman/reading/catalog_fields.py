@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from expman.reading.kinds import KINDS
 from expman.reading.run import Run
-from expman.reading.signatures import signature_of
 from expman.storage.paths import CONFIG_YAML
 
 if TYPE_CHECKING:
@@ -47,9 +46,9 @@ class CatalogFields:
         if fact in _NAMES:
             return catalog.values(fact)[run._row]
         if fact == "path":
-            return run.path
+            return run._place
         if self._holds is None:
-            self._holds = catalog.holds(run._row, run.path)
+            self._holds = catalog.holds(run._row, run)
         if not self._holds:
             raise LookupError(name)
         if fact is not None:
@@ -69,8 +68,7 @@ class CatalogFields:
     def _parameters(self) -> Any:
         if self._params is None:
             row = self._run._row
-            expected = self._catalog.values("config_signature")[row]
-            if expected != signature_of(self._run.path, CONFIG_YAML):
+            if not self._catalog.config_holds(row, self._run):
                 raise LookupError(CONFIG_YAML)
             self._params = self._catalog.value(row, "params")
         return self._params

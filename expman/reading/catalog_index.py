@@ -22,11 +22,12 @@ from expman.models import RunStatus
 from expman.reading.directories import experiments
 from expman.reading.json_text import from_json
 from expman.reading.run import Run
+from expman.reading.signatures import signature_of
 from expman.reading.tags import TagFilter
 from expman.storage.catalog_files import Manifest, catalog_path, read_manifest
-from expman.storage.paths import RUN_YAML
+from expman.storage.paths import CONFIG_YAML, RUN_YAML, VECTORS_PARQUET
 
-__all__ = ["CatalogIndex", "ListedRuns", "rows_of"]
+__all__ = ["CatalogIndex", "ListedRuns", "open_table_file", "rows_of"]
 
 
 class CatalogIndex:
@@ -55,8 +56,7 @@ class CatalogIndex:
             if manifest is None or not manifest.runs_file:
                 return None
             try:
-                path = catalog_path(base_dir, manifest.runs_file)
-                index = cls(base_dir, manifest, pq.ParquetFile(pa.OSFile(path)))
+                index = cls(base_dir, manifest, open_table_file(base_dir, manifest))
                 index._load("experiment", "run", *_SIGNATURE)
                 return index
             except FileNotFoundError:
@@ -97,6 +97,23 @@ class CatalogIndex:
         except (OSError, pa.ArrowException, KeyError) as exc:
             raise LookupError from exc
 
+    def cell(self, column: str, row: int) -> Any:
+        """One value of a column that is no JSON.
+
+        Raises:
+            LookupError: it cannot be read; ask the run's directory.
+        """
+        return self.column(column)[row].as_py()
+
+    def text(self, column: str, row: int) -> str | None:
+        """The text of a JSON column of one run; None if it cannot express the value.
+
+        Raises:
+            LookupError: it cannot be read; ask the run's directory.
+        """
+        found: str | None = self.column(column)[row].as_py()
+        return found
+
     def value(self, row: int, column: str) -> Any:
         """A value of a run; that of a JSON column decoded.
 
@@ -135,7 +152,7 @@ class CatalogIndex:
         """
         current = bytearray(self.rows)
         others: list[str] = []
-        known = dict(zip(self._paths, range(self.rows), strict=True))
+        known = dict(zip(self.paths, range(self.rows), strict=True))
         inodes, mtimes, sizes = map(self.values, _SIGNATURE)
         stat, add, find = os.stat, others.append, known.get
         for experiment in experiments(self.base_dir):
@@ -162,20 +179,41 @@ class CatalogIndex:
         return current, others
 
     @cached_property
-    def _paths(self) -> list[str]:
+    def paths(self) -> list[str]:
+        """The directories of the runs, newest run first."""
         base = self.base_dir if self.base_dir.endswith("/") else self.base_dir + "/"
         names = zip(self.values("experiment"), self.values("run"), strict=True)
         return [f"{base}{experiment}/{run}" for experiment, run in names]
 
-    def holds(self, row: int, run_dir: str) -> bool:
+    def holds(self, row: int, run: Run) -> bool:
         """True if the run's run.yaml is still the one that the row was made of."""
         try:
-            info = os.stat(f"{run_dir}/{RUN_YAML}")
+            info = os.stat(f"{run.path}/{RUN_YAML}")
         except OSError:
             return False
         inodes, mtimes, sizes = map(self.values, _SIGNATURE)
         signature = (inodes[row], mtimes[row], sizes[row])
         return signature == (info.st_ino, info.st_mtime_ns, info.st_size)
+
+    def config_holds(self, row: int, run: Run) -> bool:
+        """True if the parameters that the catalog has are still those of the run."""
+        expected = self.values("config_signature")[row]
+        return bool(expected == signature_of(run.path, CONFIG_YAML))
+
+    def rows_hold(self, row: int, run: Run) -> bool:
+        """True if the run's rows are still those that are in a part of the catalog."""
+        if not self.holds(row, run):
+            return False
+        expected = self.values("rows_signature")[row]
+        return bool(expected == signature_of(run.path, VECTORS_PARQUET))
+
+    def part_path(self, part: str) -> str:
+        """Where a part is on this machine.
+
+        Raises:
+            LookupError: it cannot be had.
+        """
+        return catalog_path(self.base_dir, part)
 
     def choose(
         self,
@@ -212,7 +250,7 @@ class CatalogIndex:
         Raises:
             LookupError: the catalog cannot be read; ask the runs' directories.
         """
-        paths, listed = self._paths, Run._listed
+        paths, listed = self.paths, Run._listed
         runs = [listed(paths[row], self, row) for row in rows]
         return ListedRuns(runs, self.column("sort_key"))
 
@@ -245,7 +283,7 @@ class ListedRuns:
 
     def _key(self, number: int) -> _Descending:
         run = self.runs[number]
-        return _Descending(self._keys[run._row].as_py(), run.path)
+        return _Descending(self._keys[run._row].as_py(), run._local_dir)
 
 
 class _Descending:
@@ -258,6 +296,16 @@ class _Descending:
 
     def __lt__(self, other: _Descending) -> bool:
         return self._key > other._key
+
+
+def open_table_file(base_dir: str, manifest: Manifest) -> pq.ParquetFile:
+    """Opens the table of runs of a catalog.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        pyarrow.ArrowException: it is damaged.
+    """
+    return pq.ParquetFile(pa.OSFile(catalog_path(base_dir, manifest.runs_file)))
 
 
 def rows_of(current: bytearray) -> pa.Array:

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from expman.reading.catalog_index import CatalogIndex
 from expman.reading.columns import FIXED, stack
 from expman.reading.run import Run
-from expman.reading.signatures import signature_of
 from expman.reading.vectors import Steps, step_mask
-from expman.storage.catalog_files import catalog_path
 from expman.storage.columns import COLUMNS_KEY, columns_metadata
-from expman.storage.paths import VECTORS_PARQUET
 
 __all__ = ["LABELS", "PartReader", "RowsOfRuns", "compacted_rows"]
 
@@ -34,12 +32,12 @@ class PartReader:
     """Reads parts of a catalog, each one once.
 
     Args:
-        base_dir: directory that holds all experiments.
+        path_of: returns where a part is.
         columns: as in `read_vectors`, lenient; None for all columns.
     """
 
-    def __init__(self, base_dir: str, columns: Sequence[str] | None) -> None:
-        self._base_dir = base_dir
+    def __init__(self, path_of: Callable[[str], str], columns: Sequence[str] | None) -> None:
+        self._path_of = path_of
         self._columns = columns
         self._tables: dict[str, pa.Table] = {}
 
@@ -65,7 +63,7 @@ class PartReader:
         return self._tables[part]
 
     def _read(self, part: str) -> pa.Table:
-        with pa.OSFile(catalog_path(self._base_dir, part)) as source:
+        with pa.OSFile(self._path_of(part)) as source:
             file = pq.ParquetFile(source)
             schema = file.schema_arrow
             there = schema.names[len(LABELS) :]
@@ -116,31 +114,31 @@ def compacted_rows(
         Rows by the number of the first run that they belong to, and the numbers of all their runs.
     """
     found: dict[int, RowsOfRuns] = {}
-    readers: dict[str, PartReader] = {}
-    pieces: list[tuple[int, str, str, int, int, list[int]]] = []
+    readers: dict[CatalogIndex, PartReader] = {}
+    pieces: list[tuple[int, CatalogIndex, str, int, int, list[int]]] = []
     for number, run in enumerate(runs):
         place = _place(run)
         if place is None:
             continue
-        base_dir, part, offset, count = place
+        catalog, part, offset, count = place
         if last is not None and count > last:
             offset, count = offset + count - last, last
         if pieces:
-            first, its_base, its_part, begin, rows, counts = pieces[-1]
+            first, its_catalog, its_part, begin, rows, counts = pieces[-1]
             follows = number == first + len(counts) and offset == begin + rows
-            if follows and (base_dir, part) == (its_base, its_part):
+            if follows and catalog is its_catalog and part == its_part:
                 counts.append(count)
-                pieces[-1] = (first, base_dir, part, begin, rows + count, counts)
+                pieces[-1] = (first, catalog, part, begin, rows + count, counts)
                 continue
-        pieces.append((number, base_dir, part, offset, count, [count]))
-    for first, base_dir, part, offset, rows, counts in pieces:
-        if base_dir not in readers:
+        pieces.append((number, catalog, part, offset, count, [count]))
+    for first, catalog, part, offset, rows, counts in pieces:
+        if catalog not in readers:
             needed = columns
             if columns is not None and steps is not None and "step" not in columns:
                 needed = [*columns, "step"]
-            readers[base_dir] = PartReader(base_dir, needed)
+            readers[catalog] = PartReader(catalog.part_path, needed)
         try:
-            table = readers[base_dir].rows(part, offset, rows)
+            table = readers[catalog].rows(part, offset, rows)
         except LookupError:
             continue
         if steps is not None:
@@ -165,18 +163,16 @@ def _with_steps(table: pa.Table, counts: list[int], steps: Steps) -> tuple[pa.Ta
     return table.filter(mask), [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def _place(run: Run) -> tuple[str, str, int, int] | None:
+def _place(run: Run) -> tuple[CatalogIndex, str, int, int] | None:
     """Returns catalog, part, offset and number of a run's rows; None if its files must be read."""
     catalog, row = run._catalog, run._row
     if catalog is None:
         return None
     try:
         part = catalog.values("part")[row]
-        if part is None or not catalog.holds(row, run.path):
-            return None
-        if catalog.values("rows_signature")[row] != signature_of(run.path, VECTORS_PARQUET):
+        if part is None or not catalog.rows_hold(row, run):
             return None
         offset, count = (catalog.values(name)[row] for name in ("part_offset", "part_rows"))
-        return catalog.base_dir, part, offset, count
+        return catalog, part, offset, count
     except LookupError:
         return None

@@ -175,7 +175,7 @@ def _seconds(run: RunSummary) -> float | None:
 _QUICK: dict[str, Callable[[Run], object]] = {
     "experiment": lambda run: run.experiment,
     "run": lambda run: run.name,
-    "path": lambda run: run.path,
+    "path": lambda run: run._place,
     "status": lambda run: str(run.status),
     "group": lambda run: run.group,
     "started_at": lambda run: run.started_at,

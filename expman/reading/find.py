@@ -133,19 +133,21 @@ class RunList(list[Run]):
             try:
                 found.append(run.summary())
             except ExpmanError as exc:
-                found.append(UnreadableRun(run.path, exc))
+                found.append(UnreadableRun(run._local_dir, exc))
         return found
 
     def listed(self) -> list[ListedRun | UnreadableRun]:
         """What a list shows of each run, or why it cannot be read, as plain records."""
+        from expman.reading.catalog_listing import cataloged_run
         from expman.reading.listing import listed_run
 
         found: list[ListedRun | UnreadableRun] = []
         for run in self:
             try:
-                found.append(listed_run(run.path, run._read_yaml()))
+                known = cataloged_run(run) if run._catalog is not None else None
+                found.append(known or listed_run(run._local_dir, run._read_yaml()))
             except ExpmanError as exc:
-                found.append(UnreadableRun(run.path, exc))
+                found.append(UnreadableRun(run._local_dir, exc))
         return found
 
     def __repr__(self) -> str:
@@ -222,7 +224,7 @@ def runs(
         run_filter = RunFilter(where)
         found = runs(base_dir, experiment, status, tags, group, since)
         chosen, lost = run_filter.choose(found)
-        return RunList(chosen, [*found.unreadable, *((run.path, exc) for run, exc in lost)])
+        return RunList(chosen, [*found.unreadable, *((run._place, exc) for run, exc in lost)])
     base = os.fspath(base_dir)
     names = (
         None
@@ -232,12 +234,17 @@ def runs(
         else {*experiment}
     )
     if "://" in base:
-        from expman.reading.stored_runs import StoredBase, StoredRun  # brings pyarrow.fs
+        from expman.reading.stored_base import StoredBase  # brings pyarrow.fs
+        from expman.reading.stored_index import StoredIndex
+        from expman.reading.stored_run import StoredRun
 
         stored = StoredBase(base)
-        found = _read_runs(run_dirs(stored.refresh(), names), wanted, tag_filter, group, earliest)
-        return RunList((StoredRun(stored, run.path) for run in found), found.unreadable)
-    catalog = _catalog(base)
+        catalog: CatalogIndex | None = StoredIndex.of_store(stored)
+
+        def as_found(run: Run) -> Run:
+            return run if isinstance(run, StoredRun) else StoredRun.in_store(stored, run.path)
+    else:
+        stored, catalog, as_found = None, _catalog(base), _itself
     if catalog is not None:
         current, others = catalog.look(names)
         try:
@@ -247,8 +254,14 @@ def runs(
             pass
         else:
             found = _read_runs(others, wanted, tag_filter, group, earliest)
-            return RunList(_united(listed, found), found.unreadable)
-    return _read_runs(run_dirs(base, names), wanted, tag_filter, group, earliest)
+            return RunList(map(as_found, _united(listed, found)), found.unreadable)
+    every = base if stored is None else stored.refresh()
+    found = _read_runs(run_dirs(every, names), wanted, tag_filter, group, earliest)
+    return RunList(map(as_found, found), found.unreadable)
+
+
+def _itself(run: Run) -> Run:
+    return run
 
 
 def _catalog(base: str) -> CatalogIndex | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
@@ -25,22 +25,30 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 def follow(
-    run_dir: str, *, from_start: bool, poll_s: float, timeout_s: float | None
+    find_dir: Callable[[], str], *, from_start: bool, poll_s: float, timeout_s: float | None
 ) -> Iterator[VectorRow]:
-    """See Run.follow."""
-    follower = Follower(run_dir)
+    """See Run.follow.
+
+    Args:
+        find_dir: brings the run's files up to date, if they are a copy; returns their directory.
+        from_start: as in Run.follow.
+        poll_s: as in Run.follow.
+        timeout_s: as in Run.follow.
+    """
+    follower = Follower(find_dir())
     if not from_start:
         follower.skip(0)
-    return _follow(run_dir, follower, poll_s, timeout_s)
+    return _follow(find_dir, follower, poll_s, timeout_s)
 
 
 def _follow(
-    run_dir: str, follower: Follower, poll_s: float, timeout_s: float | None
+    find_dir: Callable[[], str], follower: Follower, poll_s: float, timeout_s: float | None
 ) -> Iterator[VectorRow]:
     quiet_since = time.monotonic()
     try:
         while True:
-            ended = has_ended(run_dir)  # before the rows: what is written later is seen next time
+            # Before the rows: what is written later is seen next time.
+            ended = has_ended(find_dir())
             found = False
             for table in follower.poll():
                 found = True

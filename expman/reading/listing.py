@@ -18,12 +18,12 @@ from expman.reading.summary import RunSummary, UnreadableRun, experiment_of, nam
 from expman.storage.times import parse_time
 from expman.storage.yamlfile import parse_yaml
 
-__all__ = ["ListedRun", "listed", "listed_run"]
+__all__ = ["MAX_LATEST", "MISSING", "ListedRun", "listed", "listed_run"]
 
 MAX_LATEST = 16
 """Latest values that a line of a list has room for."""
 _LATEST = re.compile(rb"^vectors:(?: \{\})?\n((?:(?:  [^\n]*)?\n)*)", re.MULTILINE)
-_MISSING = (b"rows_missing", b"artifacts_missing", b"lanes_unreadable")
+MISSING = ("rows_missing", "artifacts_missing", "lanes_unreadable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _quick(run_dir: str, yaml: RunYaml) -> ListedRun | None:
     # A file of our own has each key of the top level once, on a line that begins with it.
     if b"\nrows_logged: " not in data or latest is None:
         return None
-    if any(_line(data, key) != b"0" for key in _MISSING):
+    if any(_line(data, key.encode()) != b"0" for key in MISSING):
         return None
     started, took = yaml.started_at, _line(data, b"duration_secs")
     try:

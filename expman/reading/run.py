@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from expman.errors import ConfigError, ExpmanError, StorageError
 from expman.metadata import MetricBest, RunMetadata
 from expman.models import MetricValue, RunStatus, VectorRow
 from expman.reading.params import flat_params, read_params
 from expman.reading.run_contents import RunContents
+from expman.reading.run_frames import RunFrames
 from expman.reading.run_media import RunMedia
 from expman.reading.runyaml import RunYaml
 from expman.reading.summary import RunDetails, RunSummary, experiment_of, name_of
 from expman.storage.paths import RUN_YAML
 
 if TYPE_CHECKING:
-    import duckdb
-    import pandas
-    import polars
     import pyarrow as pa
 
     from expman.reading.best import Best
@@ -30,34 +28,59 @@ if TYPE_CHECKING:
 __all__ = ["Run"]
 
 
-class Run(RunContents, RunMedia):
+class Run(RunContents, RunFrames, RunMedia):
     """One run. Each attribute is read from the run's files when it is used.
 
     Args:
-        path: the run's directory.
+        path: the run's directory; a URL such as `s3://BUCKET/PREFIX/EXPERIMENT/RUN`; or what the
+            command accepts: `latest`, `EXPERIMENT/latest`, or the beginning of a name that no
+            other run has.
+        base_dir: directory, or URL, in which names are looked up; EXPMAN_BASE_DIR, or
+            `experiments`, if left out.
 
     Raises:
-        StorageError: the directory does not exist.
+        ConfigError: the URL cannot be understood.
+        StorageError: there is no such run, or several have names that begin like this.
     """
 
     _yaml: RunYaml | None = None
     _catalog: CatalogIndex | None = None
     _row: int = 0
+    _elsewhere: ClassVar[Callable[[str, str | None], Run] | None] = None
+    """Finds what is not a directory; set by `opening`, which knows the files that know this one."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __new__(cls, path: str | os.PathLike[str] = "", *, base_dir: str | None = None) -> Run:
+        where = os.fspath(path)
+        if cls is Run and where and cls._elsewhere is not None and not os.path.isdir(where):
+            return cls._elsewhere(where, base_dir)
+        return object.__new__(cls)
+
+    def __init__(self, path: str | os.PathLike[str], *, base_dir: str | None = None) -> None:
+        if "path" in self.__dict__:
+            return  # found under another name
         self.path = os.fspath(path)
         if not os.path.isdir(self.path):
             raise StorageError(self.path, "no such directory; list the runs with expman.runs()")
 
     @classmethod
     def _found(cls, path: str, yaml: RunYaml) -> Run:
-        run = cls.__new__(cls)
+        run: Run = object.__new__(cls)
         run.path, run._yaml = path, yaml
         return run
 
+    @property
+    def _local_dir(self) -> str:
+        """Where the run's files are on this machine, or will be once they are fetched."""
+        return self.path
+
+    @property
+    def _place(self) -> str:
+        """Where the run is: its directory, or its URL."""
+        return self.path
+
     @classmethod
     def _listed(cls, path: str, catalog: CatalogIndex, row: int) -> Run:
-        run = cls.__new__(cls)
+        run: Run = object.__new__(cls)
         run.path, run._catalog, run._row = path, catalog, row
         return run
 
@@ -267,44 +290,6 @@ class Run(RunContents, RunMedia):
 
         return read_vectors(self.path, columns, steps=steps, merge_steps=merge_steps, last=last)
 
-    def to_pandas(self, columns: Sequence[str] | None = None, **options: Any) -> pandas.DataFrame:
-        """`vectors()` as a pandas DataFrame; takes the same arguments.
-
-        Integers stay exact: their column is `Int64` if some rows have no value. In a column of
-        floats, pandas uses NaN both for NaN and for values that were not logged; `vectors()` has
-        null for the latter.
-        """
-        from expman.reading.frames import pandas_frame
-
-        return pandas_frame(self.vectors(columns, **options))
-
-    def to_polars(self, columns: Sequence[str] | None = None, **options: Any) -> polars.DataFrame:
-        """`vectors()` as a polars DataFrame; takes the same arguments."""
-        import polars
-
-        frame = polars.from_arrow(self.vectors(columns, **options))
-        assert isinstance(frame, polars.DataFrame)
-        return frame
-
-    def to_duckdb(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        connection: duckdb.DuckDBPyConnection | None = None,
-        **options: Any,
-    ) -> duckdb.DuckDBPyRelation:
-        """`vectors()` as a DuckDB relation; takes the same arguments, and a connection.
-
-        Metrics whose names differ only by case, such as `loss` and `Loss`, become the columns
-        `loss__case1` and `Loss__case2`, because SQL does not distinguish them.
-        """
-        import duckdb
-
-        from expman.reading.sql import distinct_names
-
-        table = distinct_names(self.vectors(columns, **options))
-        return (connection or duckdb).from_arrow(table)
-
     def follow(
         self, *, from_start: bool = True, poll_s: float = 0.25, timeout_s: float | None = None
     ) -> Iterator[VectorRow]:
@@ -320,7 +305,10 @@ class Run(RunContents, RunMedia):
         """
         from expman.reading.follow import follow
 
-        return follow(self.path, from_start=from_start, poll_s=poll_s, timeout_s=timeout_s)
+        def find_dir() -> str:
+            return self.path
+
+        return follow(find_dir, from_start=from_start, poll_s=poll_s, timeout_s=timeout_s)
 
     def peek(self) -> list[VectorRow]:
         """The rows that are only in shared memory yet, of this user on this machine.

@@ -22,13 +22,18 @@ from expman.storage.paths import CATALOG, create_temp, fsync_dir, replace_file, 
 
 __all__ = [
     "CATALOG",
+    "KEEP_S",
+    "MANIFEST",
     "Manifest",
     "PartFile",
     "catalog_path",
     "ensure_catalog_dir",
+    "manifest_bytes",
     "new_name",
+    "parse_manifest",
     "read_manifest",
     "remove_unnamed",
+    "table_bytes",
     "write_manifest",
     "write_table",
 ]
@@ -105,11 +110,24 @@ def read_manifest(base_dir: str) -> Manifest | None:
     """Reads the manifest; None if there is no catalog, or one that this version cannot use."""
     try:
         with open(catalog_path(base_dir, MANIFEST), "rb") as file:
-            found = msgspec.json.decode(file.read(), type=Manifest)
-    except (OSError, msgspec.MsgspecError):
+            return parse_manifest(file.read())
+    except OSError:
+        return None
+
+
+def parse_manifest(data: bytes) -> Manifest | None:
+    """Returns what a manifest says; None if this version cannot use it."""
+    try:
+        found = msgspec.json.decode(data, type=Manifest)
+    except msgspec.MsgspecError:
         return None
     plain = all(name == os.path.basename(name) for name in found.names)
     return found if found.version == VERSION and plain else None
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """Returns the content of a manifest."""
+    return msgspec.json.encode(manifest)
 
 
 def write_manifest(base_dir: str, manifest: Manifest) -> None:
@@ -121,7 +139,7 @@ def write_manifest(base_dir: str, manifest: Manifest) -> None:
         StorageError: the catalog is as before.
     """
     hit("catalog-before-manifest")
-    replace_file(catalog_path(base_dir, MANIFEST), msgspec.json.encode(manifest))
+    replace_file(catalog_path(base_dir, MANIFEST), manifest_bytes(manifest))
     hit("catalog-after-manifest")
 
 
@@ -157,6 +175,14 @@ def write_table(base_dir: str, name: str, table: pa.Table, *, group_rows: int) -
         if temp is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temp)
+
+
+def table_bytes(table: pa.Table, *, group_rows: int) -> bytes:
+    """Returns the content of a file of a catalog."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", row_group_size=group_rows, store_schema=True)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def _error(path: str, exc: BaseException) -> StorageError:

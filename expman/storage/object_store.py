@@ -91,6 +91,19 @@ class ObjectStore:
 
     # -- operations ---------------------------------------------------------------------
 
+    def folders(self, prefix: str = "") -> list[str]:
+        """Returns the names right below a prefix that have objects below them, without hidden ones.
+
+        S3 answers with 1,000 names per request, however many objects they have.
+
+        Raises:
+            StorageError: the store cannot be reached, or refuses.
+        """
+        selector = pyarrow.fs.FileSelector(self._path(prefix), allow_not_found=True)
+        found = self._try(prefix, lambda: self._files.get_file_info(selector))
+        names = (one.base_name for one in found if one.type == pyarrow.fs.FileType.Directory)
+        return [name for name in names if not name.startswith(".")]
+
     def list(self, prefix: str = "") -> dict[str, StoredObject]:
         """Returns all objects below a prefix, by their keys.
 

@@ -7,6 +7,10 @@ there. A row that is in both is known by its producer and number.
 
 What was copied is in a manifest, whose name is a digest of its content: so it is put only if it is
 absent, and a listing of the store shows which runs are copied whole.
+
+The store may have a catalog with a row of the run. Before something is replaced that the row was
+made of, a mark is put below `.catalog/changed/`: readers then take the run's own objects. A run
+that was live at the last copy has no row, and needs no mark.
 """
 
 from __future__ import annotations
@@ -23,14 +27,17 @@ from expman.storage import paths
 from expman.storage.mirror_state import Signature, files_to_copy
 from expman.storage.object_store import ObjectStore, StoredObject
 
-__all__ = ["MANIFESTS", "Copied", "copy_run", "is_tail_file"]
+__all__ = ["CHANGED", "MANIFESTS", "Copied", "copy_run", "is_tail_file"]
 
 MANIFESTS = ".mirror"
+CHANGED = f"{paths.CATALOG}/changed"
 LARGE_BYTES = 32 * 1024 * 1024
 GROWTH = 1.2
 """A large file of a live run is copied again once it has grown by this factor."""
 _STEMS = (paths.VECTORS, paths.SYSTEM, paths.HISTOGRAMS)
 _ROWS_LAST = tuple(map(paths.parquet_name, _STEMS))
+_CATALOGED = frozenset({paths.RUN_YAML, paths.CONFIG_YAML, paths.VECTORS_PARQUET})
+"""What a row of a catalog is made of."""
 
 
 class Copied(NamedTuple):
@@ -50,9 +57,16 @@ class Copied(NamedTuple):
     whole: bool
     signatures: dict[str, Signature]
 
+    def followed_by(self, other: Copied) -> Copied:
+        """Returns what this call and a later one did together."""
+        return Copied(self.files + other.files, self.bytes + other.bytes, *other[2:])
+
 
 class _Manifest(msgspec.Struct):
-    files: dict[str, Signature]
+    """What the store has of a run, and whether the run was live when that was copied."""
+
+    files: dict[str, Signature] = {}
+    live: bool = False
 
 
 def copy_run(
@@ -77,9 +91,9 @@ def copy_run(
         StorageError: the store cannot be reached, or refuses. What was copied counts.
     """
     there = dict(files_to_copy(run_dir))
-    if _name(there) in objects and _has_sizes(objects, there):
+    if _name(there, is_live) in objects and _has_sizes(objects, there):
         return Copied(0, 0, 0, True, there)
-    before = _last_manifest(store, key, objects)
+    before, is_cataloged = _last_manifest(store, key, objects)
     later = _postponed(there, before, objects) if is_live else set()
     done: dict[str, Signature] = {}
     files = count = 0
@@ -92,6 +106,10 @@ def copy_run(
             continue
         if name in later:
             continue
+        if is_cataloged and name in _CATALOGED:
+            store.put_bytes(f"{CHANGED}/{key}/{os.urandom(8).hex()}", b"")
+            is_cataloged = False  # once is enough
+            hit("copy-after-mark")
         try:
             done[name] = store.put(f"{key}/{name}", os.path.join(run_dir, name))
         except FileNotFoundError:
@@ -105,9 +123,10 @@ def copy_run(
             if is_tail_file(name) and name not in there:
                 store.delete(f"{key}/{name}")
     hit("copy-before-manifest")
-    store.put_bytes(f"{key}/{_name(done)}", msgspec.json.encode(_Manifest(done)))
+    manifest = _name(done, is_live)
+    store.put_bytes(f"{key}/{manifest}", msgspec.json.encode(_Manifest(done, is_live)))
     for name in objects:
-        if name.startswith(MANIFESTS + "/") and name != _name(done):
+        if name.startswith(MANIFESTS + "/") and name != manifest:
             store.delete(f"{key}/{name}")
     return Copied(files, count, len(later), not later, done)
 
@@ -146,8 +165,9 @@ def is_tail_file(name: str) -> bool:
     return any(paths.tail_number(name, stem) is not None for stem in _STEMS)
 
 
-def _name(files: Mapping[str, Signature]) -> str:
+def _name(files: Mapping[str, Signature], is_live: bool) -> str:
     text = repr(sorted((name, *signature) for name, signature in files.items()))
+    text += " live" * is_live
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     return f"{MANIFESTS}/{digest[:24]}.json"
 
@@ -161,12 +181,17 @@ def _has_sizes(objects: Mapping[str, StoredObject], files: Mapping[str, Signatur
 
 def _last_manifest(
     store: ObjectStore, key: str, objects: Mapping[str, StoredObject]
-) -> dict[str, Signature]:
+) -> tuple[dict[str, Signature], bool]:
+    """Returns what was copied last, and whether a catalog may have a row of what the store has."""
+    run_yaml = objects.get(paths.RUN_YAML)
     names = [name for name in objects if name.startswith(MANIFESTS + "/")]
     if not names:
-        return {}
+        return {}, run_yaml is not None
     try:
-        data = store.read(f"{key}/{max(names, key=lambda name: objects[name].mtime_ns)}")
-        return msgspec.json.decode(data, type=_Manifest).files
+        name = max(names, key=lambda name: objects[name].mtime_ns)
+        manifest = msgspec.json.decode(store.read(f"{key}/{name}"), type=_Manifest)
     except (FileNotFoundError, msgspec.MsgspecError):
-        return {}
+        return {}, run_yaml is not None
+    # A manifest is put after run.yaml: an older one is about another run.yaml.
+    was_live = run_yaml is None or (manifest.live and objects[name].mtime_ns >= run_yaml.mtime_ns)
+    return manifest.files, not was_live

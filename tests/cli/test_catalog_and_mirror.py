@@ -70,3 +70,21 @@ def test_mirror_names_what_it_could_not_copy(
     assert 1 == result.code
     assert f"cannot copy {base / 'exp' / 'a'}" in result.err
     assert (tmp_path / "store" / "exp" / "b" / "run.yaml").exists()
+
+
+def test_commands_read_a_store(expman_command: Expman, base: Path, tmp_path: Path) -> None:
+    """A list, a run, rows and a query; nothing is deleted there."""
+    (tmp_path / "store").mkdir()
+    url = f"file://{tmp_path / 'store'}"
+    expman_command("mirror", base, url)
+    assert ["live", "b", "a"] == [
+        line.split()[1] for line in expman_command("ls", url, base_dir=base).out.splitlines()[1:]
+    ]
+    assert "lr  1" in expman_command("show", f"{url}/exp/b", base_dir=base).out
+    assert "live" in expman_command("show", "latest", base_dir=url).out
+    assert "loss=1.5" in expman_command("tail", f"{url}/exp/b", base_dir=base).out
+    query = 'SELECT run, "loss:last" FROM runs WHERE "loss:last" > 1'
+    assert '"run","loss:last"\n"b",1.5\n' == expman_command("sql", query, "--csv", base_dir=url).out
+    result = expman_command("rm", "--yes", f"{url}/exp/b", base_dir=base)
+    assert (1, True) == (result.code, "expman deletes nothing" in result.err)
+    assert "no experiment 'ex'" in expman_command("ls", "ex", base_dir=url).err

@@ -17,6 +17,7 @@ from expman.errors import ConfigError, StorageError
 from expman.models import RunStatus
 from expman.storage import run_copy
 from expman.storage.object_store import ObjectStore
+from expman.storage.paths import CATALOG
 from expman.storage.vectors import VectorStore
 
 ROWS = {"loss": [0.5, 0.25, 0.125]}
@@ -42,12 +43,12 @@ def url(tmp_path: Path) -> str:
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
-    """Names and contents of the files below a directory, without manifests."""
+    """Names and contents of the files below a directory, without manifests and catalogs."""
     found = (path for path in directory.rglob("*") if path.is_file())
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in found
-        if run_copy.MANIFESTS not in path.parts
+        if not {run_copy.MANIFESTS, CATALOG} & set(path.parts)
     }
 
 
@@ -229,7 +230,7 @@ def test_what_the_cache_has_is_not_fetched_again(
     assert not any("artifacts" in key for key in read)
     read.clear()
     expman.vectors(expman.runs(url))
-    assert [] == read
+    assert [".catalog/manifest.json"] == read
     shutil.rmtree(url.removeprefix("file://") + "/exp/a")
     assert ["b"] == [run.name for run in expman.runs(url)]
 
