@@ -296,10 +296,10 @@ def _s3(bucket: str, path: str, query: dict[str, list[str]]) -> tuple[pyarrow.fs
         options["scheme"] = options["scheme"] or "https"
     if not bucket:
         raise ValueError("needs a bucket: s3://BUCKET/PREFIX")
-    files = pyarrow.fs.S3FileSystem(
-        connect_timeout=10,
-        request_timeout=30,
-        retry_strategy=pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=2),
-        **options,
-    )
+    options |= {"connect_timeout": 10, "request_timeout": 30}
+    options["retry_strategy"] = pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=2)
+    try:  # a small object is one request then, and not the three of an upload in parts
+        files = pyarrow.fs.S3FileSystem(**options, allow_delayed_open=True)
+    except TypeError:  # pyarrow 18
+        files = pyarrow.fs.S3FileSystem(**options)
     return files, f"{bucket}/{path.strip('/')}".rstrip("/")
