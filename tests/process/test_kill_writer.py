@@ -59,13 +59,45 @@ NEVER_AGAIN = {"retire-before-count"}
 # What it leaves belongs to no run any more. Any recovery of this user may remove that, and those of
 # other tests run beside this one: then there is nothing left to do for a successor.
 LEFT_TO_ANYBODY = {"address-before-remove"}
+# A writer passes these again and again while a run goes on.
+USUAL = [point for point in POINTS if point not in ONCE | AT_END | NEVER_AGAIN]
 
 
 def new_ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path / "ledger")
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("points", [USUAL[start::9] for start in range(9)], ids=",".join)
+def test_killed_at_several_points(
+    program, tmp_path: Path, run_base: Path, points: list[str]
+) -> None:
+    """SIGKILL at the first passage of a named point, and each successor at another one."""
+    marks = {point: tmp_path / point for point in points}
+    more = tmp_path / "more"
+    for path in (more, *marks.values()):
+        path.touch()
+    ledger = new_ledger(tmp_path)
+    trainer = program(
+        "log_for_ledger.py",
+        ledger.options(run_base, worker=True, gone=str(more), after_s=0.2),
+        env={"EXPMAN_FAILPOINTS": ",".join(f"{p}=kill@1:{mark}" for p, mark in marks.items())},
+    )
+    run_dir = Path(trainer.read_line())
+    writer = writer_of(trainer.pid)
+    wait_until(lambda: not any(mark.exists() for mark in marks.values()), "the kills")
+    more.unlink()
+    trainer.expect_line("closed")
+    trainer.succeed()
+    run = ledger.check(run_dir, "FINISHED")
+    assert len(points) == run["writer_restarts"]
+    assert 0 == ledger.waits  # the buffer has room: a call waits for no writer
+    wait_until(lambda: not segments_of(writer), "no memory left")
+
+
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(point, marks=[pytest.mark.soak] * (point in USUAL)) for point in POINTS],
+)
 def test_killed_at_each_point(program, tmp_path: Path, run_base: Path, point: str) -> None:
     """SIGKILL at the first passage of a named point, and its successor at a later one.
 
