@@ -15,10 +15,15 @@ import expman
 
 @pytest.fixture
 def train(program: StartProgram, run_base: Path, tmp_path: Path) -> Train:
-    """Starts the program of a framework, which keeps its runs in `run_base`."""
+    """Starts the program of a framework, which keeps its runs in `run_base`.
 
-    def start(framework: str, mode: str = "ok", env: dict[str, str] | None = None) -> Program:
-        path = Path(__file__).parents[1] / "programs" / "frameworks" / f"with_{framework}.py"
+    With several modes they run one after the other, each with a base directory of its own: its
+    name is the mode.
+    """
+
+    def start(framework: str, *modes: str, env: dict[str, str] | None = None) -> Program:
+        place = Path(__file__).parents[1] / "programs" / "frameworks"
+        path = place / f"with_{framework}.py"
         package = Path(expman.__file__).parents[1]
         extra = [env.pop("PYTHONPATH")] if env and "PYTHONPATH" in env else []
         settings = {
@@ -30,7 +35,9 @@ def train(program: StartProgram, run_base: Path, tmp_path: Path) -> Train:
             **(env or {}),
         }
         python = os.environ["EXPMAN_FRAMEWORKS_PYTHON"]
-        command = [str(path), str(run_base), str(tmp_path / "out"), mode]
+        command = [str(path), str(run_base), str(tmp_path / "out"), *(modes or ["ok"])]
+        if len(modes) > 1:
+            command.insert(0, str(place / "in_forks.py"))
         return program(command, python=python, env=settings, cwd=tmp_path)
 
     return start

@@ -11,6 +11,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from conftest import Program
 from integrations.trainings import TIMEOUT_S, Train, column, kept, messages, runs_of
 from process.runs import wait_until
 
@@ -20,13 +21,44 @@ from expman import RunStatus
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(600)]
 
 
-@pytest.mark.shows("transformers", "accumulation", "best score")
-@pytest.mark.shows("transformers", "config", "metrics", "evaluation", "checkpoints")
-def test_transformers(train: Train, run_base: Path) -> None:
-    """Metrics with the trainer's step, arguments, checkpoints; evaluate() is in the same run."""
-    train("transformers").succeed(timeout_s=TIMEOUT_S)
+def modes_of(program: Program) -> dict[str, int]:
+    """The exit statuses of a program that ran in several modes."""
+    lines = program.succeed(timeout_s=2 * TIMEOUT_S).splitlines()
+    return {mode: int(status) for mode, _, status in (line.partition(" ") for line in lines)}
 
-    (run,) = runs_of(run_base).values()
+
+def check_failed(base: Path, name: str = "run") -> None:
+    """The run of a training that raises is FAILED and says why."""
+    failed = runs_of(base)[name]
+    assert RunStatus.FAILED == failed.status
+    assert str(failed.metadata.reason).startswith("ValueError: a bad batch")
+
+
+def check_killed(base: Path, metric: str, steps: list[int]) -> None:
+    """SIGKILL in the middle loses no row that the framework has logged."""
+    (run,) = runs_of(base).values()
+    wait_until(lambda: runs_of(base)[run.name].status is RunStatus.CRASHED, "the end")
+    assert steps == column(runs_of(base)[run.name], metric)
+
+
+@pytest.mark.shows("transformers", "accumulation", "best score", "FAILED", "kill -9")
+@pytest.mark.shows("transformers", "config", "metrics", "evaluation", "checkpoints")
+@pytest.mark.shows("transformers", "trained again", "resumed")
+def test_transformers(train: Train, run_base: Path) -> None:
+    """Whole trainings, one that raises, one that goes on, and one that is killed."""
+    found = modes_of(train("transformers", "ok", "raise", "caught", "resume", "kill"))
+
+    assert {"ok": 0, "raise": 1, "caught": 0, "resume": 0, "kill": -signal.SIGKILL} == found
+    check_transformers(run_base / "ok")
+    check_failed(run_base / "raise", "first")
+    check_caught(run_base / "caught")
+    check_resumed(run_base / "resume")
+    check_killed(run_base / "kill", "train/loss", [5, 10])
+
+
+def check_transformers(base: Path) -> None:
+    """Metrics with the trainer's step, arguments, checkpoints; evaluate() is in the same run."""
+    (run,) = runs_of(base).values()
     assert ("first", RunStatus.FINISHED) == (run.name, run.status)
     assert [5, 10, 15, 20] == column(run, "train/loss")
     assert [10, 20, 20] == column(run, "eval/loss")
@@ -35,6 +67,69 @@ def test_transformers(train: Train, run_base: Path) -> None:
     assert ["checkpoint-10", "checkpoint-20"] == [
         line.split(":")[0] for line in messages(run) if line.startswith("checkpoint")
     ]
+
+
+def check_caught(base: Path) -> None:
+    """The Trainer does not say that a training has raised; that another one begins does."""
+    found = runs_of(base)
+    statuses = {name: str(run.status) for name, run in found.items()}
+    assert {"first": "FAILED", "first-1": "FINISHED"} == statuses
+    assert [5, 10, 15, 20] == column(found["first-1"], "train/loss")
+    reason = "the training ended early: another one has begun"
+    assert reason == found["first"].metadata.reason
+
+
+def check_resumed(base: Path) -> None:
+    """A resumed training goes on with its run: each step once, those behind the checkpoint anew."""
+    (run,) = expman.runs(str(base), experiment="resumed")
+    assert [5, 10, 15, 20] == column(run, "train/loss")
+    assert [None, 11] == [attempt.from_step for attempt in run.attempts]
+    assert {15, 20} <= set(run.superseded()["step"].to_pylist())
+    assert "resumed after step 10" in messages(run)
+    assert "checkpoint-20/model.safetensors" in kept(run)
+
+
+@pytest.mark.shows("lightning", "config", "metrics", "evaluation", "checkpoints", "best score")
+@pytest.mark.shows("lightning", "FAILED", "trained again", "resumed", "accumulation", "kill -9")
+def test_lightning(train: Train, run_base: Path) -> None:
+    """Whole trainings, one that raises, one that goes on, and one that is killed."""
+    found = modes_of(train("lightning", "ok", "raise", "again", "kill"))
+
+    assert {"ok": 0, "raise": 0, "again": 0, "kill": -signal.SIGKILL} == found
+    check_lightning(run_base / "ok")
+    check_raised(run_base / "raise")
+    check_again(run_base / "again")
+    check_killed(run_base / "kill", "loss", [9, 19, 29])
+
+
+def check_lightning(base: Path) -> None:
+    """fit and test are one run, whose directory has the checkpoint."""
+    (run,) = runs_of(base).values()
+    assert RunStatus.FINISHED == run.status
+    assert [9, 19, 29, 39, 49, 59, 69, 79, 89] == column(run, "loss")
+    assert 2 == len(column(run, "val_loss"))
+    assert 1 == len(column(run, "test_loss"))
+    assert {"lr": 0.1} == run.config
+    best = Path(str(run.scalars["best_model_path"]))
+    assert Path(run.path) / "checkpoints" == best.parent
+    assert best.exists()
+    assert ["checkpoints/best.ckpt"] == kept(run)
+
+
+def check_raised(base: Path) -> None:
+    """The script catches what fit() raised: that run is FAILED all the same, the next is not."""
+    found = runs_of(base)
+    statuses = {name: str(run.status) for name, run in found.items()}
+    assert {"run": "FAILED", "run-1": "FINISHED"} == statuses
+    assert "ValueError: a bad batch" == found["run"].metadata.reason
+    assert Path(str(found["run-1"].scalars["best_model_path"])).exists()
+
+
+def check_again(base: Path) -> None:
+    """fit() after fit() goes on in the run; a step of the optimizer has one row."""
+    (run,) = runs_of(base).values()
+    assert [9, 19, 29, 39, 49, 59, 69] == column(run, "loss")
+    assert [23, 47, 71] == column(run, "val_loss")
 
 
 @pytest.mark.parametrize(
@@ -54,94 +149,9 @@ def test_trainers_of_others(train: Train, run_base: Path, framework: str, name: 
     assert messages(run)[-1].startswith("checkpoint-4: ")
 
 
-@pytest.mark.shows("lightning", "config", "metrics", "evaluation", "checkpoints", "best score")
-def test_lightning(train: Train, run_base: Path) -> None:
-    """fit and test are one run, whose directory has the checkpoint."""
-    train("lightning").succeed(timeout_s=TIMEOUT_S)
-
-    (run,) = runs_of(run_base).values()
-    assert RunStatus.FINISHED == run.status
-    assert [9, 19, 29, 39, 49, 59, 69, 79, 89] == column(run, "loss")
-    assert 2 == len(column(run, "val_loss"))
-    assert 1 == len(column(run, "test_loss"))
-    assert {"lr": 0.1} == run.config
-    best = Path(str(run.scalars["best_model_path"]))
-    assert Path(run.path) / "checkpoints" == best.parent
-    assert best.exists()
-    assert ["checkpoints/best.ckpt"] == kept(run)
-
-
 def of(framework: str, *facts: str, values: tuple[object, ...] = ()) -> object:
     """A parameter of a test, and what the test shows of the framework."""
     return pytest.param(framework, *values, marks=pytest.mark.shows(framework, *facts))
-
-
-@pytest.mark.parametrize(
-    "framework",
-    [
-        of("transformers", "FAILED"),
-        of("accelerate", "FAILED"),
-        of("xgboost", "FAILED"),
-        of("lightgbm", "FAILED"),
-        of("keras", "FAILED"),
-        of("stable_baselines3", "FAILED"),
-    ],
-)
-def test_training_that_raises(train: Train, run_base: Path, framework: str) -> None:
-    """The run is FAILED and says why."""
-    train(framework, "raise").wait(TIMEOUT_S)
-
-    failed = runs_of(run_base)["first" if framework == "transformers" else "run"]
-    assert RunStatus.FAILED == failed.status
-    assert str(failed.metadata.reason).startswith("ValueError: a bad batch")
-
-
-@pytest.mark.shows("lightning", "FAILED", "trained again")
-def test_lightning_trains_again_after_an_error(train: Train, run_base: Path) -> None:
-    """The script catches what fit() raised: that run is FAILED all the same, the next is not."""
-    train("lightning", "raise").succeed(TIMEOUT_S)
-
-    found = runs_of(run_base)
-    statuses = {name: str(run.status) for name, run in found.items()}
-    assert {"run": "FAILED", "run-1": "FINISHED"} == statuses
-    assert "ValueError: a bad batch" == found["run"].metadata.reason
-    assert Path(str(found["run-1"].scalars["best_model_path"])).exists()
-
-
-@pytest.mark.shows("transformers", "trained again")
-def test_transformers_trains_again_after_an_error(train: Train, run_base: Path) -> None:
-    """The Trainer does not say that a training has raised; that another one begins does."""
-    train("transformers", "caught").succeed(TIMEOUT_S)
-
-    found = runs_of(run_base)
-    statuses = {name: str(run.status) for name, run in found.items()}
-    assert {"first": "FAILED", "first-1": "FINISHED"} == statuses
-    assert [5, 10, 15, 20] == column(found["first-1"], "train/loss")
-    reason = "the training ended early: another one has begun"
-    assert reason == found["first"].metadata.reason
-
-
-@pytest.mark.shows("transformers", "resumed")
-def test_transformers_resumes(train: Train, run_base: Path) -> None:
-    """A resumed training goes on with its run: each step once, those behind the checkpoint anew."""
-    train("transformers", "resume").succeed(TIMEOUT_S)
-
-    (run,) = expman.runs(str(run_base), experiment="resumed")
-    assert [5, 10, 15, 20] == column(run, "train/loss")
-    assert [None, 11] == [attempt.from_step for attempt in run.attempts]
-    assert {15, 20} <= set(run.superseded()["step"].to_pylist())
-    assert "resumed after step 10" in messages(run)
-    assert "checkpoint-20/model.safetensors" in kept(run)
-
-
-@pytest.mark.shows("lightning", "resumed", "accumulation")
-def test_lightning_resumes(train: Train, run_base: Path) -> None:
-    """fit() after fit() goes on in the run; a step of the optimizer has one row."""
-    train("lightning", "again").succeed(TIMEOUT_S)
-
-    (run,) = runs_of(run_base).values()
-    assert [9, 19, 29, 39, 49, 59, 69] == column(run, "loss")
-    assert [23, 47, 71] == column(run, "val_loss")
 
 
 @pytest.mark.parametrize(
@@ -176,30 +186,13 @@ def test_lightning_logs_to_the_current_run(
     assert {"lr": 0.1} == run.config
 
 
-@pytest.mark.parametrize(
-    ("framework", "name", "steps"),
-    [
-        of("transformers", "kill -9", values=("train/loss", [5, 10])),
-        of("lightning", "kill -9", values=("loss", [9, 19, 29])),
-    ],
-)
-def test_killed_while_training(
-    train: Train, run_base: Path, framework: str, name: str, steps: list[int]
-) -> None:
-    """SIGKILL in the middle loses no row that the framework has logged."""
-    assert -signal.SIGKILL == train(framework, "kill").wait(TIMEOUT_S)
-
-    (run,) = runs_of(run_base).values()
-    wait_until(lambda: runs_of(run_base)[run.name].status is RunStatus.CRASHED, "the end")
-    assert steps == column(runs_of(run_base)[run.name], name)
-
-
-@pytest.mark.shows("accelerate", "config", "metrics")
+@pytest.mark.shows("accelerate", "config", "metrics", "FAILED")
 def test_accelerate(train: Train, run_base: Path) -> None:
     """Parameters, a row per log call; a value that is no metric is left out and named."""
-    train("accelerate").succeed(timeout_s=TIMEOUT_S)
+    assert {"ok": 0, "raise": 1} == modes_of(train("accelerate", "ok", "raise"))
 
-    (run,) = runs_of(run_base).values()
+    check_failed(run_base / "raise")
+    (run,) = runs_of(run_base / "ok").values()
     assert (RunStatus.FINISHED, {"lr": 0.1, "batch": 64}) == (run.status, run.config)
     assert list(range(29)) == column(run, "loss")
     assert ["not numbers or text, left out: odd"] == messages(run)
@@ -207,12 +200,13 @@ def test_accelerate(train: Train, run_base: Path) -> None:
 
 
 @pytest.mark.shows("xgboost", "config", "metrics", "evaluation", "checkpoints", "best score")
-@pytest.mark.shows("xgboost", "trained again", "resumed")
+@pytest.mark.shows("xgboost", "FAILED", "trained again", "resumed")
 def test_xgboost(train: Train, run_base: Path) -> None:
     """A row per iteration; a second training and a cross-validation are runs of their own."""
-    train("xgboost").succeed(timeout_s=TIMEOUT_S)
+    assert {"ok": 0, "raise": 1} == modes_of(train("xgboost", "ok", "raise"))
 
-    found = runs_of(run_base)
+    check_failed(run_base / "raise")
+    found = runs_of(run_base / "ok")
     assert {"run", "run-1", "more", "cv"} == set(found)
     assert all(RunStatus.FINISHED == run.status for run in found.values())
     assert list(range(8)) == column(found["run-1"], "test/mlogloss")
@@ -225,12 +219,13 @@ def test_xgboost(train: Train, run_base: Path) -> None:
 
 
 @pytest.mark.shows("lightgbm", "config", "metrics", "evaluation", "checkpoints", "best score")
-@pytest.mark.shows("lightgbm", "trained again", "resumed")
+@pytest.mark.shows("lightgbm", "FAILED", "trained again", "resumed")
 def test_lightgbm(train: Train, run_base: Path) -> None:
     """A row per iteration, also where training stops early."""
-    train("lightgbm").succeed(timeout_s=TIMEOUT_S)
+    assert {"ok": 0, "raise": 1} == modes_of(train("lightgbm", "ok", "raise"))
 
-    found = runs_of(run_base)
+    check_failed(run_base / "raise")
+    found = runs_of(run_base / "ok")
     assert {"run", "more", "early"} == set(found)
     assert [6, 7] == column(found["more"], "training/multi_logloss")
     assert list(range(6)) == column(found["run"], "test/multi_logloss")
@@ -260,13 +255,14 @@ def test_optuna(train: Train, run_base: Path) -> None:
     assert ["s"] * 5 == [found[f"trial-{number}"].metadata.group for number in range(5)]
 
 
-@pytest.mark.shows("keras", "config", "metrics", "evaluation", "checkpoints")
+@pytest.mark.shows("keras", "config", "metrics", "evaluation", "checkpoints", "FAILED")
 @pytest.mark.shows("keras", "trained again", "resumed")
 def test_keras(train: Train, run_base: Path) -> None:
     """A row per epoch, and one per some batches; what goes on is a run of its own."""
-    train("keras").succeed(timeout_s=TIMEOUT_S)
+    assert {"ok": 0, "raise": 1} == modes_of(train("keras", "ok", "raise"))
 
-    found = runs_of(run_base)
+    check_failed(run_base / "raise")
+    found = runs_of(run_base / "ok")
     assert {"run", "run-1"} == set(found)
     assert all(RunStatus.FINISHED == run.status for run in found.values())
     assert [3, 4] == column(found["run-1"], "val_loss")
@@ -291,12 +287,14 @@ def test_hydra(train: Train, run_base: Path) -> None:
     assert 1 == len({run.metadata.group for run in found.values()})
 
 
-@pytest.mark.shows("stable_baselines3", "config", "metrics", "evaluation", "trained again")
+@pytest.mark.shows("stable_baselines3", "config", "metrics", "evaluation")
+@pytest.mark.shows("stable_baselines3", "FAILED", "trained again")
 def test_stable_baselines3(train: Train, run_base: Path) -> None:
     """Rows have the time step; a second learn() is a run of its own; media are in their place."""
-    train("stable_baselines3").succeed(timeout_s=TIMEOUT_S)
+    assert {"ok": 0, "raise": 1} == modes_of(train("stable_baselines3", "ok", "raise"))
 
-    found = runs_of(run_base)
+    check_failed(run_base / "raise")
+    found = runs_of(run_base / "ok")
     assert {"run", "run-1", "logger"} == set(found)
     assert all(RunStatus.FINISHED == run.status for run in found.values())
     assert [64, 128] == sorted(set(column(found["run"], "time/total_timesteps")))

@@ -15,6 +15,7 @@ from process.ledger import raw_rows
 from process.runs import kill_writers, run_yaml, segments_of, wait_until, writer_of
 
 from expman.transport import layout
+from expman.writer.recover import recover as recover_all
 
 ROWS, FLUSHED = 30_000, 100
 COUNTS = ("rows_logged", "rows_written", "rows_dropped", "rows_missing")
@@ -55,8 +56,11 @@ def terms(writer: Any) -> list[Path]:
     return [Path("/dev/shm", f"{name}-{slot}") for slot in slots]
 
 
-def recover(program, run_base: Path) -> str:  # type: ignore[no-untyped-def]
-    return program(["-m", "expman.writer", "recover", str(run_base)]).succeed()
+def recover(run_base: Path) -> str:
+    """What `expman-writer recover` does and prints, in this process."""
+    found = list(recover_all(str(run_base)))
+    assert all(one.ok for one in found)
+    return "".join(f"{one}\n" for one in found)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,7 @@ def test_lost_term(program, killed, run_base: Path, which: int, way: str) -> Non
         data = bytearray(lost.read_bytes())
         data[size // 2 : size // 2 + 4096] = b"\xc1" * 4096
         lost.write_bytes(data)
-    recover(program, run_base)
+    recover(run_base)
     table = raw_rows(run_dir)
     written = table.num_rows
     assert (ROWS, written, 0, ROWS - written) == counts(run_dir)
@@ -98,7 +102,7 @@ def test_lost_open_term(program, killed, run_base: Path) -> None:
     run_dir, writer = killed()
     for lost in terms(writer):
         lost.unlink()
-    recover(program, run_base)
+    recover(run_base)
     logged, written, dropped, missing = counts(run_dir)
     assert (FLUSHED, 0) == (written, dropped)
     assert logged == written + missing
@@ -110,7 +114,7 @@ def test_lost_term_with_drops(program, killed, run_base: Path) -> None:
     """Dropped rows are dropped, not missing, also those that a lost term spoke of."""
     run_dir, writer = killed("overflow=drop", "max_buffer_bytes=262144")
     terms(writer)[0].unlink()
-    recover(program, run_base)
+    recover(run_base)
     table = raw_rows(run_dir)
     logged, written, dropped, missing = counts(run_dir)
     assert (ROWS, table.num_rows) == (logged, written)
@@ -122,10 +126,8 @@ def test_lost_term_with_drops(program, killed, run_base: Path) -> None:
 DAMAGE = {"cut": b"name: ru", "zeros": bytes(700), "rubbish": b"\xff\xfe: [", "empty": b""}
 
 
-@pytest.mark.parametrize("memory", ["there", "gone"])
-@pytest.mark.parametrize("way", DAMAGE)
-def test_damaged_run_yaml(program, run_base: Path, way: str, memory: str) -> None:
-    """Of a dead run: scalars, description, tags and start come back; the damaged file is kept."""
+def kill_both(program, run_base: Path) -> tuple[Path, Any, dict[str, Any]]:  # type: ignore[no-untyped-def]
+    """A dead run of ten rows; its writer, and what run.yaml had."""
     trainer = Obeying(program, run_base, "description=what it is")
     run_dir = trainer.open()
     writer = writer_of(trainer.process.pid)
@@ -135,12 +137,31 @@ def test_damaged_run_yaml(program, run_base: Path, way: str, memory: str) -> Non
     os.kill(writer.pid, signal.SIGSTOP)
     trainer.process.kill()
     kill_writers(writer.token, writer.pid)
+    return run_dir, writer, before
+
+
+@pytest.mark.parametrize("way", DAMAGE)
+def test_damaged_run_yaml(program, run_base: Path, way: str) -> None:
+    """Of a dead run: scalars, description, tags and start come back; the damaged file is kept."""
+    run_dir, _, before = kill_both(program, run_base)
+    check_damaged(run_dir, before, way)
+
+
+def test_damaged_run_yaml_without_memory(program, run_base: Path, tmp_path: Path) -> None:
+    """The same where shared memory is gone, too."""
+    _, writer, before = kill_both(program, run_base)
+    for name in segments_of(writer):
+        Path("/dev/shm", name).unlink()
+    for way in DAMAGE:
+        base = tmp_path / way
+        shutil.copytree(run_base, base)
+        check_damaged(base / "faults" / "run", before, way)
+
+
+def check_damaged(run_dir: Path, before: dict[str, Any], way: str) -> None:
     (run_dir / "run.yaml").write_bytes(DAMAGE[way])
     os.utime(run_dir / "run.yaml", (10**9, 10**9))
-    if memory == "gone":
-        for name in segments_of(writer):
-            Path("/dev/shm", name).unlink()
-    recover(program, run_base)
+    recover(run_dir.parents[1])
     after = run_yaml(run_dir)
     keys = ("name", "experiment", "scalars", "description", "started_at", "host", "vectors")
     assert [before[key] for key in keys] == [after[key] for key in keys]

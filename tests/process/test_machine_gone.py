@@ -33,7 +33,7 @@ from expman.writer.recover import recover
 from expman.writer.sinks.metadata import HEARTBEAT_S
 
 SEED = 20_260_204
-CUTS = 16
+CUTS = 8
 DURABLE, ROWS = 3000, 9000
 NOBODY = 65534
 STAY_IN_TAIL = "parquet-row-group=ENOSPC"
