@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from expman.dashboard.listed_records import ListedRecords
 from expman.dashboard.remembered import FEWEST_RUNS, Remembered, RememberedRun
 from expman.dashboard.run_record import lost_record, record_of, run_id
 from expman.errors import StorageError
@@ -31,6 +32,12 @@ MOST_REMOVED = 10_000
 """Removals that are remembered; a client that is further behind gets the whole table."""
 FIRST_S = 0.5
 """A first look at the runs takes about so long; the rest comes as changes."""
+FIRST_RUNS = 1000
+"""Of many runs, an answer with the whole table has the newest ones; the rest comes as changes."""
+MOST_RUNS = 5000
+"""Most changed runs that one answer has."""
+_FIRST_VERSION = 1
+"""All runs have later ones."""
 
 
 class KnownRun(msgspec.Struct):
@@ -61,7 +68,7 @@ class Changes(NamedTuple):
         full: it is the whole table.
         records: rows, as JSON.
         removed: ids of runs that are gone.
-        complete: no run waits for its first look.
+        complete: no run waits for its first look, and none for the next answer.
     """
 
     version: str
@@ -85,22 +92,37 @@ class Catalog:
         self.base_dir = os.path.abspath(base_dir)
         self.gone: str | None = None
         self._born = secrets.token_hex(4)  # versions of another server mean nothing here
-        self._version = 1
+        self._version = _FIRST_VERSION
         self._runs: dict[str, KnownRun] = {}
         self._waiting: deque[tuple[str, str]] = deque()
         self._removed: deque[tuple[int, str]] = deque(maxlen=MOST_REMOVED)
         self._forgotten = 0
-        self._scanned = 0.0
+        self._scanned: float | None = None
+        self._listed: ListedRecords | None = None
         self._lock = threading.Lock()
         self._scan_lock = threading.Lock()
 
     # -- from one start to the next -----------------------------------------------------
 
-    def recall(self) -> None:
-        """Takes what an earlier server has kept; `scan` finds out what of it still holds."""
-        for name, run in Remembered(self.base_dir).load().items():
+    def begin(self) -> None:
+        """Takes what is known without a look at all runs, or looks at them if they are few.
+
+        With many runs, the first answer has rows that an earlier server has kept, or the newest
+        ones of the base directory's catalog. `go_on` finds out which of them still hold.
+        """
+        kept = Remembered(self.base_dir).load().items()
+        for name, run in sorted(kept, key=lambda one: one[1].began, reverse=True):
+            self._version += 1
             known = KnownRun(run.path, self._version, run.record, False, run.began, run.seen)
             self._runs.setdefault(name, known)
+        if len(self._runs) <= FIRST_RUNS:
+            self._listed = ListedRecords.open(self.base_dir)
+            for path in [] if self._listed is None else self._listed.paths[:FIRST_RUNS]:
+                name = safe_text(run_id(path))
+                if name not in self._runs:
+                    self._read(name, path)
+        if len(self._runs) < FIRST_RUNS:
+            self.scan()
 
     def remember(self) -> None:
         """Keeps the rows of ended runs for the next server, if there are many."""
@@ -121,28 +143,34 @@ class Catalog:
             most_s: runs beyond what can be read in so many seconds wait for `go_on`.
         """
         with self._scan_lock:
-            self._scanned = time.monotonic()
             before = self._version, self.gone
+            known = set(self._runs)  # others may find runs meanwhile
             try:
                 found = {safe_text(run_id(path)): path for path in self._directories()}
             except StorageError as exc:
-                self.gone = exc.detail
+                self.gone, self._scanned = exc.detail, time.monotonic()
                 return before != (self._version, self.gone)
             self.gone = None
-            for name in self._runs.keys() - found.keys():
+            for name in known - found.keys():
                 self._forget(name)
             fresh = [(name, path) for name, path in found.items() if self._is_fresh(name, path)]
-            self._waiting = deque(_newest_first(fresh) if len(fresh) > 1 else fresh)
+            self._waiting = deque(self._newest_first(fresh) if len(fresh) > 1 else fresh)
+            self._scanned = time.monotonic()
             self._take_waiting(time.monotonic() + most_s)
             return before != (self._version, None)
 
     def scan_if_older(self, most_s: float) -> None:
         """Looks at all runs if nobody has for so many seconds."""
-        if time.monotonic() - self._scanned > most_s:
+        if self._scanned is None:
+            if not self._runs:
+                self.scan()
+        elif time.monotonic() - self._scanned > most_s:
             self.scan()
 
     def go_on(self, most_s: float = FIRST_S) -> bool:
-        """Reads runs that wait for it, newest first; returns whether there were any."""
+        """Reads runs that wait for it, newest first; returns whether anything may have changed."""
+        if self._scanned is None:
+            return self.scan(most_s)
         with self._scan_lock:
             there_were = bool(self._waiting)
             self._take_waiting(time.monotonic() + most_s)
@@ -167,20 +195,23 @@ class Catalog:
             return None
         if experiment.startswith(".") or run.startswith("."):
             return None
-        with self._scan_lock:
-            try:
-                if not (os.path.isdir(path) and self._is_inside(path)):
-                    raise FileNotFoundError
-                if self._is_fresh(name, path):
-                    self._read(name, path)
-            except (OSError, ValueError):
-                self._forget(name)
+        try:
+            if not (os.path.isdir(path) and self._is_inside(path)):
+                raise FileNotFoundError
+            if self._is_fresh(name, path):
+                self._read(name, path)
+        except (OSError, ValueError):
+            self._forget(name)
         known = self._runs.get(name)
         return None if known is None else known.path
 
     def _directories(self) -> Iterator[str]:
+        linked: dict[str, bool] = {}
         for path in run_dirs(self.base_dir, None):
-            if not _has_link(path) or self._is_inside(path):
+            home = os.path.dirname(path)
+            if home not in linked:
+                linked[home] = os.path.islink(home)
+            if not (linked[home] or os.path.islink(path)) or self._is_inside(path):
                 yield path
 
     def _is_inside(self, path: str) -> bool:
@@ -192,6 +223,18 @@ class Catalog:
         known = self._runs.get(name)
         return known is None or known.seen != _seen(path, known.is_live)
 
+    def _newest_first(self, found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Sorts by the catalog, if it has the run, else by the time of the directory.
+
+        The latter is about that of the run's end.
+        """
+        places = {} if self._listed is None else self._listed.places
+        new = [entry for entry in found if entry[1] not in places]
+        listed = [entry for entry in found if entry[1] in places]
+        new.sort(key=lambda entry: _time_of(entry[1]), reverse=True)
+        listed.sort(key=lambda entry: places[entry[1]])
+        return new + listed
+
     def _take_waiting(self, deadline: float) -> None:
         # Nothing that is read refers to itself, and the collector would take a fifth of the time.
         was_enabled = gc.isenabled()
@@ -202,6 +245,7 @@ class Catalog:
                 self._read(name, path)
                 if time.monotonic() > deadline:
                     return
+            self._listed = None  # what changes from now on is not in it
         finally:
             if was_enabled:
                 gc.enable()
@@ -210,6 +254,10 @@ class Catalog:
         # Before it is read: what changes meanwhile is seen the next time.
         seen_live, seen_ended = _seen(path, is_live=True), _seen(path, is_live=False)
         is_live, began = False, ""
+        listed = self._listed and self._listed.record(path)
+        if listed:
+            self._take(name, KnownRun(path, 0, listed[0], False, listed[1], seen_ended))
+            return
         try:
             for file in (RUN_YAML, CONFIG_YAML):
                 inner = os.path.join(path, file)
@@ -227,13 +275,18 @@ class Catalog:
         except StorageError as exc:
             record = lost_record(path, str(exc))
         seen = seen_live if is_live else seen_ended
+        self._take(name, KnownRun(path, 0, record, is_live, began, seen))
+
+    def _take(self, name: str, found: KnownRun) -> None:
+        """Takes what a run is now; it has a new version if it has changed."""
         with self._lock:
             known = self._runs.get(name)
-            if known is not None and known.record == record:
-                known.seen = seen
+            if known is not None and known.record == found.record:
+                known.seen = found.seen
                 return
             self._version += 1
-            self._runs[name] = KnownRun(path, self._version, record, is_live, began, seen)
+            found.version = self._version
+            self._runs[name] = found
 
     def _forget(self, name: str) -> None:
         with self._lock:
@@ -253,26 +306,39 @@ class Catalog:
     @property
     def is_complete(self) -> bool:
         """Whether no run waits for its first look."""
-        return not self._waiting
+        return self._scanned is not None and not self._waiting
 
     def changes(self, since: str | None) -> Changes:
-        """Returns what has changed since a version; everything if it is not known."""
+        """Returns what has changed since a version; everything if it is not known.
+
+        Of very many runs an answer has some, with the version up to which these are all.
+        """
         with self._lock:
             born, _, number = (since or "").partition(".")
             last = int(number) if number.isdecimal() and born == self._born else 0
             full = not self._forgotten < last <= self._version
+            changed = list(self._runs.values())
+            upto = self._version
             if full:
-                last = 0
-            changed = [run for run in self._runs.values() if run.version > last]
-            changed.sort(key=lambda run: run.began, reverse=True)
-            removed = [] if full else [name for at, name in self._removed if at > last]
+                changed.sort(key=lambda run: run.began, reverse=True)
+                if len(changed) > FIRST_RUNS and not self._forgotten:
+                    del changed[FIRST_RUNS:]
+                    upto = _FIRST_VERSION
+            else:
+                changed = [run for run in changed if run.version > last]
+                if len(changed) > MOST_RUNS:
+                    changed.sort(key=lambda run: run.version)
+                    del changed[MOST_RUNS:]
+                    upto = changed[-1].version
+                changed.sort(key=lambda run: run.began, reverse=True)
+            removed = [] if full else [name for at, name in self._removed if last < at <= upto]
             back = self._runs.keys()
             return Changes(
-                self.version,
+                f"{self._born}.{upto}",
                 full,
                 [run.record for run in changed],
                 [name for name in removed if name not in back],
-                self.is_complete,
+                self.is_complete and upto == self._version,
             )
 
     def known(self, name: str) -> KnownRun | None:
@@ -282,10 +348,6 @@ class Catalog:
     def live(self) -> list[str]:
         """Returns the ids of the live runs."""
         return [name for name, known in list(self._runs.items()) if known.is_live]
-
-
-def _has_link(path: str) -> bool:
-    return os.path.islink(path) or os.path.islink(os.path.dirname(path))
 
 
 def _seen(path: str, is_live: bool) -> tuple[tuple[int, ...], ...]:
@@ -302,13 +364,8 @@ def _signature(path: str) -> tuple[int, ...]:
     return info.st_ino, info.st_mtime_ns, info.st_size
 
 
-def _newest_first(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Sorts by the time of the directories, which is about that of the runs' ends."""
-
-    def time_of(entry: tuple[str, str]) -> int:
-        try:
-            return os.stat(entry[1]).st_mtime_ns
-        except OSError:
-            return 0
-
-    return sorted(found, key=time_of, reverse=True)
+def _time_of(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0

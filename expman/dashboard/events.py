@@ -138,7 +138,7 @@ class OpenPages:
             client.gone = catalog.gone
             yield _event("gone", encode({"id": None, "why": catalog.gone}))
         news, client.news = client.news, {}
-        if client.version != catalog.version:
+        while client.version != catalog.version:  # very many runs come in several events
             version, text, removed = _changes(catalog, client.version, catalog.version)
             client.version = version
             yield _event("runs", text)

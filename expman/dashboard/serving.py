@@ -174,8 +174,7 @@ class Page:
             self._end()
 
     def _begin(self) -> None:
-        self._context.catalog.recall()
-        self._context.catalog.scan()
+        self._context.catalog.begin()
         self._events.watcher.start()
 
     def _end(self) -> None:

@@ -17,6 +17,7 @@ from benchmark.environments import ROOT
 from benchmark.jobs import Runner, adopt_orphans
 from benchmark.page import TINY as TINY_PAGE
 from benchmark.page import PageSizes, measure_page
+from benchmark.page_soak import soak_page
 from benchmark.plan import FULL, LONG_ROWS, MEASUREMENTS, QUICK, TINY, Sizes
 from benchmark.printout import as_text
 from benchmark.session import run_session
@@ -30,6 +31,10 @@ def main() -> None:
     options = parse_arguments(sys.argv[1:])
     if options.results_from:
         make_report([load(path) for path in options.results_from], options.report)
+        return
+    if options.soak:
+        for what, result in soak_page(options.soak, options.scratch):
+            print(f"| {what} | {result} |", flush=True)
         return
     if options.page:
         for what, result in measure_page(
@@ -72,6 +77,9 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="two minutes, no peers")
     parser.add_argument("--tiny", action="store_true", help="to try the harness; says nothing")
     parser.add_argument("--page", action="store_true", help="only what the page costs")
+    parser.add_argument(
+        "--soak", type=float, metavar="MINUTES", help="only the memory of the page's server"
+    )
     parser.add_argument(
         "--terminal", action="store_true", help="only what the command takes with 10,000 runs"
     )

@@ -9,47 +9,24 @@ from __future__ import annotations
 import http.client
 import json
 import math
-import os
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pyarrow as pa
 
 from benchmark.many_runs import make_runs
+from benchmark.page_server import PageServer, start_trainer
 from expman import ExperimentConfig, LoggingEngine
 
 __all__ = ["PageSizes", "measure_page"]
 
-_SERVE = """
-import sys
-from expman.dashboard.serving import Page
-page = Page(sys.argv[1], port=0)
-print(page.address, flush=True)
-page.run()
-"""
-_TRAIN = """
-import random, sys, time
-from expman import ExperimentConfig, LoggingEngine
-base, rate, metrics, seconds = sys.argv[1], *map(float, sys.argv[2:])
-with LoggingEngine(ExperimentConfig("live", base, run_name="live", quiet=True)) as engine:
-    began, step = time.monotonic(), 0
-    while time.monotonic() - began < seconds:
-        engine.log_vector({f"m{n}": random.random() for n in range(int(metrics))}, step)
-        step += 1
-        ahead = began + step / rate - time.monotonic()
-        if ahead > 0.002:
-            time.sleep(ahead)
-"""
 REPEATS = 5
 
 
@@ -70,68 +47,6 @@ class PageSizes:
 TINY = PageSizes((20,), 2000, 3, 10, 2, 200, 3, 3.0)
 
 
-@dataclass
-class _Server:
-    base: Path
-    process: subprocess.Popen[str] = field(init=False)
-    port: int = field(init=False)
-    cookie: str = field(init=False)
-
-    def __enter__(self) -> _Server:
-        command = [sys.executable, "-c", _SERVE, str(self.base)]
-        # What an earlier server has kept would make it quicker.
-        environment = {**os.environ, "XDG_CACHE_HOME": str(self.base.parent / "cache")}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert self.process.stdout is not None
-        address = urlsplit(self.process.stdout.readline().strip())
-        assert address.port is not None
-        self.port = address.port
-        connection = http.client.HTTPConnection("127.0.0.1", self.port)
-        connection.request("GET", f"/?{address.query}")
-        answer = connection.getresponse()
-        self.cookie = (answer.getheader("set-cookie") or "").partition(";")[0]
-        connection.close()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.process.terminate()
-        self.process.communicate()
-
-    def ask(self, path: str) -> tuple[bytes, dict[str, str]]:
-        """Asks for a path; returns the body and the headers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-        connection.request("GET", path, headers={"Cookie": self.cookie})
-        answer = connection.getresponse()
-        body = answer.read()
-        assert answer.status == 200, body
-        connection.close()
-        return body, {name.lower(): value for name, value in answer.getheaders()}
-
-    def events(self, path: str) -> Iterator[tuple[str, Any]]:
-        """Yields server-sent events."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-        connection.request("GET", path, headers={"Cookie": self.cookie})
-        answer = connection.getresponse()
-        kind = ""
-        while line := answer.readline().decode():
-            if line.startswith("event: "):
-                kind = line[7:].strip()
-            elif line.startswith("data: "):
-                yield kind, json.loads(line[6:])
-
-    @property
-    def cpu_s(self) -> float:
-        """Processor time that it has used."""
-        text = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(text[11]) + int(text[12])) / 100
-
-    @property
-    def memory_mb(self) -> float:
-        """Memory that it has now."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1000
-
-
 def measure_page(sizes: PageSizes, scratch: str | None = None) -> Iterator[tuple[str, str]]:
     """Yields what was measured, and the result."""
     with tempfile.TemporaryDirectory(prefix="bench-page-", dir=scratch) as directory:
@@ -144,7 +59,7 @@ def measure_page(sizes: PageSizes, scratch: str | None = None) -> Iterator[tuple
 def _tables(base: Path, runs: int, sizes: PageSizes) -> Iterator[tuple[str, str]]:
     make_runs(base, runs, rows=20, processes=2)
     began = time.perf_counter()
-    with _Server(base) as server:
+    with PageServer(base) as server:
         first = json.loads(server.ask("/api/runs")[0])
         shown_s = time.perf_counter() - began
         shown = len(first["runs"])
@@ -164,7 +79,7 @@ def _tables(base: Path, runs: int, sizes: PageSizes) -> Iterator[tuple[str, str]
         yield f"comparison of {len(names)} of {runs:,} runs", _ms(spent)
         yield f"memory of the server with {runs:,} runs", f"{server.memory_mb:.0f} MB"
     began = time.perf_counter()
-    with _Server(base) as server:
+    with PageServer(base) as server:
         shown = len(json.loads(server.ask("/api/runs")[0])["runs"])
         spent = time.perf_counter() - began
         yield f"table of {shown:,} of {runs:,} runs, from the next server's start", _ms(spent)
@@ -177,7 +92,7 @@ def _pictures(base: Path, sizes: PageSizes) -> Iterator[tuple[str, str]]:
             row = {f"m{n}": n + random.random() / (1 + step / 1000) for n in range(sizes.metrics)}
             engine.log_vector(row, step)
     what = f"{sizes.rows:,} rows, {sizes.metrics} metrics"
-    with _Server(base) as server:
+    with PageServer(base) as server:
         query = "&".join(f"metric=m{n}" for n in range(sizes.metrics))
         numbers = iter(range(2000, 3000))  # another number of points: nothing is remembered
 
@@ -201,18 +116,15 @@ def _pictures(base: Path, sizes: PageSizes) -> Iterator[tuple[str, str]]:
         )
 
 
-def _one(server: _Server, points: int) -> object:
+def _one(server: PageServer, points: int) -> object:
     return server.ask(f"/api/curves?run=long/run&metric=m0&points={points}")
 
 
 def _live(base: Path, sizes: PageSizes) -> Iterator[tuple[str, str]]:
     base.mkdir()
-    arguments = [str(base), str(sizes.rate), str(sizes.live_metrics), str(sizes.live_s + 8)]
-    trainer = subprocess.Popen([sys.executable, "-c", _TRAIN, *arguments])
-    while not (base / "live" / "live" / "run.yaml").exists():
-        time.sleep(0.05)
+    trainer = start_trainer(base, sizes.rate, sizes.live_metrics, sizes.live_s + 8)
     ages: list[float] = []
-    with _Server(base) as server:
+    with PageServer(base) as server:
         query = "&".join(f"metric=m{n}" for n in range(sizes.live_metrics))
         for number in range(sizes.tabs):
             kept = ages if number == 0 else []
@@ -234,7 +146,7 @@ def _live(base: Path, sizes: PageSizes) -> Iterator[tuple[str, str]]:
     trainer.wait()  # it ends by itself, with its writer: nothing stays behind
 
 
-def _tab(server: _Server, query: str, ages: list[float]) -> None:
+def _tab(server: PageServer, query: str, ages: list[float]) -> None:
     """An open page: it asks for what its cursor lacks whenever there is something."""
     path = f"/api/curves?run=live/live&{query}"
     try:

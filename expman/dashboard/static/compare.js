@@ -82,6 +82,8 @@ export class CompareView {
 		if (this.metric && params.rows.length) {
 			lights.push(parallel(this.main, context), scatters(this.main, context));
 			this.importance();
+		} else {
+			put(this.main, h("p.panel.soft", null, `There is nothing to plot: ${this.metric ? "no parameter differs between these runs." : "none of these runs has a metric of numbers."}`));
 		}
 		this.light = (id) => lights.forEach((light) => light(id));
 		this.table(params);

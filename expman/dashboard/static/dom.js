@@ -96,13 +96,15 @@ export function debounced(wait, call) {
 export function throttled(wait, call) {
 	let timer = 0;
 	let last = -Infinity;
+	let pause = wait;
 	const soon = () => {
 		if (timer) return;
 		timer = setTimeout(() => {
 			timer = 0;
 			last = performance.now();
 			call();
-		}, Math.max(0, last + wait - performance.now()));
+			pause = Math.max(wait, 4 * (performance.now() - last)); // with very many runs
+		}, Math.max(0, last + pause - performance.now()));
 	};
 	soon.stop = () => clearTimeout(timer);
 	return soon;

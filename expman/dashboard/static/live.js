@@ -7,7 +7,7 @@ export const runs = new Map();
 /** What the page knows of its server: { base_dir, version, read_only, … }. */
 export const info = { base_dir: "", version: "", read_only: true };
 /** connection: "starting", "live", "lost", "gone" or "report". */
-export const link = { state: "starting", why: "", loaded: false };
+export const link = { state: "starting", why: "", loaded: false, complete: false };
 
 const listeners = { runs: new Set(), rows: new Set(), console: new Set(), link: new Set() };
 let version = "";
@@ -71,6 +71,7 @@ function apply(answer) {
 	}
 	version = answer.version ?? version;
 	link.loaded = true;
+	link.complete = answer.complete !== false;
 	if (changed.size || answer.full) tell("runs", changed);
 }
 

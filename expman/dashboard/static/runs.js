@@ -87,12 +87,12 @@ export class RunsView {
 
 	makeTools(kept) {
 		const live = [...runs.values()].filter((run) => run.status === "RUNNING").length;
-		const key = JSON.stringify([state.group, kept.length, runs.size, live, shownColumns()]);
+		const key = JSON.stringify([state.group, kept.length, runs.size, live, link.complete, shownColumns()]);
 		if (key === this.toolsKey) return;
 		this.toolsKey = key;
 		const groups = [["", "no groups"], ...groupColumns().map((id) => [id, cut(columnLabel(id), 40)])];
 		put(this.tools,
-			h("span.soft.counts", { role: "status" }, `${kept.length === runs.size ? count(runs.size, "run") : `${number(kept.length)} of ${count(runs.size, "run")}`}${live ? ` · ${live} live` : ""}`),
+			h("span.soft.counts", { role: "status" }, `${kept.length === runs.size ? count(runs.size, "run") : `${number(kept.length)} of ${count(runs.size, "run")}`}${live ? ` · ${live} live` : ""}${link.complete ? "" : " · loading more…"}`),
 			h("span.grow"),
 			select("Group by", groups, state.group, (group) => setState({ group }), { plain: true }),
 			h("button.toggle", { type: "button", onclick: () => chooseColumns() }, icon("columns"), "Columns"));

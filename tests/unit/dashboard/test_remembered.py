@@ -24,8 +24,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def started(base: Path) -> Catalog:
     catalog = Catalog(str(base))
-    catalog.recall()
-    catalog.scan()
+    catalog.begin()
     return catalog
 
 
