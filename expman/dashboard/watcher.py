@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from expman.dashboard.catalog import Catalog
 from expman.dashboard.live import LiveRuns, News
@@ -97,7 +97,19 @@ class Watcher:
                 changed = self._catalog.look_at_live()
                 live.after(time.monotonic() - started)
             news = self._live.look()
+            changed |= self._look_at({name for name, kind, _ in news if kind == "rows"})
             if news or changed:
                 self._report(news, changed)
             if self._catalog.is_complete:
                 self._stopped.wait(max(ROWS_S, (time.monotonic() - started) / SHARE / 4))
+
+    def _look_at(self, names: Collection[str]) -> bool:
+        """Looks at runs that have new rows; returns whether anything has changed.
+
+        If one has gone on, its earlier rows may have given way. Pages drop what they have of a run
+        with another number of attempts: so they hear of that before they ask for the rows.
+        """
+        before = self._catalog.version
+        for name in names:
+            self._catalog.look_at(name)
+        return before != self._catalog.version

@@ -70,3 +70,27 @@ def test_ends_and_losses_are_shown(live: Any, run_base: Path) -> None:
     page.wait_text("directory gone")
     run_base.with_name("away").rename(run_base)
     page.wait("!document.body.innerText.includes('directory gone')")
+
+
+def test_rows_that_gave_way_leave_an_open_page(live: Any, run_base: Path, program: Any) -> None:
+    """A run goes on from an earlier step: the page drops what it has, and asks once more."""
+    page, trainer = live
+    trainer.read_line()
+    for step in range(1, 5):
+        trainer.send_line()
+        trainer.expect_line(f"logged {step}")
+    page.wait_text("now")
+    page.tab.evaluate("location.hash = '#/curves?sel=live/now'")
+    page.wait("document.querySelector('.card')?.ariaLabel.endsWith(' 4')")
+    trainer.close_stdin()
+    trainer.succeed()
+
+    program("page_runs.py", run_base, "goes-on").succeed()
+
+    page.wait("document.querySelector('.card').ariaLabel.endsWith(' 104')")
+    points = """async () => {
+        const { curvesIfThere } = await import("./static/curvestore.js");
+        const [{ x, y }] = curvesIfThere("live/now", "loss", { x: "step", points: 2000 }).curves;
+        return [...x].map((step, at) => [step, y[at]]);
+    }"""
+    assert [[0, 0], [1, 1], [2, 102], [3, 103], [4, 104]] == page.tab.evaluate(points)

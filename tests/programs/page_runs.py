@@ -1,4 +1,4 @@
-"""Makes the runs that the tests of the page look at: page_runs.py BASE_DIR (live | all)."""
+"""Makes the runs that the tests of the page look at: page_runs.py BASE_DIR (live | goes-on | all)."""
 
 from __future__ import annotations
 
@@ -123,9 +123,18 @@ def live(base: str) -> None:
             print(f"logged {step}", flush=True)
 
 
+def goes_on(base: str) -> None:
+    """The next attempt of that run, from step 2."""
+    with expman.init("live", "now", base_dir=base, resume="must", from_step=2):
+        for step in range(2, 5):
+            expman.log_vector({"loss": 100.0 + step}, step)
+
+
 if __name__ == "__main__":
     base_dir, what = sys.argv[1:]
-    if what == "live":
+    if what == "goes-on":
+        goes_on(base_dir)
+    elif what == "live":
         live(base_dir)
     elif what == "killed":
         killed(base_dir)

@@ -38,7 +38,7 @@ export function curvesOf(id, metric, view) {
 		entries.set(key, entry);
 		return entry;
 	}
-	entry = { key, id, metric, view, state: "loading", curves: [], cursor: "", rows: 0, decimated: false, error: "", changes: 0 };
+	entry = { key, id, metric, view, state: "loading", curves: [], cursor: "", rows: 0, decimated: false, error: "", changes: 0, attempts: runs.get(id)?.attempts };
 	entries.set(key, entry);
 	const group = `${viewKey(view)}\u0000${id}`;
 	if (!wanted.has(group)) wanted.set(group, []);
@@ -111,12 +111,11 @@ on("rows", ({ id, cursor }) => {
 	if (!isReport) follow(id, cursor);
 });
 on("runs", (changed) => {
-	for (const id of changed) if (!runs.has(id)) forget(id);
+	// A run that is gone; or it went on, and rows of its earlier attempt gave way.
+	for (const [key, { id, attempts }] of entries) {
+		if (changed.has(id) && runs.get(id)?.attempts !== attempts) entries.delete(key);
+	}
 });
-
-function forget(id) {
-	for (const [key, entry] of entries) if (entry.id === id) entries.delete(key);
-}
 
 /** Asks for what came after; one request at a time for each run, and none more often than PAUSE_MS. */
 async function follow(id, cursor) {
