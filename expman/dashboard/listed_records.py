@@ -18,7 +18,6 @@ from expman.models import RunStatus
 from expman.reading.catalog_index import CatalogIndex
 from expman.reading.commit import commit_of
 from expman.reading.notes import read_notes
-from expman.reading.signatures import signature_of
 from expman.storage.paths import CONFIG_YAML, RUN_YAML
 
 __all__ = ["ListedRecords"]
@@ -63,9 +62,11 @@ class ListedRecords:
             None if the catalog does not have it as it is now; then its directory has to be read.
         """
         row = self.places.get(run_dir)
-        if row is None or not self._holds(row, run_dir):
+        if row is None:
             return None
         try:
+            if not self._holds(row, run_dir):
+                return None
             found = self._made(row, run_dir)
             return None if found is None else (found, str(self._index.value(row, "sort_key")))
         except (LookupError, msgspec.MsgspecError, UnicodeError):
@@ -78,24 +79,21 @@ class ListedRecords:
                     return False  # it may lead out of the base directory
             except OSError:
                 continue
-        config = signature_of(run_dir, CONFIG_YAML)
-        return self._index.holds(row, run_dir) and config == self._one(row, "config_signature")
-
-    def _one(self, row: int, name: str) -> object:
-        return self._index.column(name)[row].as_py()
+        run = self._index.listed([row]).runs[0]
+        return self._index.holds(row, run) and self._index.config_holds(row, run)
 
     def _second(self, row: int, name: str) -> float | None:
         micros = self._index.column(name)[row].value
         return None if micros is None else micros / 1e6
 
     def _made(self, row: int, run_dir: str) -> bytes | None:
-        facts = {name: self._one(row, name) for name in _PLAIN}
-        maps = {name: self._one(row, name) for name in _MAPS}
+        facts = {name: self._index.cell(name, row) for name in _PLAIN}
+        maps = {name: self._index.cell(name, row) for name in _MAPS}
         is_plain = (
             facts["status"] in _ENDED
-            and self._one(row, "rank") is None
-            and self._one(row, "attempt") == 1
-            and not self._one(row, "foreign")
+            and self._index.cell("rank", row) is None
+            and self._index.cell("attempt", row) == 1
+            and not self._index.cell("foreign", row)
         )
         if not is_plain:
             return None
@@ -107,7 +105,7 @@ class ListedRecords:
         best = decoded.pop("best")
         if any(len(values) > MOST_KEYS for values in (*decoded.values(), best)):
             return None
-        experiment, run = str(self._one(row, "experiment")), str(self._one(row, "run"))
+        experiment, run = (str(self._index.cell(name, row)) for name in ("experiment", "run"))
         reason = facts["reason"]
         times = ("started_at", "finished_at", "heartbeat_at")
         record = {
@@ -119,7 +117,7 @@ class ListedRecords:
             "stalled_since": None,
             "rank": None,
             "notes": read_notes(run_dir, LONGEST),
-            "tags": self._one(row, "tags") or [],
+            "tags": self._index.cell("tags", row) or [],
             "attempts": 1,
             "error": str(reason).strip().partition("\n")[0] if reason else None,
             "foreign": False,

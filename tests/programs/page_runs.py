@@ -1,4 +1,4 @@
-"""Makes the runs that the tests of the page look at: page_runs.py BASE_DIR (live | goes-on | all)."""
+"""Makes the runs that the page's tests look at: page_runs.py BASE_DIR (live | goes-on | all)."""
 
 from __future__ import annotations
 
