@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from expman.catalog.compaction import Compaction
 from expman.errors import StorageError
+from expman.job_map import JobMap, in_this_process
 from expman.models import RunStatus
 from expman.reading.catalog_index import CatalogIndex, rows_of
 from expman.reading.directories import run_dirs
@@ -28,8 +30,8 @@ from expman.storage.catalog_files import (
 __all__ = ["GROUP_ROWS", "CatalogReport", "build", "sorted_runs"]
 
 GROUP_ROWS = 65_536
-_AT_ONCE = 10_000
-"""Runs whose facts are held as Python objects at once."""
+_JOB_RUNS = 200
+"""Runs whose facts are found by one job, and held as Python objects at once."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def build(
     *,
     anew: bool = False,
     progress: Callable[[int], None] | None = None,
+    job_map: JobMap = in_this_process,
 ) -> CatalogReport:
     """Brings the catalog of a base directory up to date. Only `.catalog/` is written.
 
@@ -72,6 +75,9 @@ def build(
         base_dir: directory that holds all experiments.
         anew: do not use what is there.
         progress: is called with the number of runs that were read, from time to time.
+        job_map: who reads runs and writes their rows, 200 and a thousand of them at a time: here
+            one after the other, or `expman.scale.ray.job_map()`. Processes on other hosts need the
+            base directory under the same path.
 
     Durability: the new version is durable when it returns.
 
@@ -79,43 +85,46 @@ def build(
         StorageError: the base directory does not exist, or the catalog cannot be written.
     """
     try:
-        return _build(os.fspath(base_dir), anew, progress)
+        return _build(os.fspath(base_dir), anew, progress, job_map)
     except (LookupError, pa.ArrowException, ValueError):  # damaged, or of another version
-        return _build(os.fspath(base_dir), True, progress)
+        return _build(os.fspath(base_dir), True, progress, job_map)
 
 
-def _build(base: str, anew: bool, progress: Callable[[int], None] | None) -> CatalogReport:
+class _Found(NamedTuple):
+    """What is known of some runs.
+
+    Attributes:
+        table: of those that have ended.
+        live, unreadable: how many others there are.
+    """
+
+    table: pa.Table
+    live: int
+    unreadable: int
+
+
+def _build(
+    base: str, anew: bool, progress: Callable[[int], None] | None, job_map: JobMap
+) -> CatalogReport:
     began = time.monotonic()
     old = None if anew else CatalogIndex.open(base)
     current, others = (bytearray(), list(run_dirs(base, None))) if old is None else old.look(None)
     live = unreadable = read = 0
-    tables: list[pa.Table] = []
-    fresh: list[dict[str, object]] = []
-    for run_dir in others:
-        try:
-            facts = _facts(run_dir)
-        except FileNotFoundError:
-            continue
-        except (StorageError, UnicodeError):
-            unreadable += 1
-            continue
-        if facts["status"] == RunStatus.RUNNING:
-            live += 1
-            continue
-        fresh.append(facts)
-        read += 1
-        if len(fresh) == _AT_ONCE:
-            tables.append(facts_table(fresh))
-            fresh = []
-        if progress is not None and read % 100 == 0:
+    tables: list[pa.Table] = [FACTS.empty_table()]
+    jobs = [others[first : first + _JOB_RUNS] for first in range(0, len(others), _JOB_RUNS)]
+    for found in job_map(_find_out, jobs):
+        tables.append(found.table)
+        read += found.table.num_rows
+        live += found.live
+        unreadable += found.unreadable
+        if progress is not None:
             progress(read)
-    tables.append(facts_table(fresh))
     ensure_catalog_dir(base)
     removed = 0 if old is None else old.rows - sum(current)
     if old is not None and not read and not removed:
         manifest, count, apart = old.manifest, old.rows, old.column("part").null_count
     else:
-        compaction = Compaction(base, () if old is None else old.manifest.parts)
+        compaction = Compaction(base, () if old is None else old.manifest.parts, job_map)
         taken_over = [] if old is None else [old.table().take(rows_of(current)).cast(FACTS)]
         every = sorted_runs(compaction.apply(pa.concat_tables([*taken_over, *tables])))
         name = new_name("runs")
@@ -130,9 +139,24 @@ def _build(base: str, anew: bool, progress: Callable[[int], None] | None) -> Cat
     )
 
 
-def _facts(run_dir: str) -> dict[str, object]:
-    run_dir.encode()  # a name that is not UTF-8 cannot be in a table
-    return facts_of(run_dir)
+def _find_out(run_dirs: Sequence[str]) -> _Found:
+    """Reads what is known of some runs; those that are gone are left out."""
+    facts: list[dict[str, object]] = []
+    live = unreadable = 0
+    for run_dir in run_dirs:
+        try:
+            run_dir.encode()  # a name that is not UTF-8 cannot be in a table
+            found = facts_of(run_dir)
+        except FileNotFoundError:
+            continue
+        except (StorageError, UnicodeError):
+            unreadable += 1
+            continue
+        if found["status"] == RunStatus.RUNNING:
+            live += 1
+        else:
+            facts.append(found)
+    return _Found(facts_table(facts), live, unreadable)
 
 
 def sorted_runs(table: pa.Table) -> pa.Table:

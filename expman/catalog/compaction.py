@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expman.errors import StorageError
+from expman.job_map import JobMap, in_this_process
 from expman.reading.catalog_rows import LABELS, PartReader
 from expman.reading.run_facts import fingerprint
 from expman.reading.signatures import signature_of
@@ -51,7 +52,16 @@ class _Candidate(NamedTuple):
     sort_key: str
     columns: str
     rows_signature: str
+    rows: int | None
     place: _Place | None
+
+
+class _Job(NamedTuple):
+    """Runs whose rows come into one file, or into two if they are more than was thought."""
+
+    base_dir: str
+    kind: tuple[str, str]
+    runs: list[_Candidate]
 
 
 class Compaction:
@@ -60,10 +70,14 @@ class Compaction:
     Args:
         base_dir: directory that holds all experiments.
         old: the files of the version before.
+        job_map: who writes new files.
     """
 
-    def __init__(self, base_dir: str, old: Sequence[PartFile]) -> None:
+    def __init__(
+        self, base_dir: str, old: Sequence[PartFile], job_map: JobMap = in_this_process
+    ) -> None:
         self._base_dir = base_dir
+        self._job_map = job_map
         self._kept = {part.name: part for part in old}
         self._places: dict[int, _Place] = {}
 
@@ -92,8 +106,18 @@ class Compaction:
                 self._places[one.row] = one.place
             elif one.columns:
                 groups[one.experiment, one.columns].append(one)
+        jobs: list[_Job] = []
         for kind, runs in groups.items():
-            self._compact(kind, self._with_small(kind, runs, members))
+            every = self._with_small(kind, runs, members)
+            if len(every) >= LEAST_RUNS:
+                every.sort(key=lambda one: (one.sort_key, one.run), reverse=True)
+                jobs += (_Job(self._base_dir, kind, some) for some in _parted(every))
+        for job, made in zip(jobs, self._job_map(_write_parts, jobs), strict=True):
+            for one in job.runs:
+                self._places.pop(one.row, None)
+            for part, taken in made:
+                self._kept[part.name] = part
+                self._places.update(taken)
         return _placed(table, self._places)
 
     def _with_small(
@@ -117,22 +141,38 @@ class Compaction:
             del self._kept[part.name]
         return runs
 
-    def _compact(self, kind: tuple[str, str], runs: list[_Candidate]) -> None:
-        if len(runs) < LEAST_RUNS:
-            return
-        runs.sort(key=lambda one: (one.sort_key, one.run), reverse=True)
-        left = iter(runs)
-        while True:
-            part = _NewPart(self._base_dir, kind)
-            for one in left:
-                self._places.pop(one.row, None)
-                part.add(one)
-                if part.is_full:
-                    break
-            if not part.taken:
-                return
-            self._kept[part.name] = part.write()
-            self._places.update(part.taken)
+
+def _parted(runs: list[_Candidate]) -> Iterator[list[_Candidate]]:
+    """Yields the runs for each file."""
+    some: list[_Candidate] = []
+    rows = 0
+    for one in runs:
+        some.append(one)
+        rows += one.rows or 0
+        if len(some) == MOST_RUNS or rows >= MOST_ROWS:
+            yield some
+            some, rows = [], 0
+    if some:
+        yield some
+
+
+def _write_parts(job: _Job) -> list[tuple[PartFile, dict[int, _Place]]]:
+    """Writes the files of a job; returns each with the places of its runs.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    made: list[tuple[PartFile, dict[int, _Place]]] = []
+    left = iter(job.runs)
+    while True:
+        part = _NewPart(job.base_dir, job.kind)
+        for one in left:
+            part.add(one)
+            if part.is_full:
+                break
+        if not part.taken:
+            return made
+        made.append((part.write(), part.taken))
 
 
 class _NewPart:
@@ -217,7 +257,7 @@ class _NewPart:
         return pc.run_end_decode(encoded)
 
 
-_NEEDED = ("experiment", "run", "sort_key", "columns", "rows_signature")
+_NEEDED = ("experiment", "run", "sort_key", "columns", "rows_signature", "rows")
 _PLACE = ("part", "part_offset", "part_rows")
 
 

@@ -15,10 +15,9 @@ import click
 from expman.cli.output import print_line, print_note
 from expman.cli.runs import base_dir_option
 from expman.importers.formats import FINDERS, find
+from expman.importers.homes import experiment_of, new_home
 from expman.importers.importing import Imported, import_runs
-from expman.importers.place import directory_name, new_experiment
 from expman.importers.source import Source
-from expman.models import ExperimentConfig
 from expman.reading.text import format_text
 
 __all__ = ["command"]
@@ -53,15 +52,13 @@ def command(path: str, experiment: str | None, tracker: str | None, base_dir: st
     sources = _found(path, tracker)
     homes: dict[str, list[Source]] = {}
     for source in sources:
-        name = experiment or source.experiment
-        if name is None:
+        safe = experiment_of(source, experiment, base_dir)
+        if safe is None:
             raise click.UsageError(
                 f"{source.tracker} records no names of experiments; add --experiment NAME"
             )
-        safe = name if experiment else directory_name("experiment", name)
-        ExperimentConfig(safe, base_dir)  # checks the name
-        if safe != name and safe not in homes:
-            print_note(f"experiment {name!r} is called {safe!r} here")
+        if not experiment and safe != source.experiment and safe not in homes:
+            print_note(f"experiment {source.experiment!r} is called {safe!r} here")
         homes.setdefault(safe, []).append(source)
     failed = 0
     with _Bar(sources) as bar:
@@ -88,9 +85,7 @@ def _found(path: str, tracker: str | None) -> list[Source]:
 def _import_all(sources: list[Source], home: str, bar: _Bar) -> int:
     """Imports runs of one experiment; returns how many failed."""
     failed = 0
-    projects = {source.experiment for source in sources}
-    project = projects.pop() if len(projects) == 1 else None
-    with new_experiment(home, None if project == os.path.basename(home) else project):
+    with new_home(home, sources):
         for source, made in import_runs(sources, home, bar.advance):
             bar.clear()
             if isinstance(made, Exception):

@@ -21,11 +21,12 @@ from expman.importers.place import (
 )
 from expman.importers.report import Report
 from expman.importers.source import Advance, Source
+from expman.job_map import JobMap
 from expman.metadata import RunMetadata
 from expman.models import safe_text
 from expman.storage.yamlfile import RunFile
 
-__all__ = ["Imported", "import_run", "import_runs"]
+__all__ = ["Imported", "import_by_jobs", "import_run", "import_runs"]
 
 _THREADS = 4
 _VERSION = 1
@@ -52,7 +53,9 @@ class Imported(NamedTuple):
     kept_rows: int = 0
 
 
-def import_run(source: Source, home: str, earlier: EarlierImports, advance: Advance) -> Imported:
+def import_run(
+    source: Source, home: str, earlier: EarlierImports | _Decided, advance: Advance
+) -> Imported:
     """Makes a run of a source, or replaces the one that an earlier import made.
 
     Args:
@@ -68,9 +71,9 @@ def import_run(source: Source, home: str, earlier: EarlierImports, advance: Adva
         StorageError: the disk cannot take it.
         OSError: the source cannot be read.
     """
-    origin = (source.tracker, safe_text(source.identity))
+    origin = _identity(source)
     place = Place(home, origin)
-    run_dir = earlier.run_dir(directory_name("run_name", source.name), origin)
+    run_dir = _run_dir(source, earlier)
     if source.state and _state(read_origin(run_dir)) == (source.state, _VERSION):
         advance(source.size)
         return Imported(run_dir, _rows_of(run_dir), None)
@@ -128,11 +131,61 @@ def import_runs(
         pool.shutdown(cancel_futures=True)
 
 
+class _Decided(NamedTuple):
+    """In place of `EarlierImports` where another process has chosen the directory."""
+
+    chosen: str
+
+    def run_dir(self, name: str, origin: tuple[str, str]) -> str:
+        return self.chosen
+
+    def add(self, origin: tuple[str, str], run_dir: str) -> None:
+        pass
+
+
+def _attempt(job: tuple[Source, str, str]) -> Imported | Exception:
+    source, home, run_dir = job
+    try:
+        return import_run(source, home, _Decided(run_dir), lambda count: None)
+    except (DamagedError, ExpmanError, OSError) as exc:
+        return exc
+
+
+def import_by_jobs(
+    sources: Sequence[Source], home: str, job_map: JobMap
+) -> Iterator[tuple[Source, Imported | Exception]]:
+    """Does the same as `import_runs`, with one job per run.
+
+    The names are given here, so that no two runs get the same one.
+
+    Args:
+        sources: of one experiment.
+        home: directory of the experiment; it is there.
+        job_map: who does the jobs. Sources have functions of their own: it pickles by value.
+    """
+    identities = {source.identity for source in sources}
+    if len(identities) < len(sources):  # one comes after the other
+        yield from import_runs(sources, home, lambda count: None)
+        return
+    remove_leftovers(home)
+    earlier = EarlierImports(home)
+    jobs = [(source, home, _run_dir(source, earlier)) for source in sources]
+    yield from zip(sources, job_map(_attempt, jobs), strict=True)
+
+
 def _rows_of(run_dir: str) -> int:
     try:
         return RunFile(run_dir).read().rows_written if os.path.lexists(run_dir) else 0
     except ExpmanError:
         return 0
+
+
+def _identity(source: Source) -> tuple[str, str]:
+    return source.tracker, safe_text(source.identity)
+
+
+def _run_dir(source: Source, earlier: EarlierImports | _Decided) -> str:
+    return earlier.run_dir(directory_name("run_name", source.name), _identity(source))
 
 
 def _state(origin: Origin) -> tuple[object, object]:

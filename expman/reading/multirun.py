@@ -18,7 +18,7 @@ from expman.reading.runcolumns import run_table
 from expman.reading.vectors import Steps, read_vectors
 from expman.storage.columns import columns_metadata
 
-__all__ = ["RUN_COLUMNS", "all_rows", "vectors"]
+__all__ = ["RUN_COLUMNS", "all_rows", "columns_together", "vectors"]
 
 _READERS = 8
 _SEARCHED = 20
@@ -90,6 +90,21 @@ def all_rows(runs: Sequence[Run], columns: Sequence[str] | None) -> pa.Table:
     names = [name + "__metric" if name in RUN_COLUMNS else name for name in rows.column_names]
     labels = {name: name for name in RUN_COLUMNS}
     return _with_facts(rows.rename_columns(names), runs, counts, labels)
+
+
+def columns_together(
+    schemas: Iterable[pa.Schema], columns: Sequence[str] | None
+) -> dict[str, pa.DataType]:
+    """Returns the columns that the rows of several runs have together, and their types.
+
+    Args:
+        schemas: of each run what `stored_columns` returns; one that was there may be left out.
+        columns: as in `vectors`; those that no run has are left out.
+    """
+    types, _ = _common([_by_metric(schema.empty_table()) for schema in schemas])
+    if columns is None:
+        return {name: kind for name, kind in types.items() if name not in ("_producer", "_seq")}
+    return _chosen(types, columns, ())
 
 
 def _gathered(

@@ -21,7 +21,7 @@ PACKAGE = Path(expman.__file__).parent
 LEAVES = {
     *("checks", "errors", "failpoints", "fixed_columns", "metadata", "models"),
     *("forwarding", "notices", "preemption", "process_start", "setting", "settings", "shown"),
-    *("suggestions", "version"),
+    *("job_map", "suggestions", "version"),
 }
 TRAINER = {
     "annotations",
@@ -61,6 +61,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "preemption": {"errors"},
     "process_start": set(),
     "forwarding": set(),
+    "job_map": set(),
     "shown": set(),
     "suggestions": set(),
     "version": set(),
@@ -115,16 +116,17 @@ MAY_KNOW: dict[str, set[str]] = {
     "catalog.mirror": LEAVES | {"reading", "storage", "transport.recovery_lock"},
     "dashboard.changes_api": LEAVES
     | {"dashboard", "deletion", "reading", "storage", "transport.recovery_lock"},
+    "scale": LEAVES | {"catalog", "importers", "reading", "storage", "sweeping"},
     "deletion": LEAVES | {"reading", "storage"},
     "dashboard": LEAVES | {"catalog", "deletion", "reading", "storage"},
     "cli": LEAVES
     | TRAINER
     | {"catalog", "dashboard", "deletion", "exporters", "formats", "importers"}
-    | {"reading", "storage", "sweeping", "transport", "writer"},
+    | {"reading", "scale", "storage", "sweeping", "transport", "writer"},
 }
 # What a trainer imports with a run: these may bring neither pyarrow nor yaml.
 HEAVY = {"pyarrow", "yaml"}
-HEAVY_ROOMS = {"catalog", "importers", "reading", "storage"}
+HEAVY_ROOMS = {"catalog", "importers", "reading", "scale", "storage"}
 
 
 def modules() -> dict[str, ast.Module]:

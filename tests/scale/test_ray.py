@@ -1,0 +1,58 @@
+"""Catalogs, imports and rows with Ray are what they are without it, also if a worker is killed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import StartProgram
+from scale.some_runs import REPOSITORY, cataloged, make_runs, parts
+
+import expman
+from expman import catalog
+
+pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
+DATA = Path(__file__).parents[1] / "data" / "imports"
+
+
+@pytest.fixture
+def ray_env() -> Iterator[dict[str, str]]:
+    """Ray on this machine alone, with its files in a place that is then removed."""
+    # Ray makes sockets in it: their paths are limited to some hundred bytes.
+    with tempfile.TemporaryDirectory(prefix="ray") as place:
+        yield {
+            **dict.fromkeys(("HOME", "TMPDIR", "RAY_TMPDIR"), place),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "disabled",
+            "PYTHONPATH": str(REPOSITORY),
+        }
+
+
+def test_many_runs_on_ray(
+    program: StartProgram, run_base: Path, tmp_path: Path, ray_env: dict[str, str]
+) -> None:
+    """The catalog, the rows of runs of different columns, and imported runs."""
+    make_runs(run_base)
+    (tmp_path / "flag").touch()
+    done = program(
+        "scale/on_ray.py",
+        *(run_base, DATA / "tensorboard", tmp_path / "flag"),
+        env=ray_env,
+        python=os.environ["EXPMAN_CLUSTERS_PYTHON"],
+    ).succeed(200)
+    assert not (tmp_path / "flag").exists()
+    found, imported, before = done.splitlines()[-3:]
+    assert "catalog 40 40 1 35 1 0" == found
+    assert "imported ['tensors', 'torch']" == imported
+    assert "as before {None}" == before
+    assert 2 == len(expman.runs(run_base, experiment="imported"))
+
+    on_ray, rows = cataloged(run_base), parts(run_base)
+    for path in (run_base / ".catalog").iterdir():
+        path.unlink()
+    catalog.build(run_base)
+    assert cataloged(run_base).equals(on_ray)
+    assert parts(run_base) == rows
