@@ -14,11 +14,18 @@ pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
 
 # Each worker of spawn and forkserver imports torch: few of them, and few epochs.
 @pytest.mark.parametrize(
-    ("method", "workers", "epochs"), [("fork", 4, 3), ("spawn", 2, 2), ("forkserver", 2, 2)]
+    ("method", "persistent", "workers", "epochs"),
+    [
+        ("fork", True, 4, 3),
+        ("fork", False, 4, 3),
+        ("spawn", True, 2, 2),
+        ("spawn", False, 1, 2),
+        ("forkserver", True, 2, 2),
+        ("forkserver", False, 2, 2),
+    ],
 )
-@pytest.mark.parametrize("persistent", [True, False], ids=["persistent", "fresh"])
 def test_workers_log_each_sample(
-    program, run_base: Path, method: str, workers: int, epochs: int, persistent: bool
+    program, run_base: Path, method: str, persistent: bool, workers: int, epochs: int
 ) -> None:
     """Every sample of every epoch is there once, under the id of the worker that made it."""
     arguments = [method, "persistent" if persistent else "fresh", run_base, workers, epochs]
