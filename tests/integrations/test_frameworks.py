@@ -350,7 +350,7 @@ def test_mlflow(train: Train, run_base: Path, installed: dict[str, str]) -> None
     assert {"ok": 0, "raise": 1} == ended
 
     # MLflow itself ends the run of a script that raised as FINISHED.
-    check_failed(run_base / "raise")
+    check_failed(run_base / "raise", "first")
     found = runs_of(run_base / "ok")
     assert {"first", "first-1", "child", "failed"} == set(found)
     first, more, child = found["first"], found["first-1"], found["child"]
