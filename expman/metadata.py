@@ -72,6 +72,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     duration_secs: float | None = None
     heartbeat_at: str | None = None
     stalled_since: str | None = None
+    stalled: list[str] = []
     description: str | None = None
     tags: list[str] | None = None
     scalars: dict[str, MetricValue] = {}

@@ -48,6 +48,7 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
         found.watch()
         return
     console().print(found)
+    _print_stall(found)
     _print_ranks(found)
     _show_artifacts(found)
     if printed := found.console(last=_LAST_LINES):
@@ -90,6 +91,16 @@ def _show_artifacts(run: Run) -> None:
 def _below(above: str, path: str) -> str:
     """What remains of a path, or of a URL, below another one."""
     return path.removeprefix(f"{above}/") if "://" in path else os.path.relpath(path, above)
+
+
+def _print_stall(run: Run) -> None:
+    """Names the producers of a live run that have logged nothing for long."""
+    meta = run.metadata
+    if not run.is_live or not meta.stalled_since:
+        return
+    console().print("no rows for long", style="italic")
+    for sentence in meta.stalled:
+        console().print(indented(cell(sentence)))
 
 
 def _print_ranks(run: Run) -> None:

@@ -7,6 +7,7 @@ import datetime
 from expman.models import RunStatus
 from expman.reading.run import Run
 from expman.storage.postmortem import PostMortem, describe, read_post_mortem
+from expman.storage.stacks import NO_ROWS
 
 __all__ = ["PostMortem", "why"]
 
@@ -41,7 +42,7 @@ def _where_it_stands(run: Run) -> str:
     if meta.stalled_since:
         lines.append(f"- it has stood still since {meta.stalled_since} (run.yaml)")
         for entry in run.log()[-6:]:
-            if "stacks" in entry.message or "no rows for long" in entry.message:
+            if "stacks" in entry.message or entry.message.startswith(NO_ROWS):
                 lines.append(f"- {entry.message} (run.log)")
     return "\n".join(lines) + "\n"
 

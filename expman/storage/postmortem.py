@@ -34,7 +34,7 @@ from expman.storage.paths import (
     replace_file,
 )
 from expman.storage.runlog import LogEntry, parse_log
-from expman.storage.stacks import fatal_tracebacks
+from expman.storage.stacks import NO_ROWS, fatal_tracebacks
 from expman.storage.times import parse_time
 
 __all__ = [
@@ -225,10 +225,7 @@ def _facts(
         yield Fact(f"{name} has been NaN or infinite{since}", "run.yaml")
     if (more := len(nonfinite) - _MOST_ALIKE) > 0:
         yield Fact(f"so have {more:,} other metrics", "run.yaml")
-    if meta.stalled_since:
-        yield Fact(f"no row came any more: it stood still since {meta.stalled_since}", RUN_LOG)
-    elif stacks:
-        yield Fact("the run stood still for a time, and went on", RUN_LOG)
+    yield from _stalls(meta, entries, stacks)
     if meta.status is RunStatus.CRASHED and exception is None and not fatal:
         yield Fact(
             "the process left no exception, no exit status and no fault: it was killed by a signal "
@@ -246,6 +243,16 @@ def _facts(
         yield Fact(f"{more:,} other producers logged rows", VECTORS_PARQUET)
     if meta.rows_missing:
         yield Fact(f"{meta.rows_missing:,} rows are missing", "run.yaml")
+
+
+def _stalls(meta: RunMetadata, entries: list[LogEntry], stacks: list[str]) -> Iterator[Fact]:
+    """Who stood still: at the end, or before."""
+    if meta.stalled_since:
+        yield Fact(f"rows were missing since {meta.stalled_since}", "run.yaml")
+    elif stacks:
+        yield Fact("the run stood still for a time, and went on", RUN_LOG)
+    for entry in [entry for entry in entries if entry.message.startswith(NO_ROWS)][-_MOST_ALIKE:]:
+        yield Fact(entry.message, RUN_LOG)
 
 
 def _text(run_dir: str, name: str) -> str:

@@ -23,7 +23,7 @@ import re
 import signal
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 
@@ -31,6 +31,7 @@ from expman.process_start import began_ticks
 from expman.storage.paths import LIVE_STACKS, OPEN_DIRECTORY, STACKS, read_regular
 
 __all__ = [
+    "NO_ROWS",
     "Stacks",
     "ask_for_stacks",
     "caught_signals",
@@ -40,6 +41,8 @@ __all__ = [
     "write_header",
 ]
 
+NO_ROWS = "no rows for long: "
+"""A line of run.log about producers that stand still begins like this."""
 ANSWER_S = 5.0
 """How long a process may take to write: it may be stopped, or wait for a disk."""
 QUIET_S = 0.1
@@ -134,19 +137,26 @@ def _files(run_dir: str) -> Iterator[_File]:
                 yield _File(path, *(int(group) for group in match.groups()))
 
 
-def ask_for_stacks(run_dir: str) -> list[Stacks]:
-    """Has every process of a live run on this machine write its stacks; takes a moment.
+def ask_for_stacks(run_dir: str, pids: Collection[int] | None = None) -> list[Stacks]:
+    """Has processes of a live run on this machine write their stacks; takes a moment.
+
+    Args:
+        run_dir: the run's directory.
+        pids: only these and their descendants; None: every process of the run.
 
     Returns:
         One entry per process: those that joined the run, and their forked descendants.
     """
     found: list[Stacks] = []
     asked: set[int] = set()
+    wanted = None if pids is None else {one for pid in pids for one in (pid, *_descendants(pid))}
     for file in _files(run_dir):
         if began_ticks(file.pid) != file.started:
             continue
         for pid in (file.pid, *_descendants(file.pid)):
-            if pid not in asked and (pid == file.pid or _has_open(pid, file.path)):
+            if pid in asked or (wanted is not None and pid not in wanted):
+                continue
+            if pid == file.pid or _has_open(pid, file.path):
                 asked.add(pid)
                 found.append(_ask(pid, file))
     return found

@@ -237,6 +237,7 @@ def _turn(meta: RunMetadata, attempt: int, pid: int, from_step: int | None) -> N
     meta.attempt_started_at = iso(time.time_ns())
     meta.status, meta.reason = RunStatus.RUNNING, None
     meta.finished_at = meta.duration_secs = meta.stalled_since = None
+    meta.stalled = []
     meta.heartbeat_at = meta.attempt_started_at
     meta.host = msgspec.structs.replace(this_host(places.SHM), pid=pid)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from expman.storage.stacks import ask_for_stacks
 from expman.writer.recover import recover
 
 
-def start(program: StartProgram, base: Path, how: str) -> tuple[Program, Path]:
+def start(program: StartProgram, base: Path, how: str, **env: str) -> tuple[Program, Path]:
     # A program that has faulthandler write to stderr keeps that.
-    trainer = program("hang_somehow.py", base, how, env={"PYTHONFAULTHANDLER": ""})
+    env = {"PYTHONFAULTHANDLER": "", **env}
+    trainer = program("hang_somehow.py", base, how, env=env)
     return trainer, Path(trainer.read_line())
 
 
@@ -72,14 +74,35 @@ def test_rows_that_come_again(program: StartProgram, run_base: Path) -> None:
 
 
 def test_a_worker_that_stands_still(program: StartProgram, run_base: Path) -> None:
-    """The owner goes on. The worker is named, and both processes are asked."""
+    """The owner goes on. The worker is named, and it alone is asked."""
     trainer, run_dir = start(program, run_base, "worker")
     recorded = stacks_of(run_dir)
 
-    assert "no rows for long: worker-0 has logged 10" in log_of(run_dir)
-    assert "1 others log as usual" in log_of(run_dir)
+    assert "no rows for long: worker-0 is behind: last row at step 9, " in log_of(run_dir)
+    assert ", the others at" in log_of(run_dir)
     assert "in stand_still" in recorded
+    assert 1 == len(list((run_dir / "stacks").iterdir()))
     trainer.kill()
+
+
+def test_one_rank_of_four_that_lags(program: StartProgram, run_base: Path) -> None:
+    """It is named with its step and those of the others, its stacks alone are recorded."""
+    trainer, run_dir = start(program, run_base, "rank", RANK="0", WORLD_SIZE="4")
+    recorded = stacks_of(run_dir)
+
+    text = r"rank 2 is behind: last row at step 12, \d+ s ago, the others at [\d,]+( to [\d,]+)?"
+    found = re.search(f"no rows for long: ({text})", log_of(run_dir))
+    assert found is not None, log_of(run_dir)
+    assert "in stand_still" in recorded
+    assert 1 == len(list((run_dir / "stacks").iterdir()))
+    wait_until(lambda: run_yaml(run_dir).get("stalled"), "the sentence in run.yaml")
+    assert [found[1]] == run_yaml(run_dir)["stalled"]
+    assert found[1] in why(Run(run_dir))
+    shown = program(["-m", "expman.cli", "show", str(run_dir)]).succeed()
+    assert "rank 2 is behind: last row at step 12" in shown
+    trainer.kill()
+    wait_until(lambda: Run(run_dir).postmortem, "the post-mortem")
+    assert any(found[1] in fact.text for fact in Run(run_dir).postmortem.facts)
 
 
 def test_a_program_that_was_execed_is_not_killed(program: StartProgram, run_base: Path) -> None:

@@ -30,6 +30,20 @@ def log_rows() -> None:
         time.sleep(0.01)
 
 
+def be_a_rank(rank: int, parent: int) -> None:
+    """Logs until the job's first process is gone; rank 2 stops at a step, and the others go on."""
+    os.environ["RANK"] = str(rank)
+    step = 0
+    while os.getppid() == parent:
+        engine.log_vector({"loss": 1.0}, step)
+        if rank == 2 and step == 12:
+            stand_still(threading.Lock())
+            os._exit(0)
+        step += 1
+        time.sleep(0.02)
+    os._exit(0)
+
+
 def stand_still(lock: threading.Lock) -> None:
     with lock:
         sys.stdin.readline()
@@ -59,6 +73,17 @@ match how:
         print(engine.run_dir)
         while True:
             log_rows()
+    case "rank":
+        owner = os.getpid()
+        for rank in (1, 2, 3):
+            if not os.fork():
+                be_a_rank(rank, owner)
+        print(engine.run_dir)
+        step = 10
+        while True:
+            engine.log_vector({"loss": 1.0}, step)
+            step += 1
+            time.sleep(0.02)
     case "exec":
         print(engine.run_dir, flush=True)
         os.execvp("sleep", ["sleep", "60"])
