@@ -21,7 +21,7 @@ import pyarrow as pa
 from expman.metadata import MetricBest
 from expman.models import Number
 
-if TYPE_CHECKING:  # a run of few rows ends without it; to import it takes 30 ms
+if TYPE_CHECKING:  # a run of few rows ends without it
     import pyarrow.compute as pc
 
 __all__ = ["BestValues", "last_valid"]
@@ -190,18 +190,20 @@ def _step_at(row: int, column: _Column) -> int | None:
 
 def _first_nonfinite(column: _Column, values: _Values) -> tuple[Number | None, int | None]:
     """The first value that is NaN or infinite, and its step."""
-    import pyarrow.compute as pc
+    from expman.storage.computing import IndexOptions, call_function
 
-    row = pc.index(pc.is_finite(values), pa.scalar(False)).as_py()
+    finite = call_function("is_finite", [values])
+    row = call_function("index", [finite], IndexOptions(pa.scalar(False))).as_py()
     return (None, None) if row < 0 else (values[row].as_py(), _step_at(row, column))
 
 
 def _step_of(value: Number, column: _Column, values: _Values) -> int | None:
     if len(values) <= SHORT_ROWS:
         return _step_at(values.to_pylist().index(value), column)
-    import pyarrow.compute as pc
+    from expman.storage.computing import IndexOptions, call_function
 
-    return _step_at(pc.index(values, pa.scalar(value, values.type)).as_py(), column)
+    wanted = IndexOptions(pa.scalar(value, values.type))
+    return _step_at(call_function("index", [values], wanted).as_py(), column)
 
 
 def _ends(array: _Values) -> tuple[Number | None, Number | None, bool]:
@@ -221,15 +223,20 @@ def _ends(array: _Values) -> tuple[Number | None, Number | None, bool]:
         ends = _ends_by_bits(array)
         if ends is not None:
             return *ends, ends[0] >= -_LARGEST and ends[1] <= _LARGEST
-    import pyarrow.compute as pc
-
     both = _min_max().call([array]).as_py()
     low, high = both["min"], both["max"]
     if low != low:
         return None, None, False
     # A sum is finite only if all values are; one that is too large costs a closer look.
     is_float = array.type == _FLOAT64
-    return low, high, not is_float or math.isfinite(pc.sum(array).as_py())
+    return low, high, not is_float or math.isfinite(_sum(array))
+
+
+def _sum(array: _Values) -> float:
+    from expman.storage.computing import call_function
+
+    total: float = call_function("sum", [array]).as_py()
+    return total
 
 
 def _ends_by_bits(array: _Values) -> tuple[float, float] | None:
@@ -256,9 +263,9 @@ def _ends_of_integers(array: _Values) -> tuple[int, int]:
 
 @cache
 def _min_max() -> pc.Function:
-    import pyarrow.compute as pc
+    from expman.storage.computing import get_function
 
-    return pc.get_function("min_max")
+    return get_function("min_max")
 
 
 def _float_of(bits: int) -> float:

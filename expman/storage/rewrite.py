@@ -200,9 +200,9 @@ def _encodings(sample: pa.Table) -> tuple[list[str], dict[str, str]]:
 
 
 def _count_distinct(column: pa.ChunkedArray) -> int:
-    if len(column) <= SHORT_SAMPLE:  # pyarrow.compute is slow to import
+    if len(column) <= SHORT_SAMPLE:  # functions of Arrow are slow to import
         return len({value for value in column.to_pylist() if value is not None})
-    import pyarrow.compute as pc
+    from expman.storage.computing import call_function
 
-    count: int = pc.count_distinct(column, mode="only_valid").as_py()
+    count: int = call_function("count_distinct", [column]).as_py()  # null does not count
     return count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any, TypeGuard, TypeVar
 
@@ -18,7 +18,7 @@ __all__ = ["RowBlock", "build_columns", "halve", "trim"]
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 SHORT_BLOCK = 16
 FEW_ROWS = 512
-"""So many cost little without pyarrow.compute, which is slow to import for a short run."""
+"""So many cost little without Arrow's functions, which a short run need not import."""
 SPARSE = 16
 """A metric in less than one of this many rows is built from its values alone."""
 _KIND_OF = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT}
@@ -265,20 +265,27 @@ def _shared(block: RowBlock, name: str) -> pa.Array:
 
 
 def _names_of_rows(blocks: Sequence[RowBlock], lengths: list[int]) -> list[pa.Array]:
-    """Producers and seqs: by Arrow where blocks are long, else one by one."""
-    producers = [safe_text(block.producer) for block in blocks]
-    if sum(lengths) < SHORT_BLOCK * len(blocks):
-        names = chain.from_iterable(map(repeat, producers, lengths))
-        seqs = chain.from_iterable(
-            range(block.first_seq, block.first_seq + length)
-            for block, length in zip(blocks, lengths, strict=True)
-        )
+    """Producers and seqs: by Arrow where stretches are long, else one by one."""
+    stretches = list(_stretches(blocks, lengths))
+    if sum(lengths) < SHORT_BLOCK * len(stretches):
+        names = chain.from_iterable(repeat(name, length) for name, _, length in stretches)
+        seqs = chain.from_iterable(range(first, first + length) for _, first, length in stretches)
         return [pa.array(list(names), pa.string()), pa.array(list(seqs), pa.int64())]
-    pairs = list(zip(producers, blocks, lengths, strict=True))
     return [
-        _concat([pa.repeat(pa.scalar(name, pa.string()), length) for name, _, length in pairs]),
-        _concat([_count_from(block.first_seq, length) for _, block, length in pairs]),
+        _concat([pa.repeat(pa.scalar(name, pa.string()), length) for name, _, length in stretches]),
+        _concat([_count_from(first, length) for _, first, length in stretches]),
     ]
+
+
+def _stretches(blocks: Sequence[RowBlock], lengths: list[int]) -> Iterator[tuple[str, int, int]]:
+    """Producer, first seq and number of rows that follow each other, over blocks."""
+    name, first, rows = blocks[0].producer, blocks[0].first_seq, 0
+    for block, length in zip(blocks, lengths, strict=True):
+        if block.producer != name or block.first_seq != first + rows:
+            yield safe_text(name), first, rows
+            name, first, rows = block.producer, block.first_seq, 0
+        rows += length
+    yield safe_text(name), first, rows
 
 
 def _concat(arrays: list[pa.Array]) -> pa.Array:
@@ -288,9 +295,9 @@ def _concat(arrays: list[pa.Array]) -> pa.Array:
 def _count_from(first: int, length: int) -> pa.Array:
     if length <= FEW_ROWS:
         return pa.array(range(first, first + length), pa.int64())
-    import pyarrow.compute as pc
+    from expman.storage.computing import count_from
 
-    return pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), length), start=first - 1)
+    return count_from(first, length)
 
 
 def _divide(array: pa.Array, divisor: int) -> pa.Array:
@@ -299,9 +306,9 @@ def _divide(array: pa.Array, divisor: int) -> pa.Array:
         numbers = array.to_pylist()
         whole = [n if n is None else n // divisor if n >= 0 else -(-n // divisor) for n in numbers]
         return pa.array(whole, pa.int64())
-    import pyarrow.compute as pc
+    from expman.storage.computing import call_function
 
-    return pc.divide(array, pa.scalar(divisor, pa.int64()))
+    return call_function("divide", [array, pa.scalar(divisor, pa.int64())])
 
 
 def _int64s(pieces: list[Sequence[int | None]], name: str, warn: Warn) -> pa.Array:
