@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import types
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -40,6 +42,10 @@ __all__ = ["command"]
     "--sbatch", multiple=True, metavar="OPTION", help="With --slurm: an option; repeatable."
 )
 @click.option("--trial", type=click.IntRange(0), help="Run this trial alone, as a SLURM task does.")
+@click.option("--on", "where", type=click.Choice(["ray"]), help="Give the trials to Ray Tune.")
+@click.option(
+    "--each", multiple=True, metavar="NAME=NUMBER", help="With --on ray: what a trial needs, cpu=4."
+)
 @base_dir_option
 def command(
     sweep_file: str,
@@ -51,6 +57,8 @@ def command(
     slurm: bool,
     sbatch: tuple[str, ...],
     trial: int | None,
+    where: str | None,
+    each: tuple[str, ...],
     base_dir: str,
 ) -> None:
     """Runs COMMAND once for each trial of SWEEP.YAML, with other parameters each time.
@@ -89,8 +97,7 @@ def command(
             params = params_of(config, number)
             print_line(f"{number:4}  {_shown(params)}  {' '.join(command_of(program, params))}")
         return
-    sweep = Sweep(base_dir, config, anew=anew)
-    runner: Runner
+    sweep = Sweep(os.path.abspath(base_dir) if where else base_dir, config, anew=anew)
 
     def report(ended: Trial, active: int) -> None:
         result = "" if ended.result is None else f"  {config.metric} {format_number(ended.result)}"
@@ -99,11 +106,15 @@ def command(
             print_note(f"  it ended with {ended.exit_code}; see {sweep.log_path(ended.number)}")
 
     signal.signal(signal.SIGTERM, _interrupt)
-    if trial is not None:
+    if where is not None:
+        ended = _on_ray(sweep, program, at_once, each, retry_failed=retry_failed, report=report)
+        _print_end(sweep)
+    elif trial is not None:
         known = [one for one in sweep.read().values() if one.number == trial]
         chooser = _chooser(sweep, known, retry_failed=True, only=trial)
         runner = Runner(sweep, program, chooser, on_end=report, prints=True)
         runner.run()
+        ended = runner.ended
     else:
         with sweep.running_here():
             known = list(sweep.read().values())
@@ -111,9 +122,44 @@ def command(
             runner = Runner(sweep, program, chooser, at_once=at_once or 1, on_end=report)
             runner.adopt(known)
             runner.run()
+        ended = runner.ended
         _print_end(sweep)
-    if any(one.status == "FAILED" for one in runner.ended):
+    if any(one.status == "FAILED" for one in ended):
         raise click.exceptions.Exit(1)
+
+
+def _on_ray(
+    sweep: Sweep,
+    program: tuple[str, ...],
+    at_once: int | None,
+    each: tuple[str, ...],
+    *,
+    retry_failed: bool,
+    report: Callable[[Trial, int], None],
+) -> list[Trial]:
+    """Runs the trials with Ray Tune; returns those that have ended."""
+    resources = {}
+    for one in each:
+        name, _, number = one.partition("=")
+        try:
+            resources[name] = float(number)
+        except ValueError:
+            raise click.BadParameter(f"{one!r} must be NAME=NUMBER, such as cpu=4") from None
+    with needs_extra("ray", "ray"):
+        from expman.sweeping.on_ray import begin_ray, run_on_ray, still_lives
+    with sweep.running_here():
+        begin_ray()
+        known = list(sweep.read().values())
+        there = known
+        if not sweep.config.uses_optuna:  # what is gone from other hosts, too, is run again
+            there = [one for one in known if one.has_ended or still_lives(sweep, one)]
+        chooser = _chooser(sweep, there, retry_failed=retry_failed, only=None)
+        return run_on_ray(
+            *(sweep, program, chooser, known),
+            at_once=at_once,
+            resources=resources or None,
+            on_end=report,
+        )
 
 
 def _chooser(sweep: Sweep, known: list[Trial], *, retry_failed: bool, only: int | None) -> Chooser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from expman.sweeping.trials import Sweep, Trial
 
 __all__ = ["Runner", "TerminatedError", "command_of", "environment_of"]
 
+_PR_SET_PDEATHSIG = 1
 _POLL_S = 0.1
 _LOOK_S = 1.0
 """Between two looks at the rows of a live trial, for early stopping."""
@@ -52,6 +54,18 @@ def environment_of(sweep: Sweep, number: int, params: dict[str, Param]) -> dict[
     if config.experiment is not None:
         found["EXPMAN_EXPERIMENT"] = config.experiment
     return found
+
+
+def _dying_with(parent: int) -> Callable[[], None]:
+    """What a new process does first, so that it is killed when its parent ends."""
+    prctl = ctypes.CDLL(None).prctl  # nothing is loaded between fork and exec
+
+    def before_exec() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return before_exec
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -92,6 +106,8 @@ class Runner:
         at_once: how many at the same time.
         on_end: is called with each trial that has ended.
         prints: trials print where the sweep does, not into a file each.
+        dies_with_us: a trial's process is killed when this one ends, however that is. Its thread
+            that starts trials must live as long.
     """
 
     def __init__(
@@ -103,6 +119,7 @@ class Runner:
         at_once: int = 1,
         on_end: Callable[[Trial, int], None] = lambda trial, active: None,
         prints: bool = False,
+        dies_with_us: bool = False,
     ) -> None:
         self._sweep = sweep
         self._command = command
@@ -110,22 +127,29 @@ class Runner:
         self._at_once = at_once
         self._on_end = on_end
         self._prints = prints
+        self._before_exec = _dying_with(os.getpid()) if dies_with_us else None
         self._active: list[_Active] = []
         self.ended: list[Trial] = []
 
-    def adopt(self, known: Sequence[Trial]) -> None:
-        """Takes over what a sweep that was killed has left: waits for those that live.
+    def adopt(self, known: Sequence[Trial], lives: Callable[[Trial], bool] | None = None) -> None:
+        """Takes over what a sweep that was killed has left: waits for those that live here.
+
+        Args:
+            known: trials.
+            lives: whether a trial's process is there, also on another host; None if only those of
+                this host are known to be gone.
 
         Raises:
             StorageError: the sweep's directory cannot be written.
         """
         here = os.uname().nodename
         for trial in known:
-            if trial.has_ended or trial.host != here:
+            if trial.has_ended or (lives is None and trial.host != here):
                 continue
             active = _Active(self._sweep, trial, self._run_of(trial))
-            if self._sweep.lives(trial):
-                self._active.append(active)
+            if (lives or self._sweep.lives)(trial):
+                if trial.host == here:
+                    self._active.append(active)
             elif active.rows.status is RunStatus.FINISHED:
                 self._end(active)
             elif self._chooser.lose(trial):
@@ -140,13 +164,7 @@ class Runner:
             OSError: the command cannot be started.
         """
         try:
-            while self._start_more() or self._active:
-                for active in list(self._active):
-                    if active.has_ended:
-                        self._active.remove(active)
-                        self._end(active)
-                    else:
-                        self._look(active)
+            while self.advance():
                 time.sleep(_POLL_S)
         except TerminatedError:
             self._stop_all(signal.SIGTERM, signal.SIGKILL)
@@ -154,6 +172,31 @@ class Runner:
         except BaseException:
             self._stop_all(signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
             raise
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a trial runs or has ended."""
+        return bool(self._active or self.ended)
+
+    def advance(self) -> bool:
+        """Starts trials and looks at those that run; False once all have ended.
+
+        Raises:
+            StorageError: the sweep's directory cannot be written.
+            OSError: the command cannot be started.
+        """
+        self._start_more()
+        for active in list(self._active):
+            if active.has_ended:
+                self._active.remove(active)
+                self._end(active)
+            else:
+                self._look(active)
+        return self._start_more() or bool(self._active)
+
+    def stop(self) -> None:
+        """Ends what runs, as Ctrl-C does; its trials are run again by the next call."""
+        self._stop_all(signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
     def _start_more(self) -> bool:
         while len(self._active) < self._at_once:
@@ -182,6 +225,7 @@ class Runner:
                 stderr=None if output is None else subprocess.STDOUT,
                 pass_fds=(fd,),
                 process_group=None if self._prints else 0,
+                preexec_fn=self._before_exec,
             )
         trial.pid, trial.began_ticks = process.pid, began_ticks(process.pid)
         self._sweep.write(trial)

@@ -155,6 +155,10 @@ class Sweep:
             pass
         return False
 
+    def lives_here(self, trial: Trial) -> bool:
+        """Whether a trial's process is there, and on this machine."""
+        return trial.host == os.uname().nodename and self.lives(trial)
+
     def _lock_path(self, number: int) -> str:
         return os.path.join(self._trials, f"{number:06d}.lock")
 

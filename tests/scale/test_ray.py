@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import StartProgram
-from scale.some_runs import REPOSITORY, cataloged, make_runs, parts
+from scale.some_runs import cataloged, make_runs, parts
 
 import expman
 from expman import catalog
 
 pytestmark = [pytest.mark.clusters, pytest.mark.timeout(600)]
 DATA = Path(__file__).parents[1] / "data" / "imports"
-
-
-@pytest.fixture
-def ray_env() -> Iterator[dict[str, str]]:
-    """Ray on this machine alone, with its files in a place that is then removed."""
-    # Ray makes sockets in it: their paths are limited to some hundred bytes.
-    with tempfile.TemporaryDirectory(prefix="ray") as place:
-        yield {
-            **dict.fromkeys(("HOME", "TMPDIR", "RAY_TMPDIR"), place),
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_AUTH_MODE": "disabled",
-            "PYTHONPATH": str(REPOSITORY),
-        }
 
 
 def test_many_runs_on_ray(
