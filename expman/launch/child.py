@@ -12,6 +12,9 @@ from expman.transport.owned import Descriptor
 
 __all__ = ["Child"]
 
+LOOK_S = 10.0
+"""Spacing of looks at whether it has ended: the descriptors that would show it may be lost."""
+
 
 class Child:
     """A writer process, and the pipe that its messages come through.
@@ -66,14 +69,14 @@ class Child:
             poller.register(end, select.POLLIN)
         text = b""
         while True:
-            ready = [number for number, _ in poller.poll()]
+            ready = [number for number, _ in poller.poll(LOOK_S * 1000)]
+            if not ready and self._process.poll() is None:
+                continue
             piece = os.read(self._pipe.number(), 65536) if fd in ready else b""
             *lines, text = (text + piece).split(b"\n")
             yield from (line.decode(errors="replace").strip() for line in lines)
-            if not piece and (end is None or end in ready):
-                break
             if not piece:
-                poller.unregister(fd)
+                break
         yield text.decode(errors="replace").strip()
 
     def _open_pid(self) -> int | None:
