@@ -6,8 +6,10 @@ OUTSIDE a directory into which a planted lane would make the writer write.
 
 from __future__ import annotations
 
+import hashlib  # noqa: F401 - a lock needs it, and it could not be read later on
 import json
 import os
+import random  # noqa: F401 - as hashlib
 import signal
 import sys
 from collections.abc import Callable

@@ -63,8 +63,8 @@ def test_descriptors_that_are_replaced_right_before_the_wait(
             own.append(os.dup2(own[0], number, inheritable=False))
 
         def poll(self, timeout_ms: float) -> list[tuple[int, int]]:
-            if process.returncode is None:
-                answer(process)
+            answer(process)
+            process.wait()
             return []
 
     monkeypatch.setattr(child.select, "poll", Poll)
