@@ -19,6 +19,7 @@ VIEWS = [
     f"#/runs?group=param:optimizer&{SWEEP}",
     f"#/curves?{SWEEP}",
     f"#/curves?full=train/loss&{SWEEP}",
+    f"#/curves?band=param:optimizer&{SWEEP}",
     f"#/compare?{SWEEP}",
     "#/run/odd/killed",
     "#/run/odd/hostile",
@@ -44,7 +45,7 @@ def test_no_view_breaks_a_rule_of_accessibility(visit: Any, served: str, theme: 
     axe = files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
     page = visit(served, color_scheme=theme)
     # Both themes have the same elements: for the dark one the colors of some views are enough.
-    views = VIEWS if theme == "light" else VIEWS[1:7]
+    views = VIEWS if theme == "light" else VIEWS[1:8]
 
     found = []
     for view in views:
@@ -186,6 +187,23 @@ def test_attempts_of_a_resumed_run_are_told_apart(page: Any) -> None:
     page.go("#/run/again/job").wait_text("Earlier attempts 1")
 
 
+def test_runs_of_a_group_are_one_band(page: Any) -> None:
+    """With a band per optimizer, two runs are one curve, whose ends are their least and greatest."""
+    page.go(f"#/curves?band=param:optimizer&{SWEEP}")
+    page.wait_text("optimizer adam · 2")
+    page.wait("!!document.querySelector('.card canvas') && !document.querySelector('.card.busy')")
+
+    assert "optimizer sgd · 1" in page.text()
+    label = page.tab.get_attribute(".card", "aria-label")
+    assert "optimizer adam (median of 2 runs)" in label
+    page.tab.focus(".card")
+    page.tab.keyboard.press("ArrowLeft")
+    page.wait_text(" – ")
+    page.tab.get_by_label("bands", exact=True).select_option("")
+    page.wait("!location.hash.includes('band=')")
+    page.wait("document.querySelector('.card').ariaLabel.includes('run-2')")
+
+
 def test_nan_and_infinity_are_counted_on_the_chart(page: Any) -> None:
     """What is not finite has a badge with its number."""
     page.go("#/curves?sel=odd/diverged")
@@ -221,6 +239,7 @@ def test_a_comparison_shows_what_differs(page: Any) -> None:
     assert "depth" not in heads
     assert "2 parameters differ, 1 is the same" in page.text()
     assert 3 == page.tab.locator(".parallel path.run").count()
+    page.go("#/compare?sel=odd/diverged~long/spike").wait_text("no parameter differs")
 
 
 def test_media_follow_the_slider(page: Any) -> None:

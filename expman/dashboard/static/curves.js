@@ -4,7 +4,8 @@ import { Chart, xText } from "./chart.js";
 import { curvesIfThere, curvesOf, onCurves, setInUse } from "./curvestore.js";
 import { isReport } from "./data.js";
 import { debounced, h, icon, iconButton, openDialog, own, put, throttled } from "./dom.js";
-import { cut, number, toNumber } from "./format.js";
+import { count, cut, number, toNumber } from "./format.js";
+import { bandChoices, bandsOf } from "./groups.js";
 import { link, on, runs, watch } from "./live.js";
 import { metricsOf, runName, visibleRuns } from "./model.js";
 import { isDark, lineStyle } from "./palette.js";
@@ -43,9 +44,10 @@ function smoothOf(curve) {
 }
 
 /** The curves of one metric, ready to be drawn. */
-function prepare(metric, ids) {
+function prepare(metric, ids, groups) {
 	const view = viewNow(ids.length, false);
 	const zoomView = state.zoom ? viewNow(ids.length, true) : null;
+	const inGroups = new Map();
 	const result = { curves: [], waiting: 0, bad: "", nan: 0, infinite: 0, rows: 0, decimated: false };
 	for (const id of ids) {
 		if (!runs.has(id) || own(runs.get(id).last, metric) === undefined) continue;
@@ -66,6 +68,12 @@ function prepare(metric, ids) {
 			result.nan += odd.nan;
 			result.infinite += odd.infinite;
 		}
+		if (groups) {
+			const group = groups.get(id);
+			if (!inGroups.has(group)) inGroups.set(group, []);
+			if (entry.curves.length) inGroups.get(group).push(entry.curves);
+			continue;
+		}
 		if (state.by === "band" && entry.curves.length > 1) {
 			const { x, y, low, high } = band(entry.curves);
 			result.curves.push({ ...base, name: `${base.name} (median of ${entry.curves.length})`, x, y, low, high });
@@ -80,6 +88,13 @@ function prepare(metric, ids) {
 			});
 		});
 	}
+	for (const [group, members] of inGroups) {
+		if (!members.length) continue;
+		const { x, y, low, high } = band(members.flat());
+		const name = `${group.name} (median of ${count(members.length, "run")})`;
+		result.curves.push({ id: group.key, group, name, ...lineStyle(group.at, isDark()), x, y: state.smooth ? smoothed(x, y, state.smooth) : y, low, high });
+	}
+	result.curves.sort((one, other) => (one.group?.at ?? 0) - (other.group?.at ?? 0));
 	return result;
 }
 
@@ -135,7 +150,7 @@ class Card {
 
 	draw() {
 		if (!this.visible) return;
-		const { curves, waiting, bad, nan, infinite } = prepare(this.metric, this.view.ids);
+		const { curves, waiting, bad, nan, infinite } = prepare(this.metric, this.view.ids, this.view.groups);
 		const logY = state.logy.includes(this.metric) || state.logy.includes("*");
 		this.logButton.classList.toggle("on", logY);
 		this.logButton.setAttribute("aria-pressed", String(logY));
@@ -198,7 +213,8 @@ export class CurvesView {
 		this.unwatch = null;
 		this.grid = h("div.sections");
 		this.bar = h("div.bar");
-		this.main = h("section.curves", { "aria-label": "Curves" }, this.bar, this.grid);
+		this.bands = h("div.strip.bands", { role: "group", "aria-label": "Bands", hidden: true });
+		this.main = h("section.curves", { "aria-label": "Curves" }, this.bar, this.bands, this.grid);
 		if (only) root.append(this.main);
 		else {
 			this.side = h("aside.side", { "aria-label": "Runs" });
@@ -230,6 +246,7 @@ export class CurvesView {
 
 	changed(patch) {
 		if ("sel" in patch || "q" in patch || "sort" in patch || "find" in patch || "closed" in patch || "size" in patch || "colors" in patch) this.update();
+		if ("band" in patch) this.update();
 		if (["x", "by", "logx", "outliers", "smooth", "zoom", "size", "logy"].some((key) => key in patch)) {
 			this.updateBar();
 			this.redraw();
@@ -251,8 +268,9 @@ export class CurvesView {
 	}
 
 	hover(id) {
-		for (const card of this.cards.values()) card.chart?.setHighlight(id);
-		this.fullChart?.setHighlight(id);
+		const lit = this.groups?.get(id)?.key ?? id;
+		for (const card of this.cards.values()) card.chart?.setHighlight(lit);
+		this.fullChart?.setHighlight(lit);
 	}
 
 	drawCards() {
@@ -291,6 +309,7 @@ export class CurvesView {
 				toggle("log y", state.logy.includes("*"), (all) => setState({ logy: all ? ["*"] : [] }), "Logarithmic y axes of all charts"),
 				toggle("no outliers", state.outliers, (outliers) => setState({ outliers }), "Fit the y axes to the middle 98 % of the values"),
 				(this.offersProcesses = this.several()) ? select("processes", [["each", "each"], ["band", "min–median–max"]], state.by, (by) => setState({ by })) : null,
+				this.ids.length > 1 ? select("bands", bandChoices(this.ids, state.band), state.band, (column) => setState({ band: column }, { push: true }), { plain: true }) : null,
 				this.only ? null : drawerButton(this.side),
 				h("span.grow"),
 				state.zoom ? h("button.toggle.on", { type: "button", title: "Show all again (double click in a chart)", onclick: () => setState({ zoom: null }, { push: true }) },
@@ -321,6 +340,11 @@ export class CurvesView {
 			this.unwatch = watch(this.ids);
 			this.watchKey = key;
 		}
+		this.groups = bandsOf(this.ids, state.band);
+		this.bands.hidden = !this.groups;
+		put(this.bands, [...new Set(this.groups?.values())].map((group) => h("span", {
+			onpointerenter: () => this.hover(group.members[0]), onpointerleave: () => this.hover(null), title: group.members.join("\n"),
+		}, swatch(lineStyle(group.at, isDark())), h("bdi", null, `${cut(group.name, 60)} · ${group.members.length}`))));
 		const wanted = state.find.toLowerCase().split(/\s+/).filter(Boolean);
 		const metrics = metricsOf(this.ids).filter((name) => wanted.every((word) => name.toLowerCase().includes(word)));
 		const layout = JSON.stringify([metrics, state.closed, state.size, this.ids.length > 0, link.loaded]);
@@ -402,15 +426,15 @@ export class CurvesView {
 		});
 		this.closeFull = close;
 		this.drawFull = () => {
-			const { curves, waiting, rows, decimated } = prepare(metric, this.ids);
+			const { curves, waiting, rows, decimated } = prepare(metric, this.ids, this.groups);
 			const settings = {
 				kind: state.x, logX: state.logx, logY: state.logy.includes(metric) || state.logy.includes("*"), outliers: state.outliers,
 				xName: xName(), onZoom: (zoom) => setState({ zoom: tidy(zoom) }), onHover: (id) => this.hover(id),
 			};
 			this.fullChart ??= new Chart(place, settings);
 			this.fullChart.show(curves, { ...settings, zoom: state.zoom });
-			put(legend, curves.slice(0, 200).map((curve) => h("a.legendrow", {
-				href: `#/run/${idPath(curve.id)}`, onpointerenter: () => this.hover(curve.id), onpointerleave: () => this.hover(null),
+			put(legend, curves.slice(0, 200).map((curve) => h(curve.group ? "div.legendrow" : "a.legendrow", {
+				href: curve.group ? null : `#/run/${idPath(curve.id)}`, onpointerenter: () => this.hover(curve.id), onpointerleave: () => this.hover(null),
 			}, swatch(curve), h("span.name", null, cut(curve.name, 80)), h("span.value", null, curve.y.length ? number(lastOf(curve.y)) : ""))),
 			h("p.soft", null, waiting ? "loading…" : decimated ? `${number(rows)} rows; of each stretch the least and the greatest are drawn. Drag to look closer.` : `${number(rows)} rows`));
 		};

@@ -5,7 +5,7 @@ const FIELDS = [
 	["q", "text", ""], ["sort", "text", "-started_at"], ["cols", "list", null], ["group", "text", ""],
 	["pins", "list", []], ["sel", "slots", []], ["colors", "colors", null],
 	["x", "text", "step"], ["smooth", "number", 0], ["logx", "flag", false], ["logy", "list", []],
-	["by", "text", "each"], ["zoom", "range", null], ["find", "text", ""], ["closed", "list", []],
+	["by", "text", "each"], ["band", "text", ""], ["zoom", "range", null], ["find", "text", ""], ["closed", "list", []],
 	["size", "text", "m"], ["full", "text", ""], ["outliers", "flag", false],
 	["tab", "text", ""], ["tag", "text", ""], ["at", "text", ""],
 	["metric", "text", ""], ["goal", "text", "min"], ["axes", "list", null],
