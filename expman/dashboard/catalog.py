@@ -69,6 +69,7 @@ class Changes(NamedTuple):
         records: rows, as JSON.
         removed: ids of runs that are gone.
         complete: no run waits for its first look, and none for the next answer.
+        cut: some runs are left for the next answer.
     """
 
     version: str
@@ -76,6 +77,7 @@ class Changes(NamedTuple):
     records: list[bytes]
     removed: list[str]
     complete: bool
+    cut: bool
 
 
 class Catalog:
@@ -339,6 +341,7 @@ class Catalog:
                 [run.record for run in changed],
                 [name for name in removed if name not in back],
                 self.is_complete and upto == self._version,
+                upto != self._version,
             )
 
     def known(self, name: str) -> KnownRun | None:

@@ -138,9 +138,9 @@ class OpenPages:
             client.gone = catalog.gone
             yield _event("gone", encode({"id": None, "why": catalog.gone}))
         news, client.news = client.news, {}
-        while client.version != catalog.version:  # very many runs come in several events
-            version, text, removed = _changes(catalog, client.version, catalog.version)
-            client.version = version
+        more = client.version != catalog.version
+        while more:  # very many runs come in several events
+            client.version, text, removed, more = _changes(catalog, client.version, catalog.version)
             yield _event("runs", text)
             for name in removed:
                 if name in client.runs:
@@ -151,10 +151,13 @@ class OpenPages:
 
 
 @lru_cache(4)
-def _changes(catalog: Catalog, since: str | None, now: str) -> tuple[str, bytes, list[str]]:
-    """Returns the new version, the event's text and what is gone; made once for all pages."""
+def _changes(catalog: Catalog, since: str | None, now: str) -> tuple[str, bytes, list[str], bool]:
+    """Returns the new version, the event's text, what is gone, and whether there is more.
+
+    It is made once for all pages.
+    """
     changes = catalog.changes(since)
-    return changes.version, changes_text(changes), changes.removed
+    return changes.version, changes_text(changes), changes.removed, changes.cut
 
 
 def _event(kind: str, data: bytes) -> bytes:

@@ -15,6 +15,7 @@ const FIELDS = new Map([
 const MAPS = new Map([["param", "params"], ["tag", "tags"], ["scalar", "scalars"], ["last", "last"], ["min", "min"], ["max", "max"]]);
 const TIMES = new Set(["started_at", "finished_at", "heartbeat_at"]);
 const MOST_COLUMNS = 5000;
+const TEXTS = new Intl.Collator("en", { numeric: true }); // a localeCompare would make one each time
 const SILENT_S = 90; // a writer renews its sign of life every 30 seconds at least
 
 let catalog = null;
@@ -143,7 +144,7 @@ function compareValues(one, other) {
 	}
 	if (first !== null) return -1;
 	if (second !== null) return 1;
-	return String(one).localeCompare(String(other), "en", { numeric: true });
+	return TEXTS.compare(String(one), String(other));
 }
 
 /** The runs that the filter keeps, in order; pinned ones first. */
@@ -155,18 +156,25 @@ export function visibleRuns() {
 	const kept = [...runs.values()].filter((run) => test(run, at));
 	const down = state.sort.startsWith("-");
 	const column = down ? state.sort.slice(1) : state.sort;
-	const values = new Map(kept.map((run) => [run.id, columnValue(run, column)]));
 	const pins = new Set(state.pins);
-	kept.sort((one, other) => {
-		const pinned = Number(pins.has(other.id)) - Number(pins.has(one.id));
-		if (pinned) return pinned;
-		const [a, b] = [values.get(one.id), values.get(other.id)];
-		// What has no value, or NaN, comes last in either direction.
-		const lost = (value) => value == null || value === "NaN";
-		if (lost(a) || lost(b)) return Number(lost(a)) - Number(lost(b)) || one.id.localeCompare(other.id);
-		return (down ? -1 : 1) * compareValues(a, b) || one.id.localeCompare(other.id, "en", { numeric: true });
+	// Everything that a comparison needs is looked up once for each run: there may be very many.
+	const keys = kept.map((run) => {
+		const value = columnValue(run, column);
+		return { run, value, pin: pins.has(run.id), lost: value == null || value === "NaN", number: value == null ? null : toNumber(value) };
 	});
-	visible = kept;
+	const way = down ? -1 : 1;
+	keys.sort((one, other) => {
+		if (one.pin !== other.pin) return Number(other.pin) - Number(one.pin);
+		// What has no value, or NaN, comes last in either direction.
+		if (one.lost !== other.lost) return Number(one.lost) - Number(other.lost);
+		if (!one.lost) {
+			const numbers = one.number !== null && other.number !== null && Number.isFinite(one.number - other.number);
+			const order = numbers ? one.number - other.number : compareValues(one.value, other.value);
+			if (order) return way * order;
+		}
+		return TEXTS.compare(one.run.id, other.run.id);
+	});
+	visible = keys.map(({ run }) => run);
 	visibleKey = key;
 	return visible;
 }
