@@ -188,7 +188,7 @@ def test_attempts_of_a_resumed_run_are_told_apart(page: Any) -> None:
 
 
 def test_runs_of_a_group_are_one_band(page: Any) -> None:
-    """With a band per optimizer, two runs are one curve, whose ends are their least and greatest."""
+    """With a band per optimizer, two runs are one curve between their least and greatest."""
     page.go(f"#/curves?band=param:optimizer&{SWEEP}")
     page.wait_text("optimizer adam · 2")
     page.wait("!!document.querySelector('.card canvas') && !document.querySelector('.card.busy')")
