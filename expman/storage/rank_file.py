@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 
 import msgspec
@@ -65,6 +66,7 @@ class RankFileUpdate:
         temp: path of the finished, fsynced file; None if it has no two ranks, and after an error.
         state: how far it goes.
         error: what went wrong.
+        cost_s: processor time that it took.
     """
 
     def __init__(self, run_dir: str, attempt: int, state: _State | None) -> None:
@@ -72,6 +74,7 @@ class RankFileUpdate:
         self.temp: str | None = None
         self.state = state
         self.error: BaseException | None = None
+        self.cost_s = 0.0
         self._run_dir = run_dir
         self._attempt = attempt
         self._cancelled = threading.Event()
@@ -109,6 +112,7 @@ class RankFileUpdate:
             self.discard()
         if self._cancelled.is_set():
             self.discard()
+        self.cost_s = time.thread_time()
 
     def _update(self, vectors: pq.ParquetFile) -> None:
         columns = _columns(vectors.schema_arrow)

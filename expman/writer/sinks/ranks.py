@@ -10,13 +10,16 @@ from expman.errors import StorageError
 from expman.models import LogLevel, reason_of
 from expman.storage.paths import RANKS_PARQUET, VECTORS_PARQUET
 from expman.storage.rank_file import RankFile, RankFileUpdate
-from expman.writer.consolidation import REWRITE_SHARE, REWRITE_SPACING_S
+from expman.writer.consolidation import REWRITE_SHARE
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
 from expman.writer.sinks.sink import Sink
 
 __all__ = ["RankSink"]
 
+FIRST_S = 2.0
+SPACING_S = 10.0
+"""The least seconds between two updates, each of which takes some 10 ms of a core."""
 FINISH_POLL_S = 0.02
 SETTLE_S = 5.0
 """How long a run's end waits for it, about: a million rows."""
@@ -40,8 +43,7 @@ class RankSink(Sink):
             run.meta.writer_restarts > 0 and run.meta.rank is not None
         )
         self._update: RankFileUpdate | None = None
-        self._began = 0.0
-        self._next = time.monotonic() + REWRITE_SPACING_S
+        self._next = time.monotonic() + FIRST_S
         self._seen: tuple[int, int] | None = None
         self._settle_until: float | None = None
 
@@ -65,7 +67,7 @@ class RankSink(Sink):
             if self._update.wait(0.0):
                 self._take(self._update)
         elif time.monotonic() >= self._next:
-            self._next = time.monotonic() + REWRITE_SPACING_S
+            self._next = time.monotonic() + SPACING_S
             found = self._signature()
             if found != self._seen:
                 self._begin(found)
@@ -73,7 +75,6 @@ class RankSink(Sink):
 
     def _begin(self, seen: tuple[int, int] | None) -> None:
         self._seen = seen
-        self._began = time.monotonic()
         self._update = self._file.start()
 
     def _signature(self) -> tuple[int, int] | None:
@@ -86,8 +87,7 @@ class RankSink(Sink):
     def _take(self, update: RankFileUpdate) -> str | None:
         """Gives the file its name; returns why that cannot be done, and tries again later."""
         self._update = None
-        took_s = time.monotonic() - self._began
-        self._next = time.monotonic() + max(REWRITE_SPACING_S, took_s / REWRITE_SHARE)
+        self._next = time.monotonic() + max(SPACING_S, update.cost_s / REWRITE_SHARE)
         error = update.error
         try:
             if error is None and update.temp is not None:
