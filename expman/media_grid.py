@@ -37,10 +37,11 @@ def grid_of(tag: str, images: Iterable[Any], columns: int | None) -> Medium:
     columns = math.ceil(math.sqrt(len(found))) if columns is None else columns
     if type(columns) is not int or columns < 1:
         raise ValueError(f"images {tag!r}: columns {shown(columns)} must be a whole number from 1")
-    return _put_together([bytes(medium.data) for medium in found], pixels, min(columns, len(found)))
+    parts = [memoryview(medium.data) for medium in found]
+    return _put_together(parts, pixels, min(columns, len(found)))
 
 
-def _put_together(parts: list[bytes], pixels: Pixels, columns: int) -> Medium:
+def _put_together(parts: list[memoryview], pixels: Pixels, columns: int) -> Medium:
     code, shape, channels_first, _ = pixels
     planes = shape[0] if channels_first else 1
     height, width = shape[1:] if channels_first else shape[:2]
@@ -62,4 +63,4 @@ def _put_together(parts: list[bytes], pixels: Pixels, columns: int) -> Medium:
     full: tuple[int, ...] = (full_height, full_width)
     if len(shape) == 3:
         full = (planes, *full) if channels_first else (*full, deep)
-    return Medium("png", bytes(out), (code, full, channels_first, 0.0))
+    return Medium("png", memoryview(out), (code, full, channels_first, 0.0))

@@ -194,13 +194,27 @@ def audio_of(tag: str, data: Any, extension: str, sample_rate: int | None) -> Me
     if code == "h":
         samples = array("h", bytes(bytes_of(view)))
     elif code in FLOATS:
-        flat = array(code, bytes(bytes_of(view)))
-        if not all(-1 <= value <= 1 for value in flat):
-            raise ValueError(f"{what} of shape {shape_of(view)} has floats beyond -1 and 1, or NaN")
-        samples = array("h", [round(value * 32767) for value in flat])
+        found = _whole_samples(code, bytes_of(view))
+        if found is None:
+            raise ValueError(f"{what} of shape {shape} has floats beyond -1 and 1, or NaN")
+        samples = found
     else:
         raise TypeError(f"{what} has values of type {code!r}; pass int16, or floats to 1")
     return Medium("wav", _wav(samples, 1 if view.ndim == 1 else shape_of(view)[1], sample_rate))
+
+
+def _whole_samples(code: str, data: memoryview | bytes) -> array[int] | None:
+    """Floats as samples of 16 bits; None if one is beyond -1 and 1, or NaN."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        floats = numpy.frombuffer(data, code).astype("f8")
+        if not (numpy.abs(floats) <= 1).all():
+            return None
+        return array("h", numpy.rint(floats * 32767).astype("i2").tobytes())
+    flat = array(code, bytes(data))
+    if not all(-1 <= value <= 1 for value in flat):
+        return None
+    return array("h", [round(value * 32767) for value in flat])
 
 
 def _wav(samples: array[int], channels: int, sample_rate: int) -> bytes:

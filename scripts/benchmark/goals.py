@@ -93,6 +93,11 @@ def _process_goals(merged: Merged) -> Iterator[Goal]:
     slow = merged.number("observed", "expman", "", "slow_down")
     what = "a GIL-heavy trainer with everything recorded unasked to one without a run"
     yield Goal(what, "≤ 1.01", slow, 1.01, lambda value: f"{value:.4f} ×")
+    calls = merged.number("observed", "expman", "", "calls_share")
+    others = merged.number("observed", "expman", "", "others_share")
+    paid = None if calls is None or others is None else calls + others
+    what = "the same, processor time of the trainer's threads that its work did not need"
+    yield Goal(what, "≤ 1 %", paid, 0.01, lambda value: f"{value:.2%}")
     ratio = merged.number("pictures", "expman", "", "ratio")
     what = "a picture of 1024×1024×3 bytes, the call, to one memcpy of it"
     yield Goal(what, "≤ 1.2", ratio, 1.2, _times)

@@ -35,7 +35,10 @@ _NOTES = {
     "busy": "The same work divided among 8 threads, each of which logs.",
     "observed": "The same trainer. In one of two stretches a run is open that logs a row after "
     "each millisecond, samples the machine every second, and has recorded its provenance; in the "
-    "other there is no run. Samples are taken one after the other, so that few values change.",
+    "other there is no run. “CPU in the calls” is the processor time of the training thread within "
+    "them, less that of calls of an empty function, to that of its work; “a unit beside the run” "
+    "compares the processor time of the work alone. Samples are taken one after the other, so that "
+    "few values change.",
     "pictures": "1024×1024×3 bytes, one picture after the other, each as soon as the one before is "
     "a PNG; before each call the same bytes are copied once into memory that is there.",
     "whole": "2 metrics, full speed, from the first row until `close()` has returned. “Others” "

@@ -318,6 +318,9 @@ def _cells(
             return {
                 "slow-down": lambda values: f"{values['slow_down']:.4f}",
                 "of its own CPU": lambda values: f"{values['cpu_slow_down']:.4f}",
+                "CPU in the calls": lambda values: f"{values['calls_share']:.2%}",
+                "a unit beside the run": lambda values: f"{values['work_slow_down']:.4f}",
+                "CPU of its other threads": lambda values: f"{values['others_share']:.2%}",
                 "disk per sample": _bytes("bytes_per_sample"),
                 "CPU per sample": _ms("sample_cpu_ms"),
             }, ""

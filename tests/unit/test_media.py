@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+import sys
 import wave
+from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,7 +29,7 @@ from expman import (
     RunClosedError,
 )
 from expman.media_sending import MOST_IN_LANE
-from expman.media_values import histogram_of
+from expman.media_values import audio_of, histogram_of
 from expman.storage.media_index import media_name
 from expman.storage.media_spool import Spools
 from expman.storage.pixels import encode_pixels
@@ -132,6 +134,23 @@ def test_large_pictures_of_each_layout(run: Experiment, image: Any) -> None:
     image = np.moveaxis(image, 0, 2) if image.shape[0] == 3 else image
     assert image.tolist() == stored(run).tolist()
     assert 1 == len(spools_of(run))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_samples_are_the_same_with_and_without_numpy(
+    monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    """Rounded alike, and refused alike."""
+    sound = np.concatenate([CHANCE.uniform(-1, 1, 1000), [-1, 0, 1, 0.5 / 32767]]).astype(dtype)
+    plain = array(sound.dtype.char, sound.tobytes())
+    quick = audio_of("a", sound, "wav", 8000).data
+    with pytest.raises(ValueError, match="or NaN"):
+        audio_of("a", np.float32([0, math.nan]), "wav", 8000)
+    with monkeypatch.context() as patch:
+        patch.delitem(sys.modules, "numpy")
+        assert quick == audio_of("a", plain, "wav", 8000).data
+        with pytest.raises(ValueError, match="or NaN"):
+            audio_of("a", array("f", [0, math.nan]), "wav", 8000)
 
 
 def test_an_interrupted_call_gives_no_spool_away(
