@@ -50,6 +50,7 @@ class _Client:
         self.news: dict[tuple[str, str], object] = {}
         self.gone: str | None = None
         self.heard = False
+        self.complete = False  # whether it has heard that all runs are there
         self.wakes = asyncio.Event()
 
 
@@ -138,9 +139,12 @@ class OpenPages:
             client.gone = catalog.gone
             yield _event("gone", encode({"id": None, "why": catalog.gone}))
         news, client.news = client.news, {}
-        more = client.version != catalog.version
+        more = client.version != catalog.version or client.complete < catalog.is_complete
         while more:  # very many runs come in several events
-            client.version, text, removed, more = _changes(catalog, client.version, catalog.version)
+            client.complete = catalog.is_complete
+            client.version, text, removed, more = _changes(
+                catalog, client.version, catalog.version, client.complete
+            )
             yield _event("runs", text)
             for name in removed:
                 if name in client.runs:
@@ -151,7 +155,9 @@ class OpenPages:
 
 
 @lru_cache(4)
-def _changes(catalog: Catalog, since: str | None, now: str) -> tuple[str, bytes, list[str], bool]:
+def _changes(
+    catalog: Catalog, since: str | None, now: str, complete: bool
+) -> tuple[str, bytes, list[str], bool]:
     """Returns the new version, the event's text, what is gone, and whether there is more.
 
     It is made once for all pages.

@@ -89,6 +89,7 @@ class Watcher:
             if not self._catalog.is_complete:
                 changed = self._catalog.go_on()
                 if self._catalog.is_complete:
+                    changed = True  # pages hear that there are no more
                     self._catalog.remember()
             elif scan.is_now:
                 changed = self._catalog.scan()

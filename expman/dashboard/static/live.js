@@ -71,8 +71,9 @@ function apply(answer) {
 	}
 	version = answer.version ?? version;
 	link.loaded = true;
+	const before = link.complete;
 	link.complete = answer.complete !== false;
-	if (changed.size || answer.full) tell("runs", changed);
+	if (changed.size || answer.full || link.complete !== before) tell("runs", changed);
 }
 
 /** Reads everything once, then follows. */

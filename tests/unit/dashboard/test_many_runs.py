@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from page_client import Serve
 
 import expman
 from expman.catalog import build
@@ -152,3 +153,20 @@ def test_an_earlier_server_helps_without_a_catalog(base: Path, monkeypatch: Any)
 
     assert newest[:2] == ids(answer.records)
     assert [newest[0]] == catalog.changes(answer.version).removed or newest[0] not in catalog._runs
+
+
+def test_a_page_hears_that_there_are_no_more(base: Path, serve: Serve) -> None:
+    """The last event says so, even if no run has come since the one before."""
+    copies(base, 6)
+    build(str(base))
+    browser = serve(base)
+    first = browser.ask("/api/runs").json
+
+    found = {run["id"] for run in first["runs"]}
+    for kind, data in browser.events(f"/api/events?version={first['version']}"):
+        if kind == "runs":
+            assert not data["full"]
+            found |= {run["id"] for run in data["runs"]}
+            if data["complete"]:
+                break
+    assert 7 == len(found)
