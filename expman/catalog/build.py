@@ -17,6 +17,7 @@ from expman.job_map import JobMap, in_this_process
 from expman.models import RunStatus
 from expman.reading.catalog_index import CatalogIndex, rows_of
 from expman.reading.directories import run_dirs
+from expman.reading.plain_arrays import int_array
 from expman.reading.run_facts import FACTS, facts_of, facts_table
 from expman.storage.catalog_files import (
     Manifest,
@@ -29,7 +30,8 @@ from expman.storage.catalog_files import (
 
 __all__ = ["GROUP_ROWS", "CatalogReport", "build", "sorted_runs"]
 
-GROUP_ROWS = 65_536
+GROUP_ROWS = 8192
+"""A list reads some columns of the newest runs alone."""
 _JOB_RUNS = 200
 """Runs whose facts are found by one job, and held as Python objects at once."""
 
@@ -125,7 +127,8 @@ def _build(
         manifest, count, apart = old.manifest, old.rows, old.column("part").null_count
     else:
         compaction = Compaction(base, () if old is None else old.manifest.parts, job_map)
-        taken_over = [] if old is None else [old.table().take(rows_of(current)).cast(FACTS)]
+        held = int_array(rows_of(current))
+        taken_over = [] if old is None else [old.table().take(held).cast(FACTS)]
         every = sorted_runs(compaction.apply(pa.concat_tables([*taken_over, *tables])))
         name = new_name("runs")
         write_table(base, name, every, group_rows=GROUP_ROWS)

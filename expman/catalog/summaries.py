@@ -10,6 +10,7 @@ import pyarrow as pa
 from expman.errors import ConfigError, StorageError
 from expman.reading.catalog_index import CatalogIndex, rows_of
 from expman.reading.directories import run_dirs
+from expman.reading.plain_arrays import int_array
 from expman.reading.run_facts import FACTS, facts_of, facts_table
 
 __all__ = ["open_table"]
@@ -67,7 +68,7 @@ def open_table(
     if index is not None:
         current, others = index.look(experiments)
         try:
-            table = index.table(needed).take(rows_of(current))
+            table = index.table(needed).take(int_array(rows_of(current)))
         except LookupError:
             others = None
     if others is None:

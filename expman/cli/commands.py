@@ -11,7 +11,7 @@ from importlib import import_module
 
 import click
 
-from expman.cli.output import VERSION, adapt_streams, print_note
+from expman.cli.output import adapt_streams, print_note
 from expman.errors import ExpmanError
 from expman.suggestions import did_you_mean
 
@@ -54,6 +54,14 @@ def commands() -> dict[str, click.Command]:
     return {name: _command(name) for name in _NAMES}
 
 
+def _print_version(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted:
+        from expman.version import VERSION  # takes as long as a list of 2,000 runs
+
+        click.echo(f"expman, version {VERSION}")
+        ctx.exit()
+
+
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -61,7 +69,14 @@ def commands() -> dict[str, click.Command]:
     "the URL of a run in a store. The base directory is set by --base-dir or EXPMAN_BASE_DIR, "
     "and may be the URL of a copy of it.",
 )
-@click.version_option(VERSION, prog_name="expman")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Shows and manages runs that expman recorded, live ones included."""
 

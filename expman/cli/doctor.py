@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from expman.cli.doctor_recording import Finding, Level, recording_findings
-from expman.cli.output import VERSION, console, print_json
+from expman.cli.output import console, print_json
 from expman.cli.runs import base_dir_option, count_runs
 from expman.engine import LoggingEngine
 from expman.errors import ExpmanError
@@ -28,6 +28,7 @@ from expman.reading.formats import format_size
 from expman.reading.run import Run
 from expman.transport.lane_view import all_lanes
 from expman.transport.places import all_places
+from expman.version import VERSION
 
 __all__ = ["command"]
 

@@ -13,7 +13,7 @@ from expman.cli.runs import base_dir_option, count_runs, mistakes_of, where_opti
 from expman.errors import ExpmanError
 from expman.models import RunStatus
 from expman.reading import find
-from expman.reading.fields import check_fields, fact_of, known_value
+from expman.reading.fields import check_fields, fact_of, known_value, known_values
 from expman.reading.formats import format_age
 from expman.reading.rich_cells import cell
 from expman.reading.run import Run
@@ -78,6 +78,7 @@ def command(
     columns = (*columns, *(name for name in names if name))
     with mistakes_of(tags="--tags", since="--since", where="--where"):
         found = find.runs(base_dir, experiment, status or None, tags, group, since, where)
+    found.settle()
     for path, error in found.unreadable:
         print_note(f"cannot read run {path}: {' '.join(str(error).split())}")
     if experiments:
@@ -112,7 +113,8 @@ def _values(runs: find.RunList, columns: Sequence[str]) -> dict[str, list[object
     """Values of the requested columns; None if none were requested."""
     if not columns:
         return None
-    return {column: [known_value(run, column) for run in runs] for column in columns}
+    lines = list(known_values(runs, columns))
+    return {column: [line[place] for line in lines] for place, column in enumerate(columns)}
 
 
 def _facts(run: Run, columns: Sequence[str]) -> dict[str, object] | None:

@@ -22,10 +22,8 @@ from rich.segment import Segment
 from expman.reading.json_values import json_value
 from expman.reading.run import Run
 from expman.reading.text import visible
-from expman.version import VERSION
 
 __all__ = [
-    "VERSION",
     "adapt_streams",
     "console",
     "format_json",

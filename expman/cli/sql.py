@@ -65,7 +65,7 @@ def command(
     if experiment is not None:
         check_experiment(experiment, base_dir)
     with mistakes_of(where="--where"):
-        found = find.runs(base_dir, experiment, where=where)
+        found = find.runs(base_dir, experiment, where=where).settle()
     for path, error in found.unreadable:
         print_note(f"cannot read run {path}: {' '.join(str(error).split())}")
     try:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import bisect
 import datetime
+import itertools
 import os
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expman.models import RunStatus
@@ -47,6 +47,8 @@ class CatalogIndex:
         self._columns: dict[str, pa.Array] = {}
         self._values: dict[str, list[Any]] = {}
         self._decoded: dict[str, tuple[int, Any]] = {}
+        self._pieces: dict[tuple[str, int], pa.Array] = {}
+        self._settled = bytearray()
 
     @classmethod
     def open(cls, base_dir: str) -> CatalogIndex | None:
@@ -108,11 +110,31 @@ class CatalogIndex:
     def text(self, column: str, row: int) -> str | None:
         """The text of a JSON column of one run; None if it cannot express the value.
 
+        Of a column that nothing has needed, only the rows around this one are read.
+
         Raises:
             LookupError: it cannot be read; ask the run's directory.
         """
-        found: str | None = self.column(column)[row].as_py()
-        return found
+        if column in self._columns:
+            return _text(self._columns[column], row)
+        group, first = self._group_of(row)
+        if (column, group) not in self._pieces:
+            try:
+                table = self._file.read_row_group(group, columns=[column])
+            except (OSError, pa.ArrowException) as exc:
+                raise LookupError(column) from exc
+            self._pieces[column, group] = table[column].combine_chunks()
+        return _text(self._pieces[column, group], row - first)
+
+    def _group_of(self, row: int) -> tuple[int, int]:
+        """The row group that a row is in, and its first row."""
+        first = 0
+        for group in range(self._file.num_row_groups):
+            count = self._file.metadata.row_group(group).num_rows
+            if row < first + count:
+                return group, first
+            first += count
+        raise LookupError(row)
 
     def value(self, row: int, column: str) -> Any:
         """A value of a run; that of a JSON column decoded.
@@ -122,7 +144,7 @@ class CatalogIndex:
         """
         if column not in _JSON:
             return self.values(column)[row]
-        text = self.column(column)[row].as_py()
+        text = self.text(column, row)
         if text is None:
             raise LookupError(column)
         known = self._decoded.get(column)
@@ -153,26 +175,25 @@ class CatalogIndex:
         current = bytearray(self.rows)
         others: list[str] = []
         known = dict(zip(self.paths, range(self.rows), strict=True))
-        inodes, mtimes, sizes = map(self.values, _SIGNATURE)
+        signatures = list(zip(*map(self.values, _SIGNATURE), strict=True))
         stat, add, find = os.stat, others.append, known.get
         for experiment in experiments(self.base_dir):
             if chosen is not None and experiment not in chosen:
                 continue
-            for path in _subdirectories(os.path.join(self.base_dir, experiment)):
+            above = os.path.join(self.base_dir, experiment, "")
+            for name in _names(above):
+                path = above + name
                 row = find(path)
                 if row is None:
-                    add(path)
+                    if os.path.isdir(path):
+                        add(path)
                     continue
                 try:
                     info = stat(f"{path}/{RUN_YAML}")
                 except OSError:
                     add(path)
                     continue
-                if (
-                    info.st_mtime_ns == mtimes[row]
-                    and info.st_ino == inodes[row]
-                    and info.st_size == sizes[row]
-                ):
+                if signatures[row] == (info.st_ino, info.st_mtime_ns, info.st_size):
                     current[row] = 1
                 else:
                     add(path)
@@ -185,8 +206,14 @@ class CatalogIndex:
         names = zip(self.values("experiment"), self.values("run"), strict=True)
         return [f"{base}{experiment}/{run}" for experiment, run in names]
 
+    def settle(self, current: bytearray) -> None:
+        """Takes these rows to hold from now on, for a process that shows one moment and ends."""
+        self._settled = current
+
     def holds(self, row: int, run: Run) -> bool:
         """True if the run's run.yaml is still the one that the row was made of."""
+        if self._settled and self._settled[row]:
+            return True
         try:
             info = os.stat(f"{run.path}/{RUN_YAML}")
         except OSError:
@@ -228,7 +255,7 @@ class CatalogIndex:
         Raises:
             LookupError: the catalog cannot be read; ask the runs' directories.
         """
-        rows: list[int] = rows_of(current).to_pylist()
+        rows = rows_of(current)
         if statuses is not None:
             wanted, found = set(map(str, statuses)), self.values("status")
             rows = [row for row in rows if found[row] in wanted]
@@ -259,6 +286,11 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _SIGNATURE = ("yaml_inode", "yaml_mtime_ns", "yaml_size")
 _JSON = frozenset({"params", "scalars", "last", "best", "facts"})
+
+
+def _text(column: pa.Array, row: int) -> str | None:
+    found: str | None = column[row].as_py()
+    return found
 
 
 class ListedRuns:
@@ -308,16 +340,13 @@ def open_table_file(base_dir: str, manifest: Manifest) -> pq.ParquetFile:
     return pq.ParquetFile(pa.OSFile(catalog_path(base_dir, manifest.runs_file)))
 
 
-def rows_of(current: bytearray) -> pa.Array:
+def rows_of(current: bytearray) -> list[int]:
     """Returns the numbers of the rows that hold."""
-    # pa.array and pa.scalar would import pandas, which takes longer than all the rest.
-    flags = pa.Array.from_buffers(pa.uint8(), len(current), [None, pa.py_buffer(current)])
-    return pc.indices_nonzero(flags)
+    return list(itertools.compress(range(len(current)), current))
 
 
-def _subdirectories(directory: str) -> list[str]:
+def _names(directory: str) -> list[str]:
     try:
-        with os.scandir(directory) as entries:
-            return [e.path for e in entries if not e.name.startswith(".") and e.is_dir()]
+        return [name for name in os.listdir(directory) if not name.startswith(".")]
     except OSError:
         return []

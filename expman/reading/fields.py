@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from expman.errors import ConfigError, ExpmanError, StorageError
 from expman.metadata import MetricBest, RunMetadata
 from expman.reading.catalog_fields import PARAMS, SCALARS, SUFFIXES, CatalogFields
+from expman.reading.catalog_values import cataloged_values
 from expman.reading.commit import commit_of
 from expman.reading.notes import read_notes
 from expman.reading.params import flat_params
+from expman.reading.quick_best import best_number
 from expman.reading.run import Run
 from expman.reading.summary import RunSummary
 from expman.suggestions import did_you_mean
@@ -25,6 +27,7 @@ __all__ = [
     "check_fields",
     "fact_of",
     "known_value",
+    "known_values",
     "why_unknown",
 ]
 
@@ -134,7 +137,10 @@ class RunFields:
         return meta.vectors if meta.vectors and not meta.vectors_left_out else self._run.metrics
 
     def _number(self, metric: str, suffix: str) -> object:
-        stored = self._run._read_yaml().whole.get("best")
+        yaml = self._run._read_yaml()
+        if (number := best_number(yaml, metric, suffix)) is not None:
+            return number
+        stored = yaml.whole.get("best")
         if isinstance(stored, dict) and isinstance(found := stored.get(metric), dict):
             value = found.get(suffix)
             if isinstance(value, int | float):  # as it is in nearly all files; no need for more
@@ -210,8 +216,22 @@ def check_fields(runs: Sequence[Run], names: Iterable[str], setting: str = "colu
 
 def known_value(run: Run, column: str) -> object:
     """Returns a run's value in a column; None if it has none, or cannot be read."""
+    return _known(RunFields(run), column)
+
+
+def known_values(runs: Iterable[Run], columns: Sequence[str]) -> Iterator[list[object]]:
+    """Yields the values of each run in several columns; None for what cannot be read."""
+    every = list(runs)
+    for run, values in zip(every, cataloged_values(every, columns, fact_of), strict=True):
+        if values is None:
+            fields = RunFields(run)
+            values = [_known(fields, column) for column in columns]
+        yield values
+
+
+def _known(fields: RunFields, column: str) -> object:
     try:
-        return RunFields(run).value(column)
+        return fields.value(column)
     except StorageError:
         return None
 

@@ -31,6 +31,7 @@ __all__ = ["RunList", "parse_since", "runs"]
 _AGE = re.compile(r"(\d+(?:\.\d+)?) *([smhdw])")
 _SHOWN = 20
 """Runs in the text of a list."""
+_SHOWN_QUICKLY = 100
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -109,11 +110,12 @@ class RunList(list[Run]):
             ConfigError: no run has such a column.
             StorageError: a file cannot be read.
         """
-        from expman.reading.fields import check_fields, known_value
+        from expman.reading.fields import check_fields, known_values
 
         if self:
             check_fields(self, [column])
-        values = [(known_value(run, column), run) for run in self]
+        found = known_values(self, [column])
+        values = [(value, run) for (value,), run in zip(found, self, strict=True)]
         known = [(value, run) for value, run in values if not _sorts_last(value)]
         if not all(isinstance(value, int | float) for value, _ in known):
             known = [(str(value), run) for value, run in known]  # times in UTC sort as text, too
@@ -142,9 +144,12 @@ class RunList(list[Run]):
         from expman.reading.listing import listed_run
 
         found: list[ListedRun | UnreadableRun] = []
+        are_many = len(self) > _SHOWN_QUICKLY
         for run in self:
             try:
-                known = cataloged_run(run) if run._catalog is not None else None
+                # A few files on a disk are read in less time than a column of a catalog.
+                is_quick = run._catalog is not None and (are_many or run._place != run._local_dir)
+                known = cataloged_run(run) if is_quick else None
                 found.append(known or listed_run(run._local_dir, run._read_yaml()))
             except ExpmanError as exc:
                 found.append(UnreadableRun(run._local_dir, exc))
@@ -158,6 +163,20 @@ class RunList(list[Run]):
         if self.unreadable:
             lines.append(f"  {len(self.unreadable)} cannot be read, see .unreadable\n")
         return f"RunList([\n{''.join(lines)}])" if lines else "RunList([])"
+
+    def settle(self) -> RunList:
+        """Has a catalog taken as it was when the runs were listed: for a command, which then ends.
+
+        Else each use of a value looks whether the run has changed since.
+        """
+        catalog = next((run._catalog for run in self if run._catalog is not None), None)
+        if catalog is not None:
+            current = bytearray(catalog.rows)
+            for run in self:
+                if run._catalog is catalog:
+                    current[run._row] = 1
+            catalog.settle(current)
+        return self
 
     def _line(self, run: Run) -> str:
         name = f"{run.experiment}/{run.name}"

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from expman.errors import ConfigError
 from expman.reading.catalog_rows import RowsOfRuns, compacted_rows
 from expman.reading.columns import FIXED, no_such_column, stack, wider
+from expman.reading.plain_arrays import int_array
 from expman.reading.run import Run
 from expman.reading.runcolumns import run_table
 from expman.reading.vectors import Steps, read_vectors
@@ -198,11 +199,11 @@ def _with_facts(
 ) -> pa.Table:
     with_rows = [number for number, count in enumerate(counts) if count]
     if with_rows:
-        ends = pa.array(itertools.accumulate(filter(None, counts)), pa.int64())
-        numbers = pa.RunEndEncodedArray.from_arrays(ends, pa.array(with_rows, pa.int32()))
+        ends = int_array(list(itertools.accumulate(filter(None, counts))))
+        numbers = pa.RunEndEncodedArray.from_arrays(ends, int_array(with_rows).cast(pa.int32()))
         indices = pc.run_end_decode(numbers)
     else:
-        indices = pa.array([], pa.int32())
+        indices = int_array([]).cast(pa.int32())
     arrays, names = [], []
     facts = run_table(runs, list(labels))
     for fact, label in labels.items():

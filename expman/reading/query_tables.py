@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from expman.errors import ExpmanError, StorageError
 from expman.reading.columns import FIXED, stack, wider
-from expman.reading.fields import FACTS, PARAMS, SCALARS, SUFFIXES, RunFields
+from expman.reading.fields import FACTS, PARAMS, SCALARS, SUFFIXES, RunFields, known_values
 from expman.reading.kinds import KINDS
 from expman.reading.multirun import RUN_COLUMNS, all_rows
 from expman.reading.run import Run
@@ -92,32 +92,20 @@ def _runs(runs: Sequence[Run], wanted: Wanted) -> pa.Table:
     else:
         fields = sorted(filter(_is_field, wanted.names))
     names = list(dict.fromkeys(["experiment", "run", *facts, *fields]))
-    lines = [_known(run, names) for run in runs]
+    lines = list(known_values(runs, names))
     columns = [[line[place] for line in lines] for place in range(len(names))]
     table = pa.table(dict(zip(names, map(column_array, columns), strict=True)))
     # A column that no run has is a mistake, which DuckDB reports.
     empty = [name for name in fields if name in table.column_names and _is_empty(table[name])]
     table = table.drop_columns(list(dict.fromkeys(empty)))
     if wanted.among(["tags"]):
-        tags = [line[0] for run in runs for line in [_known(run, ["tags"])]]
+        tags = [line[0] for line in known_values(runs, ["tags"])]
         table = table.append_column("tags", pa.array(tags, pa.list_(_TEXT)))
     return distinct_names(table)
 
 
 def _is_empty(column: pa.ChunkedArray) -> bool:
     return bool(column.null_count == len(column))
-
-
-def _known(run: Run, names: Sequence[str]) -> list[object]:
-    """The values of a run; None for what cannot be read."""
-    fields = RunFields(run)
-    values: list[object] = []
-    for name in names:
-        try:
-            values.append(fields.value(name))
-        except StorageError:
-            values.append(None)
-    return values
 
 
 def _long(find: Callable[[Run], dict[str, object]]) -> Callable[[Sequence[Run], Wanted], pa.Table]:

@@ -88,6 +88,9 @@ def facts_of(run_dir: str) -> dict[str, object]:
     everything = msgspec.to_builtins(meta)
     rest = {key: value for key, value in everything.items() if key not in _APART}
     inode, mtime_ns, size = yaml.signature
+    best = None if meta.best_left_out else _best(run_dir, meta)
+    # Without latest values, the last numbers of the rows are meant.
+    is_last_known = bool(meta.vectors) or best == to_json({})
     return {
         "experiment": run.experiment,
         "run": run.name,
@@ -107,8 +110,8 @@ def facts_of(run_dir: str) -> dict[str, object]:
         "host": meta.host.hostname or None,
         "params": _params(run),
         "scalars": None if meta.scalars_left_out else to_json(meta.scalars),
-        "last": None if meta.vectors_left_out else to_json(meta.vectors),
-        "best": None if meta.best_left_out else _best(run_dir, meta),
+        "last": to_json(meta.vectors) if is_last_known and not meta.vectors_left_out else None,
+        "best": best,
         "facts": to_json(rest),
         "foreign": not yaml.is_ours,
         "sort_key": str(yaml.sort_key),

@@ -8,7 +8,9 @@ from contextlib import suppress
 
 import pyarrow as pa
 
-from expman.reading.fields import SUFFIXES, RunFields
+from expman.reading.catalog_values import cataloged_values
+from expman.reading.fields import SUFFIXES, RunFields, fact_of
+from expman.reading.plain_arrays import float_array, int_array, text_array
 from expman.reading.run import Run
 
 __all__ = ["column_array", "run_columns", "run_table", "run_values"]
@@ -38,7 +40,11 @@ def run_columns(runs: Iterable[Run]) -> list[str]:
 
 def run_table(runs: Sequence[Run], columns: Sequence[str]) -> pa.Table:
     """Returns a table with one row per run."""
-    rows = [run_values(run, columns) for run in runs]
+    known = cataloged_values(runs, columns, fact_of)
+    rows = [
+        run_values(run, columns) if values is None else values
+        for run, values in zip(runs, known, strict=True)
+    ]
     values = zip(*rows, strict=True) if rows else [[] for _ in columns]
     return pa.table(dict(zip(columns, map(column_array, values), strict=True)))
 
@@ -51,8 +57,8 @@ def column_array(values: Collection[object]) -> pa.Array:
     if kinds == {datetime.datetime}:
         return pa.array(values, pa.timestamp("us", "UTC"))
     if kinds == {int} and all(value is None or abs(value) < 2**63 for value in values):  # type: ignore[arg-type]
-        return pa.array(values, pa.int64())
+        return int_array(list(values))  # type: ignore[arg-type]
     if kinds and kinds <= {int, float}:
         with suppress(OverflowError):  # an integer beyond all floats is text
-            return pa.array([None if v is None else float(v) for v in values], pa.float64())  # type: ignore[arg-type]
-    return pa.array([None if v is None else str(v) for v in values], pa.string())
+            return float_array(list(values))  # type: ignore[arg-type]
+    return text_array([None if value is None else str(value) for value in values])

@@ -19,6 +19,7 @@ from expman.catalog import compaction
 from expman.errors import StorageError
 from expman.models import RunStatus
 from expman.reading.catalog_index import CatalogIndex
+from expman.reading.fields import RunFields, known_values
 from expman.storage import catalog_files
 from expman.storage.catalog_files import read_manifest
 
@@ -354,3 +355,21 @@ def test_runs_without_rows_are_in_the_catalog(tmp_path: Path) -> None:
         run.name: expman.vectors([run]).num_rows for run in runs
     }
     assert 3 == expman.vectors(runs, ["x"]).num_rows
+
+
+def test_values_of_many_runs_are_those_of_each(tmp_path: Path) -> None:
+    """The way for many and the way for one give the same, also for runs that changed since."""
+    base = tmp_path / "base"
+    make_runs(base, 5)
+    names = ["run", "path", "status", "tags", "loss", "lr", "loss:min", "params.lr", "rows", "zzz"]
+    catalog.build(base)
+    for settled in (False, True):
+        runs = expman.runs(base)
+        if settled:
+            runs.settle()
+        each = [[RunFields(run).value(name) for name in names] for run in runs]
+        assert each == list(known_values(runs, names))
+        files = [[RunFields(expman.Run(run.path)).value(name) for name in names] for run in runs]
+        assert files == each
+    (base / "exp" / runs[0].name / "config.yaml").write_text("lr: 99\n")
+    assert 99 == next(known_values(expman.runs(base), ["params.lr"]))[0]

@@ -20,7 +20,7 @@ from expman.models import RunStatus
 from expman.storage.object_store import ObjectStore
 from expman.storage.run_copy import CHANGED, copy_run
 
-RUNS = 20
+RUNS = 8
 COLUMNS = ["experiment", "run", "status", "tags", "params.lr", "loss:min"]
 
 
