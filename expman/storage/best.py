@@ -79,7 +79,11 @@ class BestValues:
             steps: the user's step of each row.
             columns: metric and values, of any type.
         """
-        numbers = [(metric, array) for metric, array in columns if array.type != _TEXT]
+        numbers = [
+            (metric, array)
+            for metric, array in columns
+            if array.type != _TEXT and (not self.is_full or metric in self._metrics)
+        ]
         self._held.append((steps, numbers))
         self._held_cells += len(steps) * (1 + len(numbers))
         limit = max(MAX_HELD_CELLS, MAX_HELD_ROWS * min(len(numbers), MAX_METRICS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 import msgspec
 import pyarrow as pa
@@ -48,7 +49,7 @@ class Contents:
         """
         for block in blocks:
             self.lanes[safe_text(block.producer)] = block.first_seq + len(block.steps)
-            note_latest(self.latest, block)
+        note_latest(self.latest, blocks)
         self.best.add(steps, metrics)
 
     def add_batch(self, batch: pa.RecordBatch, columns: Columns) -> None:
@@ -122,10 +123,24 @@ def _metrics_of(batch: pa.RecordBatch, columns: Columns) -> Iterator[tuple[str, 
             yield columns.metric_of[name], array
 
 
-def note_latest(latest: dict[str, MetricValue], block: RowBlock) -> None:
-    """Takes the latest value of each metric of a block."""
+def note_latest(latest: dict[str, MetricValue], blocks: Sequence[RowBlock]) -> None:
+    """Takes the latest value of each metric of blocks, in order."""
+    for block, following in zip_longest(blocks, blocks[1:]):
+        if following is None or not _replaces(following, block):
+            _note_latest(latest, block)
+
+
+def _replaces(block: RowBlock, earlier: RowBlock) -> bool:
+    """True if a block surely has a value of every metric of an earlier one."""
+    return block.keys is earlier.keys and set(map(type, block.columns)) == {memoryview}
+
+
+def _note_latest(latest: dict[str, MetricValue], block: RowBlock) -> None:
     for key, column in zip(block.keys, block.columns, strict=True):
         value = column[-1]
+        if type(value) is float:  # nearly all
+            latest[key] = value
+            continue
         if value is None:
             value = next((item for item in reversed(column) if item is not None), None)
         if value is not None:

@@ -25,14 +25,22 @@ class PendingRows:
     Attributes:
         blocks: the blocks.
         rows: how many rows they have.
-        latest: the latest value of each metric, of rows in the files and in memory.
     """
 
     def __init__(self, lanes: Mapping[str, int], latest: Mapping[str, MetricValue]) -> None:
         self.blocks: list[RowBlock] = []
         self.rows = 0
-        self.latest = dict(latest)
+        self._latest = dict(latest)
+        self._noted = 0  # how many of the blocks are in it
         self._seen = dict(lanes)  # for each producer the first seq that was not appended
+
+    @property
+    def latest(self) -> dict[str, MetricValue]:
+        """The latest value of each metric, of rows in the files and in memory."""
+        if self._noted < len(self.blocks):
+            note_latest(self._latest, self.blocks[self._noted :])
+            self._noted = len(self.blocks)
+        return self._latest
 
     def append(self, block: RowBlock) -> None:
         """Takes rows, except those whose seq was taken before."""
@@ -45,7 +53,6 @@ class PendingRows:
             self.blocks.append(block)
             self.rows += rows
             self._seen[producer] = block.first_seq + rows
-            note_latest(self.latest, block)
 
     def next_group(self) -> list[RowBlock]:
         """Returns the first blocks, as many as one batch may have."""
@@ -68,9 +75,13 @@ class PendingRows:
 
     def remove_first(self, count: int) -> None:
         """Removes the first `count` blocks: they are written, or were left out."""
+        if count > self._noted:
+            note_latest(self._latest, self.blocks[self._noted : count])
+        self._noted = max(0, self._noted - count)
         self.rows -= sum(len(block.steps) for block in self.blocks[:count])
         del self.blocks[:count]
 
     def replace_first(self, *blocks: RowBlock) -> None:
         """Puts blocks with the same rows in the place of the first one."""
+        self._noted += (len(blocks) - 1) if self._noted else 0
         self.blocks[:1] = blocks

@@ -82,6 +82,13 @@ def build_columns(
     New columns are placed and existing ones widened in `columns` on the way.
     """
     rows = sum(len(block.steps) for block in blocks)
+    keys = blocks[0].keys
+    if all(block.keys is keys or block.keys == keys for block in blocks):
+        arrays = _of_producers(blocks, columns)
+        pieces_of = zip(*(block.columns for block in blocks), strict=True)
+        for key, same in zip(keys, pieces_of, strict=True):
+            _build_metric(key, _chained(same), columns, arrays, warn)
+        return _fixed(blocks, warn), arrays
     parts: dict[str, list[tuple[int, _Values]]] = {}
     start = 0
     for block in blocks:
@@ -128,9 +135,10 @@ def _joined(pieces: list[tuple[int, _Values]], rows: int) -> _Values:
 def _chained(pieces: Sequence[Sequence[_Item]]) -> Sequence[_Item]:
     if len(pieces) == 1:
         return pieces[0]
-    formats = {piece.format if isinstance(piece, memoryview) else None for piece in pieces}
-    if len(formats) == 1 and (form := formats.pop()) in ("d", "q"):
-        return memoryview(b"".join(pieces)).cast(form)  # type: ignore
+    if set(map(type, pieces)) == {memoryview}:
+        formats = {piece.format for piece in pieces}  # type: ignore[attr-defined]
+        if len(formats) == 1 and (form := formats.pop()) in ("d", "q"):
+            return memoryview(b"".join(pieces)).cast(form)  # type: ignore
     return list(chain.from_iterable(pieces))
 
 
