@@ -59,11 +59,10 @@ def _writers_below(pids: set[int]) -> dict[int, tuple[float, float, float]]:
     """Returns CPU seconds, memory and memory of its own (MiB) of writers that these have begun."""
     found = {}
     ticks = os.sysconf("SC_CLK_TCK")
-    for entry in Path("/proc").iterdir():
+    for entry in (Path("/proc", child) for pid in pids for child in _children(pid)):
         try:
-            stat = (entry / "stat").read_text().rpartition(")")[2].split()
-            command = (entry / "cmdline").read_bytes()
-            if int(stat[1]) in pids and b"serve" in command.split(b"\0"):
+            if b"serve" in (entry / "cmdline").read_bytes().split(b"\0"):
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
                 lines = (entry / "smaps_rollup").read_text().splitlines()
                 sizes = {line.split(":")[0]: line.split(":")[1] for line in lines[1:]}
                 rss, own = (
@@ -75,6 +74,13 @@ def _writers_below(pids: set[int]) -> dict[int, tuple[float, float, float]]:
         except (OSError, ValueError, IndexError):
             continue
     return found
+
+
+def _children(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
 
 
 def _written_by(pids: set[int], base: str) -> Iterator[tuple[str, int]]:
@@ -147,6 +153,8 @@ def main() -> None:
         time.sleep(1.0)
     after, took = _writers_below(pids), time.monotonic() - then
     _look(base)
+    if not after:
+        sys.exit("the job was over before it was looked at: this machine is too busy")
     counts = Counter(map(len, owners.values()))
     print(f"files open to write: {dict(counts)} by so many writers")
     shares = sorted((after[pid][0] - before[pid][0]) / took for pid in after if pid in before)
