@@ -31,6 +31,7 @@ def train(program: StartProgram, run_base: Path, tmp_path: Path) -> Train:
             "EXPMAN_BASE_DIR": str(run_base),
             "EXPMAN_QUIET": "1",
             "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",  # threads for tiny tensors spin more than they compute
             "HOME": str(tmp_path),
             **(env or {}),
         }
