@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +36,15 @@ def make(contestant: Contestant) -> Environment:
     """Makes a contestant's environment, or finds it; the project's own is this process's."""
     if not contestant.packages:
         return Environment(sys.executable, _versions(sys.executable))
-    name = f"bench-{tag()}-{contestant.environment}"
+    return make_named(contestant.environment, contestant.packages)
+
+
+def make_named(environment: str, packages: Sequence[str]) -> Environment:
+    """Makes the environment with these packages, or finds it."""
+    name = f"bench-{tag()}-{environment}"
     base_python = getattr(sys, "_base_executable", sys.executable)
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", _SCRIPT, "bash", name, *contestant.packages],
+        ["bash", "-euo", "pipefail", "-c", _SCRIPT, "bash", name, *packages],
         cwd=ROOT,
         env=os.environ | {"PYTHON": base_python},
         stdin=subprocess.DEVNULL,

@@ -22,6 +22,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from benchmark.many_runs import make_runs
+from benchmark.page_report import measure_report
 from benchmark.page_server import PageServer, start_trainer
 from expman import ExperimentConfig, LoggingEngine
 
@@ -42,9 +43,11 @@ class PageSizes:
     rate: int = 5000
     live_metrics: int = 10
     live_s: float = 30.0
+    reported: int = 30
+    reported_rows: int = 10_000
 
 
-TINY = PageSizes((20,), 2000, 3, 10, 2, 200, 3, 3.0)
+TINY = PageSizes((20,), 2000, 3, 10, 2, 200, 3, 3.0, 2, 100)
 
 
 def measure_page(sizes: PageSizes, scratch: str | None = None) -> Iterator[tuple[str, str]]:
@@ -54,6 +57,7 @@ def measure_page(sizes: PageSizes, scratch: str | None = None) -> Iterator[tuple
             yield from _tables(Path(directory, f"runs-{runs}"), runs, sizes)
         yield from _pictures(Path(directory, "long"), sizes)
         yield from _live(Path(directory, "live"), sizes)
+        yield from measure_report(Path(directory), sizes.reported, sizes.reported_rows)
 
 
 def _tables(base: Path, runs: int, sizes: PageSizes) -> Iterator[tuple[str, str]]:
