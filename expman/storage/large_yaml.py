@@ -1,8 +1,8 @@
 """Large trees of plain values as YAML, without PyYAML: it takes 100 µs for each value.
 
 What is written here is the part of YAML in which nothing can go wrong: block collections, numbers,
-plain texts of a few safe characters, and quoted ones. A tree with anything else is left to PyYAML,
-and so are small trees, which look as they always did.
+plain texts of a few safe characters, quoted ones, and mappings of scalars on one line. A tree with
+anything else is left to PyYAML, and so are small trees, which look as they always did.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["FEWEST_VALUES", "count_values", "float_text", "large_yaml"]
+__all__ = ["FEWEST_VALUES", "OneLine", "count_values", "float_text", "large_yaml"]
 
 FEWEST_VALUES = 1000
 _MOST_DEPTH = 20
@@ -22,6 +22,10 @@ _MOST_KEY = 100
 _SAFE = re.compile(r"[A-Za-z][\w./+@-]*(?: [\w./+@-]+)*", re.ASCII)
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 """Texts that YAML 1.1 or 1.2 reads as something else."""
+
+
+class OneLine(dict[str, object]):
+    """A mapping that is written on one line."""
 
 
 class _OtherError(Exception):
@@ -54,12 +58,10 @@ def large_yaml(tree: Mapping[str, object]) -> bytes | None:
 
 def _mapping(tree: Mapping[Any, object], indent: str, depth: int) -> Iterator[str]:
     for key, value in tree.items():
-        if type(key) not in (str, int):
-            raise _OtherError
-        name = _scalar(key)
-        if len(name) > _MOST_KEY:
-            raise _OtherError
-        if type(value) is dict and value:
+        name = _key(key)
+        if type(value) is OneLine:
+            yield f"{indent}{name}: {_one_line(value)}"
+        elif type(value) is dict and value:
             yield f"{indent}{name}:"
             yield from _mapping(value, indent + "  ", _deeper(depth))
         elif type(value) is list and value:
@@ -67,6 +69,19 @@ def _mapping(tree: Mapping[Any, object], indent: str, depth: int) -> Iterator[st
             yield from _sequence(value, indent, _deeper(depth))
         else:
             yield f"{indent}{name}: {_scalar(value)}"
+
+
+def _one_line(values: OneLine) -> str:
+    return f"{{{', '.join(f'{_key(key)}: {_scalar(value)}' for key, value in values.items())}}}"
+
+
+def _key(key: object) -> str:
+    if type(key) not in (str, int):
+        raise _OtherError
+    name = _scalar(key)
+    if len(name) > _MOST_KEY:
+        raise _OtherError
+    return name
 
 
 def _sequence(items: list[object], indent: str, depth: int) -> Iterator[str]:
@@ -77,7 +92,8 @@ def _sequence(items: list[object], indent: str, depth: int) -> Iterator[str]:
         elif type(item) is list and item:
             lines = _sequence(item, inner, _deeper(depth))
         else:
-            yield f"{indent}- {_scalar(item)}"
+            text = _one_line(item) if type(item) is OneLine else _scalar(item)
+            yield f"{indent}- {text}"
             continue
         yield f"{indent}- {next(lines)[len(inner) :]}"
         yield from lines

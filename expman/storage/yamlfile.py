@@ -20,7 +20,7 @@ from expman.errors import StorageError
 from expman.metadata import RunMetadata
 from expman.models import MetricValue, reason_of, safe_text
 from expman.storage.bounds import fitting, read_rest, shortened, write_rest
-from expman.storage.large_yaml import float_text
+from expman.storage.large_yaml import OneLine, float_text, large_yaml
 from expman.storage.paths import (
     RUN_YAML,
     IrregularFileError,
@@ -116,10 +116,6 @@ class Block(str):
     """A text that is written line by line where YAML allows that."""
 
     __slots__ = ()
-
-
-class OneLine(dict[str, object]):
-    """A mapping that is written on one line."""
 
 
 class _Plain(_Dumper):  # type: ignore[misc]
@@ -290,7 +286,8 @@ class RunFile:
         if meta.rank is not None:  # a number, as in expman-rs, which cannot read a mapping there
             fields |= fields.pop("rank")
         ordered = {key: fields.pop(key) for key in RUN_KEYS}
-        text = dump_yaml(self.path, {**ordered, **fields})
+        document = {**ordered, **fields}
+        text = large_yaml(document) or dump_yaml(self.path, document)
         replace_file(self.path, text)
         self._text = text
         if not rest:

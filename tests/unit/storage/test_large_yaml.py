@@ -12,9 +12,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expman.storage import configfile, large_yaml
+from expman.metadata import Attempt, MetricBest, RunMetadata
+from expman.storage import configfile, large_yaml, yamlfile
 from expman.storage.configfile import ConfigFile
-from expman.storage.yamlfile import dump_yaml, parse_yaml, read_yaml
+from expman.storage.yamlfile import RunFile, dump_yaml, parse_yaml, read_yaml
 
 ODD_TEXTS = [
     *("", " ", "a ", " a", "- a", "a: b", "a #b", "# a", "yes", "No", "NULL", "~", "1", "1e5"),
@@ -34,7 +35,11 @@ LEAVES = st.one_of(
 )
 TREES = st.recursive(
     LEAVES,
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=4)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(KEYS, inner, max_size=4),
+        st.dictionaries(KEYS, LEAVES, max_size=4).map(large_yaml.OneLine),
+    ),
     max_leaves=20,
 )
 
@@ -48,7 +53,8 @@ def every_tree_is_large() -> Any:
 
 
 def alike(left: Any, right: Any) -> bool:
-    """Equal and of the same types, with NaN equal to itself."""
+    """Equal and of the same types, with NaN equal to itself; a mapping on one line is one."""
+    left, right = (dict(side) if isinstance(side, dict) else side for side in (left, right))
     if type(left) is not type(right):
         return False
     if isinstance(left, dict):
@@ -122,3 +128,20 @@ def test_a_file_is_read_again_only_if_it_is_another(
 
     assert {"theirs": 1, "seed": 8} == read_yaml(str(path))
     assert 1 == len(reads)
+
+
+def test_run_yaml_of_many_metrics(tmp_path: Path) -> None:
+    """It reads as it was written, and means what PyYAML would have written."""
+    best = MetricBest(min=-1.5, min_step=0, max=math.inf, max_step=7, last=math.nan, last_step=7)
+    names = ["a/b", "x: y", "é", "1", *(f"layer {n}" for n in range(1200))]
+    meta = RunMetadata(name="2026-01-01", experiment="e", tags=["yes", "b"], reason="a: b\nc")
+    meta.vectors = dict.fromkeys(names, 0.5) | {"t": "12:30", "n": 3, "nan": math.nan}
+    meta.best = dict.fromkeys(names, best)
+    meta.earlier_attempts = [Attempt(started_at="2026-01-01T00:00:00Z", reason="it's", host="h")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yamlfile, "dump_yaml", None)  # not asked
+        RunFile(str(tmp_path)).write(meta)
+    found = RunFile(str(tmp_path)).read()
+    assert repr(meta) == repr(found)
+    document = yaml.safe_load((tmp_path / "run.yaml").read_text(encoding="utf-8"))
+    assert alike(document, parse_yaml("", dump_yaml("", document)))
