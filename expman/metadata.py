@@ -6,7 +6,10 @@ import msgspec
 
 from expman.models import Host, MetricValue, Number, Rank, RunStatus
 
-__all__ = ["Attempt", "ExperimentMetadata", "MetricBest", "RunMetadata"]
+__all__ = ["PRUNED", "Attempt", "ExperimentMetadata", "MetricBest", "RunMetadata"]
+
+PRUNED = "pruned"
+"""The tag of a run that was ended early, because others were better."""
 
 
 class MetricBest(msgspec.Struct, frozen=True):
@@ -73,6 +76,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     heartbeat_at: str | None = None
     stalled_since: str | None = None
     stalled: list[str] = []
+    pruned: str | None = None
     description: str | None = None
     tags: list[str] | None = None
     scalars: dict[str, MetricValue] = {}

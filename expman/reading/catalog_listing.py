@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 
+from expman.metadata import PRUNED
 from expman.models import RunStatus
 from expman.reading.json_text import from_json
 from expman.reading.listing import MAX_LATEST, MISSING, ListedRun
@@ -28,9 +29,11 @@ def cataloged_run(run: Run) -> ListedRun | None:
         if any(rest.get(name) for name in MISSING):
             return None
         status = RunStatus.parse(catalog.cell("status", row))
+        tags = catalog.cell("tags", row)
         started_at, took = catalog.cell("started_at", row), catalog.cell("duration_s", row)
     except (LookupError, ValueError):
         return None
     duration = None if took is None else datetime.timedelta(seconds=took)
     latest = dict(itertools.islice(from_json(last).items(), MAX_LATEST))
-    return ListedRun(run._local_dir, status, started_at, duration, "", latest)
+    is_pruned = PRUNED in (tags or ())
+    return ListedRun(run._local_dir, status, started_at, duration, "", latest, is_pruned)

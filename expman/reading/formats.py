@@ -6,7 +6,7 @@ import datetime
 import math
 from collections.abc import Iterator
 
-from expman.metadata import RunMetadata
+from expman.metadata import PRUNED, RunMetadata
 from expman.models import RunStatus
 from expman.reading.summary import RunDetails, RunSummary
 from expman.reading.text import MAX_CHARACTERS, format_text
@@ -17,6 +17,7 @@ __all__ = [
     "format_facts",
     "format_missing",
     "format_number",
+    "format_remarks",
     "format_size",
     "format_time",
 ]
@@ -78,6 +79,12 @@ def format_size(size_bytes: float) -> str:
             return f"{size_bytes:.{1 if size_bytes < 9.95 and unit != 'B' else 0}f} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:.1f} TB"
+
+
+def format_remarks(run: RunSummary) -> str:
+    """Returns what is to be said beside a status: that a run was pruned, and what it lacks."""
+    pruned = "pruned" if PRUNED in (run.metadata.tags or ()) else ""
+    return ", ".join(filter(None, (pruned, format_missing(run))))
 
 
 def format_missing(run: RunSummary) -> str:

@@ -11,8 +11,8 @@ from expman.reading.formats import (
     format_age,
     format_duration,
     format_facts,
-    format_missing,
     format_number,
+    format_remarks,
 )
 from expman.reading.media_html import pictures_html
 from expman.reading.summary import RunDetails, RunSummary, UnreadableRun
@@ -79,8 +79,8 @@ def _line(run: RunSummary | UnreadableRun) -> tuple[str, ...]:
     latest = list(run.metadata.vectors.items())
     values = ", ".join(f"{name} {format_number(value)}" for name, value in latest[:4])
     shown = format_text(values) + (" …" if len(latest) > 4 else "")
-    missing = format_missing(run)
-    status = _badge(str(run.status)) + (f", {_safe(missing)}" if missing else "")
+    remarks = format_remarks(run)
+    status = _badge(str(run.status)) + (f", {_safe(remarks)}" if remarks else "")
     took = format_duration(run.duration)
     return run.experiment, run.name, status, format_age(run.started_at), took, shown
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from expman.errors import ExpmanError, StorageError
+from expman.metadata import PRUNED
 from expman.models import RunStatus
 from expman.reading.formats import format_missing
 from expman.reading.runyaml import RunYaml
@@ -37,6 +38,7 @@ class ListedRun:
         duration: time that it took, or has been running; None if that is unknown.
         missing: what it is known to lack; "" if nothing.
         latest: the first metrics and their latest values.
+        pruned: it was ended early, because others were better.
     """
 
     path: str
@@ -45,6 +47,7 @@ class ListedRun:
     duration: datetime.timedelta | None
     missing: str
     latest: Mapping[str, object]
+    pruned: bool = False
 
     @property
     def name(self) -> str:
@@ -62,9 +65,8 @@ def listed(run: RunSummary | UnreadableRun) -> ListedRun | UnreadableRun:
     if isinstance(run, UnreadableRun):
         return run
     latest = dict(list(run.metadata.vectors.items())[:MAX_LATEST])
-    return ListedRun(
-        run.path, run.status, run.started_at, run.duration, format_missing(run), latest
-    )
+    missing, is_pruned = format_missing(run), PRUNED in (run.metadata.tags or ())
+    return ListedRun(run.path, run.status, run.started_at, run.duration, missing, latest, is_pruned)
 
 
 def listed_run(run_dir: str, yaml: RunYaml) -> ListedRun | UnreadableRun:
@@ -95,7 +97,8 @@ def _quick(run_dir: str, yaml: RunYaml) -> ListedRun | None:
         now = datetime.datetime.now(datetime.UTC) if is_live else None
         end = parse_time(yaml.text("finished_at")) or now
         duration = None if end is None else max(end - started, datetime.timedelta(0))
-    return ListedRun(run_dir, yaml.status, started, duration, "", values)
+    is_pruned = b"\n- pruned\n" in data and PRUNED in yaml.tags
+    return ListedRun(run_dir, yaml.status, started, duration, "", values, is_pruned)
 
 
 def _line(data: bytes, key: bytes) -> bytes:

@@ -61,7 +61,8 @@ def _line(run: ListedRun | UnreadableRun, with_latest: bool) -> list[str]:
     if with_latest:
         pairs = (f"{format_name(key)} {format_number(run.latest[key])}" for key in run.latest)
         latest = format_text("  ".join(pairs))
-    status = f"{run.status}, {run.missing}" if run.missing else str(run.status)
+    remarks = ["pruned"] * run.pruned + [run.missing] * bool(run.missing)
+    status = ", ".join([str(run.status), *remarks])
     return [*names, status, format_age(run.started_at), format_duration(run.duration), latest]
 
 

@@ -35,6 +35,7 @@ from expman.storage.yamlfile import OneLine, read_yaml, write_yaml
 __all__ = [
     "Edit",
     "Hold",
+    "ask",
     "edit_run",
     "has_ended",
     "note_mirrored",
@@ -64,10 +65,12 @@ class Edit(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     Attributes:
         description: the new one; None: the run has none.
         tags: all tags that the run has then.
+        pruned: why a live run is ended early: it is FINISHED then, however its process ends.
     """
 
     description: str | None | msgspec.UnsetType = msgspec.UNSET
     tags: list[str] | msgspec.UnsetType = msgspec.UNSET
+    pruned: str | msgspec.UnsetType = msgspec.UNSET
 
     def check(self) -> None:
         """Checks the values.
@@ -92,6 +95,8 @@ class Edit(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
             found["description"] = self.description and safe_text(self.description)
         if self.tags is not msgspec.UNSET:
             found["tags"] = list(dict.fromkeys(map(safe_text, self.tags))) or None
+        if self.pruned is not msgspec.UNSET:
+            found["pruned"] = safe_text(self.pruned)
         return found
 
 
@@ -176,11 +181,7 @@ def edit_run(run_dir: str, edit: Edit, hold: Hold, *, wait_s: float = WAIT_S) ->
     if not _is_ours(run_dir) and _status(run_dir) is RunStatus.RUNNING:
         path = os.path.join(run_dir, RUN_YAML)
         raise StorageError(path, "is written by expman-rs; change it when the run has ended")
-    asked = os.path.join(run_dir, EDIT_JSON)
-    if os.path.lexists(asked):
-        with contextlib.suppress(StorageError):
-            edit = _merged(_read(asked), edit)
-    replace_file(asked, msgspec.json.encode(edit))
+    ask(run_dir, edit)
     deadline = time.monotonic() + wait_s
     while waits(run_dir):
         if has_ended(run_dir) and _apply(run_dir, hold):
@@ -189,6 +190,21 @@ def edit_run(run_dir: str, edit: Edit, hold: Hold, *, wait_s: float = WAIT_S) ->
             return False
         time.sleep(_POLL_S)
     return True
+
+
+def ask(run_dir: str, edit: Edit) -> None:
+    """Asks whoever writes run.yaml for a change, and waits for nobody.
+
+    Durability: durable when it returns, as a request.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    asked = os.path.join(run_dir, EDIT_JSON)
+    if os.path.lexists(asked):
+        with contextlib.suppress(StorageError):
+            edit = _merged(_read(asked), edit)
+    replace_file(asked, msgspec.json.encode(edit))
 
 
 def has_ended(run_dir: str) -> bool:
@@ -205,7 +221,9 @@ def _apply(run_dir: str, hold: Hold) -> bool:
             return False
         edit = take_edit(run_dir)
         if edit is not None:
-            _change(run_dir, edit.changes())
+            changes = edit.changes()
+            changes.pop("pruned", None)  # it had ended by itself
+            _change(run_dir, changes)
         remove_taken(run_dir)
         return True
 

@@ -246,6 +246,7 @@ class Runner:
             return
         active.looked_at = now
         if self._chooser.report(active.trial.number, active.rows.new_values()):
+            active.rows.prune()
             active.send(signal.SIGTERM)
             active.stopped_at = now
 
@@ -261,7 +262,8 @@ class Runner:
             if trial.exit_code is None
             else trial.exit_code == 0
         )
-        is_pruned = active.stopped_at is not None and not is_well
+        was_stopped = active.stopped_at is not None or active.rows.is_pruned
+        is_pruned = was_stopped and trial.exit_code != 0
         trial.status = "PRUNED" if is_pruned else "FINISHED" if is_well else "FAILED"
         trial.ended_at = time.time()
         run = active.rows.run

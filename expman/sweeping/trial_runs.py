@@ -10,6 +10,7 @@ from expman.errors import ConfigError, ExpmanError
 from expman.models import RunStatus
 from expman.reading.find import runs
 from expman.reading.run import Run
+from expman.storage.run_edits import Edit, ask
 from expman.sweeping.config import SweepConfig
 
 __all__ = ["TrialRun", "tags_of"]
@@ -57,6 +58,20 @@ class TrialRun:
         with contextlib.suppress(ExpmanError):
             return None if self.run is None else self.run.status
         return None
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether the run was ended early."""
+        with contextlib.suppress(ExpmanError):
+            return self.run is not None and self.run.metadata.pruned is not None
+        return False
+
+    def prune(self) -> None:
+        """Tells the run's writer that the sweep ends it early, so that it does not crash."""
+        if self.run is not None:
+            reason = f"pruned by the sweep {self._config.name} ({self._config.pruner})"
+            with contextlib.suppress(ExpmanError):
+                ask(self.run.path, Edit(pruned=reason))
 
     @property
     def result(self) -> float | None:

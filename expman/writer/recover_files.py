@@ -95,6 +95,8 @@ def _unknown(run_dir: str) -> RunMetadata:
 
 def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float) -> None:
     meta.status, meta.reason = RunStatus.CRASHED, reason
+    if meta.pruned is not None:
+        meta.status, meta.reason = RunStatus.FINISHED, meta.pruned
     meta.finished_at = iso(int(ended_at * 1e9))
     began = meta.attempt_started_at or meta.started_at
     meta.set_duration(seconds_between(began, meta.finished_at))

@@ -18,7 +18,7 @@ import msgspec
 
 from expman.errors import ResumeError
 from expman.failpoints import hit
-from expman.metadata import RunMetadata
+from expman.metadata import PRUNED, RunMetadata
 from expman.models import LogLevel, RunStatus
 from expman.storage.journal import Journal, known_state, set_aside_damage
 from expman.storage.paths import (
@@ -237,6 +237,8 @@ def _turn(meta: RunMetadata, attempt: int, pid: int, from_step: int | None) -> N
     meta.attempt_started_at = iso(time.time_ns())
     meta.status, meta.reason = RunStatus.RUNNING, None
     meta.finished_at = meta.duration_secs = meta.stalled_since = None
+    if meta.pruned is not None:  # the attempt before was
+        meta.pruned, meta.tags = None, [tag for tag in meta.tags or () if tag != PRUNED] or None
     meta.stalled = []
     meta.heartbeat_at = meta.attempt_started_at
     meta.host = msgspec.structs.replace(this_host(places.SHM), pid=pid)
