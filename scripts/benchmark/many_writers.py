@@ -10,6 +10,7 @@ how long readers take while they go on.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -77,10 +78,12 @@ def _writers_below(pids: set[int]) -> dict[int, tuple[float, float, float]]:
 
 
 def _children(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
+    """The processes that the threads of a process have begun."""
+    found = []
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found += (thread / "children").read_text().split()
+    return found
 
 
 def _written_by(pids: set[int], base: str) -> Iterator[tuple[str, int]]:
