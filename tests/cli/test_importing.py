@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,18 @@ from unit.reading.run_files import block, make_run
 import expman
 from expman.models import RunStatus
 
-tensorboard: Any = pytest.importorskip("tensorboardX")
+pytestmark = pytest.mark.skipif(find_spec("tensorboardX") is None, reason="needs tensorboardX")
+
+
+def writer_of(directory: Path) -> Any:
+    from tensorboardX import SummaryWriter  # brings torch, where that is installed
+
+    return SummaryWriter(str(directory), write_to_disk=True)
 
 
 def write_events(directory: Path, rows: int = 6) -> Path:
     """An event file with so many scalars; its path."""
-    with tensorboard.SummaryWriter(str(directory), write_to_disk=True) as writer:
+    with writer_of(directory) as writer:
         for step in range(rows):
             writer.add_scalar("loss", step, step)
     (path,) = directory.iterdir()
@@ -69,7 +76,7 @@ def test_tensorboard_there_and_back(expman_command: Expman, store: Path, tmp_pat
 
 def test_import_counts_what_it_leaves_out(expman_command: Expman, tmp_path: Path) -> None:
     """Histograms have no place in a run; a file that is cut off gives what is whole."""
-    with tensorboard.SummaryWriter(str(tmp_path / "logs"), write_to_disk=True) as writer:
+    with writer_of(tmp_path / "logs") as writer:
         for step in range(3):
             writer.add_scalar("step", step, step)
             writer.add_scalar("loss", 0.5, step)
@@ -155,7 +162,7 @@ def test_params_and_texts(expman_command: Expman, tmp_path: Path) -> None:
     from tensorboardX.proto.tensor_pb2 import TensorProto
     from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
 
-    with tensorboard.SummaryWriter(str(tmp_path / "logs"), write_to_disk=True) as writer:
+    with writer_of(tmp_path / "logs") as writer:
         for tag, texts, shape in (("none", ["a"], []), ("table", ["a", "b", "c", "d"], [2, 2])):
             plugin = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
             dims = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in shape])

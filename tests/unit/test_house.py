@@ -6,7 +6,7 @@ import ast
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -129,17 +129,33 @@ HEAVY = {"pyarrow", "yaml"}
 HEAVY_ROOMS = {"catalog", "importers", "reading", "scale", "storage"}
 
 
-def modules() -> dict[str, ast.Module]:
-    """Every module of the package by its dotted name below `expman`; the package is ''."""
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        name = ".".join(part for part in parts if part != "__init__")
-        found[name] = ast.parse(path.read_text(), str(path))
-    return found
+class Modules(Mapping[str, ast.Module]):
+    """Every module of the package by its dotted name below `expman`; the package is ''.
+
+    Parsed when it is asked for: each process of xdist collects these tests.
+    """
+
+    def __init__(self) -> None:
+        self._paths: dict[str, Path] = {}
+        self._trees: dict[str, ast.Module] = {}
+        for path in sorted(PACKAGE.rglob("*.py")):
+            parts = path.relative_to(PACKAGE).with_suffix("").parts
+            self._paths[".".join(part for part in parts if part != "__init__")] = path
+
+    def __getitem__(self, name: str) -> ast.Module:
+        if name not in self._trees:
+            path = self._paths[name]
+            self._trees[name] = ast.parse(path.read_text(), str(path))
+        return self._trees[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
-MODULES = modules()
+MODULES = Modules()
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
