@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, repeat
+from operator import attrgetter
 from typing import Any, TypeGuard, TypeVar
 
 import msgspec
@@ -22,6 +23,8 @@ FEW_ROWS = 512
 SPARSE = 16
 """A metric in less than one of this many rows is built from its values alone."""
 _KIND_OF = {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT}
+_FLOAT64, _INT64 = pa.float64(), pa.int64()
+_get_format = attrgetter("format")
 _Values = Sequence[MetricValue | None]
 _Item = TypeVar("_Item")
 
@@ -86,8 +89,13 @@ def build_columns(
     if all(block.keys is keys or block.keys == keys for block in blocks):
         arrays = _of_producers(blocks, columns)
         pieces_of = zip(*(block.columns for block in blocks), strict=True)
+        are_floats = all(map(_has_floats_only, blocks))
         for key, same in zip(keys, pieces_of, strict=True):
-            _build_metric(key, _chained(same), columns, arrays, warn)
+            if are_floats:
+                data = same[0] if len(same) == 1 else b"".join(same)
+                arrays[columns.place(key, Kind.FLOAT)] = _of_bytes(_FLOAT64, rows, data)
+            else:
+                _build_metric(key, _chained(same), columns, arrays, warn)
         return _fixed(blocks, warn), arrays
     parts: dict[str, list[tuple[int, _Values]]] = {}
     start = 0
@@ -142,9 +150,17 @@ def _chained(pieces: Sequence[Sequence[_Item]]) -> Sequence[_Item]:
     return list(chain.from_iterable(pieces))
 
 
+def _has_floats_only(block: RowBlock) -> bool:
+    columns = block.columns
+    return set(map(type, columns)) == {memoryview} and set(map(_get_format, columns)) == {"d"}
+
+
 def _packed(values: memoryview[Any]) -> pa.Array:
-    dtype = pa.float64() if values.format == "d" else pa.int64()
-    return pa.Array.from_buffers(dtype, len(values), [None, pa.py_buffer(values)])
+    return _of_bytes(_FLOAT64 if values.format == "d" else _INT64, len(values), values)
+
+
+def _of_bytes(dtype: pa.DataType, rows: int, data: bytes | memoryview[Any]) -> pa.Array:
+    return pa.Array.from_buffers(dtype, rows, [None, pa.py_buffer(data)])
 
 
 def _build_metric(

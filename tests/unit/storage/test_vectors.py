@@ -309,6 +309,30 @@ def test_encodings_are_known_to_every_reader(tmp_path: Path) -> None:
     assert encodings(tmp_path / "vectors.parquet") == KNOWN_TO_ALL
 
 
+@pytest.mark.parametrize("others", [0, 300])
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param([n / 7 for n in range(2000)], False, id="all differ"),
+        pytest.param([n % 300 / 7 for n in range(2000)], True, id="in circles"),
+        pytest.param([n % 1500 / 7 for n in range(2000)], False, id="in a large circle"),
+        pytest.param([0.5] * 2000, True, id="one value"),
+        pytest.param([None] * 1999 + [0.5], False, id="one value, once"),
+        pytest.param([None, 0.5, 0.5] * 700, True, id="absent at first"),
+    ],
+)
+def test_floats_that_repeat_have_a_dictionary(
+    tmp_path: Path, values: list[float | None], expected: bool, others: int
+) -> None:
+    """So have those of a table with many columns, where few values are looked at first."""
+    other = [float(n) for n in range(len(values))]
+    columns = {"a": values, **{f"other {n}": other for n in range(others)}}
+    finished(tmp_path, block(0, columns))
+    column = pq.read_metadata(tmp_path / "vectors.parquet").row_group(0).column(4)
+    assert "a" == column.path_in_schema
+    assert expected == ("RLE_DICTIONARY" in column.encodings)
+
+
 def test_a_file_in_an_older_encoding_is_converted(tmp_path: Path) -> None:
     """Before release 0.1.0, floats were in BYTE_STREAM_SPLIT, which Spark refuses."""
     path = tmp_path / "vectors.parquet"
