@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -134,6 +135,7 @@ class Experiment(Annotations, MediaCalls):
 
     def _bind(self) -> None:
         self._project = self.engine.config.project
+        self._params: dict[str | int, object] = {}
         # Shadows the methods below: saves a call for each row.
         self.log_vector = self.log = self.engine.log_vector  # type: ignore[method-assign]
 
@@ -154,7 +156,12 @@ class Experiment(Annotations, MediaCalls):
 
     def log_params(self, params: object) -> None:
         """Records parameters; later calls merge at the top level. See LoggingEngine."""
-        self.engine.log_params(params)
+        self._params.update(self.engine._record_params(params))
+
+    @property
+    def config(self) -> dict[str | int, object]:
+        """The parameters that this process has recorded, as they are kept; a copy."""
+        return copy.deepcopy(self._params)
 
     def save_artifact(
         self, path: str | os.PathLike[str], name: str | os.PathLike[str] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from expman.annotations import Annotations
 from expman.media_sending import MediaSending
@@ -75,12 +75,17 @@ class RecordCalls(Annotations, MediaSending):
             RecordTooLargeError: they are larger than the buffer.
             RunClosedError: after close().
         """
+        self._record_params(params)
+
+    def _record_params(self, params: object) -> dict[str | int, Any]:
+        """As `log_params`; returns the parameters as they are kept."""
         from expman.transport.params import plain_params
 
         plain, note = plain_params(params)
         self._lane.log_params(plain)
         if note:
             self._lane.log_message(LogLevel.WARN, note)
+        return plain
 
     def log_message(self, level: LogLevel | str, message: object) -> None:
         """Adds a line to run.log: the message's str().

@@ -27,7 +27,7 @@ __all__ = ["command"]
 
 POINTS = 400
 MAX_LATEST = 100
-MAX_PACKAGES = 20
+MAX_PACKAGES = 10
 _LEAST_NAME, _LEAST_TITLE, _BARS = 12, 14, 12
 FEW = 5
 """So many runs are shown side by side; of more, each has a line."""
@@ -125,14 +125,18 @@ def _side_by_side(
     origins = differing_provenance([run.path for run in found])
     packages = {key: origins[key] for key in origins if key.startswith(PACKAGES)}
     others = {key: values for key, values in origins.items() if key not in packages}
-    few = dict(list(packages.items())[:MAX_PACKAGES])
+    # Other versions say more than packages that one environment has and another one has not.
+    ranked = sorted(packages, key=lambda name: ABSENT in packages[name])
+    few = {name: packages[name] for name in ranked[:MAX_PACKAGES]}
     sections = {title: params, "provenance that differs": {**others, **few}, "latest values": shown}
     if not _fits(names, {**params, **shown}):
         return False
     drawn = _curves(found, names, list(shown))
     if len(few) < len(packages):
         count = len(packages) - len(few)
-        print_note(f"{count} more packages differ and are not shown; --json prints all")
+        only = sum(ABSENT in values for values in packages.values())
+        which = f", {only} of all are in some of the environments alone" if only else ""
+        print_note(f"{count} more packages differ and are not shown{which}; --json prints all")
     console().print(_table(found, names, sections, drawn))
     if len(shown) < len(latest):
         count = len(latest) - len(shown)

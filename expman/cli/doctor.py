@@ -169,12 +169,15 @@ def _leftovers(base_dir: str) -> Iterator[Finding]:
     dead = [lane for lane in lanes if not lane.producer_alive()]
     if dead:
         bases = Counter(_base_of(run_dir) for run_dir in {lane.run_dir for lane in dead})
-        yield Finding(
-            "note",
-            "shared memory",
-            f"{count_runs(bases.total())} left rows behind: the processes are gone",
-            "\n→ ".join(_how_to_recover_all(bases, base_dir)),
-        )
+        own = [base for base in bases if os.path.realpath(base) == os.path.realpath(base_dir)]
+        for base in own:
+            left = f"{count_runs(bases[base])} left rows behind: the processes are gone"
+            yield Finding("note", "shared memory", left, _how_to_recover(base))
+        if others := sorted(bases.keys() - set(own), key=lambda base: (-bases[base], base)):
+            left = f"{count_runs(sum(bases[base] for base in others))} of other base directories"
+            advice = f"expman doctor --base-dir {_quoted(others[0])}"
+            rest = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+            yield Finding("note", "shared memory", f"{left} left rows behind", advice + rest)
     if len(lanes) > len(dead) or not dead:
         yield Finding("ok", "shared memory", _how_many_log(len(lanes) - len(dead)))
     try:
@@ -209,17 +212,6 @@ def _how_many_log(count: int) -> str:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _how_to_recover_all(bases: Counter[str], base_dir: str) -> Iterator[str]:
-    """Advice for the base directory that was asked about, and for those with most runs."""
-    own = os.path.realpath(base_dir)
-    ranked = sorted(bases, key=lambda base: (os.path.realpath(base) != own, -bases[base], base))
-    yield from map(_how_to_recover, ranked[:_SHOWN])
-    if len(ranked) > _SHOWN:
-        rest = sum(bases[base] for base in ranked[_SHOWN:])
-        others = len(ranked) - _SHOWN
-        yield f"then look again: {others} more base directories have {count_runs(rest)} like that"
 
 
 def _how_to_recover(base_dir: str) -> str:

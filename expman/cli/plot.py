@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 import click
 
@@ -44,6 +45,8 @@ def command(
     base_dir: str,
 ) -> None:
     """Plots METRICs of RUN over its steps, or its first numeric metrics.
+
+    A METRIC may be a pattern: 'train/*'.
 
     Without METRICs, the terminal shows 4 and a file 40. Where there are more rows than points, a
     point is the mean of neighbouring rows. A curve has a gap and a cross where a value is NaN or
@@ -87,7 +90,9 @@ def _metrics(
     found: Run, metrics: tuple[str, ...], output: str | None
 ) -> tuple[dict[str, dict[str, Curve]], list[str]]:
     """The charts of metrics, and the metrics that are left out."""
-    names = list(metrics) or found.metrics
+    known = found.metrics
+    metrics = tuple(dict.fromkeys(name for one in metrics for name in _meant(one, known)))
+    names = list(metrics) or known
     wanted = MAX_CHARTS if output is not None else SHOWN
     with mistakes_of(columns="METRIC"):
         drawn = _first(found, names, len(names) if metrics else wanted)
@@ -103,6 +108,13 @@ def _metrics(
         print_note(f"attempt {meta.attempt}{begins}{rest}")
     left = [] if metrics else names[names.index(list(drawn)[-1]) + 1 :]
     return {name: {name: curve} for name, curve in drawn.items()}, left
+
+
+def _meant(name: str, known: Sequence[str]) -> Sequence[str]:
+    """The metrics that a name means: itself, or those that fit it as a pattern."""
+    if name in known or not set(name) & set("*?["):
+        return [name]
+    return [one for one in known if fnmatchcase(one, name)] or [name]
 
 
 def _first(run: Run, names: Sequence[str], count: int) -> dict[str, Curve]:

@@ -13,6 +13,7 @@ from expman.reading.columns import FIXED, stack, wider
 from expman.reading.fields import FACTS, PARAMS, SCALARS, SUFFIXES, RunFields, known_values
 from expman.reading.kinds import KINDS
 from expman.reading.multirun import RUN_COLUMNS, all_rows
+from expman.reading.plain_arrays import float_array, text_array
 from expman.reading.run import Run
 from expman.reading.runcolumns import column_array
 from expman.reading.sql import distinct_names
@@ -129,11 +130,11 @@ def _long(find: Callable[[Run], dict[str, object]]) -> Callable[[Sequence[Run], 
         return pa.table(
             {
                 **{
-                    title: pa.array(column, _TEXT)
+                    title: text_array([str(value) for value in column])
                     for title, column in zip(("experiment", "run", "name"), columns, strict=True)
                 },
-                "value": pa.array(texts, _TEXT),
-                "number": pa.array(numbers, _NUMBER),
+                "value": text_array(texts),
+                "number": float_array(numbers),
             }
         )
 
@@ -172,6 +173,8 @@ def _metrics(runs: Sequence[Run], wanted: Wanted) -> pa.Table:
 
 
 def _typed(column: list[Any], kind: pa.DataType) -> pa.Array:
+    if kind is _TEXT:
+        return text_array(column)
     is_number = kind is _NUMBER  # a metric of integers is one of numbers here
     values = [float(value) if is_number and value is not None else value for value in column]
     return pa.array(values, kind)
@@ -217,8 +220,8 @@ def _system(runs: Sequence[Run], wanted: Wanted) -> pa.Table:
             types[field.name] = wider(types.get(field.name), field.type)
     found = stack(tables, types) if types else None
     names_of = {
-        "experiment": pa.array([r.experiment for r, count in owners for _ in range(count)], _TEXT),
-        "run": pa.array([r.name for r, count in owners for _ in range(count)], _TEXT),
+        "experiment": text_array([r.experiment for r, count in owners for _ in range(count)]),
+        "run": text_array([r.name for r, count in owners for _ in range(count)]),
     }
     rest = {} if found is None else dict(zip(found.column_names, found.columns, strict=True))
     return distinct_names(pa.table({**names_of, **rest}))

@@ -351,6 +351,9 @@ def test_plot(expman_command: Expman, store: Path) -> None:
     assert "accuracy" in result.out
     assert "\x1b" not in result.out
     assert max(map(len, result.out.splitlines())) <= 100
+    some = expman_command("plot", "aa", "train/*", base_dir=store).out
+    assert (True, False) == ("train/loss" in some, "accuracy" in some)
+    assert 2 == expman_command("plot", "aa", "tra*n", base_dir=store).code
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_doctor(program: StartProgram, run_base: Path) -> None:
 def test_doctor_is_brief_about_many_runs(
     expman_command: Expman, run_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of many leftovers a few are named, the base directory first, and the rest are counted."""
+    """Leftovers of the base directory are named; those of others are counted."""
     from expman.cli import doctor
 
     class DeadLane(NamedTuple):
@@ -185,11 +185,11 @@ def test_doctor_is_brief_about_many_runs(
 
     found = json.loads(expman_command("doctor", "--no-trial", "--json", "-d", run_base).out)
 
-    (memory,) = (one for one in found if one["subject"] == "shared memory")
-    assert "200 runs left rows behind: the processes are gone" == memory["detail"]
-    first, *_, last = memory["advice"].split("\n→ ")
-    assert (f"expman recover {run_base}", 4) == (first, memory["advice"].count("\n→ ") + 1)
-    assert "then look again: 7 more base directories have 140 runs like that" == last
+    own, others = (one for one in found if one["subject"] == "shared memory")
+    assert "20 runs left rows behind: the processes are gone" == own["detail"]
+    assert f"expman recover {run_base}" == own["advice"]
+    assert "180 runs of other base directories left rows behind" == others["detail"]
+    assert "expman doctor --base-dir /elsewhere/0 (and 8 more)" == others["advice"]
     (status,) = (one for one in found if one["subject"] == "status")
     assert status["detail"].startswith("30 runs RUNNING, but not on this machine: exp/lost")
     assert status["detail"].endswith(" and 27 more")

@@ -161,6 +161,17 @@ def test_a_run(base: str, tmp_path: Path) -> None:
     assert "a" == Path(run.run_dir, "artifacts", "a.txt").read_text()
 
 
+def test_the_config_of_a_live_run(base: str) -> None:
+    """What was recorded so far, as it is kept; changing it changes nothing."""
+    with Experiment("exp", base_dir=base, config={"lr": 0.1, "net": {"layers": (1, 2)}}) as run:
+        run.log_params({"lr": 0.2, "seed": 1})
+        expected = {"lr": 0.2, "net": {"layers": [1, 2]}, "seed": 1}
+        assert expected == run.config
+        run.config["net"].clear()  # type: ignore[attr-defined]
+        assert expected == run.config
+    assert expected == expman.Run(run.run_dir).config
+
+
 def test_settings_reach_the_engine(base: str) -> None:
     """What Experiment takes is what ExperimentConfig gets."""
     with Experiment("exp", "r", Path(base), 7, 8, max_buffer_bytes=2**20, overflow="drop") as run:

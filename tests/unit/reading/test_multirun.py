@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -83,3 +84,13 @@ def test_no_runs() -> None:
     """No runs make an empty table."""
     assert 0 == expman.vectors([]).num_rows
     assert pa.types.is_string(expman.vectors([], ["x"]).schema.field("run").type.value_type)
+
+
+def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    """Rows, tables and queries have them with escapes."""
+    for name in "ab":
+        make_run(tmp_path, name, block(0, {"loss": [1.0]}), params={"lr": 1})
+    os.rename(tmp_path / "exp" / "b", tmp_path / "exp" / os.fsdecode(b"b\xff"))
+    runs = expman.runs(tmp_path)
+    assert {"a", "b\\udcff"} == set(expman.vectors(runs)["run"].to_pylist())
+    assert {"a", "b\\udcff"} == set(runs.table(["run"])["run"].to_pylist())
