@@ -218,3 +218,19 @@ def test_optuna_chooses_and_ends_trials_early(
     assert "best: trial" in result.err
     assert 0 == expman_command("sweep", path, "--", sys.executable, TRIAL, base_dir=base).code
     assert [1, 2, 90] == starts(started)
+
+
+def test_without_ray(
+    expman_command: Expman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says what to install, and which option was wrong; no trial is started."""
+    path = write_sweep(tmp_path, "params: {n: [1]}\n")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    call = ("sweep", path, "--on", "ray")
+    result = expman_command(*call, "--", "false", base_dir=tmp_path / "base")
+    assert 1 == result.code
+    assert "pip install 'expman-sidecar[ray]'" in result.err
+    result = expman_command(*call, "--each", "cpu", "--", "false", base_dir=tmp_path / "base")
+    assert 2 == result.code
+    assert "'cpu' must be NAME=NUMBER, such as cpu=4" in result.err
+    assert [] == trials(tmp_path / "base")
