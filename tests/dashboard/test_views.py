@@ -163,6 +163,7 @@ def test_a_zoom_asks_for_every_row(page: Any) -> None:
     page.tab.mouse.move(plot["x"] + plot["width"] * 0.7, middle, steps=4)
     page.tab.mouse.up()
     page.wait("location.hash.includes('zoom=')")
+    page.wait("performance.getEntriesByType('resource').some(({name}) => name.includes('from='))")
     page.wait("!document.querySelector('.card.busy')")
 
     asked = [one for one in page.asked[before:] if "api/curves" in one]
