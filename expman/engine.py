@@ -15,6 +15,7 @@ from expman.capture.unasked import Unasked
 from expman.durability import Durability
 from expman.ended_run import NoLane
 from expman.errors import ExpmanError, FlushError, RunClosedError, RunEndedError
+from expman.late_imports import no_fork
 from expman.losses import Losses
 from expman.models import ExperimentConfig, LogLevel, RunStatus
 from expman.record_calls import RecordCalls
@@ -186,7 +187,8 @@ class LoggingEngine(RecordCalls):
             ValueError: the name would land outside artifacts/, or is too long.
             RunClosedError: after close().
         """
-        from expman.storage import artifacts
+        with no_fork():
+            from expman.storage import artifacts
         from expman.transport.values import plain_path
 
         if self._ended:  # before a snapshot is made that nobody would store

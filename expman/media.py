@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from expman import media_values
+from expman.late_imports import no_fork
 from expman.media_values import Medium
 from expman.shown import shown, type_name
 
@@ -75,7 +76,8 @@ class MediaCalls:
         Raises:
             TypeError, ValueError: naming the tag, the shape, and what is accepted.
         """
-        from expman.media_grid import grid_of
+        with no_fork():
+            from expman.media_grid import grid_of
 
         tag = _tag(tag)
         self._send_medium("image", tag, step, grid_of(tag, images, columns))
@@ -223,7 +225,8 @@ class MediaCalls:
         Raises:
             TypeError, ValueError: naming the tag: it is no table, or a column has several types.
         """
-        from expman.storage.table_bytes import parquet_of
+        with no_fork():
+            from expman.storage.table_bytes import parquet_of
 
         tag = _tag(tag)
         self._send_medium("table", tag, step, Medium("parquet", parquet_of(tag, table)))

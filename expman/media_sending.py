@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from expman import notices
 from expman.errors import ExpmanError, RecordTooLargeError, RunClosedError
+from expman.late_imports import no_fork
 from expman.media import MediaCalls
 from expman.media_values import Medium
 from expman.models import ExperimentConfig
@@ -103,7 +104,8 @@ class MediaSending(MediaCalls):
         memory = self._lane.spools
         if memory is not None and (name := memory.put(data)) is not None:
             return name
-        from expman.storage.media_spool import CONTENT_OFFSET, Spools
+        with no_fork():
+            from expman.storage.media_spool import CONTENT_OFFSET, Spools
 
         if self._spools is None:
             self._spools = Spools(self.run_dir, self.config.max_buffer_bytes)

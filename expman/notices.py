@@ -10,6 +10,8 @@ import os
 import threading
 from collections import deque
 
+from expman.late_imports import no_fork
+
 __all__ = ["warn", "warn_aside"]
 
 MOST_WAITING = 64
@@ -25,7 +27,8 @@ def warn(text: str) -> None:
 
 
 def _log(text: str) -> None:
-    import logging  # a tenth of the time of `import expman`, and most runs have no notices
+    with no_fork():
+        import logging  # a tenth of the time of `import expman`; most runs have no notices
 
     logging.getLogger("expman").warning("%s", text)
 

@@ -123,7 +123,13 @@ def make_fast_call(miss: Miss) -> FastCall:
                 if last is not None:
                     last[0] = known
                 state = known
-                return log_vector(values, step)
+                # Not by a call of log_vector: a hook of sys.setprofile that logs at each of its
+                # calls would have it expect another set each time.
+                if _is_published(known, values, step):
+                    last = known[-1]
+                    if last is not None:
+                        state = last[0]
+                    return
         miss(values, step)
 
     def set_state(schema: RowSchema, codec: RowCodec, term: Term) -> None:
@@ -158,6 +164,29 @@ def make_fast_call(miss: Miss) -> FastCall:
     # Python names it in messages about wrong arguments.
     log_vector.__qualname__ = "LoggingEngine.log_vector"
     return FastCall(log_vector, set_state, clear)
+
+
+def _is_published(state: _State, values: Mapping[str, object], step: object) -> bool:
+    """Publishes a row of the state's names, as log_vector does; False: it takes the miss path."""
+    getter, _, encode, check, schema, ordinals, published, data_write, void, _ = state
+    ordinal = None
+    try:
+        if step is None or (type(step) is int and step < _STEP_END):
+            row = getter(values)
+            ordinal = next(ordinals)
+            record = encode((1, ordinal, time.time_ns(), step, schema, row))
+            check(row, row)
+            published[ordinal] = data_write(record)
+            return True
+    except REFUSALS:
+        if ordinal is not None:
+            void(ordinal)
+    except Exception as exc:
+        if not raised_by_value(exc):
+            raise
+        if ordinal is not None:
+            void(ordinal)
+    return False
 
 
 def _with_successor(state: _State) -> _State:

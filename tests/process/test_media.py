@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from process.runs import kill_writers, wait_for_end, wait_until, writer_of
+from process.runs import DEADLINE_S, kill_writers, wait_for_end, wait_until, writer_of
 
 from expman import Run
 from expman.writer.recover import recover
@@ -39,6 +39,39 @@ engine.close()
 print("closed")
 """
 
+IMPORTING = f"""
+import os, signal, sys, threading
+from expman import ExperimentConfig, LoggingEngine
+
+SIDE = 600
+begun, forked = threading.Event(), threading.Event()
+main = threading.main_thread().ident
+
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "expman.storage.media_spool" and not begun.is_set():
+            begun.set()
+            while sys._current_frames()[main].f_code.co_name != "_before" and not forked.is_set():
+                pass
+
+engine = LoggingEngine(ExperimentConfig("media", sys.argv[1], max_buffer_bytes=1 << 20))
+picture = memoryview(bytes(SIDE * SIDE)).cast("B", (SIDE, SIDE))
+sys.meta_path.insert(0, Finder())
+thread = threading.Thread(target=engine.log_image, args=("owner", picture))
+thread.start()
+begun.wait()
+child = os.fork()
+if not child:
+    signal.alarm({DEADLINE_S:.0f})
+    engine.log_image("child", picture)
+    os._exit(0)
+forked.set()
+assert 0 == os.waitpid(child, 0)[1]
+thread.join()
+engine.close()
+print(engine.run_dir)
+"""
+
 
 def check(run_dir: Path) -> None:
     """Everything is there once, with its producer."""
@@ -63,6 +96,14 @@ def test_a_forked_child_logs_media(program, run_base: Path) -> None:  # type: ig
     trainer.expect_line("closed")
     trainer.succeed()
     check(run_dir)
+
+
+def test_a_fork_waits_for_the_import_of_another_thread(program, run_base: Path) -> None:  # type: ignore[no-untyped-def]
+    """Else the child would wait for good where it needs the module: for the thread's lock of it."""
+    trainer = program(["-c", IMPORTING, str(run_base)])
+    run_dir = Path(trainer.read_line())
+    trainer.succeed()
+    assert ["child", "owner"] == sorted(item.tag for item in Run(run_dir).media())
 
 
 def test_both_are_killed(program, run_base: Path) -> None:  # type: ignore[no-untyped-def]

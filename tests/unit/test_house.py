@@ -21,7 +21,7 @@ PACKAGE = Path(expman.__file__).parent
 LEAVES = {
     *("checks", "errors", "failpoints", "fixed_columns", "metadata", "models"),
     *("forwarding", "notices", "preemption", "process_start", "setting", "settings", "shown"),
-    *("job_map", "suggestions", "version"),
+    *("job_map", "late_imports", "suggestions", "version"),
 }
 TRAINER = {
     "annotations",
@@ -57,7 +57,8 @@ MAY_KNOW: dict[str, set[str]] = {
     "settings": {"checks", "errors", "setting"},
     "models": {"errors", "settings", "shown", "suggestions"},
     "metadata": {"models"},
-    "notices": set(),
+    "late_imports": set(),
+    "notices": {"late_imports"},
     "preemption": {"errors"},
     "process_start": set(),
     "forwarding": set(),

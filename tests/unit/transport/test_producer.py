@@ -11,10 +11,12 @@ import gc
 import math
 import os
 import signal
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from operator import attrgetter
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -216,6 +218,31 @@ def test_sets_of_names_that_alternate_stay_fast(
     assert sets == checked
     rows = rows_of(read_all(LaneConsumer(address, lane.lane)).records)
     assert [(step, sets[step % 4]) for step in range(100)] == rows
+
+
+def test_a_profiler_that_logs_at_each_call(address: Address) -> None:
+    """Its rows have other names than those of the call that it looks at; neither keeps missing."""
+    lane = open_lane(address)
+    calls = 0
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        if event == "call" and frame.f_code.co_name == "log_vector":
+            lane.log_vector({"calls": calls}, calls)
+            calls += 1
+
+    sys.setprofile(profile)
+    try:
+        for step in range(20):
+            lane.log_vector({"loss": 0.5} if step % 3 else {"acc": 1.0}, step)
+    finally:
+        sys.setprofile(None)
+
+    rows = rows_of(read_all(LaneConsumer(address, lane.lane)).records)
+    assert 20 == calls
+    assert [(step, {"calls": step}) for step in range(20)] == [r for r in rows if "calls" in r[1]]
+    others = [(step, {"loss": 0.5} if step % 3 else {"acc": 1.0}) for step in range(20)]
+    assert others == [row for row in rows if "calls" not in row[1]]
 
 
 def test_mappings_that_are_no_dict(address: Address) -> None:
