@@ -23,8 +23,11 @@ pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(600)]
 
 def modes_of(program: Program) -> dict[str, int]:
     """The exit statuses of a program that ran in several modes."""
-    lines = program.succeed(timeout_s=2 * TIMEOUT_S).splitlines()
-    return {mode: int(status) for mode, _, status in (line.partition(" ") for line in lines)}
+    found: dict[str, int] = {}
+    for line in program.succeed(timeout_s=2 * TIMEOUT_S).splitlines():
+        mode, _, status = line.partition(" ")
+        found[mode] = found.get(mode) or int(status)  # of the first rank that fails
+    return found
 
 
 def check_failed(base: Path, name: str = "run") -> None:
@@ -32,6 +35,13 @@ def check_failed(base: Path, name: str = "run") -> None:
     failed = runs_of(base)[name]
     assert RunStatus.FAILED == failed.status
     assert str(failed.metadata.reason).startswith("ValueError: a bad batch")
+
+
+def check_ranks(base: Path, metric: str, steps: list[int]) -> None:
+    """Of two processes one records: there is one run, and each row once."""
+    (run,) = runs_of(base).values()
+    assert RunStatus.FINISHED == run.status
+    assert steps == column(run, metric)
 
 
 def check_killed(base: Path, metric: str, steps: list[int]) -> None:
@@ -43,16 +53,18 @@ def check_killed(base: Path, metric: str, steps: list[int]) -> None:
 
 @pytest.mark.shows("transformers", "accumulation", "best score", "FAILED", "kill -9")
 @pytest.mark.shows("transformers", "config", "metrics", "evaluation", "checkpoints")
-@pytest.mark.shows("transformers", "trained again", "resumed")
+@pytest.mark.shows("transformers", "trained again", "resumed", "ranks")
 def test_transformers(train: Train, run_base: Path) -> None:
     """Whole trainings, one that raises, one that goes on, and one that is killed."""
-    found = modes_of(train("transformers", "ok", "raise", "caught", "resume", "kill"))
+    modes = ("ok", "raise", "caught", "resume", "ranks*2", "kill")
+    statuses = (0, 1, 0, 0, 0, -signal.SIGKILL)
+    assert list(statuses) == list(modes_of(train("transformers", *modes)).values())
 
-    assert {"ok": 0, "raise": 1, "caught": 0, "resume": 0, "kill": -signal.SIGKILL} == found
     check_transformers(run_base / "ok")
     check_failed(run_base / "raise", "first")
     check_caught(run_base / "caught")
     check_resumed(run_base / "resume")
+    check_ranks(run_base / "ranks", "train/loss", [5, 10, 15, 20])
     check_killed(run_base / "kill", "train/loss", [5, 10])
 
 
@@ -91,14 +103,17 @@ def check_resumed(base: Path) -> None:
 
 @pytest.mark.shows("lightning", "config", "metrics", "evaluation", "checkpoints", "best score")
 @pytest.mark.shows("lightning", "FAILED", "trained again", "resumed", "accumulation", "kill -9")
+@pytest.mark.shows("lightning", "ranks")
 def test_lightning(train: Train, run_base: Path) -> None:
     """Whole trainings, one that raises, one that goes on, and one that is killed."""
-    found = modes_of(train("lightning", "ok", "raise", "again", "kill"))
+    modes = ("ok", "raise", "again", "ranks", "kill")
+    statuses = (0, 0, 0, 0, -signal.SIGKILL)
+    assert list(statuses) == list(modes_of(train("lightning", *modes)).values())
 
-    assert {"ok": 0, "raise": 0, "again": 0, "kill": -signal.SIGKILL} == found
     check_lightning(run_base / "ok")
     check_raised(run_base / "raise")
     check_again(run_base / "again")
+    check_ranks(run_base / "ranks", "loss", [9, 19, 29, 39])
     check_killed(run_base / "kill", "loss", [9, 19, 29])
 
 
@@ -149,30 +164,6 @@ def test_trainers_of_others(train: Train, run_base: Path, framework: str, name: 
     assert messages(run)[-1].startswith("checkpoint-4: ")
 
 
-def of(framework: str, *facts: str, values: tuple[object, ...] = ()) -> object:
-    """A parameter of a test, and what the test shows of the framework."""
-    return pytest.param(framework, *values, marks=pytest.mark.shows(framework, *facts))
-
-
-@pytest.mark.parametrize(
-    ("framework", "name", "steps"),
-    [
-        of("transformers", "ranks", values=("train/loss", [5, 10, 15, 20])),
-        of("lightning", "ranks", values=("loss", [9, 19, 29, 39])),
-        of("accelerate", "ranks", values=("loss", list(range(15)))),
-    ],
-)
-def test_two_ranks(
-    train: Train, run_base: Path, framework: str, name: str, steps: list[int]
-) -> None:
-    """Of two processes one records: there is one run, and each row once."""
-    train(framework, "ranks").succeed(timeout_s=TIMEOUT_S)
-
-    (run,) = runs_of(run_base).values()
-    assert RunStatus.FINISHED == run.status
-    assert steps == column(run, name)
-
-
 @pytest.mark.shows("lightning", "current run")
 def test_lightning_logs_to_the_current_run(
     train: Train, run_base: Path, installed: dict[str, str]
@@ -186,12 +177,14 @@ def test_lightning_logs_to_the_current_run(
     assert {"lr": 0.1} == run.config
 
 
-@pytest.mark.shows("accelerate", "config", "metrics", "FAILED")
+@pytest.mark.shows("accelerate", "config", "metrics", "FAILED", "ranks")
 def test_accelerate(train: Train, run_base: Path) -> None:
     """Parameters, a row per log call; a value that is no metric is left out and named."""
-    assert {"ok": 0, "raise": 1} == modes_of(train("accelerate", "ok", "raise"))
+    found = modes_of(train("accelerate", "ok", "raise", "ranks*2"))
+    assert {"ok": 0, "raise": 1, "ranks": 0} == found
 
     check_failed(run_base / "raise")
+    check_ranks(run_base / "ranks", "loss", list(range(15)))
     (run,) = runs_of(run_base / "ok").values()
     assert (RunStatus.FINISHED, {"lr": 0.1, "batch": 64}) == (run.status, run.config)
     assert list(range(29)) == column(run, "loss")

@@ -1,6 +1,5 @@
 """Accelerator(log_with="expman") in a small real training."""
 
-import os
 import sys
 
 import torch
@@ -10,9 +9,6 @@ from sklearn.datasets import load_digits
 import expman.integrations.accelerate  # noqa: F401 - registers "expman"
 
 base, out, mode = sys.argv[1:]
-if mode == "ranks" and "RANK" not in os.environ:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    os.execv(sys.executable, [sys.executable, *launcher, *sys.argv])
 digits = load_digits()
 data = torch.utils.data.TensorDataset(
     torch.tensor(digits.data / 16.0, dtype=torch.float32), torch.tensor(digits.target)

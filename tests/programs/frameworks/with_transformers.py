@@ -12,9 +12,6 @@ from transformers import Trainer, TrainingArguments
 from expman.integrations.transformers import ExpmanCallback  # registers "expman"
 
 base, out, mode = sys.argv[1:]
-if mode == "ranks" and "RANK" not in os.environ:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    os.execv(sys.executable, [sys.executable, *launcher, *sys.argv])
 
 
 class Net(torch.nn.Module):
