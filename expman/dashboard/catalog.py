@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from expman.dashboard.listed_records import ListedRecords
+from expman.dashboard.listed_records import Listed, ListedRecords
 from expman.dashboard.remembered import FEWEST_RUNS, Remembered, RememberedRun
 from expman.dashboard.run_record import lost_record, record_of, run_id
 from expman.errors import StorageError
@@ -119,10 +119,10 @@ class Catalog:
             self._runs.setdefault(name, known)
         if len(self._runs) <= FIRST_RUNS:
             self._listed = ListedRecords.open(self.base_dir)
-            for path in [] if self._listed is None else self._listed.paths[:FIRST_RUNS]:
+            for path, listed in self._listed.newest(FIRST_RUNS) if self._listed else ():
                 name = safe_text(run_id(path))
                 if name not in self._runs:
-                    self._read(name, path)
+                    self._read(name, path, listed)
         if len(self._runs) < FIRST_RUNS:
             self.scan()
 
@@ -252,12 +252,13 @@ class Catalog:
             if was_enabled:
                 gc.enable()
 
-    def _read(self, name: str, path: str) -> None:
+    def _read(self, name: str, path: str, listed: Listed = None) -> None:
         # Before it is read: what changes meanwhile is seen the next time.
         seen_live, seen_ended = _seen(path, is_live=True), _seen(path, is_live=False)
         is_live, began = False, ""
-        listed = self._listed and self._listed.record(path)
-        if listed:
+        if listed is None and self._listed is not None:
+            listed = self._listed.record(path)
+        if listed is not None:
             self._take(name, KnownRun(path, 0, listed[0], False, listed[1], seen_ended))
             return
         try:

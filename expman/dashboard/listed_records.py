@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -20,11 +22,19 @@ from expman.reading.commit import commit_of
 from expman.reading.notes import read_notes
 from expman.storage.paths import CONFIG_YAML, RUN_YAML
 
-__all__ = ["ListedRecords"]
+__all__ = ["Listed", "ListedRecords"]
+
+Listed: TypeAlias = tuple[bytes, str] | None
+"""The row of a run as JSON, and what sorts runs by their start; None: it has to be read."""
 
 _ENDED = frozenset({RunStatus.FINISHED, RunStatus.FAILED, RunStatus.CRASHED})
 _MAPS = ("params", "scalars", "last", "best")
 _PLAIN = ("status", "reason", "duration_s", "rows", "group", "project", "description", "host")
+_TIMES = ("started_at", "finished_at", "heartbeat_at")
+_COLUMNS = (
+    *("experiment", "run", "rank", "attempt", "foreign", "tags", "sort_key"),
+    *(*_PLAIN, *_MAPS, *_TIMES),
+)
 _ODD = re.compile(rf'"[^"]{{{LONGEST},}}"|\{{"text":|[:\[,]-?\d{{16,}}[,\]}}]')
 """Long texts, integers that JavaScript does not know, and texts such as "NaN"."""
 
@@ -55,20 +65,30 @@ class ListedRecords:
         """Where each directory is among `paths`."""
         return {path: place for place, path in enumerate(self.paths)}
 
-    def record(self, run_dir: str) -> tuple[bytes, str] | None:
+    def newest(self, count: int) -> Iterator[tuple[str, Listed]]:
+        """Yields the directories of the newest runs, and their rows where the catalog has them."""
+        try:
+            batch = self._index.newest(_COLUMNS, count)
+        except LookupError:
+            return
+        for row, run_dir in enumerate(self.paths[: batch.num_rows]):
+            yield run_dir, self._listed(row, run_dir, batch.column)
+
+    def record(self, run_dir: str) -> Listed:
         """Returns the row of a run, as `record_of` makes it, and what sorts runs by their start.
 
         Returns:
             None if the catalog does not have it as it is now; then its directory has to be read.
         """
         row = self.places.get(run_dir)
-        if row is None:
-            return None
+        return None if row is None else self._listed(row, run_dir, self._index.column)
+
+    def _listed(self, row: int, run_dir: str, column: Callable[[str], Any]) -> Listed:
         try:
             if not self._holds(row, run_dir):
                 return None
-            found = self._made(row, run_dir)
-            return None if found is None else (found, str(self._index.value(row, "sort_key")))
+            found = _made({name: column(name)[row] for name in _COLUMNS}, run_dir)
+            return None if found is None else (found, column("sort_key")[row].as_py())
         except (LookupError, msgspec.MsgspecError, UnicodeError):
             return None
 
@@ -82,51 +102,53 @@ class ListedRecords:
         run = self._index.listed([row]).runs[0]
         return self._index.holds(row, run) and self._index.config_holds(row, run)
 
-    def _second(self, row: int, name: str) -> float | None:
-        micros = self._index.column(name)[row].value
-        return None if micros is None else micros / 1e6
 
-    def _made(self, row: int, run_dir: str) -> bytes | None:
-        facts = {name: self._index.cell(name, row) for name in _PLAIN}
-        maps = {name: self._index.cell(name, row) for name in _MAPS}
-        is_plain = (
-            facts["status"] in _ENDED
-            and self._index.cell("rank", row) is None
-            and self._index.cell("attempt", row) == 1
-            and not self._index.cell("foreign", row)
-        )
-        if not is_plain:
+def _made(cells: Mapping[str, Any], run_dir: str) -> bytes | None:
+    """Returns the row of a run; None if it is not plain."""
+    facts = {name: cells[name].as_py() for name in _PLAIN}
+    is_plain = (
+        facts["status"] in _ENDED
+        and cells["rank"].as_py() is None
+        and cells["attempt"].as_py() == 1
+        and not cells["foreign"].as_py()
+    )
+    if not is_plain:
+        return None
+    texts, values = {}, {}
+    for name in _MAPS:
+        text = cells[name].as_py()
+        if text is None or _ODD.search(text):
             return None
-        decoded = {}
-        for name, text in maps.items():
-            if not isinstance(text, str) or _ODD.search(text):
-                return None
-            decoded[name] = msgspec.json.decode(text, type=dict[str, object])
-        best = decoded.pop("best")
-        if any(len(values) > MOST_KEYS for values in (*decoded.values(), best)):
-            return None
-        experiment, run = (str(self._index.cell(name, row)) for name in ("experiment", "run"))
-        reason = facts["reason"]
-        times = ("started_at", "finished_at", "heartbeat_at")
-        record = {
-            "id": f"{experiment}/{run}",
-            "experiment": experiment,
-            "run": run,
-            **facts,
-            **{name: self._second(row, name) for name in times},
-            "stalled_since": None,
-            "rank": None,
-            "notes": read_notes(run_dir, LONGEST),
-            "tags": self._index.cell("tags", row) or [],
-            "attempts": 1,
-            "error": str(reason).strip().partition("\n")[0] if reason else None,
-            "foreign": False,
-            "commit": commit_of(run_dir),
-        }
-        shown = flat(record, LONGEST)
-        shown.update({name: msgspec.Raw(str(maps[name]).encode()) for name in decoded})
-        for kind in ("min", "max"):
-            shown[kind] = {
-                name: one.get(kind) for name, one in best.items() if isinstance(one, dict)
-            }
-        return msgspec.json.encode(shown)
+        values[name] = msgspec.json.decode(text, type=dict[str, object])
+        texts[name] = msgspec.Raw(text.encode())
+    if any(len(mapping) > MOST_KEYS for mapping in values.values()):
+        return None
+    experiment, run = cells["experiment"].as_py(), cells["run"].as_py()
+    reason = facts["reason"]
+    record = {
+        "id": f"{experiment}/{run}",
+        "experiment": experiment,
+        "run": run,
+        **facts,
+        **{name: _second(cells[name]) for name in _TIMES},
+        "stalled_since": None,
+        "rank": None,
+        "notes": read_notes(run_dir, LONGEST),
+        "tags": cells["tags"].as_py() or [],
+        "attempts": 1,
+        "error": str(reason).strip().partition("\n")[0] if reason else None,
+        "foreign": False,
+        "commit": commit_of(run_dir),
+    }
+    best = values["best"].items()
+    kinds = {
+        kind: {name: one.get(kind) for name, one in best if isinstance(one, dict)}
+        for kind in ("min", "max")
+    }
+    maps = {name: texts[name] for name in ("params", "scalars", "last")}
+    return msgspec.json.encode({**flat(record, LONGEST), **maps, **kinds})
+
+
+def _second(cell: Any) -> float | None:
+    micros = cell.value
+    return None if micros is None else micros / 1e6

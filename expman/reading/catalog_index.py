@@ -99,6 +99,17 @@ class CatalogIndex:
         except (OSError, pa.ArrowException, KeyError) as exc:
             raise LookupError from exc
 
+    def newest(self, columns: Sequence[str], rows: int) -> pa.RecordBatch:
+        """The first rows of some columns, which are read no further.
+
+        Raises:
+            LookupError: they cannot be read; ask the runs' directories.
+        """
+        try:
+            return next(self._file.iter_batches(rows, columns=list(columns)))
+        except (OSError, pa.ArrowException, KeyError, StopIteration) as exc:
+            raise LookupError from exc
+
     def cell(self, column: str, row: int) -> Any:
         """One value of a column that is no JSON.
 
