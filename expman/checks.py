@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Set
 from itertools import islice
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "check_tags",
     "check_text",
     "check_text_or_none",
+    "shown_url",
 ]
 
 STORE_SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "abfss", "file")
@@ -140,6 +142,11 @@ def check_console(label: str, value: object) -> Any:
     if isinstance(value, bool):
         return value
     return "fd" if check_choice(label, value, "wrap", "fd") == "fd" else True
+
+
+def shown_url(url: str) -> str:
+    """Returns a URL of a store without options, and without a password, for messages and files."""
+    return re.sub(r"://[^/@]*:[^/@]*@", "://", url.partition("?")[0], count=1)
 
 
 def check_mirror(label: str, value: object) -> str:

@@ -43,6 +43,7 @@ _GROUPS: dict[str, Callable[[], bool]] = {
     "frameworks": lambda: bool(os.environ.get("EXPMAN_FRAMEWORKS_PYTHON")),
     "tensorboardx": lambda: bool(os.environ.get("EXPMAN_TENSORBOARDX_PYTHON")),
     "stores": lambda: bool(os.environ.get("EXPMAN_STORES_PYTHON")),
+    "azurite": lambda: bool(os.environ.get("EXPMAN_AZURITE")),
     "browser": lambda: (
         all(map(importlib.util.find_spec, _BROWSER)) and shutil.which("chromium") is not None
     ),

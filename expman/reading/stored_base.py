@@ -84,6 +84,8 @@ class StoredBase:
         Raises:
             StorageError: the store cannot be reached, or refuses.
         """
+        if not self._store.lists_folders:
+            return self._runs_of_all(chosen)
         every = self.experiments()
         names = [name for name in every if chosen is None or name in chosen]
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -91,6 +93,15 @@ class StoredBase:
         runs = {name: list(filter(_is_harmless, of)) for name, of in found.items()}
         self._forget_others(runs, every)
         return runs
+
+    def _runs_of_all(self, chosen: Collection[str] | None) -> dict[str, list[str]]:
+        """The same from a list of all objects."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for run in _by_run(self._store.list()):
+            experiment, _, name = run.partition("/")
+            found[experiment].append(name)
+        self._forget_others(found, found)
+        return {name: of for name, of in found.items() if chosen is None or name in chosen}
 
     def refresh(self) -> str:
         """Fetches the small files of all runs; returns the cache.

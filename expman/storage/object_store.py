@@ -1,7 +1,8 @@
 """Files below a URL of an object store (S3, Google Cloud Storage, Azure) or of a directory.
 
-Everything goes through `pyarrow.fs`. An object appears whole or not at all. What fails in passing
-is tried again with growing pauses; credentials that are refused are not.
+Everything goes through `pyarrow.fs`. An object appears whole or not at all, but in Azure is empty
+for a moment when it is replaced. What fails in passing is tried again with growing pauses;
+credentials that are refused are not.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 import pyarrow as pa
 import pyarrow.fs
 
-from expman.checks import STORE_SCHEMES
+from expman.checks import STORE_SCHEMES, shown_url
 from expman.errors import ConfigError, StorageError
 from expman.storage.paths import open_regular
 
@@ -31,6 +32,7 @@ _SHORT_S = 2.0
 """The same after one that was given up."""
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 20.0
+_EMPTY_TRIES, _EMPTY_S = 5, 0.2
 _WHOLE_BYTES = 64 * 1024 * 1024
 """Files up to this size are read before the upload begins."""
 _CHUNK_BYTES = 1024 * 1024
@@ -60,9 +62,10 @@ class ObjectStore:
     """The objects below a URL. All calls may come from any thread.
 
     Args:
-        url: `s3://BUCKET/PREFIX`, `gs://…`, `az://CONTAINER@ACCOUNT…`, or `file:///PATH`. It may
-            end with `?bandwidth=MB/S`, of S3 also with `region`, `endpoint_override`, `scheme` and
-            `anonymous=true`. Credentials are those of the AWS tools: environment, files, roles.
+        url: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER@ACCOUNT/PREFIX`, or
+            `file:///PATH`. It may end with `?bandwidth=MB/S`, of S3 also with `region`,
+            `endpoint_override`, `scheme` and `anonymous=true`, of Azure with `endpoint_override`
+            and `scheme`. Credentials are those of the tools of each store.
         bandwidth: most bytes per second that are sent, over all threads; None for what the URL
             says.
         patience_s: for how long an operation that fails is tried again; None for PATIENCE_S.
@@ -74,7 +77,7 @@ class ObjectStore:
     def __init__(
         self, url: str, *, bandwidth: float | None = None, patience_s: float | None = None
     ) -> None:
-        self.url = url.split("?")[0].rstrip("/")
+        self.url = shown_url(url).rstrip("/")
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._is_failing = False
         url, given = _without_bandwidth(url)
@@ -83,7 +86,15 @@ class ObjectStore:
         try:
             self._files, self._root = _open(url)
         except (pa.ArrowException, OSError, ValueError, TypeError, ImportError) as exc:
-            raise ConfigError("url", url, f"cannot be used: {_first_line(exc)}") from None
+            raise ConfigError("url", self.url, f"cannot be used: {_first_line(exc)}") from None
+
+    @property
+    def lists_folders(self) -> bool:
+        """Whether names can be listed without all objects below them.
+
+        pyarrow shows a folder of Google Cloud Storage only if an object stands for it.
+        """
+        return str(self._files.type_name) != "gcs"
 
     def stop(self) -> None:
         """Ends all pauses between tries; operations that fail then are not tried again."""
@@ -94,11 +105,16 @@ class ObjectStore:
     def folders(self, prefix: str = "") -> list[str]:
         """Returns the names right below a prefix that have objects below them, without hidden ones.
 
-        S3 answers with 1,000 names per request, however many objects they have.
+        S3 and Azure answer with 1,000 names or more per request, however many objects they have.
 
         Raises:
             StorageError: the store cannot be reached, or refuses.
         """
+        if not self.lists_folders:
+            start = len(prefix) + 1 if prefix else 0
+            below = (key[start:].split("/") for key in self.list(prefix))
+            every = dict.fromkeys(parts[0] for parts in below if len(parts) > 1)
+            return [name for name in every if not name.startswith(".")]
         selector = pyarrow.fs.FileSelector(self._path(prefix), allow_not_found=True)
         found = self._try(prefix, lambda: self._files.get_file_info(selector))
         names = (one.base_name for one in found if one.type == pyarrow.fs.FileType.Directory)
@@ -174,7 +190,15 @@ class ObjectStore:
                 data: bytes = stream.read()
                 return data
 
-        return self._try(key, receive)
+        data = self._try(key, receive)
+        if self._files.type_name == "abfs":
+            # pyarrow replaces an object of Azure by an empty one first.
+            for _ in range(_EMPTY_TRIES):
+                if data:
+                    break
+                self._ended.wait(_EMPTY_S)
+                data = self._try(key, receive)
+        return data
 
     def delete(self, key: str) -> None:
         """Deletes an object, if it is there.
@@ -275,9 +299,36 @@ def _open(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
     if parts.scheme == "s3":
         return _s3(parts.netloc, parts.path, parse_qs(parts.query))
     if parts.scheme == "az":
-        url = "abfs" + url.removeprefix("az")
+        return _azure(parts.netloc, parts.path, parse_qs(parts.query))
     files, root = pyarrow.fs.FileSystem.from_uri(url)
     return files, root.rstrip("/")
+
+
+def _azure(where: str, path: str, query: dict[str, list[str]]) -> tuple[pyarrow.fs.FileSystem, str]:
+    """`CONTAINER@ACCOUNT/PREFIX`, or `ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX`."""
+    container, _, account = where.rpartition("@")
+    if not container and "." in account:
+        container, _, path = path.strip("/").partition("/")
+    elif not container:
+        container, account = account, os.environ.get("AZURE_STORAGE_ACCOUNT", "")
+    account = account.partition(".")[0]
+    options: dict[str, Any] = {name: values[-1] for name, values in query.items()}
+    if unknown := options.keys() - {"endpoint_override", "scheme"}:
+        raise ValueError(f"has no option {', '.join(sorted(unknown))}")
+    if not container or not account or ":" in where:
+        raise ValueError("needs a container and an account: az://CONTAINER@ACCOUNT/PREFIX")
+    given: dict[str, Any] = {}
+    for kind in ("blob", "dfs"):
+        if "endpoint_override" in options:
+            given[f"{kind}_storage_authority"] = options["endpoint_override"]
+        if "scheme" in options:
+            given[f"{kind}_storage_scheme"] = options["scheme"]
+    if key := os.environ.get("AZURE_STORAGE_KEY"):
+        given["account_key"] = key
+    elif token := os.environ.get("AZURE_STORAGE_SAS_TOKEN"):
+        given["sas_token"] = token
+    files = pyarrow.fs.AzureFileSystem(account, **given)
+    return files, f"{container}/{path.strip('/')}".rstrip("/")
 
 
 def _s3(bucket: str, path: str, query: dict[str, list[str]]) -> tuple[pyarrow.fs.FileSystem, str]:
