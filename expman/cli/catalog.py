@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
+from expman.cli.missing import needs_extra
 from expman.cli.output import console, print_line, print_note
 from expman.cli.runs import base_dir_option, count_runs
+from expman.job_map import JobMap, in_this_process
 
 __all__ = ["command"]
 
@@ -13,8 +17,9 @@ __all__ = ["command"]
 @click.command("catalog", short_help="Make queries over very many runs quick.")
 @click.argument("directory", required=False, metavar="[BASE_DIR]")
 @click.option("--anew", is_flag=True, help="Read every run, whatever the catalog has.")
+@click.option("--on", "where", type=click.Choice(["ray"]), help="Give the work to Ray.")
 @base_dir_option
-def command(directory: str | None, anew: bool, base_dir: str) -> None:
+def command(directory: str | None, anew: bool, where: str | None, base_dir: str) -> None:
     """Brings the catalog of BASE_DIR up to date: a table with one row per run, and compacted rows.
 
     `expman ls`, `expman.runs()` and `expman.vectors()` use it where it holds, and read all other
@@ -29,7 +34,15 @@ def command(directory: str | None, anew: bool, base_dir: str) -> None:
         if shows:
             click.echo(f"\r{done:,} runs read", nl=False, err=True)
 
-    report = build(directory or base_dir, anew=anew, progress=progress)
+    path = directory or base_dir
+    jobs: JobMap = in_this_process
+    if where is not None:
+        with needs_extra("ray", "ray"):
+            from expman.scale.ray import job_map
+
+            jobs = job_map()
+        path = os.path.abspath(path)  # on each host
+    report = build(path, anew=anew, progress=progress, job_map=jobs)
     if shows and report.read >= 100:
         click.echo("\r\033[K", nl=False, err=True)
     facts = [f"{report.read:,} read", f"{report.removed:,} changed or removed"]

@@ -7,6 +7,7 @@ Ray Data dataset. A task whose worker is killed is done again by Ray; nothing is
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,7 +48,7 @@ def _ray() -> Any:
         text = "expman.scale.ray needs ray: pip install 'expman-sidecar[ray]'"
         raise ModuleNotFoundError(text, name="ray") from None
     if not ray.is_initialized():
-        ray.init(log_to_driver=False)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
     return ray
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,17 @@ def test_catalog_says_what_it_read(expman_command: Expman, base: Path) -> None:
     assert expman_command("catalog", base).out.startswith("2 runs (0 read")
     assert expman_command("catalog", "--anew", base).out.startswith("2 runs (2 read")
     assert before == expman_command("ls", "-s", "finished", "--json", base_dir=base).out
+
+
+def test_catalog_without_ray(
+    expman_command: Expman, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says what to install; no catalog is made."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = expman_command("catalog", "--on", "ray", base)
+    assert 1 == result.code
+    assert "pip install 'expman-sidecar[ray]'" in result.err
+    assert not (base / ".catalog").exists()
 
 
 def test_catalog_names_what_is_missing(expman_command: Expman, base: Path) -> None:
