@@ -174,6 +174,25 @@ def test_a_zoom_asks_for_every_row(page: Any) -> None:
     assert 1 == len([one for one in page.asked[before:] if "api/curves" in one])
 
 
+def test_a_spike_is_drawn_where_points_are_denser_than_pixels(page: Any) -> None:
+    """Of each column of pixels the greatest value is stroked, so one row of 30,000 is seen."""
+    page.tab.set_viewport_size({"width": 400, "height": 800})
+    page.go("#/curves?sel=long/spike")
+    page.wait("!!document.querySelector('.card canvas') && !document.querySelector('.card.busy')")
+    blue_above_the_middle = """() => {
+        const canvas = document.querySelector('.card canvas');
+        const { data } = canvas.getContext('2d')
+            .getImageData(0, 0, canvas.width, Math.floor(canvas.height / 2));
+        let found = 0;
+        for (let at = 0; at < data.length; at += 4) {
+            if (data[at + 2] - data[at] > 100 && data[at + 3] > 60) found += 1;
+        }
+        return found;
+    }"""
+
+    assert page.tab.evaluate(blue_above_the_middle) > 20
+
+
 def test_attempts_of_a_resumed_run_are_told_apart(page: Any) -> None:
     """The cursor says to which attempt a point belongs, and the overview lists the earlier ones."""
     page.go("#/curves?sel=again/job")
