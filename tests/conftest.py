@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,6 +122,13 @@ def _marker_help(config: pytest.Config, group: str) -> str:
 def run_base(tmp_path: Path) -> Path:
     """A base directory of this test's own, not made yet."""
     return tmp_path / "experiments"
+
+
+@pytest.fixture
+def disk_path() -> Iterator[Path]:
+    """A directory for tests about /dev/shm itself, where `scripts/test` has `tmp_path`."""
+    with tempfile.TemporaryDirectory(prefix="pytest-") as path:
+        yield Path(path)
 
 
 class Program:

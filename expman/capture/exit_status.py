@@ -46,6 +46,10 @@ class ExitWatch:
     knows_exits = False
 
     def __init__(self) -> None:
+        # Not first at the end: it brings named tuples, which are compiled from text. Where that
+        # happens after a KeyboardInterrupt, CPython forgets it, and the exit status is 1.
+        import traceback  # noqa: F401
+
         self._before = _shown()
         embedded = not sys.orig_argv  # nobody gave this Python a command line
         if (embedded or not exit_record.is_available()) and not ExitWatch.knows_exits:

@@ -19,6 +19,12 @@ MISSING = """mkdir dev && mount -t tmpfs dev dev && for name in null zero random
     touch dev/$name && mount --bind /dev/$name dev/$name; done && mount --rbind dev /dev"""
 
 
+@pytest.fixture
+def tmp_path(disk_path: Path) -> Path:
+    """What is in /dev/shm is not seen by these trainers."""
+    return disk_path
+
+
 class Confined(Obeying):
     """A trainer in a mount namespace of its own, after the commands that prepare it."""
 

@@ -89,7 +89,8 @@ def test_killed_at_several_points(
     trainer.expect_line("closed")
     trainer.succeed()
     run = ledger.check(run_dir, "FINISHED")
-    assert len(points) == run["writer_restarts"]
+    # Two threads of one writer may come to their points at once.
+    assert len(points) - 1 <= run["writer_restarts"] <= len(points)
     assert 0 == ledger.waits  # the buffer has room: a call waits for no writer
     wait_until(lambda: not segments_of(writer), "no memory left")
 

@@ -250,11 +250,11 @@ def test_shm_is_preferred() -> None:
 
 
 def test_a_private_directory_takes_its_place(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, disk_path: Path
 ) -> None:
     """Without room in /dev/shm the address is a file in a directory of mode 0700."""
     full_shm(monkeypatch)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(disk_path))
     fresh, tried = segment.Address.fresh, list[segment.Address]()
 
     def note(place: str) -> segment.Address:
@@ -265,7 +265,7 @@ def test_a_private_directory_takes_its_place(
 
     address, memory = segment.create_anywhere(4096, 1 << 16)
 
-    directory = tmp_path / f"expman-{os.getuid()}"
+    directory = disk_path / f"expman-{os.getuid()}"
     assert str(directory) == address.place == places.all_places()[1]
     assert 0o700 == stat.S_IMODE(directory.stat().st_mode)
     assert [address.segment()] == os.listdir(directory)
@@ -277,19 +277,19 @@ def test_a_private_directory_takes_its_place(
 
 @pytest.mark.parametrize("kind", ["open to others", "a link", "a file"])
 def test_a_directory_that_is_not_private_is_left_alone(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+    monkeypatch: pytest.MonkeyPatch, disk_path: Path, kind: str
 ) -> None:
     """What somebody else can reach or has put there takes no records: another one does."""
     full_shm(monkeypatch)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    directory = tmp_path / f"expman-{os.getuid()}"
+    monkeypatch.setattr(tempfile, "tempdir", str(disk_path))
+    directory = disk_path / f"expman-{os.getuid()}"
     match kind:
         case "open to others":
             directory.mkdir()
             directory.chmod(0o755)
         case "a link":
-            (tmp_path / "elsewhere").mkdir(0o700)
-            directory.symlink_to(tmp_path / "elsewhere")
+            (disk_path / "elsewhere").mkdir(0o700)
+            directory.symlink_to(disk_path / "elsewhere")
         case "a file":
             directory.touch(0o600)
 
