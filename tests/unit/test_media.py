@@ -153,6 +153,25 @@ def test_samples_are_the_same_with_and_without_numpy(
             audio_of("a", array("f", [0, math.nan]), "wav", 8000)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -0.001, 1.001])
+def test_a_large_picture_of_floats_is_refused(run: Experiment, dtype: str, bad: float) -> None:
+    """Wherever the bad value is; nothing is logged, and the spool serves the next picture."""
+    large = np.full((500, 400), 0.25, dtype)
+    large[499, 399] = bad
+    with pytest.raises(ValueError, match=r"'large' of shape \(500, 400\) has "):
+        run.log_image("large", large)
+    large[499, 399] = -0.0
+    large[0, 0] = 1
+    run.log_image("large", large)
+    large[499, 399] = 0.0
+    run.log_image("large", large)
+    run.flush()
+    for item in Run(run.run_dir).media():
+        assert (large * 255).round().tolist() == np.asarray(PIL_IMAGE.open(item.path)).tolist()
+    assert [2, 1] == [len(Run(run.run_dir).media()), len(spools_of(run))]
+
+
 def test_an_interrupted_call_gives_no_spool_away(
     run: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
