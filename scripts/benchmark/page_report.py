@@ -66,7 +66,7 @@ def measure_report(directory: Path, runs: int, rows: int) -> Iterator[tuple[str,
     if environment.error:
         yield f"{what}: opened", f"not measured: playwright {environment.error}"
         return
-    command = [environment.python, "-c", _LOOK, path.as_uri(), chromium, "5"]
+    command = [environment.python, "-c", _LOOK, path.resolve().as_uri(), chromium, "5"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
     if done.returncode:
         sys.stderr.write(done.stderr)
