@@ -101,8 +101,8 @@ class MediaSending(MediaCalls):
 
         One in shared memory costs a copy. Where these have no room, a file costs some more.
         """
-        memory = self._lane.spools
-        if memory is not None and (name := memory.put(data)) is not None:
+        name = self._in_memory(data)
+        if name is not None:
             return name
         with no_fork():
             from expman.storage.media_spool import CONTENT_OFFSET, Spools
@@ -114,9 +114,15 @@ class MediaSending(MediaCalls):
         try:
             while (name := self._spools.put(data)) is None and time.monotonic() < give_up_at:
                 time.sleep(PAUSE_S)
+                if (name := self._in_memory(data)) is not None:
+                    break
         except OSError:
             return None  # the run's disk is in trouble: shared memory holds it until that is over
         return name
+
+    def _in_memory(self, data: memoryview | bytes) -> str | None:
+        memory = self._lane.spools
+        return None if memory is None else memory.put(data)
 
     def _free_spool(self, name: str) -> None:
         """Frees the spool of a medium that was not published."""

@@ -69,5 +69,5 @@ def _read(
     while first and left > 0:
         first -= 1
         left -= file.metadata.row_group(first).num_rows
-    table = join_rollups([file.read_row_groups(groups[first:], names)])
+    table = join_rollups([file.read_row_groups(groups[first:], names)], len(states))
     return RollUp(states, table if last is None else table.slice(max(0, table.num_rows - last)))

@@ -79,7 +79,10 @@ class Spools:
             self._files.clear()
             self._lock = threading.Lock()
         need = len(data) + CONTENT_OFFSET
-        return self._reuse(data, need) or self._make(data, need)
+        name = self._reuse(data, need) or self._make(data, need)
+        if name is None and self._make_room(need):
+            name = self._make(data, need)
+        return name
 
     def _reuse(self, data: memoryview | bytes, need: int) -> str | None:
         # The one that was used last is in the processor's cache; the one before all others is the
@@ -133,6 +136,34 @@ class Spools:
             os.close(fd)
         self._files.append((name, need))
         return name
+
+    def _make_room(self, need: int) -> bool:
+        """Removes free spools for a larger one; True if there is room for it now."""
+        left = self._total()
+        if need > self._most_bytes or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            for name, size in list(self._files):
+                # They are freed in the order of their use.
+                if left + need <= self._most_bytes or not self._is_free(name):
+                    break
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self._staging, name))
+                self._files.remove((name, size))
+                left -= size
+        finally:
+            self._lock.release()
+        return left + need <= self._most_bytes
+
+    def _is_free(self, name: str) -> bool:
+        try:
+            fd = os.open(os.path.join(self._staging, name), _REUSE)
+        except FileNotFoundError:
+            return True
+        try:
+            return os.pread(fd, 1, 0) == _FREE
+        finally:
+            os.close(fd)
 
     def _total(self) -> int:
         return sum(size for _, size in list(self._files))

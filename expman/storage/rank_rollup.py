@@ -130,10 +130,15 @@ def whole_steps(
     return pa.table({STEP: at[STEP].combine_chunks(), RANK: rank, TOOK: took}), after
 
 
-def join_rollups(tables: Sequence[pa.Table]) -> pa.Table:
+def join_rollups(tables: Sequence[pa.Table], most_ranks: int | None = None) -> pa.Table:
     """Joins roll-ups of several nodes, or of several parts of a step, into one.
 
     The median is that of the medians, each of which counts as often as it has ranks.
+
+    Args:
+        tables: the roll-ups.
+        most_ranks: how many ranks there are, if parts of a step may have some of them in common:
+            all log a step of training, and later on one of validation with the same number.
     """
     if not tables:
         return pa.table({STEP: pa.array([], pa.int64()), "ranks": pa.array([], pa.int64())})
@@ -146,6 +151,8 @@ def join_rollups(tables: Sequence[pa.Table]) -> pa.Table:
         [pa.array([0], pa.int64()), pc.cumulative_sum(every["ranks"]).combine_chunks()]
     )
     ranks = pc.subtract(summed.take(ends), summed.take(starts))
+    if most_ranks is not None:
+        ranks = pc.min_element_wise(ranks, most_ranks)
     found: dict[str, pa.Array] = {STEP: steps, "ranks": ranks}
     names = [name[:-4] for name in every.column_names if name.endswith(":min")]
     for name in names:

@@ -53,13 +53,13 @@ class StallWatch:
             files.note(*self._found.popleft())
         lanes = {lane.number: lane for lane in files.run.lanes}
         self._paces = {number: self._pace(lane, now) for number, lane in lanes.items()}
-        behind = [lane for lane in lanes.values() if self._is_behind(lane, now)]
+        behind = self._find_behind(lanes, now)
         going = [lane for lane in lanes.values() if self._goes_on(lane, now)]
         was_stalled = dict(self._stalled)
         self._end(files, lanes, {lane.number for lane in behind})
         new = [lane for lane in behind if lane.number not in was_stalled]
         if going:
-            new = [lane for lane in new if lane.is_owner or not self._waits(lane, lanes)]
+            new = [lane for lane in new if not self._waits(lane, lanes, going)]
         elif not any(lane.is_owner for lane in behind):
             new = []  # all stop at once, and some are noticed a moment earlier: wait for the owner
         if new:
@@ -72,6 +72,15 @@ class StallWatch:
         found.note(lane.consumer.rows, now)
         return found
 
+    def _find_behind(self, lanes: dict[int, LaneState], now: float) -> list[LaneState]:
+        behind = [lane for lane in lanes.values() if self._is_behind(lane, now)]
+        silent = {lane.number for lane in behind}
+        logging = {number for number, pace in self._paces.items() if pace.rows}
+        if all(lanes[number].consumer.sealed for number in logging - silent):
+            return behind
+        # An owner without rows may have started those who log, and log messages only.
+        return [lane for lane in behind if self._paces[lane.number].rows]
+
     def _is_behind(self, lane: LaneState, now: float) -> bool:
         pace = self._paces[lane.number]
         if lane.consumer.sealed or now - pace.last_at < pace.limit_s(self._hang_after_s):
@@ -82,9 +91,14 @@ class StallWatch:
         pace = self._paces[lane.number]
         return pace.rows > 0 and now - pace.last_at < self._hang_after_s / 2
 
-    def _waits(self, lane: LaneState, lanes: dict[int, LaneState]) -> bool:
-        """True if a producer that is not the owner may well be silent while others log."""
-        return self._paces[lane.number].rows < SURE_ROWS or is_ahead(lane, lanes.values())
+    def _waits(
+        self, lane: LaneState, lanes: dict[int, LaneState], going: list[LaneState]
+    ) -> bool:
+        """True if a producer may well be silent while others log."""
+        rows = self._paces[lane.number].rows
+        if not lane.is_owner:
+            return rows < SURE_ROWS or is_ahead(lane, lanes.values())
+        return any(is_rank(one) for one in going) and is_ahead(lane, lanes.values())
 
     # -- reports -------------------------------------------------------------------------
 
@@ -127,7 +141,7 @@ class StallWatch:
             lane = lanes.get(number)
             if lane is None or lane.consumer.sealed:
                 gone += 1
-            else:
+            elif self._paces[number].rows:
                 back.append(name_of(lane))
         if back:
             files.note(LogLevel.INFO, f"rows come again from {', '.join(back)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import sys
@@ -34,6 +35,7 @@ from expman.storage.media_index import media_name
 from expman.storage.media_spool import Spools
 from expman.storage.pixels import encode_pixels
 from expman.transport import places
+from expman.transport.spool_memory import MemorySpools
 
 pytestmark = pytest.mark.usefixtures("standing_writer")
 
@@ -124,6 +126,19 @@ def test_a_large_picture_comes_through_a_file_that_is_used_again(run: Experiment
         assert 1 == len(list(Path(run.run_dir, ".artifacts-staging").glob("*.spool")))
     run.close()
     assert not Path(run.run_dir, ".artifacts-staging").exists()
+
+
+def test_a_call_that_waits_takes_the_memory_that_comes_free(
+    run: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only a file: those of the run may be full for long."""
+    put, calls = MemorySpools.put, itertools.count()
+    busy = lambda *args: None if next(calls) < 2 else put(*args)  # noqa: E731
+    monkeypatch.setattr(MemorySpools, "put", busy)
+    monkeypatch.setattr(Spools, "put", lambda *_: None)
+    run.log_image("large", LARGE)
+    assert LARGE.tolist() == stored(run).tolist()
+    assert 1 == len(spools_of(run))
 
 
 @pytest.mark.parametrize("image", [np.moveaxis(LARGE, 2, 0), LARGE[::-1, ::2], LARGE / 255])

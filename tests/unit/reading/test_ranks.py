@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+import pyarrow.parquet as pq
 import pytest
 from unit.reading.run_files import make_run
 
@@ -13,6 +15,7 @@ from expman.models import Rank
 from expman.reading import ranks
 from expman.reading.ranks import over_ranks, ranks_of
 from expman.reading.stored_rollup import read_rollup
+from expman.storage import rank_file
 from expman.storage.rank_file import RankFile
 from expman.storage.rows import RowBlock
 
@@ -153,6 +156,30 @@ def test_a_roll_up_that_is_not_whole_is_not_used(tmp_path: Path) -> None:
     Path(run.path, "ranks.parquet").write_bytes(b"PAR1")
     assert read_rollup(node(tmp_path, 0), ["loss"], None) is None
     assert [0, 1] == [over_ranks(run, ["loss"])[f"loss:{end}_rank"][0].as_py() for end in ENDS]
+
+
+def test_steps_of_validation_count_a_rank_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of training with the same numbers were rolled up long before: such a step has parts."""
+    monkeypatch.setattr(rank_file, "LEAST_OPEN_ROWS", 64)
+    monkeypatch.setattr(rank_file, "MOST_OPEN_CELLS", 64)
+    training = [range(begin, begin + 20) for begin in range(0, 300, 20)]
+    blocks = [
+        msgspec.structs.replace(
+            rows_of(rank, [at + step for step in steps], [loss + rank] * len(steps)),
+            first_seq=at + steps[0],
+            steps=list(steps),
+        )
+        for at, loss, steps in [*((0, 1.0, steps) for steps in training), (300, 9.0, range(3))]
+        for rank in (0, 1)
+    ]
+    run_dir = make_run(tmp_path, "job", *blocks, rank=Rank(rank=0, world_size=2), rows_written=606)
+    run = with_rollup(Run(run_dir))
+    assert 303 == pq.read_metadata(Path(run.path, "ranks.parquet")).num_rows
+    found = over_ranks(run, ["loss"], last=None).to_pylist()
+    assert {2} == {row["ranks"] for row in found}
+    assert [10.0, 10.0, 10.0, 2.0] == [row["loss:max"] for row in found[:4]]
 
 
 ENDS = ("min", "max")

@@ -120,3 +120,18 @@ def test_spools_are_bounded_and_used_again(run_dir: Path) -> None:
     assert spools.put(b"e" * 400) is not None
     (stored,) = (run_dir / "media").iterdir()
     assert b"a" * 400 == stored.read_bytes()
+
+
+def test_small_spools_make_room_for_a_large_one(run_dir: Path) -> None:
+    """Pictures that grow: none waits for the space of free spools, all of which are too small."""
+    spools = Spools(str(run_dir), 1000)
+    found = [spools.put(b"a" * 100) for _ in range(6)]
+    assert None not in found
+    assert spools.put(b"b" * 300) is None
+    for name in found[:4]:
+        spools.take_back(str(name))
+    assert spools.put(b"c" * 900) is None
+    large = spools.put(b"c" * 500)
+    assert large is not None
+    left = {path.name for path in Path(staging_dir(str(run_dir))).iterdir()}
+    assert {*found[4:], large} == left

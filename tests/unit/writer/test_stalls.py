@@ -123,6 +123,26 @@ def test_a_rank_that_waits_for_the_others(monkeypatch: pytest.MonkeyPatch) -> No
     assert [] == [line for line in job.lines if "rows" in line]
 
 
+def test_rank_0_waits_for_the_evaluation_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has got as far as anybody: it is not behind, though it is the owner."""
+    job = FakeRun(monkeypatch, *RANKS)
+    job.go(20, *RANKS)
+    evaluating = job.producers["rank-2"]
+    for step in range(50):
+        job.now += 1
+        evaluating.consumer.rows, evaluating.last_step = evaluating.consumer.rows + 1, step % 4
+        job.watch.look(job)  # type: ignore[arg-type]
+    assert [] == [line for line in job.lines if "rows" in line]
+
+
+@pytest.mark.parametrize("names", [("main", "rank-1"), ("main", "worker-0")])
+def test_an_owner_whose_workers_log(monkeypatch: pytest.MonkeyPatch, names: tuple[str]) -> None:
+    """It has started them, and logs messages only; if they fall silent, it is the run that does."""
+    job = FakeRun(monkeypatch, *names)
+    assert [] == job.go(100, names[1])
+    assert 1 == len(job.go(50))
+
+
 @pytest.mark.parametrize("rows", [1, 9])
 def test_a_worker_that_logs_rarely(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """Nobody knows how often it logs."""
