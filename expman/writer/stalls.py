@@ -91,9 +91,7 @@ class StallWatch:
         pace = self._paces[lane.number]
         return pace.rows > 0 and now - pace.last_at < self._hang_after_s / 2
 
-    def _waits(
-        self, lane: LaneState, lanes: dict[int, LaneState], going: list[LaneState]
-    ) -> bool:
+    def _waits(self, lane: LaneState, lanes: dict[int, LaneState], going: list[LaneState]) -> bool:
         """True if a producer may well be silent while others log."""
         rows = self._paces[lane.number].rows
         if not lane.is_owner:
