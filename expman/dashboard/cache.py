@@ -10,6 +10,8 @@ from starlette.responses import Response
 __all__ = ["AnswerCache"]
 
 CACHE_BYTES = 32 * 1024 * 1024
+MOST_ANSWERS = 500
+"""Those with a few new rows of a live run are small, and never asked for again after a second."""
 
 
 class AnswerCache:
@@ -35,6 +37,6 @@ class AnswerCache:
                 return
             self._found[key] = answer
             self._bytes += len(answer.body)
-            while self._bytes > CACHE_BYTES:
+            while self._bytes > CACHE_BYTES or len(self._found) > MOST_ANSWERS:
                 _, oldest = self._found.popitem(last=False)
                 self._bytes -= len(oldest.body)
