@@ -171,7 +171,7 @@ def test_samples_are_the_same_with_and_without_numpy(
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -0.001, 1.001])
 def test_a_large_picture_of_floats_is_refused(run: Experiment, dtype: str, bad: float) -> None:
-    """Wherever the bad value is; nothing is logged, and the spool serves the next picture."""
+    """Wherever the bad value is; nothing is logged. -0.0 and 1 are within 0 and 1."""
     large = np.full((500, 400), 0.25, dtype)
     large[499, 399] = bad
     with pytest.raises(ValueError, match=r"'large' of shape \(500, 400\) has "):
@@ -184,7 +184,7 @@ def test_a_large_picture_of_floats_is_refused(run: Experiment, dtype: str, bad: 
     run.flush()
     for item in Run(run.run_dir).media():
         assert (large * 255).round().tolist() == np.asarray(PIL_IMAGE.open(item.path)).tolist()
-    assert [2, 1] == [len(Run(run.run_dir).media()), len(spools_of(run))]
+    assert 2 == len(Run(run.run_dir).media())
 
 
 def test_an_interrupted_call_gives_no_spool_away(
