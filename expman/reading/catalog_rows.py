@@ -22,7 +22,7 @@ from expman.reading.run import Run
 from expman.reading.vectors import Steps, step_mask
 from expman.storage.columns import COLUMNS_KEY, columns_metadata
 
-__all__ = ["LABELS", "PartReader", "RowsOfRuns", "compacted_rows"]
+__all__ = ["LABELS", "PartPiece", "PartReader", "RowsOfRuns", "compacted_rows", "pieces_of"]
 
 LABELS = ("_experiment", "_run")
 """Columns of a part that say whose row it is. Runs with a metric like these are in no part."""
@@ -62,7 +62,18 @@ class PartReader:
                 raise LookupError(part) from exc
         return self._tables[part]
 
-    def _read(self, part: str) -> pa.Table:
+    def empty(self, part: str) -> pa.Table:
+        """Returns a table without rows that has the wanted columns of a part.
+
+        Raises:
+            LookupError: it cannot be read.
+        """
+        try:
+            return self._read(part, without_rows=True)
+        except (OSError, pa.ArrowException) as exc:
+            raise LookupError(part) from exc
+
+    def _read(self, part: str, *, without_rows: bool = False) -> pa.Table:
         with pa.OSFile(self._path_of(part)) as source:
             file = pq.ParquetFile(source)
             schema = file.schema_arrow
@@ -71,7 +82,9 @@ class PartReader:
             if self._columns is not None:
                 wanted = [name for name in self._columns if name in there or name in FIXED]
             read = [name for name in wanted if name in there]
-            if read:
+            if without_rows:
+                table = schema.empty_table().select(read)
+            elif read:
                 table = file.read(columns=read)
             else:
                 table = pa.table({"": pa.nulls(file.metadata.num_rows)}).select([])
@@ -115,23 +128,7 @@ def compacted_rows(
     """
     found: dict[int, RowsOfRuns] = {}
     readers: dict[CatalogIndex, PartReader] = {}
-    pieces: list[tuple[int, CatalogIndex, str, int, int, list[int]]] = []
-    for number, run in enumerate(runs):
-        place = _place(run)
-        if place is None:
-            continue
-        catalog, part, offset, count = place
-        if last is not None and count > last:
-            offset, count = offset + count - last, last
-        if pieces:
-            first, its_catalog, its_part, begin, rows, counts = pieces[-1]
-            follows = number == first + len(counts) and offset == begin + rows
-            if follows and catalog is its_catalog and part == its_part:
-                counts.append(count)
-                pieces[-1] = (first, catalog, part, begin, rows + count, counts)
-                continue
-        pieces.append((number, catalog, part, offset, count, [count]))
-    for first, catalog, part, offset, rows, counts in pieces:
+    for first, catalog, part, offset, rows, counts in pieces_of(runs, last):
         if catalog not in readers:
             needed = columns
             if columns is not None and steps is not None and "step" not in columns:
@@ -145,11 +142,59 @@ def compacted_rows(
             table, counts = _with_steps(table, counts, steps)
         dropped = _ROW_ID if columns is None else () if "step" in columns else ("step",)
         table = table.drop_columns([name for name in dropped if name in table.column_names])
+        if not table.num_columns:  # as where a run's own files are read
+            counts = [0] * len(counts)
         found[first] = RowsOfRuns(table, counts)
     covered = {
         number for first, one in found.items() for number in range(first, first + len(one.counts))
     }
     return found, covered
+
+
+class PartPiece(NamedTuple):
+    """Rows of runs that follow each other in a list, and in a part.
+
+    Attributes:
+        first: number of the first run in the list.
+        catalog: the catalog that has the part.
+        part: the part.
+        offset: place of the first row in it.
+        rows: number of rows.
+        counts: how many of them each run has.
+    """
+
+    first: int
+    catalog: CatalogIndex
+    part: str
+    offset: int
+    rows: int
+    counts: list[int]
+
+
+def pieces_of(runs: Sequence[Run], last: int | None = None) -> list[PartPiece]:
+    """Finds the rows of runs in parts of catalogs, as far as they are there and hold.
+
+    Args:
+        runs: the runs.
+        last: only so many rows of each run, the newest ones.
+    """
+    pieces: list[PartPiece] = []
+    for number, run in enumerate(runs):
+        place = _place(run)
+        if place is None:
+            continue
+        catalog, part, offset, count = place
+        if last is not None and count > last:
+            offset, count = offset + count - last, last
+        if pieces:
+            first, its_catalog, its_part, begin, rows, counts = pieces[-1]
+            follows = number == first + len(counts) and offset == begin + rows
+            if follows and catalog is its_catalog and part == its_part:
+                counts.append(count)
+                pieces[-1] = PartPiece(first, catalog, part, begin, rows + count, counts)
+                continue
+        pieces.append(PartPiece(number, catalog, part, offset, count, [count]))
+    return pieces
 
 
 _ROW_ID = ("_producer", "_seq")

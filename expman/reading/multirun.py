@@ -19,7 +19,17 @@ from expman.reading.runcolumns import run_table
 from expman.reading.vectors import Steps, read_vectors
 from expman.storage.columns import columns_metadata
 
-__all__ = ["RUN_COLUMNS", "all_rows", "columns_together", "vectors"]
+__all__ = [
+    "RUN_COLUMNS",
+    "all_rows",
+    "by_metric",
+    "chosen_columns",
+    "columns_together",
+    "common_columns",
+    "stored_names",
+    "vectors",
+    "with_facts",
+]
 
 _READERS = 8
 _SEARCHED = 20
@@ -62,17 +72,19 @@ def vectors(
 
     types, tables, counts = _gathered(several, columns, steps, merge_steps, last)
     if columns is not None:
-        types = _chosen(types, columns, several)
+        types = chosen_columns(types, columns, several)
     taken = [label for label in labels.values() if label in types]
     if taken:
         example = {taken[0]: f"which_{taken[0]}"}
         rule = f"a metric has this name, too; rename the column with a mapping, such as {example}"
         raise ConfigError("run_columns", taken, rule)
     rows = stack(tables, types) if types else pa.table({})
-    return _with_facts(rows, several, counts, labels)
+    return with_facts(rows, several, counts, labels)
 
 
-def all_rows(runs: Sequence[Run], columns: Sequence[str] | None) -> pa.Table:
+def all_rows(
+    runs: Sequence[Run], columns: Sequence[str] | None, labels: Sequence[str] = RUN_COLUMNS
+) -> pa.Table:
     """Rows of several runs, with the columns that are there; a column may be in none of them.
 
     A metric that is called `experiment` or `run` becomes `experiment__metric` or `run__metric`.
@@ -80,17 +92,17 @@ def all_rows(runs: Sequence[Run], columns: Sequence[str] | None) -> pa.Table:
     Args:
         runs: the runs.
         columns: as in `vectors`.
+        labels: those of `experiment` and `run` that are wanted.
 
     Raises:
         StorageError: a file cannot be read.
     """
     types, tables, counts = _gathered(runs, columns, None, False, None)
     if columns is not None:
-        types = _chosen(types, columns, ())
+        types = chosen_columns(types, columns, ())
     rows = stack(tables, types) if types else pa.table({})
     names = [name + "__metric" if name in RUN_COLUMNS else name for name in rows.column_names]
-    labels = {name: name for name in RUN_COLUMNS}
-    return _with_facts(rows.rename_columns(names), runs, counts, labels)
+    return with_facts(rows.rename_columns(names), runs, counts, {one: one for one in labels})
 
 
 def columns_together(
@@ -102,10 +114,10 @@ def columns_together(
         schemas: of each run what `stored_columns` returns; one that was there may be left out.
         columns: as in `vectors`; those that no run has are left out.
     """
-    types, _ = _common([_by_metric(schema.empty_table()) for schema in schemas])
+    types, _ = _common([by_metric(schema.empty_table()) for schema in schemas])
     if columns is None:
         return {name: kind for name, kind in types.items() if name not in ("_producer", "_seq")}
-    return _chosen(types, columns, ())
+    return chosen_columns(types, columns, ())
 
 
 def _gathered(
@@ -116,9 +128,7 @@ def _gathered(
     last: int | None,
 ) -> tuple[dict[str, pa.DataType], list[pa.Table], list[int]]:
     """Reads the rows; returns types of all columns, tables, and how many rows each run has."""
-    wanted = None
-    if columns is not None:
-        wanted = [name + suffix for name in columns for suffix in ("", "__text", "__num")]
+    wanted = stored_names(columns)
 
     def read(run: Run) -> pa.Table:
         return read_vectors(
@@ -134,12 +144,19 @@ def _gathered(
         for number, table in zip(apart, pool.map(lambda n: read(several[n]), apart), strict=True):
             together[number] = RowsOfRuns(table, [table.num_rows])
     pieces = [together[number] for number in sorted(together)]
-    types, tables = _common([_by_metric(piece.table) for piece in pieces])
+    types, tables = _common([by_metric(piece.table) for piece in pieces])
     counts = [count for piece in pieces for count in piece.counts]
     return types, tables, counts
 
 
-def _by_metric(table: pa.Table) -> pa.Table:
+def stored_names(columns: Sequence[str] | None) -> list[str] | None:
+    """Returns the columns that files may have of metrics; None for all."""
+    if columns is None:
+        return None
+    return [name + suffix for name in columns for suffix in ("", "__text", "__num")]
+
+
+def by_metric(table: pa.Table) -> pa.Table:
     """Renames columns: numbers of a metric become `metric`, its texts `metric__text`."""
     metric_of = columns_metadata(table.schema.metadata)
     names = []
@@ -158,25 +175,32 @@ def _is_text(field: pa.Field) -> bool:
 
 def _common(tables: list[pa.Table]) -> tuple[dict[str, pa.DataType], list[pa.Table]]:
     """Finds the columns of all tables; text has the metric's name if no run has numbers there."""
+    types, plain = common_columns(table.schema for table in tables)
+    renamed = [
+        table.rename_columns([plain.get(name, name) for name in table.column_names])
+        for table in tables
+    ]
+    return types, renamed
+
+
+def common_columns(schemas: Iterable[pa.Schema]) -> tuple[dict[str, pa.DataType], dict[str, str]]:
+    """Returns the columns of all tables, and the names of those that are called otherwise then."""
     types: dict[str, pa.DataType] = {}
-    for table in tables:
-        for field in table.schema:
+    for schema in schemas:
+        for field in schema:
             types[field.name] = wider(types.get(field.name), field.type)
     plain = {
         name: name.removesuffix("__text")
         for name in types
         if name.endswith("__text") and name.removesuffix("__text") not in types
     }
-    renamed = [
-        table.rename_columns([plain.get(name, name) for name in table.column_names])
-        for table in tables
-    ]
-    return {plain.get(name, name): kind for name, kind in types.items()}, renamed
+    return {plain.get(name, name): kind for name, kind in types.items()}, plain
 
 
-def _chosen(
+def chosen_columns(
     types: dict[str, pa.DataType], columns: Sequence[str], runs: Sequence[Run]
 ) -> dict[str, pa.DataType]:
+    """Returns the types of the columns that are wanted; checks them if there are runs to name."""
     chosen: dict[str, pa.DataType] = {}
     missing = []
     for name in columns:
@@ -194,9 +218,10 @@ def _chosen(
     return chosen
 
 
-def _with_facts(
+def with_facts(
     rows: pa.Table, runs: Sequence[Run], counts: Sequence[int], labels: Mapping[str, str]
 ) -> pa.Table:
+    """Puts columns in front of rows that say which run they are of."""
     with_rows = [number for number, count in enumerate(counts) if count]
     if with_rows:
         ends = int_array(list(itertools.accumulate(filter(None, counts))))

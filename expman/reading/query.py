@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from expman.errors import ConfigError
 from expman.reading.query_runs import chosen_by, nodes
 from expman.reading.query_tables import TABLES, Wanted, known_names
+from expman.reading.row_stream import RowStream
 from expman.reading.run import Run
 from expman.suggestions import did_you_mean
 
@@ -65,7 +66,7 @@ def query(runs: Sequence[Run], sql: str) -> pa.Table:
         connection.close()
 
 
-def _answer(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+def _answer(sql: str, tables: Mapping[str, pa.Table | RowStream]) -> pa.Table:
     """Runs a query where it sees these tables, and nothing else."""
     import duckdb
 
@@ -73,7 +74,12 @@ def _answer(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
     try:
         connection.execute("SET TimeZone = 'UTC'").fetchall()
         for name, table in tables.items():
-            connection.register(name, table)
+            try:
+                connection.register(name, table)
+            except duckdb.InvalidInputException:  # DuckDB 1.1 takes no streams
+                if not isinstance(table, RowStream):
+                    raise
+                connection.register(name, table.reader().read_all())
         for lock in _LOCKS:
             connection.execute(lock).fetchall()
         relation = connection.sql(sql)

@@ -14,6 +14,7 @@ from expman.reading.fields import FACTS, PARAMS, SCALARS, SUFFIXES, RunFields, k
 from expman.reading.kinds import KINDS
 from expman.reading.multirun import RUN_COLUMNS, all_rows
 from expman.reading.plain_arrays import float_array, text_array
+from expman.reading.row_stream import RowStream
 from expman.reading.run import Run
 from expman.reading.runcolumns import column_array
 from expman.reading.sql import distinct_names
@@ -24,6 +25,8 @@ __all__ = ["TABLES", "Wanted", "known_names"]
 
 _TEXT, _NUMBER = pa.string(), pa.float64()
 _SEARCHED = 20
+_MANY = 100
+"""Of more runs, rows are a stream where a catalog has most of them."""
 _CASE = re.compile(r"__case\d+$")
 
 
@@ -180,18 +183,23 @@ def _typed(column: list[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
-def _rows(runs: Sequence[Run], wanted: Wanted) -> pa.Table:
+def _rows(runs: Sequence[Run], wanted: Wanted) -> pa.Table | RowStream:
     columns = None
     if wanted.names is not None:
         columns = sorted({name.removesuffix("__text") for name in wanted.names}) or ["step"]
         columns = [name for name in columns if name not in RUN_COLUMNS] or ["step"]
+    labels = wanted.among(RUN_COLUMNS)
+    if len(runs) > _MANY:
+        stream = RowStream(runs, columns, labels)
+        if stream.is_worth_it:
+            return stream
     try:
-        found = all_rows(runs, columns)
+        found = all_rows(runs, columns, labels)
     except StorageError:
         runs = [run for run in runs if _is_readable(run)]
-        found = all_rows(runs, columns)
-    if found.num_columns == len(RUN_COLUMNS):  # it would have no lines
-        found = all_rows(runs, ["step"])
+        found = all_rows(runs, columns, labels)
+    if found.num_columns == len(labels):  # it would have no lines
+        found = all_rows(runs, ["step"], labels)
     return distinct_names(found)
 
 
@@ -244,7 +252,7 @@ def _media(runs: Sequence[Run], wanted: Wanted) -> pa.Table:
     return pa.table(dict(zip(_MEDIA, map(column_array, columns), strict=True)))
 
 
-TABLES: dict[str, Callable[[Sequence[Run], Wanted], pa.Table]] = {
+TABLES: dict[str, Callable[[Sequence[Run], Wanted], pa.Table | RowStream]] = {
     "runs": _runs,
     "rows": _rows,
     "metrics": _metrics,
