@@ -69,6 +69,7 @@ class MediaSending(MediaCalls):
     run_dir: str
     _spools: Spools | None = None
     _media_dropped: int = 0
+    _warned_of_dropped_media: bool = False
 
     def _send_medium(self, kind: str, tag: str, step: object, medium: Medium) -> None:
         plain = step if type(step) is int and -(2**63) <= step < 2**63 else _plain_step(step)
@@ -171,7 +172,8 @@ class MediaSending(MediaCalls):
 
     def _count_drop(self) -> None:
         self._media_dropped += 1
-        if self._media_dropped == 1:
+        if not self._warned_of_dropped_media:
+            self._warned_of_dropped_media = True
             notices.warn(
                 f"expman: pictures and the like of {self.run_dir} are dropped: the buffer is full"
             )

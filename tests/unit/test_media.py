@@ -410,7 +410,7 @@ def test_after_the_end(run: Experiment) -> None:
 def test_no_picture_waits_under_drop(
     run_base: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Those that find no room are counted, in run.yaml, too."""
+    """Those that find no room are counted, in run.yaml, too; the user is warned once."""
     config = ExperimentConfig("media", str(run_base), overflow="drop", max_buffer_bytes=2**18)
     large = np.zeros((280, 280, 3), "uint8")
     with LoggingEngine(config) as engine:
@@ -428,6 +428,7 @@ def test_no_picture_waits_under_drop(
     run = Run(engine.run_dir)
     assert ["small"] == [item.tag for item in run.media()]
     assert 2 == run.metadata.media_dropped
+    assert 1 == caplog.text.count("are dropped")
 
 
 def test_views_have_the_media(run: Experiment) -> None:
