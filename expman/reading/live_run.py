@@ -25,6 +25,8 @@ __all__ = ["LiveRun"]
 
 KEPT_BYTES = 16 * 1024 * 1024
 """Rows of one run that are kept in memory."""
+KEPT_TABLES = 100
+"""Most looks whose rows are kept: a table of few rows takes far more memory than its rows."""
 FORGET_S = 60.0
 """After so long without a look, a run's rows are given back."""
 
@@ -123,7 +125,9 @@ class LiveRun:
             return  # a run of expman-rs, whose rows are always read from its files
         self._kept.append(_Kept(table, ends_of(table)))
         self._kept_bytes += table.nbytes
-        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+        while (self._kept_bytes > KEPT_BYTES and len(self._kept) > 1) or (
+            len(self._kept) > KEPT_TABLES
+        ):
             oldest = self._kept.popleft()
             self._kept_bytes -= oldest.table.nbytes
             self._start = {**self._start, **oldest.ends}
