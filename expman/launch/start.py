@@ -6,7 +6,6 @@ import contextlib
 import sys
 import threading
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,10 +28,8 @@ from expman.transport import identity, settings
 from expman.transport.address import give_up_address, new_address
 from expman.transport.lane import FIRST_BYTES
 from expman.transport.once import Once
+from expman.transport.producer import LaneProducer
 from expman.transport.segment import Address
-
-if TYPE_CHECKING:
-    from expman.transport.producer import LaneProducer
 
 __all__ = ["RunStart"]
 
@@ -186,8 +183,6 @@ class RunStart:
         config, claimed = self.config, _ClaimedLane()
         supervisor = Supervisor(address, config.run_dir, config.python, claimed, shared=shared)
         self._made_things.callback(supervisor.call_off)
-        from expman.transport.producer import LaneProducer  # 4 ms, while the writer starts
-
         host = identity.this_host(address.place)
         group = config.group or identity.find_group()
         if attempt == 1:
