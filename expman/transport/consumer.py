@@ -35,7 +35,7 @@ from expman.transport.numbering import LARGEST_COUNT
 from expman.transport.open_term import OpenTerm, missed_entries
 from expman.transport.release import TermRelease
 from expman.transport.salvage import salvage
-from expman.transport.spool_memory import CarriedMedium
+from expman.transport.spool_memory import CarriedMedium, SpoolMappings
 
 __all__ = ["LaneConsumer"]
 
@@ -91,6 +91,7 @@ class LaneConsumer:
                 self._segment.close()
             raise
         self.position = LanePosition(self.control)
+        self._spools = SpoolMappings(self.name, address.place, pid)
         self._term: OpenTerm | None = None
 
     def reopen(self) -> LaneConsumer:
@@ -291,7 +292,7 @@ class LaneConsumer:
 
     def carried(self, name: str, size: int) -> CarriedMedium:
         """A medium that lies in a spool of the lane, by the name that its record has."""
-        return CarriedMedium(self.name, self.address.place, self.hello.pid, name, size)
+        return CarriedMedium(self._spools, name, size)
 
     # -- giving memory back -----------------------------------------------------------
 
@@ -324,6 +325,7 @@ class LaneConsumer:
         """Lets go of the lane without removing anything."""
         self._term = None
         self.released.clear()
+        self._spools.clear()
         self._segment.close()
         self.control.let_go()  # whatever still has this object
         self.memory.close()

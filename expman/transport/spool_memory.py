@@ -26,7 +26,7 @@ from expman.transport.header import check_header, stamp
 from expman.transport.lane_control import LaneControl
 from expman.transport.words import Word
 
-__all__ = ["CarriedMedium", "MemorySpools", "is_memory_name"]
+__all__ = ["CarriedMedium", "MemorySpools", "SpoolMappings", "is_memory_name"]
 
 CONTENT_OFFSET = 64
 MOST_SPOOLS = 4
@@ -194,23 +194,68 @@ class MemorySpools:
         return spool
 
 
-class CarriedMedium:
-    """A medium in a spool, as the consumer of its lane sees it.
+class SpoolMappings:
+    """The spools that a lane has used last, as its consumer has them mapped.
+
+    They stay mapped: somebody may remove their names, and end the producer. Those that the producer
+    has given up since then take memory until others were used.
 
     Args:
         lane: name of the lane's control.
         place: where it is.
         pid: the lane's producer; a segment without a name is opened through it.
+    """
+
+    def __init__(self, lane: str, place: str, pid: int) -> None:
+        self._lane = lane
+        self._place = place
+        self._pid = pid
+        self._spools: dict[str, _Spool] = {}  # the one that was used last comes last
+
+    def name_of(self, number: str) -> str:
+        """Name of a spool's segment."""
+        return f"{self._lane}-m{number}"
+
+    def find(self, number: str) -> _Spool:
+        """The spool of this number.
+
+        Raises:
+            CorruptLaneError: it is not one.
+            OSError: it is gone, or no descriptor or memory can be had at present.
+        """
+        spool = self._spools.pop(number, None)
+        if spool is None:
+            found = segment.attach(self._place, self.name_of(number), [self._pid])
+            try:
+                memory = found.map()
+            finally:
+                found.close()
+            check_header(self.name_of(number), memory, layout.MAGIC_SPOOL, CONTENT_OFFSET)
+            spool = _Spool(memory)
+        self._spools[number] = spool
+        while len(self._spools) > MOST_SPOOLS:
+            del self._spools[next(iter(self._spools))]
+        return spool
+
+    def clear(self) -> None:
+        """Lets go of them."""
+        self._spools.clear()
+
+
+class CarriedMedium:
+    """A medium in a spool, as the consumer of its lane sees it.
+
+    Args:
+        mappings: the lane's.
         name: as the record has it.
         size: bytes of the medium.
     """
 
-    def __init__(self, lane: str, place: str, pid: int, name: str, size: int) -> None:
+    def __init__(self, mappings: SpoolMappings, name: str, size: int) -> None:
         match = _NAME.fullmatch(name)
         assert match is not None
-        self._segment_name = f"{lane}-m{match[1]}"
-        self._place = place
-        self._pid = pid
+        self._mappings = mappings
+        self._spool_number = match[1]
         self._number = int(match[2])
         self._size = size
         self._spool: _Spool | None = None
@@ -225,7 +270,8 @@ class CarriedMedium:
         """
         spool = self._open()
         if spool.filled != self._number or len(spool.content) < self._size:
-            raise CorruptLaneError(self._segment_name, 8 * layout.SPOOL_FILLED, "holds another one")
+            name = self._mappings.name_of(self._spool_number)
+            raise CorruptLaneError(name, 8 * layout.SPOOL_FILLED, "holds another one")
         return spool.content[: self._size]
 
     def free(self) -> None:
@@ -240,11 +286,5 @@ class CarriedMedium:
 
     def _open(self) -> _Spool:
         if self._spool is None:
-            found = segment.attach(self._place, self._segment_name, [self._pid])
-            try:
-                memory = found.map()
-            finally:
-                found.close()
-            check_header(self._segment_name, memory, layout.MAGIC_SPOOL, CONTENT_OFFSET)
-            self._spool = _Spool(memory)
+            self._spool = self._mappings.find(self._spool_number)
         return self._spool

@@ -14,7 +14,7 @@ from expman.transport import layout, places, segment, spool_memory
 from expman.transport.consumer import LaneConsumer
 from expman.transport.producer import LaneProducer
 from expman.transport.segment import Address
-from expman.transport.spool_memory import CarriedMedium, MemorySpools, is_memory_name
+from expman.transport.spool_memory import CarriedMedium, MemorySpools, SpoolMappings, is_memory_name
 
 SIZE = 100_000
 
@@ -145,8 +145,32 @@ def test_a_spool_without_a_name_is_found(lane: LaneProducer, spools: MemorySpool
     with pytest.raises(FileNotFoundError):
         LaneConsumer(lane.address, lane.lane).carried("m7-1", SIZE).content()
     control = lane.address.segment(lane.lane)
-    found = CarriedMedium(control, places.SHM, os.getpid(), str(name), SIZE)
+    found = CarriedMedium(SpoolMappings(control, places.SHM, os.getpid()), str(name), SIZE)
     assert b"a" * SIZE == found.content()
+
+
+def test_a_spool_stays_mapped(lane: LaneProducer, spools: MemorySpools) -> None:
+    """Its name was removed and its producer is gone: what it holds is there, as rows are."""
+    gone = 2**22 + 1
+    mappings = SpoolMappings(lane.address.segment(lane.lane), places.SHM, gone)
+    first = spools.put(b"a" * SIZE)
+    CarriedMedium(mappings, str(first), SIZE).free()
+    (file,) = names(lane)
+    segment.remove(places.SHM, file)
+    second = spools.put(b"b" * SIZE)
+    assert b"b" * SIZE == CarriedMedium(mappings, str(second), SIZE).content()
+    mappings.clear()
+    with pytest.raises(FileNotFoundError):
+        CarriedMedium(mappings, str(second), SIZE).content()
+
+
+def test_few_spools_stay_mapped(lane: LaneProducer, spools: MemorySpools) -> None:
+    """Those that the producer has given up take no memory for long."""
+    mappings = SpoolMappings(lane.address.segment(lane.lane), places.SHM, os.getpid())
+    for size in range(SIZE, 20 * SIZE, 3 * SIZE):
+        name = spools.put(bytes(size))
+        CarriedMedium(mappings, str(name), size).free()
+    assert spool_memory.MOST_SPOOLS == len(mappings._spools)
 
 
 def test_damage_costs_the_medium_alone(lane: LaneProducer, spools: MemorySpools) -> None:
