@@ -206,7 +206,7 @@ def _siblings(run: Run) -> list[Run]:
     meta = run.metadata
     if meta.rank is None or meta.group is None or meta.rank.world_size in (None, 1):
         return []
-    base_dir, experiment, _ = run.path.rsplit("/", 2) if run.path.count("/") > 1 else ("", "", "")
+    base_dir, experiment = run._base_dir, run.experiment
     if not base_dir:
         return []
     stem = _stem(run)

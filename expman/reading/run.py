@@ -78,6 +78,11 @@ class Run(RunContents, RunFrames, RunMedia):
         """Where the run is: its directory, or its URL."""
         return self.path
 
+    @property
+    def _base_dir(self) -> str:
+        """The base directory, or its URL with all options; "" if the path has none."""
+        return self.path.rsplit("/", 2)[0] if self.path.count("/") > 1 else ""
+
     @classmethod
     def _listed(cls, path: str, catalog: CatalogIndex, row: int) -> Run:
         run: Run = object.__new__(cls)

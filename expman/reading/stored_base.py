@@ -48,6 +48,7 @@ class StoredBase:
 
     Attributes:
         url: where it is, without options.
+        given: the URL that was given.
         cache: the directory on this machine that has what was fetched.
 
     Raises:
@@ -57,14 +58,14 @@ class StoredBase:
     def __init__(self, url: str) -> None:
         self._store = ObjectStore(url, patience_s=20.0)
         self.url = self._store.url
-        self._given = url
+        self.given = url
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         digest = hashlib.sha256(url.encode()).hexdigest()[:16]
         self.cache = os.path.join(home, "expman", "stores", digest)
         os.makedirs(self.cache, mode=0o700, exist_ok=True)
 
     def __reduce__(self) -> tuple[type[StoredBase], tuple[str]]:
-        return StoredBase, (self._given,)
+        return StoredBase, (self.given,)
 
     # -- which runs there are ----------------------------------------------------------------
 

@@ -100,6 +100,10 @@ class StoredRun(Run):
         return self.url
 
     @property
+    def _base_dir(self) -> str:
+        return self._base.given
+
+    @property
     def name(self) -> str:
         """The run's name."""
         return os.path.basename(self._dir)
