@@ -109,7 +109,11 @@ class Spools:
                 return False
             if need > size and self._total() - size + need > self._most_bytes:
                 return False
-            _write(fd, data)
+            try:
+                _write(fd, data)
+            except BaseException:  # a full disk, an interrupt: nobody else would free it
+                os.pwrite(fd, _FREE, 0)
+                raise
         finally:
             os.close(fd)
         self._files.remove((name, size))

@@ -141,8 +141,12 @@ class MemorySpools:
             spool.filled = number
         finally:
             self._lock.release()
-        spool.content[:size] = data
-        return f"m{spool.number}-{number}"
+        try:
+            spool.content[:size] = data
+            return f"m{spool.number}-{number}"
+        except BaseException:  # an interrupt: no record will name it, and nobody else would free it
+            spool.filled = spool.freed
+            raise
 
     def take_back(self, name: str) -> None:
         """Frees the spool of a medium that was not published."""

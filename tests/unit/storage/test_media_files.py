@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from expman.storage import media_spool
 from expman.storage.artifact_requests import Request, Requests, data_name
 from expman.storage.artifacts import staging_dir
 from expman.storage.media_files import MediaFiles
@@ -120,6 +121,20 @@ def test_spools_are_bounded_and_used_again(run_dir: Path) -> None:
     assert spools.put(b"e" * 400) is not None
     (stored,) = (run_dir / "media").iterdir()
     assert b"a" * 400 == stored.read_bytes()
+
+
+def test_a_spool_that_could_not_be_written_is_used_again(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full for a while costs no spool for good."""
+    spools = Spools(str(run_dir), 1000)
+    name = spools.put(b"a" * 600)
+    spools.take_back(str(name))
+    with monkeypatch.context() as patch:
+        patch.setattr(media_spool.os, "pwritev", lambda fd, *_: os.pwrite(fd, b"\0", 0) // 0)
+        with pytest.raises(ZeroDivisionError):
+            spools.put(b"b" * 600)
+    assert name == spools.put(b"c" * 600)
 
 
 def test_small_spools_make_room_for_a_large_one(run_dir: Path) -> None:
