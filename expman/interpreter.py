@@ -25,6 +25,7 @@ from expman.errors import ConfigError
 __all__ = ["VARIABLE", "find_python", "start_relay", "start_writer"]
 
 VARIABLE = "EXPMAN_PYTHON"
+# The package's own names are for programs: our processes take its modules and nothing else.
 _CODE = """\
 import os, sys
 with open(0, "rb", closefd=False) as file:
@@ -34,7 +35,6 @@ if tag == sys.implementation.cache_tag:
     sys.path[:] = given + [entry for entry in sys.path if entry not in given]
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
-    # The package's own names are for programs: our processes take its modules and nothing else.
     sys.modules["expman"] = module_from_spec(PathFinder.find_spec("expman", [root]))
 from importlib import import_module
 sys.exit(import_module(program).main())

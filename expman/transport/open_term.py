@@ -202,7 +202,22 @@ def decode_at(term: OpenTerm, position: int, limit: int) -> tuple[wire.Record, i
         return None
     if not is_known and not _is_confirmed_other(term, record.ordinal, len(data)):
         return None
+    if _has_swallowed_another(term, position, record, end):
+        return None
     return record, end
+
+
+def _has_swallowed_another(term: OpenTerm, position: int, record: wire.Record, end: int) -> bool:
+    """True if the index gives a record fewer bytes, and confirms another one right behind these.
+
+    A damaged header may count records that follow among a row's values.
+    """
+    entry = term.index[record.ordinal] if 0 <= record.ordinal < len(term.index) else 0
+    inner = position + layout.record_bytes(entry)
+    if not position < inner < end:
+        return False
+    found = decode_at(term, inner, end)
+    return found is not None and term.published(found[0].ordinal, found[1] - inner)
 
 
 def _is_confirmed_other(term: OpenTerm, ordinal: int, length: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import expman
+from expman import Experiment
 from expman.dashboard.notebook import NotebookPage
 
 pytestmark = pytest.mark.browser
@@ -68,8 +69,8 @@ def origin() -> Iterator[str]:
 @pytest.fixture
 def shown(run_base: Path) -> Iterator[NotebookPage]:
     """What `expman.ui()` gives a notebook there."""
-    with expman.init("exp", "one", base_dir=run_base):
-        expman.log_vector({"loss": 1.0}, 0)
+    with Experiment("exp", "one", base_dir=run_base) as run:
+        run.log_vector({"loss": 1.0}, 0)
     page = expman.ui(run_base, proxy=PREFIX)
     yield page
     page.stop()
@@ -86,8 +87,8 @@ def test_a_notebook_shows_the_page_in_a_frame(
     frame.locator(".row").wait_for()
     frame.get_by_text("live", exact=True).wait_for()
 
-    with expman.init("exp", "two", base_dir=run_base):
-        expman.log_vector({"loss": 2.0}, 0)
+    with Experiment("exp", "two", base_dir=run_base) as run:
+        run.log_vector({"loss": 2.0}, 0)
     frame.locator(".row a.name", has_text="two").click()
     frame.get_by_role("button", name="Edit").click()
     frame.get_by_label("Description").fill("changed by a proxy")

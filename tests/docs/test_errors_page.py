@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from expman import errors
+from expman import current_run, errors
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference" / "errors.md"
@@ -17,6 +17,7 @@ def test_the_page_has_the_messages_that_the_code_raises(monkeypatch) -> None:
     from error_messages import errors_page
 
     sys.modules.pop("error_messages")
+    current_run.end_current()  # of a test that this process has run before
     assert PAGE.read_text() == errors_page()
 
 

@@ -368,6 +368,28 @@ def test_damage_costs_the_record_alone(
     assert f"{starts[at + 1] - starts[at]} bytes unreadable" == problem.detail
 
 
+def test_a_row_whose_header_counts_the_next_rows_among_its_values(
+    consumer: LaneConsumer, term: mmap.mmap, settled: None
+) -> None:
+    """It alone is left out: rows of other sets come singly, with nested values as fields."""
+    position = 0
+    for ordinal in range(12):
+        values: tuple[object, ...] = (0.5,) * (1 + ordinal % 2)
+        row = encoding.encode((encoding.VECTOR, ordinal, 10**18, ordinal, 0, values))
+        start, position = position, lay(term, position, row)
+        publish(term, ordinal, len(row))
+        if ordinal == 4:
+            header = DATA_OFFSET + start + len(row) - 9 * len(values) - 1
+            assert 0x90 + len(values) == term[header]
+            term[header] += 3  # the array has three more items: the next three rows
+
+    batch = read_all(consumer)
+
+    steps = [record.step for record in batch.records if isinstance(record, wire.Vector)]
+    assert [step for step in range(12) if step != 4] == steps
+    assert 1 == len(batch.problems)
+
+
 def test_damage_to_the_last_record_of_a_dead_producer(
     consumer: LaneConsumer, term: mmap.mmap
 ) -> None:
