@@ -68,7 +68,8 @@ def origin() -> Iterator[str]:
 
 @pytest.fixture
 def shown(run_base: Path) -> Iterator[NotebookPage]:
-    """What `expman.ui()` gives a notebook there."""
+    """What `expman.ui()` gives a notebook there. A test asks for it before `visit`: so its pages
+    are closed before the server stops."""
     with Experiment("exp", "one", base_dir=run_base) as run:
         run.log_vector({"loss": 1.0}, 0)
     page = expman.ui(run_base, proxy=PREFIX)
@@ -77,7 +78,7 @@ def shown(run_base: Path) -> Iterator[NotebookPage]:
 
 
 def test_a_notebook_shows_the_page_in_a_frame(
-    visit: Any, origin: str, shown: NotebookPage, run_base: Path
+    origin: str, shown: NotebookPage, visit: Any, run_base: Path
 ) -> None:
     """The frame has the runs, follows what happens, draws curves, and can change a run."""
     notebook = visit(f"{origin}{PREFIX}/lab")
@@ -101,7 +102,7 @@ def test_a_notebook_shows_the_page_in_a_frame(
 
 
 def test_the_address_with_the_token_works_there_too(
-    visit: Any, origin: str, shown: NotebookPage
+    origin: str, shown: NotebookPage, visit: Any
 ) -> None:
     """The token becomes a cookie, and what follows stays below the prefix."""
     port, _, query = shown.address.rpartition(":")[2].partition("/")
