@@ -248,7 +248,7 @@ def test_an_import_that_is_killed(
     first = write_events(tmp_path / "logs", 1)
     data = first.read_bytes()
     record = data[offsets(data)[-1] :]
-    first.write_bytes(data + record * 40_000)
+    first.write_bytes(data + record * 200_000)  # seconds, of which the kill needs one moment
     out = tmp_path / "out" / "tb"
     importing = program(["-m", "expman.cli", "import", "logs", "-e", "tb", "-d", "out"])
     wait_until(lambda: list(out.glob(".expman-importing-*")), "a start")
