@@ -19,6 +19,7 @@ __all__ = ["FastCall", "LogVector", "Miss", "make_fast_call"]
 
 _STEP_END = 2**63
 _SHORT_STEP_END = 2**30 - 1  # CPython compares these faster
+_SCHEMA = 4  # place of the schema's number in a state
 
 
 class LogVector(Protocol):
@@ -87,49 +88,44 @@ def make_fast_call(miss: Miss) -> FastCall:
 
     def log_vector(values: Mapping[str, object], step: int | None = None) -> None:
         nonlocal state, last
-        ordinal = None
-        try:
-            getter, count, encode, check, schema, ordinals, published, data_write, void, after = (
-                state  # type: ignore[misc]
-            )
-            if (
-                type(values) is dict
-                and len(values) == count
-                and (
-                    step is None
-                    or (type(step) is int and (step < _SHORT_STEP_END or step < _STEP_END))
+        expected = state
+        while True:
+            ordinal = None
+            try:
+                getter, count, encode, check, schema, ordinals, published, write, void, after = (
+                    expected  # type: ignore[misc]
                 )
-            ):
-                row = getter(values)
-                ordinal = next(ordinals)
-                record = encode((1, ordinal, time_ns(), step, schema, row))
-                check(row, row)
-                published[ordinal] = data_write(record)
-                if after is not None:
-                    last = after
-                    state = after[0]
-                return
-        except REFUSALS:  # the miss path repeats it all, and says what is wrong
-            if ordinal is not None:
-                void(ordinal)
-        except Exception as exc:
-            if not raised_by_value(exc):
-                raise
-            if ordinal is not None:
-                void(ordinal)
-        if type(values) is dict:
-            known = states.get(tuple(values))
-            if known is not None and known is not state:
-                if last is not None:
-                    last[0] = known
-                state = known
-                # Not by a call of log_vector: a hook of sys.setprofile that logs at each of its
-                # calls would have it expect another set each time.
-                if _is_published(known, values, step):
-                    last = known[-1]
-                    if last is not None:
-                        state = last[0]
+                if (
+                    type(values) is dict
+                    and len(values) == count
+                    and (
+                        step is None
+                        or (type(step) is int and (step < _SHORT_STEP_END or step < _STEP_END))
+                    )
+                ):
+                    row = getter(values)
+                    ordinal = next(ordinals)
+                    record = encode((1, ordinal, time_ns(), step, schema, row))
+                    check(row, row)
+                    published[ordinal] = write(record)
+                    if after is not None:
+                        last = after
+                        state = after[0]
                     return
+            except REFUSALS:  # the miss path repeats it all, and says what is wrong
+                if ordinal is not None:
+                    void(ordinal)
+            except Exception as exc:
+                if not raised_by_value(exc):
+                    raise
+                if ordinal is not None:
+                    void(ordinal)
+            known = states.get(tuple(values)) if type(values) is dict else None
+            if known is None or (expected is not None and known[_SCHEMA] == expected[_SCHEMA]):
+                break
+            if last is not None:
+                last[0] = known
+            state = expected = known
         miss(values, step)
 
     def set_state(schema: RowSchema, codec: RowCodec, term: Term) -> None:
@@ -137,7 +133,8 @@ def make_fast_call(miss: Miss) -> FastCall:
         for keys, other in states.copy().items():
             if other[-1] is None and keys != schema.keys:
                 states[keys] = _with_successor(other)
-        state = (
+        # A call in between may clear `state`.
+        new: _State = (
             schema.getter,
             len(schema.keys),
             codec.encode,
@@ -150,8 +147,8 @@ def make_fast_call(miss: Miss) -> FastCall:
             None,
         )
         if states.keys() - {schema.keys}:
-            state = _with_successor(state)
-        states[schema.keys] = state
+            new = _with_successor(new)
+        state = states[schema.keys] = new
 
     def clear() -> None:
         nonlocal state, last
@@ -164,29 +161,6 @@ def make_fast_call(miss: Miss) -> FastCall:
     # Python names it in messages about wrong arguments.
     log_vector.__qualname__ = "LoggingEngine.log_vector"
     return FastCall(log_vector, set_state, clear)
-
-
-def _is_published(state: _State, values: Mapping[str, object], step: object) -> bool:
-    """Publishes a row of the state's names, as log_vector does; False: it takes the miss path."""
-    getter, _, encode, check, schema, ordinals, published, data_write, void, _ = state
-    ordinal = None
-    try:
-        if step is None or (type(step) is int and step < _STEP_END):
-            row = getter(values)
-            ordinal = next(ordinals)
-            record = encode((1, ordinal, time.time_ns(), step, schema, row))
-            check(row, row)
-            published[ordinal] = data_write(record)
-            return True
-    except REFUSALS:
-        if ordinal is not None:
-            void(ordinal)
-    except Exception as exc:
-        if not raised_by_value(exc):
-            raise
-        if ordinal is not None:
-            void(ordinal)
-    return False
 
 
 def _with_successor(state: _State) -> _State:
