@@ -110,6 +110,11 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     earlier_attempts: list[Attempt] = []
 
     @property
+    def is_pruned(self) -> bool:
+        """Whether the run was ended early, because others were better."""
+        return PRUNED in (self.tags or ())
+
+    @property
     def attempts(self) -> list[Attempt]:
         """All attempts, the present one last."""
         own_s = self.duration_secs

@@ -273,6 +273,18 @@ def program(tmp_path: Path, program_env: dict[str, str]) -> Iterator[StartProgra
 
 
 @pytest.fixture
+def ray_env() -> Iterator[dict[str, str]]:
+    """Ray on this machine alone, with its files in a place that is then removed."""
+    # Ray makes sockets in it: their paths are limited to some hundred bytes.
+    with tempfile.TemporaryDirectory(prefix="ray") as place:
+        yield {
+            **dict.fromkeys(("HOME", "TMPDIR", "RAY_TMPDIR"), place),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "disabled",
+        }
+
+
+@pytest.fixture
 def shared_writer(program: StartProgram) -> Iterator[Callable[..., Program]]:
     """Starts standing writers, which are told to end at the test's end and must do so.
 

@@ -11,9 +11,9 @@ import bisect
 import datetime
 import itertools
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,7 +27,9 @@ from expman.reading.tags import TagFilter
 from expman.storage.catalog_files import Manifest, catalog_path, read_manifest
 from expman.storage.paths import CONFIG_YAML, RUN_YAML, VECTORS_PARQUET
 
-__all__ = ["CatalogIndex", "ListedRuns", "open_table_file", "rows_of"]
+__all__ = ["CatalogIndex", "ListedRuns", "newest_index", "open_table_file", "rows_of"]
+
+_Index = TypeVar("_Index", bound="CatalogIndex")
 
 
 class CatalogIndex:
@@ -53,19 +55,11 @@ class CatalogIndex:
     @classmethod
     def open(cls, base_dir: str) -> CatalogIndex | None:
         """Opens the catalog; None if there is none, or none that can be used."""
-        for _ in range(3):  # a newer version may replace it meanwhile
-            manifest = read_manifest(base_dir)
-            if manifest is None or not manifest.runs_file:
-                return None
-            try:
-                index = cls(base_dir, manifest, open_table_file(base_dir, manifest))
-                index._load("experiment", "run", *_SIGNATURE)
-                return index
-            except FileNotFoundError:
-                continue
-            except (OSError, pa.ArrowException, KeyError):
-                return None
-        return None
+
+        def index_of(manifest: Manifest) -> CatalogIndex:
+            return cls(base_dir, manifest, open_table_file(base_dir, manifest))
+
+        return newest_index(lambda: read_manifest(base_dir), index_of, _SIGNATURE)
 
     def _load(self, *names: str) -> None:
         missing = [name for name in names if name not in self._columns]
@@ -339,6 +333,33 @@ class _Descending:
 
     def __lt__(self, other: _Descending) -> bool:
         return self._key > other._key
+
+
+def newest_index(
+    find_manifest: Callable[[], Manifest | None],
+    index_of: Callable[[Manifest], _Index],
+    needed: Sequence[str] = (),
+) -> _Index | None:
+    """Opens a catalog; None if there is none, or none that can be used.
+
+    Args:
+        find_manifest: returns the manifest that there is now.
+        index_of: opens the table of runs that it names.
+        needed: columns that are read at once besides the names of the runs.
+    """
+    for _ in range(3):  # a newer version may replace it meanwhile
+        manifest = find_manifest()
+        if manifest is None or not manifest.runs_file:
+            return None
+        try:
+            index = index_of(manifest)
+            index._load("experiment", "run", *needed)
+            return index
+        except FileNotFoundError:
+            continue
+        except (OSError, pa.ArrowException, KeyError):
+            return None
+    return None
 
 
 def open_table_file(base_dir: str, manifest: Manifest) -> pq.ParquetFile:

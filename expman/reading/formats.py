@@ -6,7 +6,7 @@ import datetime
 import math
 from collections.abc import Iterator
 
-from expman.metadata import PRUNED, RunMetadata
+from expman.metadata import RunMetadata
 from expman.models import RunStatus
 from expman.reading.summary import RunDetails, RunSummary
 from expman.reading.text import MAX_CHARACTERS, format_text
@@ -83,7 +83,7 @@ def format_size(size_bytes: float) -> str:
 
 def format_remarks(run: RunSummary) -> str:
     """Returns what is to be said beside a status: that a run was pruned, and what it lacks."""
-    pruned = "pruned" if PRUNED in (run.metadata.tags or ()) else ""
+    pruned = "pruned" if run.metadata.is_pruned else ""
     return ", ".join(filter(None, (pruned, format_missing(run))))
 
 

@@ -65,7 +65,7 @@ def listed(run: RunSummary | UnreadableRun) -> ListedRun | UnreadableRun:
     if isinstance(run, UnreadableRun):
         return run
     latest = dict(list(run.metadata.vectors.items())[:MAX_LATEST])
-    missing, is_pruned = format_missing(run), PRUNED in (run.metadata.tags or ())
+    missing, is_pruned = format_missing(run), run.metadata.is_pruned
     return ListedRun(run.path, run.status, run.started_at, run.duration, missing, latest, is_pruned)
 
 

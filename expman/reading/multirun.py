@@ -22,6 +22,7 @@ from expman.storage.columns import columns_metadata
 __all__ = [
     "RUN_COLUMNS",
     "all_rows",
+    "beside_labels",
     "by_metric",
     "chosen_columns",
     "columns_together",
@@ -101,8 +102,13 @@ def all_rows(
     if columns is not None:
         types = chosen_columns(types, columns, ())
     rows = stack(tables, types) if types else pa.table({})
-    names = [name + "__metric" if name in RUN_COLUMNS else name for name in rows.column_names]
-    return with_facts(rows.rename_columns(names), runs, counts, {one: one for one in labels})
+    rows = rows.rename_columns(beside_labels(rows.column_names))
+    return with_facts(rows, runs, counts, {one: one for one in labels})
+
+
+def beside_labels(names: Iterable[str]) -> list[str]:
+    """Returns what columns of rows are called beside those of `experiment` and `run`."""
+    return [name + "__metric" if name in RUN_COLUMNS else name for name in names]
 
 
 def columns_together(

@@ -96,15 +96,16 @@ def _runs(runs: Sequence[Run], wanted: Wanted) -> pa.Table:
     else:
         fields = sorted(filter(_is_field, wanted.names))
     names = list(dict.fromkeys(["experiment", "run", *facts, *fields]))
-    lines = list(known_values(runs, names))
+    tags = wanted.among(["tags"])
+    lines = list(known_values(runs, [*names, *tags]))
     columns = [[line[place] for line in lines] for place in range(len(names))]
     table = pa.table(dict(zip(names, map(column_array, columns), strict=True)))
     # A column that no run has is a mistake, which DuckDB reports.
     empty = [name for name in fields if name in table.column_names and _is_empty(table[name])]
     table = table.drop_columns(list(dict.fromkeys(empty)))
-    if wanted.among(["tags"]):
-        tags = [line[0] for line in known_values(runs, ["tags"])]
-        table = table.append_column("tags", pa.array(tags, pa.list_(_TEXT)))
+    if tags:
+        lists = pa.array([line[-1] for line in lines], pa.list_(_TEXT))
+        table = table.append_column("tags", lists)
     return distinct_names(table)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from expman.metadata import PRUNED
 from expman.reading.curves import Curve, spark
 from expman.reading.formats import (
     format_facts,
@@ -27,7 +26,7 @@ def run_view(run: RunDetails) -> RenderableType:
     """Shows one run: status, facts, latest values with small curves, parameters."""
     summary = run.summary
     whole_name = cell(f"{summary.experiment}/{summary.name}", "bold")
-    pruned = ", pruned" if PRUNED in (summary.metadata.tags or ()) else ""
+    pruned = ", pruned" if summary.metadata.is_pruned else ""
     head = Text.assemble(whole_name, "  ", status_text(summary.status), pruned)
     parts: list[RenderableType] = [head, pairs(format_facts(run))]
     if run.metrics:

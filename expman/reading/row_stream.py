@@ -10,7 +10,7 @@ from expman.errors import StorageError
 from expman.reading.catalog_rows import PartPiece, PartReader, RowsOfRuns, pieces_of
 from expman.reading.columns import stack
 from expman.reading.multirun import (
-    RUN_COLUMNS,
+    beside_labels,
     by_metric,
     chosen_columns,
     common_columns,
@@ -92,9 +92,9 @@ class RowStream:
         types, self._plain = common_columns(schemas)
         self._types = types if columns is None else chosen_columns(types, columns, ())
         self.is_worth_it = bool(self._types)
-        names = [name + "__metric" if name in RUN_COLUMNS else name for name in self._types]
         fields = [(name, _LABEL) for name in self._labels]
-        whole = pa.schema([*fields, *zip(names, self._types.values(), strict=True)])
+        named = zip(beside_labels(self._types), self._types.values(), strict=True)
+        whole = pa.schema([*fields, *named])
         self.schema = distinct_names(whole.empty_table()).schema
 
     def _without_ids(self, table: pa.Table) -> pa.Table:

@@ -86,7 +86,8 @@ class StoredBase:
             StorageError: the store cannot be reached, or refuses.
         """
         if not self._store.lists_folders:
-            return self._runs_of_all(chosen)
+            listed, _ = self._list_all()
+            return {name: of for name, of in listed.items() if chosen is None or name in chosen}
         every = self.experiments()
         names = [name for name in every if chosen is None or name in chosen]
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -95,14 +96,15 @@ class StoredBase:
         self._forget_others(runs, every)
         return runs
 
-    def _runs_of_all(self, chosen: Collection[str] | None) -> dict[str, list[str]]:
-        """The same from a list of all objects."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for run in _by_run(self._store.list()):
+    def _list_all(self) -> tuple[dict[str, list[str]], dict[str, dict[str, StoredObject]]]:
+        """Names of the runs by experiment, and objects by run, from a list of all objects."""
+        objects = _by_run(self._store.list())
+        runs: dict[str, list[str]] = defaultdict(list)
+        for run in objects:
             experiment, _, name = run.partition("/")
-            found[experiment].append(name)
-        self._forget_others(found, found)
-        return {name: of for name, of in found.items() if chosen is None or name in chosen}
+            runs[experiment].append(name)
+        self._forget_others(runs, runs)
+        return runs, objects
 
     def refresh(self) -> str:
         """Fetches the small files of all runs; returns the cache.
@@ -110,12 +112,7 @@ class StoredBase:
         Raises:
             StorageError: the store cannot be reached, or refuses.
         """
-        runs: dict[str, list[str]] = defaultdict(list)
-        objects = _by_run(self._store.list())
-        for run in objects:
-            experiment, _, name = run.partition("/")
-            runs[experiment].append(name)
-        self._forget_others(runs, runs)
+        _, objects = self._list_all()
         self._fetch_small(objects)
         return self.cache
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from expman.errors import StorageError
-from expman.reading.catalog_index import CatalogIndex, ListedRuns, open_table_file
+from expman.reading.catalog_index import CatalogIndex, ListedRuns, newest_index, open_table_file
 from expman.reading.run import Run
 from expman.reading.stored_base import StoredBase
 from expman.reading.stored_run import StoredRun
@@ -36,20 +35,12 @@ class StoredIndex(CatalogIndex):
         Raises:
             StorageError: the store cannot be reached, or refuses.
         """
-        for _ in range(3):  # a newer version may replace it meanwhile
-            manifest = base.manifest()
-            if manifest is None or not manifest.runs_file:
-                return None
-            try:
-                base.fetch_cataloged(manifest.runs_file, manifest)
-                index = cls(base, manifest, open_table_file(base.cache, manifest))
-                index._load("experiment", "run")
-                return index
-            except FileNotFoundError:
-                continue
-            except (OSError, pa.ArrowException, KeyError):
-                return None
-        return None
+
+        def index_of(manifest: Manifest) -> StoredIndex:
+            base.fetch_cataloged(manifest.runs_file, manifest)
+            return cls(base, manifest, open_table_file(base.cache, manifest))
+
+        return newest_index(base.manifest, index_of)
 
     def look(self, chosen: Collection[str] | None) -> tuple[bytearray, list[str]]:
         """As in a directory; the small files of the other runs are in the cache then."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from expman.reading.find import runs
-from expman.reading.multirun import RUN_COLUMNS, all_rows, columns_together
+from expman.reading.multirun import RUN_COLUMNS, all_rows, beside_labels, columns_together
 from expman.reading.run import Run
 from expman.reading.vectors import stored_columns
 
@@ -36,12 +36,25 @@ class Chunk(NamedTuple):
     names: list[tuple[str, str]]
 
 
-def chunks_of(base_dir: str, found: Iterable[Run], size: int = CHUNK_RUNS) -> list[Chunk]:
-    """Cuts a list of runs into chunks."""
-    names = [(run.experiment, run.name) for run in found]
+def chunks_of(
+    base_dir: str | os.PathLike[str], size: int = CHUNK_RUNS, **filters: Any
+) -> list[Chunk]:
+    """Cuts the runs of a base directory, or of the URL of a copy, into chunks.
+
+    Args:
+        base_dir: where they are; a directory has this path on every host.
+        size: runs of a chunk.
+        filters: those of `expman.runs`.
+
+    Raises:
+        StorageError: the base directory does not exist.
+    """
+    base = os.fspath(base_dir)
+    base = base if "://" in base else os.path.abspath(base)
+    names = [(run.experiment, run.name) for run in runs(base, **filters)]
     token = os.urandom(8).hex()
     parts = (names[first : first + size] for first in range(0, len(names), size))
-    return [Chunk(base_dir, token, part) for part in parts]
+    return [Chunk(base, token, part) for part in parts]
 
 
 @functools.lru_cache(maxsize=1)
@@ -78,8 +91,7 @@ def fitting(schemas: Iterable[pa.Schema], columns: Sequence[str] | None) -> pa.S
         columns: as in `expman.vectors`.
     """
     types = columns_together(schemas, columns)
-    names = [name + "__metric" if name in RUN_COLUMNS else name for name in types]
-    rest = zip(names, types.values(), strict=True)
+    rest = zip(beside_labels(types), types.values(), strict=True)
     return pa.schema([*((name, pa.string()) for name in RUN_COLUMNS), *rest])
 
 

@@ -20,7 +20,6 @@ from expman.importers.homes import experiment_of, new_home
 from expman.importers.importing import Imported, import_by_jobs
 from expman.importers.source import Source
 from expman.job_map import JobMap
-from expman.reading.find import runs
 from expman.scale.chunks import CHUNK_RUNS, chunks_of, columns_of, fitting, rows_of
 
 if TYPE_CHECKING:
@@ -180,9 +179,7 @@ def vectors(
     _ray()
     from ray import data
 
-    base = os.fspath(base_dir)
-    base = base if "://" in base else os.path.abspath(base)
-    chunks = chunks_of(base, runs(base, **filters), chunk_runs)
+    chunks = chunks_of(base_dir, chunk_runs, **filters)
     schemas = [schema for found in job_map()(columns_of, chunks) for schema in found]
     schema = fitting(schemas, columns)
     if not chunks:

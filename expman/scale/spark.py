@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from expman.job_map import JobMap
-from expman.reading.find import runs
 from expman.scale.chunks import CHUNK_RUNS, chunks_of, columns_of, fitting, rows_of
 
 if TYPE_CHECKING:
@@ -61,9 +60,7 @@ def vectors(
     """
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    base = os.fspath(base_dir)
-    base = base if "://" in base else os.path.abspath(base)
-    chunks = chunks_of(base, runs(base, **filters), chunk_runs)
+    chunks = chunks_of(base_dir, chunk_runs, **filters)
     found = job_map(spark)(columns_of, chunks)
     schema = fitting((one for schemas in found for one in schemas), columns)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,18 +10,6 @@ from integrations.trainings import TIMEOUT_S, Train, column, messages, runs_of
 from expman import RunStatus
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def ray_env() -> Iterator[dict[str, str]]:
-    """Ray on this machine alone, with its files in a place that is then removed."""
-    # Ray makes sockets in it: their paths are limited to some hundred bytes.
-    with tempfile.TemporaryDirectory(prefix="ray") as place:
-        yield {
-            **dict.fromkeys(("HOME", "TMPDIR", "RAY_TMPDIR"), place),
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_AUTH_MODE": "disabled",
-        }
 
 
 @pytest.mark.shows("ray_tune", "config", "metrics", "checkpoints", "FAILED", "resumed")

@@ -8,15 +8,13 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.fs
 import pytest
 from interop.faulty_proxy import FaultyProxy
+from interop.servers import free_port, served
 from process.runs import wait_until
 from unit.reading.run_files import block, make_run
 
@@ -29,13 +27,6 @@ from expman.storage.paths import MIRROR_LOCK
 pytestmark = [pytest.mark.stores, pytest.mark.timeout(300)]
 
 RUNS = 6
-DEADLINE_S = 60.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +34,8 @@ def server() -> Iterator[int]:
     """The port of a server."""
     port = free_port()
     command = [os.environ["EXPMAN_STORES_PYTHON"], "-m", "moto.server", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + DEADLINE_S
-        while True:
-            with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    with served(port, command):
         yield port
-    finally:
-        process.terminate()
-        process.wait(DEADLINE_S)
 
 
 @pytest.fixture

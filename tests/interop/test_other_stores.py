@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
-import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.fs
 import pytest
+from interop.servers import free_port, served
 from process.runs import wait_until
 from unit.reading.run_files import block, make_run
 
@@ -28,35 +24,9 @@ from expman.storage.object_store import ObjectStore
 from expman.storage.paths import MIRROR_LOCK
 
 RUNS = 4
-DEADLINE_S = 60.0
 _ACCOUNT = "devstoreaccount1"
 # The key of every Azurite, as Microsoft documents it.
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-
-
-@contextmanager
-def served(port: int, command: list[str]) -> Iterator[int]:
-    """A server, once it answers."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + DEADLINE_S
-        while True:
-            with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(DEADLINE_S)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @pytest.fixture

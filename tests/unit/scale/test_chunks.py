@@ -39,7 +39,7 @@ def test_rows_by_chunks(tmp_path: Path, columns: list[str] | None) -> None:
     make_runs(tmp_path)
     catalog.build(tmp_path)
     found = expman.runs(tmp_path)
-    chunks = chunks_of(str(tmp_path), found, 7)
+    chunks = chunks_of(tmp_path, 7)
     schema = fitting((one for some in elsewhere(columns_of, chunks) for one in some), columns)
     together = pa.concat_tables(rows_of(chunk, columns, schema) for chunk in chunks)
     names = ["experiment", "run"]
