@@ -12,20 +12,19 @@ of another builder, made of an earlier one, could replace it only within `_BUILD
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import time
 from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from expman.catalog.build import GROUP_ROWS, build, sorted_runs
 from expman.catalog.summaries import open_table
 from expman.errors import StorageError
 from expman.models import RunStatus
 from expman.reading.run_facts import FACTS
+from expman.storage.arrowfile import read_parquet
 from expman.storage.catalog_files import (
     CATALOG,
     KEEP_S,
@@ -102,7 +101,7 @@ def _read(store: ObjectStore) -> tuple[pa.Table, tuple[PartFile, ...]]:
         manifest = parse_manifest(store.read(f"{CATALOG}/{MANIFEST}"))
         if manifest is not None and manifest.runs_file:
             data = store.read(f"{CATALOG}/{manifest.runs_file}")
-            return pq.read_table(io.BytesIO(data)).cast(FACTS), manifest.parts
+            return read_parquet(pa.BufferReader(data)).cast(FACTS), manifest.parts
     except (FileNotFoundError, pa.ArrowException, ValueError):
         pass
     return FACTS.empty_table(), ()

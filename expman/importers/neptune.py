@@ -63,7 +63,7 @@ def _described(path: str) -> tuple[str, str] | None:
         with os.fdopen(open_regular(path, follow=True), "rb") as opened, _file(opened) as file:
             if not set(file.schema_arrow.names) >= _COLUMNS:
                 return None
-            for batch in file.iter_batches(1, columns=["project_id", "run_id"]):
+            for batch in file.iter_batches(1, columns=["project_id", "run_id"], use_threads=False):
                 (row,) = batch.to_pylist()
                 return str(row["project_id"]), str(row["run_id"])
     except (pa.ArrowException, OSError, ValueError):
@@ -72,7 +72,7 @@ def _described(path: str) -> tuple[str, str] | None:
 
 
 def _file(opened: Any) -> pq.ParquetFile:
-    return pq.ParquetFile(opened)
+    return pq.ParquetFile(opened, pre_buffer=False)
 
 
 def _source(files: list[str], project: str, run_id: str, path: str) -> Source:
@@ -113,7 +113,7 @@ def _read(path: str, run: ImportedRun, values: NeptuneValues) -> None:
         with os.fdopen(open_regular(path, follow=True), "rb") as opened, _file(opened) as file:
             if not set(file.schema_arrow.names) >= _COLUMNS:
                 raise DamagedError(f"{path}: columns are missing")
-            for batch in file.iter_batches(_BATCH_ROWS):
+            for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
                 for row in _rows(batch, run):
                     values.take(row)
     except (pa.ArrowException, ValueError, TypeError) as exc:

@@ -178,10 +178,11 @@ def read_table(item: MediaItem) -> pa.Table:
         StorageError: it cannot be read.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from expman.storage.arrowfile import read_parquet
 
     try:
         with pa.BufferReader(read_regular(item.path, follow=True)) as source:
-            return pq.read_table(source)
+            return read_parquet(source)
     except (OSError, pa.ArrowException) as exc:
         raise storage_error(item.path, exc) from exc

@@ -6,12 +6,11 @@ import json
 import os
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from expman.reading.columns import FIXED, stack, wider
 from expman.reading.parquetfile import VectorsParquet
 from expman.reading.tailfiles import unreadable
-from expman.storage.arrowfile import open_arrow
+from expman.storage.arrowfile import open_arrow, read_parquet
 from expman.storage.contents import SUPERSEDED_KEY
 from expman.storage.paths import storage_error, superseded_name
 
@@ -51,7 +50,7 @@ def _count(run_dir: str) -> int:
 def _read(path: str) -> pa.Table:
     try:
         with open_arrow(path, follow=True) as source:
-            table = pq.read_table(source)
+            table = read_parquet(source)
     except (pa.ArrowException, OSError) as exc:
         if isinstance(exc, OSError) and exc.errno:
             raise storage_error(path, exc) from exc

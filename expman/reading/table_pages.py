@@ -48,9 +48,11 @@ def table_page(name: str, file: IO[bytes], offset: int, limit: int) -> TablePage
         if name.lower().endswith(".csv"):
             data = file.read(MOST_CSV_BYTES)
             cut = data if len(data) < MOST_CSV_BYTES else data[: data.rfind(b"\n") + 1]
-            whole = pyarrow.csv.read_csv(pa.BufferReader(cut))
+            whole = pyarrow.csv.read_csv(
+                pa.BufferReader(cut), pyarrow.csv.ReadOptions(use_threads=False)
+            )
             return _page(whole.slice(offset, limit), whole.num_rows)
-        parquet = pq.ParquetFile(pa.PythonFile(file, "r"))
+        parquet = pq.ParquetFile(pa.PythonFile(file, "r"), pre_buffer=False)
         return _page(_slice(parquet, offset, limit), parquet.metadata.num_rows)
     except (pa.ArrowException, OSError) as exc:
         raise unreadable(name, exc) from exc
@@ -68,7 +70,7 @@ def _slice(parquet: pq.ParquetFile, offset: int, limit: int) -> pa.Table:
             first = before if first is None else first
             groups.append(number)
         before += rows
-    table = parquet.read_row_groups(groups)
+    table = parquet.read_row_groups(groups, use_threads=False)
     return table.slice(offset - (first or 0), limit)
 
 

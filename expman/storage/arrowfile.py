@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from expman.storage.paths import open_regular
 
-__all__ = ["open_arrow"]
+__all__ = ["open_arrow", "read_parquet"]
 
 
 def open_arrow(path: str, *, follow: bool = False) -> pa.NativeFile:
@@ -28,3 +29,15 @@ def open_arrow(path: str, *, follow: bool = False) -> pa.NativeFile:
         return pa.PythonFile(os.fdopen(os.dup(fd), "rb"), "r")
     finally:
         os.close(fd)
+
+
+def read_parquet(source: pa.NativeFile) -> pa.Table:
+    """Reads a whole Parquet file, in this thread.
+
+    `pyarrow.parquet.read_table` leaves work to Arrow's threads that goes on after it has returned.
+    Where the bytes belong to a Python object, that work takes the GIL to let go of them; once the
+    interpreter is ending, CPython ends a thread that asks for the GIL, and C++ answers by
+    aborting the process: "terminate called without an active exception".
+    """
+    with pq.ParquetFile(source, pre_buffer=False) as file:
+        return file.read(use_threads=False)

@@ -49,6 +49,7 @@ class RunWriter:
         self._files: RunFiles | None = None
         self._sampling: Sampling | None = None
         self._stalls = StallWatch(hello)
+        self._must_check = False  # a look at who lives is due, and may have met a pause
 
     @property
     def has_ended(self) -> bool:
@@ -71,14 +72,15 @@ class RunWriter:
         Args:
             check: also look who still lives.
         """
+        self._must_check |= check
         if self.retry.is_pausing:
             return False
         try:
-            busy = self._serve(check)
+            busy = self._serve(self._must_check)
         except StorageError as exc:
             self.retry.fail(str(exc))
             return False
-        self.retry.has_failed = False
+        self.retry.has_failed = self._must_check = False
         if self._files is not None and not self._may_fail_again(self._files):
             self.retry.set(self._files.copier.write_error)
         return busy

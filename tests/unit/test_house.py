@@ -254,6 +254,20 @@ def test_no_room_of_the_trainer_imports_pyarrow_and_yaml() -> None:
     assert "storage" in users
 
 
+def test_no_work_of_arrow_goes_on_after_a_read() -> None:
+    """The readers of Arrow that leave work to its threads may abort the interpreter at its end."""
+    calls = {
+        (module, ast.unparse(node.func))
+        for module, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func.value) in ("pq", "pyarrow.parquet", "pyarrow.dataset", "ds")
+    }
+    assert ("storage.arrowfile", "pq.ParquetFile") in calls
+    assert [] == [call for call in calls if call[1].rpartition(".")[2] in ("read_table", "dataset")]
+
+
 def test_what_the_trainer_imports_of_storage_is_light() -> None:
     """The modules of storage that the client uses import nothing heavy, nor one that does."""
     light = {"storage", *LIGHT_STORAGE, "storage.copying"}
