@@ -215,6 +215,7 @@ class SpoolMappings:
         self._place = place
         self._pid = pid
         self._spools: dict[str, _Spool] = {}  # the one that was used last comes last
+        self._lock = threading.Lock()  # one thread makes files of media, another one frees spools
 
     def name_of(self, number: str) -> str:
         """Name of a spool's segment."""
@@ -227,23 +228,26 @@ class SpoolMappings:
             CorruptLaneError: it is not one.
             OSError: it is gone, or no descriptor or memory can be had at present.
         """
-        spool = self._spools.pop(number, None)
-        if spool is None:
-            found = segment.attach(self._place, self.name_of(number), [self._pid])
-            try:
-                memory = found.map()
-            finally:
-                found.close()
-            check_header(self.name_of(number), memory, layout.MAGIC_SPOOL, CONTENT_OFFSET)
-            spool = _Spool(memory)
-        self._spools[number] = spool
-        while len(self._spools) > MOST_SPOOLS:
-            del self._spools[next(iter(self._spools))]
+        with self._lock:
+            spool = self._spools.pop(number, None) or self._map(number)
+            self._spools[number] = spool
+            while len(self._spools) > MOST_SPOOLS:
+                del self._spools[next(iter(self._spools))]
         return spool
+
+    def _map(self, number: str) -> _Spool:
+        found = segment.attach(self._place, self.name_of(number), [self._pid])
+        try:
+            memory = found.map()
+        finally:
+            found.close()
+        check_header(self.name_of(number), memory, layout.MAGIC_SPOOL, CONTENT_OFFSET)
+        return _Spool(memory)
 
     def clear(self) -> None:
         """Lets go of them."""
-        self._spools.clear()
+        with self._lock:
+            self._spools.clear()
 
 
 class CarriedMedium:
