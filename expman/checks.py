@@ -19,6 +19,7 @@ __all__ = [
     "check_flag",
     "check_mirror",
     "check_name",
+    "check_new_name",
     "check_project",
     "check_rank",
     "check_tags",
@@ -81,6 +82,14 @@ def check_name(label: str, value: object) -> str:
         raise ConfigError(
             label, plain, f"must not be longer than {MAX_NAME_BYTES} bytes, is {length}"
         )
+    return plain
+
+
+def check_new_name(label: str, value: object) -> str:
+    """Checks a name that something gets; directories that begin with a dot are hidden."""
+    plain = check_name(label, value)
+    if plain.startswith("."):
+        raise ConfigError(label, plain, "must not begin with a dot: such directories are hidden")
     return plain
 
 

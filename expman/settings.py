@@ -51,7 +51,7 @@ _TABLE = (
         name="name",
         type="str",
         default=NAME,
-        check=checks.check_name,
+        check=checks.check_new_name,
         variable="EXPMAN_EXPERIMENT",
         meaning="The experiment's name, one directory name. Required, here or in the variable.",
         recorded="run.yaml: experiment; directory",
@@ -60,7 +60,7 @@ _TABLE = (
     Setting(
         name="run_name",
         type="str",
-        check=checks.check_name,
+        check=checks.check_new_name,
         variable="EXPMAN_RUN_NAME",
         meaning="The run's directory name; by default the local time as YYYYmmdd_HHMMSS. Ranks "
         "above 0 add -rankN.",

@@ -56,7 +56,8 @@ def make_app(context: Context, events: OpenPages) -> Starlette:
         changes = context.catalog.changes(request.query_params.get("since"))
         return Response(changes_text(changes), media_type="application/json")
 
-    one = "/api/run/{experiment}/{run}"
+    # Which run is in the query: a proxy may change what is quoted in a path.
+    one = "/api/run"
     answers = {
         "/api/info": info,
         "/api/runs": runs,

@@ -13,20 +13,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
-import msgspec
-
+from expman.dashboard.known_runs import KnownRun, Packing, signatures
 from expman.dashboard.listed_records import Listed, ListedRecords
-from expman.dashboard.remembered import FEWEST_RUNS, Remembered, RememberedRun
+from expman.dashboard.remembered import FEWEST_RUNS, Remembered
 from expman.dashboard.run_record import lost_record, record_of, run_id
 from expman.errors import StorageError
 from expman.models import RunStatus, safe_text
 from expman.reading.directories import is_run, run_dirs
 from expman.reading.runyaml import RunYaml
-from expman.storage.paths import CONFIG_YAML, NOTES_MD, RUN_YAML
+from expman.storage.paths import CONFIG_YAML, RUN_YAML
 
-__all__ = ["Catalog", "Changes", "KnownRun"]
+__all__ = ["Catalog", "Changes"]
 
 MOST_REMOVED = 10_000
 """Removals that are remembered; a client that is further behind gets the whole table."""
@@ -34,30 +34,10 @@ FIRST_S = 0.5
 """A first look at the runs takes about so long; the rest comes as changes."""
 FIRST_RUNS = 1000
 """Of many runs, an answer with the whole table has the newest ones; the rest comes as changes."""
-MOST_RUNS = 5000
+MOST_RUNS = 2000
 """Most changed runs that one answer has."""
 _FIRST_VERSION = 1
 """All runs have later ones."""
-
-
-class KnownRun(msgspec.Struct):
-    """A run as it was last looked at.
-
-    Attributes:
-        path: its directory.
-        version: of the catalog when it changed last.
-        record: its row of the table, as JSON.
-        is_live: its status is RUNNING.
-        began: what sorts runs by their start.
-        seen: times and size by which a change shows.
-    """
-
-    path: str
-    version: int
-    record: bytes
-    is_live: bool
-    began: str
-    seen: tuple[tuple[int, ...], ...]
 
 
 class Changes(NamedTuple):
@@ -95,7 +75,8 @@ class Catalog:
         self.gone: str | None = None
         self._born = secrets.token_hex(4)  # versions of another server mean nothing here
         self._version = _FIRST_VERSION
-        self._runs: dict[str, KnownRun] = {}
+        self._runs: dict[str, KnownRun] = {}  # in the order of their versions
+        self._packing = Packing()
         self._waiting: deque[tuple[str, str]] = deque()
         self._removed: deque[tuple[int, str]] = deque(maxlen=MOST_REMOVED)
         self._forgotten = 0
@@ -112,11 +93,11 @@ class Catalog:
         With many runs, the first answer has rows that an earlier server has kept, or the newest
         ones of the base directory's catalog. `go_on` finds out which of them still hold.
         """
-        kept = Remembered(self.base_dir).load().items()
-        for name, run in sorted(kept, key=lambda one: one[1].began, reverse=True):
+        self._packing, kept = Remembered(self.base_dir).load()
+        for name in sorted(kept, key=lambda one: kept[one].began, reverse=True):
             self._version += 1
-            known = KnownRun(run.path, self._version, run.record, False, run.began, run.seen)
-            self._runs.setdefault(name, known)
+            self._runs[name] = kept.pop(name)
+            self._runs[name].version = self._version
         if len(self._runs) <= FIRST_RUNS:
             self._listed = ListedRecords.open(self.base_dir)
             for path, listed in self._listed.newest(FIRST_RUNS) if self._listed else ():
@@ -128,13 +109,9 @@ class Catalog:
 
     def remember(self) -> None:
         """Keeps the rows of ended runs for the next server, if there are many."""
-        kept = {
-            name: RememberedRun(run.path, run.record, run.began, run.seen)
-            for name, run in list(self._runs.items())
-            if not run.is_live
-        }
+        kept = {name: run for name, run in list(self._runs.items()) if not run.is_live}
         if len(kept) >= FEWEST_RUNS:
-            Remembered(self.base_dir).save(kept)
+            Remembered(self.base_dir).save(self._packing, kept)
 
     # -- looking ------------------------------------------------------------------------
 
@@ -146,16 +123,20 @@ class Catalog:
         """
         with self._scan_lock:
             before = self._version, self.gone
-            known = set(self._runs)  # others may find runs meanwhile
+            gone = set(self._runs)  # others may find runs meanwhile
+            fresh = []
             try:
-                found = {safe_text(run_id(path)): path for path in self._directories()}
+                for path in self._directories():
+                    name = safe_text(run_id(path))
+                    gone.discard(name)
+                    if self._is_fresh(name, path):
+                        fresh.append((name, path))
             except StorageError as exc:
                 self.gone, self._scanned = exc.detail, time.monotonic()
                 return before != (self._version, self.gone)
             self.gone = None
-            for name in known - found.keys():
+            for name in gone:
                 self._forget(name)
-            fresh = [(name, path) for name, path in found.items() if self._is_fresh(name, path)]
             self._waiting = deque(self._newest_first(fresh) if len(fresh) > 1 else fresh)
             self._scanned = time.monotonic()
             self._take_waiting(time.monotonic() + most_s)
@@ -182,16 +163,16 @@ class Catalog:
         """Looks at the live runs alone; returns whether anything has changed."""
         with self._scan_lock:
             before = self._version
-            for name, known in list(self._runs.items()):
-                if known.is_live and self._is_fresh(name, known.path):
-                    self._read(name, known.path)
+            for name in self.live():
+                path = self.place(name)
+                if path is not None and self._is_fresh(name, path):
+                    self._read(name, path)
             return before != self._version
 
     def look_at(self, name: str) -> str | None:
         """Looks at one run; returns its directory, or None if there is no such run."""
         experiment, _, run = name.partition("/")
-        known = self._runs.get(name)
-        path = known.path if known is not None else os.path.join(self.base_dir, experiment, run)
+        path = self.place(name) or self._usual_place(name)
         odd = {"", os.curdir, os.pardir}
         if experiment in odd or run in odd or os.sep in run or "\0" in name:
             return None
@@ -204,8 +185,10 @@ class Catalog:
                 self._read(name, path)
         except (OSError, ValueError):
             self._forget(name)
-        known = self._runs.get(name)
-        return None if known is None else known.path
+        return path if name in self._runs else None
+
+    def _usual_place(self, name: str) -> str:
+        return os.path.join(self.base_dir, *name.split("/", 1))
 
     def _directories(self) -> Iterator[str]:
         linked: dict[str, bool] = {}
@@ -223,7 +206,7 @@ class Catalog:
 
     def _is_fresh(self, name: str, path: str) -> bool:
         known = self._runs.get(name)
-        return known is None or known.seen != _seen(path, known.is_live)
+        return known is None or known.seen != signatures(path, known.is_live)
 
     def _newest_first(self, found: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Sorts by the catalog, if it has the run, else by the time of the directory.
@@ -254,13 +237,14 @@ class Catalog:
 
     def _read(self, name: str, path: str, listed: Listed = None) -> None:
         # Before it is read: what changes meanwhile is seen the next time.
-        seen_live, seen_ended = _seen(path, is_live=True), _seen(path, is_live=False)
+        seen_ended = signatures(path, is_live=False)
         is_live, began = False, ""
         if listed is None and self._listed is not None:
             listed = self._listed.record(path)
         if listed is not None:
-            self._take(name, KnownRun(path, 0, listed[0], False, listed[1], seen_ended))
+            self._take(name, path, listed[0], KnownRun(0, b"", listed[1], seen_ended))
             return
+        seen_live = signatures(path, is_live=True)
         try:
             for file in (RUN_YAML, CONFIG_YAML):
                 inner = os.path.join(path, file)
@@ -278,17 +262,21 @@ class Catalog:
         except StorageError as exc:
             record = lost_record(path, str(exc))
         seen = seen_live if is_live else seen_ended
-        self._take(name, KnownRun(path, 0, record, is_live, began, seen))
+        self._take(name, path, record, KnownRun(0, b"", began, seen, is_live))
 
-    def _take(self, name: str, found: KnownRun) -> None:
+    def _take(self, name: str, path: str, record: bytes, found: KnownRun) -> None:
         """Takes what a run is now; it has a new version if it has changed."""
         with self._lock:
             known = self._runs.get(name)
-            if known is not None and known.record == found.record:
+            found.packed = self._packing.pack(record)
+            if known is not None and known.packed == found.packed:
                 known.seen = found.seen
                 return
+            if path != self._usual_place(name):
+                found.place = path
             self._version += 1
             found.version = self._version
+            self._runs.pop(name, None)
             self._runs[name] = found
 
     def _forget(self, name: str) -> None:
@@ -320,52 +308,47 @@ class Catalog:
             born, _, number = (since or "").partition(".")
             last = int(number) if number.isdecimal() and born == self._born else 0
             full = not self._forgotten < last <= self._version
-            changed = list(self._runs.values())
             upto = self._version
             if full:
-                changed.sort(key=lambda run: run.began, reverse=True)
+                changed = sorted(self._runs.values(), key=_began, reverse=True)
                 if len(changed) > FIRST_RUNS and not self._forgotten:
                     del changed[FIRST_RUNS:]
                     upto = _FIRST_VERSION
             else:
-                changed = [run for run in changed if run.version > last]
+                later = (run for run in self._runs.values() if run.version > last)
+                changed = list(islice(later, MOST_RUNS + 1))
                 if len(changed) > MOST_RUNS:
-                    changed.sort(key=lambda run: run.version)
                     del changed[MOST_RUNS:]
                     upto = changed[-1].version
-                changed.sort(key=lambda run: run.began, reverse=True)
+                changed.sort(key=_began, reverse=True)
             removed = [] if full else [name for at, name in self._removed if last < at <= upto]
             back = self._runs.keys()
             return Changes(
                 f"{self._born}.{upto}",
                 full,
-                [run.record for run in changed],
+                [self._packing.unpack(run.packed) for run in changed],
                 [name for name in removed if name not in back],
                 self.is_complete and upto == self._version,
                 upto != self._version,
             )
 
-    def known(self, name: str) -> KnownRun | None:
-        """Returns a run as it was last looked at."""
-        return self._runs.get(name)
+    def place(self, name: str) -> str | None:
+        """Returns the directory of a run as it was last looked at."""
+        known = self._runs.get(name)
+        return None if known is None else known.place or self._usual_place(name)
+
+    def record(self, name: str) -> bytes | None:
+        """Returns the row of a run as it was last looked at, as JSON."""
+        known = self._runs.get(name)
+        return None if known is None else self._packing.unpack(known.packed)
 
     def live(self) -> list[str]:
         """Returns the ids of the live runs."""
         return [name for name, known in list(self._runs.items()) if known.is_live]
 
 
-def _seen(path: str, is_live: bool) -> tuple[tuple[int, ...], ...]:
-    """Returns times by which a change of a run shows; empty if it is gone."""
-    names = (RUN_YAML, CONFIG_YAML, NOTES_MD) if is_live else ("",)
-    return tuple(_signature(os.path.join(path, name)) for name in names)
-
-
-def _signature(path: str) -> tuple[int, ...]:
-    try:
-        info = os.stat(path)
-    except OSError:
-        return ()
-    return info.st_ino, info.st_mtime_ns, info.st_size
+def _began(run: KnownRun) -> str:
+    return run.began
 
 
 def _time_of(path: str) -> int:

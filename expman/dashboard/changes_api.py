@@ -23,7 +23,7 @@ class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def update(context: Context, request: Request, body: bytes) -> Response:
-    """Answers PATCH `api/run/E/R`."""
+    """Answers PATCH `api/run?run=E/R`."""
     run_dir = context.run_dir(request)
     try:
         wanted = msgspec.json.decode(body, type=_Wanted)
@@ -35,7 +35,7 @@ def update(context: Context, request: Request, body: bytes) -> Response:
     edit = Edit(wanted.description, wanted.tags)
     if edit != Edit():
         is_taken = edit_run(run_dir, edit, recovery_lock)
-    context.find(f"{request.path_params['experiment']}/{request.path_params['run']}")
+    context.find(request.query_params["run"])
     answer: dict[str, object] = {"pending": not is_taken, "notes": read_notes(run_dir)}
     if not is_taken:
         answer["why"] = (
@@ -46,7 +46,7 @@ def update(context: Context, request: Request, body: bytes) -> Response:
 
 
 def remove(context: Context, request: Request, body: bytes) -> Response:
-    """Answers DELETE `api/run/E/R`."""
+    """Answers DELETE `api/run?run=E/R`."""
     run_dir = context.run_dir(request)
     try:
         delete(Run(run_dir))

@@ -41,7 +41,7 @@ MOST_STACKS = 4 * 1024 * 1024
 
 
 def console(context: Context, request: Request) -> Response:
-    """Answers `api/run/E/R/console`."""
+    """Answers `api/run/console?run=E/R`."""
     tail = number_in(request, "tail", USUAL_LINES, MOST_LINES)
     return json_answer(console_lines(context.run_dir(request), _start(request), tail))
 
@@ -57,7 +57,7 @@ def console_lines(run_dir: str, start: int | None, tail: int) -> object:
 
 
 def messages(context: Context, request: Request) -> Response:
-    """Answers `api/run/E/R/messages`."""
+    """Answers `api/run/messages?run=E/R`."""
     limit = number_in(request, "limit", USUAL_LINES, MOST_LINES)
     return json_answer(message_lines(context.run_dir(request), _start(request), limit))
 
@@ -96,14 +96,14 @@ def _start(request: Request) -> int | None:
 
 
 def system(context: Context, request: Request) -> Response:
-    """Answers `api/run/E/R/system`."""
+    """Answers `api/run/system?run=E/R`."""
     run_dir = context.run_dir(request)
     points = max(4, number_in(request, "points", 1000, MOST_POINTS))
     return Response(system_stream(run_dir, points), media_type=ARROW)
 
 
 def histograms(context: Context, request: Request) -> Response:
-    """Answers `api/run/E/R/histograms`."""
+    """Answers `api/run/histograms?run=E/R`."""
     run_dir = context.run_dir(request)
     tag = request.query_params.get("tag")
     most = max(1, number_in(request, "limit", MOST_HISTOGRAMS, MOST_HISTOGRAMS))
@@ -130,7 +130,7 @@ def histogram_rows(run_dir: str, tag: str | None, most: int) -> list[dict[str, o
 
 
 def stacks(context: Context, request: Request) -> Response:
-    """Answers `api/run/E/R/stacks`."""
+    """Answers `api/run/stacks?run=E/R`."""
     run_dir = context.run_dir(request)
     name = request.query_params.get("name", "")
     if not name or os.path.basename(name) != name:

@@ -47,13 +47,12 @@ class Context:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
     def run_dir(self, request: Request) -> str:
-        """Returns the directory of the run that a path names.
+        """Returns the directory of the run that a query names: `run=E/R`.
 
         Raises:
             HTTPException: 404, there is no such run.
         """
-        names = request.path_params
-        return self.find(f"{names['experiment']}/{names['run']}")
+        return self.find(request.query_params.get("run", ""))
 
     def find(self, name: str) -> str:
         """Returns the directory of a run.

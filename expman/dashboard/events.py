@@ -154,7 +154,7 @@ class OpenPages:
             yield _event(kind, encode({"id": name, what: value}))
 
 
-@lru_cache(4)
+@lru_cache(3)
 def _changes(
     catalog: Catalog, since: str | None, now: str, complete: bool
 ) -> tuple[str, bytes, list[str], bool]:

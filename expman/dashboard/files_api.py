@@ -26,7 +26,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def media(context: Context, request: Request) -> Response:
-    """Answers `api/run/E/R/media`."""
+    """Answers `api/run/media?run=E/R`."""
     run_dir = context.run_dir(request)
     query = request.query_params
     found = read_media(run_dir, query.get("tag"), query.get("kind"))
@@ -48,13 +48,13 @@ def media_record(item: MediaItem) -> dict[str, object]:
 
 
 def media_file(context: Context, request: Request) -> Response:
-    """Answers `api/run/E/R/media/file`."""
+    """Answers `api/run/media/file?run=E/R`."""
     run_dir = context.run_dir(request)
     return _file_answer(context, request, run_dir, _path_below(request, MEDIA))
 
 
 def artifact(context: Context, request: Request) -> Response:
-    """Answers `api/run/E/R/artifact`."""
+    """Answers `api/run/artifact?run=E/R`."""
     run_dir = context.run_dir(request)
     name = _path_below(request, ARTIFACTS)
     if "preview" not in request.query_params:
@@ -69,7 +69,7 @@ def artifact(context: Context, request: Request) -> Response:
 
 
 def table(context: Context, request: Request) -> Response:
-    """Answers `api/run/E/R/table`."""
+    """Answers `api/run/table?run=E/R`."""
     run_dir = context.run_dir(request)
     name = request.query_params.get("path", "")
     offset = number_in(request, "offset", 0, 2**62)

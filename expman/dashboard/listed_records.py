@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from expman.dashboard.json_text import flat
-from expman.dashboard.run_record import LONGEST, MOST_KEYS
+from expman.dashboard.run_record import LONGEST, MOST_KEYS, whole_names
 from expman.models import RunStatus
 from expman.reading.catalog_index import CatalogIndex
 from expman.reading.commit import commit_of
@@ -126,9 +126,6 @@ def _made(cells: Mapping[str, Any], run_dir: str) -> bytes | None:
     experiment, run = cells["experiment"].as_py(), cells["run"].as_py()
     reason = facts["reason"]
     record = {
-        "id": f"{experiment}/{run}",
-        "experiment": experiment,
-        "run": run,
         **facts,
         **{name: _second(cells[name]) for name in _TIMES},
         "stalled_since": None,
@@ -146,7 +143,8 @@ def _made(cells: Mapping[str, Any], run_dir: str) -> bytes | None:
         for kind in ("min", "max")
     }
     maps = {name: texts[name] for name in ("params", "scalars", "last")}
-    return msgspec.json.encode({**flat(record, LONGEST), **maps, **kinds})
+    row = {**whole_names(experiment, run), **flat(record, LONGEST), **maps, **kinds}
+    return msgspec.json.encode(row)
 
 
 def _second(cell: Any) -> float | None:

@@ -31,10 +31,10 @@ class LiveRuns:
         with self._lock:
             run = self._runs.get(name)
             if run is None:
-                known = self._catalog.known(name)
-                if known is None:
+                place = self._catalog.place(name)
+                if place is None:
                     return None
-                run = self._runs[name] = LiveRun(known.path)
+                run = self._runs[name] = LiveRun(place)
             run.touch()
             return run
 
@@ -44,7 +44,7 @@ class LiveRuns:
         with self._lock:
             runs = list(self._runs.items())
         for name, run in runs:
-            if run.is_idle or self._catalog.known(name) is None:
+            if run.is_idle or self._catalog.place(name) is None:
                 with self._lock:
                     self._runs.pop(name, None)
                 run.close()

@@ -9,42 +9,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+import zlib
 
 import msgspec
 
+from expman.dashboard.known_runs import KnownRun, Packing
 from expman.storage.paths import create_temp, read_regular, write_all
 from expman.version import VERSION
 
-__all__ = ["FEWEST_RUNS", "Remembered", "RememberedRun"]
+__all__ = ["FEWEST_RUNS", "Remembered"]
 
 FEWEST_RUNS = 200
 """Fewer are read at once."""
 MOST_BYTES = 512 * 1024 * 1024
-_FORMAT = 1
-
-
-class RememberedRun(msgspec.Struct, frozen=True, array_like=True):
-    """A run that had ended.
-
-    Attributes:
-        path: its directory.
-        record: its row of the table, as JSON.
-        began: what sorts runs by their start.
-        seen: times by which a change shows.
-    """
-
-    path: str
-    record: bytes
-    began: str
-    seen: tuple[tuple[int, ...], ...]
+_FORMAT = 2
 
 
 class _File(msgspec.Struct, array_like=True):
     format: int
     version: str
     base_dir: str
-    runs: dict[str, RememberedRun]
+    model: bytes
+    runs: dict[str, KnownRun]
 
 
 class Remembered:
@@ -56,29 +42,36 @@ class Remembered:
         digest = hashlib.sha256(os.fsencode(self._base_dir)).hexdigest()[:16]
         self._path = os.path.join(home, "expman", "ui", f"{digest}.msgpack")
 
-    def load(self) -> dict[str, RememberedRun]:
-        """Returns the runs by their ids; none if the file cannot be used."""
+    def load(self) -> tuple[Packing, dict[str, KnownRun]]:
+        """Returns the runs by their ids, and how rows are packed; none if it cannot be used."""
         try:
             info = os.lstat(self._path)
             if info.st_uid != os.getuid():
-                return {}
-            data = read_regular(self._path, most_bytes=MOST_BYTES)
-            found = msgspec.msgpack.decode(data, type=_File)
+                return Packing(), {}
+            data = memoryview(read_regular(self._path, most_bytes=MOST_BYTES))
+            if zlib.crc32(data[4:]) != int.from_bytes(data[:4], "little"):
+                return Packing(), {}
+            found = msgspec.msgpack.decode(data[4:], type=_File)
         except (OSError, msgspec.MsgspecError, UnicodeError):
-            return {}
+            return Packing(), {}
         expected = (_FORMAT, VERSION, self._base_dir)
-        return found.runs if (found.format, found.version, found.base_dir) == expected else {}
+        if (found.format, found.version, found.base_dir) != expected:
+            return Packing(), {}
+        return Packing(found.model), found.runs
 
-    def save(self, runs: Mapping[str, RememberedRun]) -> None:
+    def save(self, packing: Packing, runs: dict[str, KnownRun]) -> None:
         """Replaces the file; a cache that cannot be written is not worth a word."""
         temp = None
         try:
-            data = msgspec.msgpack.encode(_File(_FORMAT, VERSION, self._base_dir, dict(runs)))
+            text = msgspec.msgpack.encode(
+                _File(_FORMAT, VERSION, self._base_dir, packing.model, runs)
+            )
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
             fd, temp = create_temp(os.path.dirname(self._path))
             try:
                 os.fchmod(fd, 0o600)
-                write_all(fd, data)
+                write_all(fd, zlib.crc32(text).to_bytes(4, "little"))
+                write_all(fd, text)
             finally:
                 os.close(fd)
             os.rename(temp, self._path)

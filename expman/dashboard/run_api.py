@@ -33,10 +33,10 @@ MOST_FILES = 5000
 
 
 def overview(context: Context, request: Request) -> Response:
-    """Answers `api/run/E/R`."""
+    """Answers `api/run?run=E/R`."""
     run_dir = context.run_dir(request)
-    known = context.catalog.known(safe_text(run_id(run_dir)))
-    return json_answer(run_overview(run_dir, None if known is None else known.record))
+    record = context.catalog.record(safe_text(run_id(run_dir)))
+    return json_answer(run_overview(run_dir, record))
 
 
 def run_overview(run_dir: str, record: bytes | None) -> dict[str, object]:

@@ -10,7 +10,7 @@ import msgspec
 
 from expman.dashboard.json_text import encode, flat, plain, seconds
 from expman.errors import ExpmanError
-from expman.models import RunStatus
+from expman.models import RunStatus, safe_text
 from expman.reading.commit import commit_of
 from expman.reading.notes import read_notes
 from expman.reading.params import flat_params, read_params
@@ -18,7 +18,7 @@ from expman.reading.runyaml import RunYaml
 from expman.reading.summary import experiment_of, name_of
 from expman.storage.times import parse_time
 
-__all__ = ["lost_record", "record_of", "run_id"]
+__all__ = ["lost_record", "record_of", "run_id", "whole_names"]
 
 MOST_KEYS = 500
 """Parameters and metrics of a run that its row in the table has; its own page has all."""
@@ -93,6 +93,7 @@ def record_of(run_dir: str, yaml: RunYaml, modified_s: float) -> bytes:
         "commit": commit_of(run_dir),
     }
     row = flat(record, LONGEST)
+    row |= whole_names(experiment_of(run_dir), name_of(run_dir))
     row["params"] = _first(params)
     row["scalars"] = _first(_mapping(found.get("scalars")))
     row["last"] = _first(_mapping(found.get("vectors")))
@@ -103,14 +104,19 @@ def record_of(run_dir: str, yaml: RunYaml, modified_s: float) -> bytes:
 
 def lost_record(run_dir: str, why: str) -> bytes:
     """Returns the row of a run that cannot be read, as JSON."""
-    return encode(plain({**_identity(run_dir), "status": "UNREADABLE", "error": why}, LONGEST))
+    return encode({**_identity(run_dir), "status": "UNREADABLE", "error": plain(why, LONGEST)})
 
 
 def _identity(run_dir: str) -> dict[str, object]:
     home, name = os.path.split(run_dir)
-    experiment = os.path.basename(home)
-    own = {"id": f"{experiment}/{name}", "experiment": experiment, "run": name}
+    own = whole_names(os.path.basename(home), name)
     return {**own, "status": None, **_EMPTY, "tags": [], **_MAPS, "foreign": False}
+
+
+def whole_names(experiment: str, run: str) -> dict[str, object]:
+    """Returns what leads to a run, which is never cut."""
+    experiment, run = safe_text(experiment), safe_text(run)
+    return {"id": f"{experiment}/{run}", "experiment": experiment, "run": run}
 
 
 def _mapping(value: object) -> Mapping[str, object]:

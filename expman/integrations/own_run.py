@@ -260,5 +260,5 @@ def _column(key: object) -> str:
 
 def as_name(text: str) -> str:
     """The last part of a path, or a text, as a directory name."""
-    name = os.path.basename(os.path.normpath(text)) or text
+    name = (os.path.basename(os.path.normpath(text)) or text).lstrip(".") or "run"
     return "".join(char if char.isprintable() and char != "/" else "_" for char in name)[:200]

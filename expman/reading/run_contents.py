@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from expman.metadata import Attempt, RunMetadata
 from expman.reading.artifactfiles import artifact_paths
@@ -17,18 +17,20 @@ if TYPE_CHECKING:
 __all__ = ["RunContents"]
 
 
+class _HasMetadata(Protocol):
+    """What `RunContents` needs of the class that it is a part of."""
+
+    @property
+    def metadata(self) -> RunMetadata: ...
+
+
 class RunContents:
     """The part of a Run that reads files of their own."""
 
     path: str
 
     @property
-    def metadata(self) -> RunMetadata:
-        """The whole content of run.yaml."""
-        raise NotImplementedError
-
-    @property
-    def attempts(self) -> list[Attempt]:
+    def attempts(self: _HasMetadata) -> list[Attempt]:
         """The attempts of the run, the present one last; most runs have one.
 
         Rows of a run that went on are the present line: `vectors()` has no superseded ones.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import duckdb
@@ -14,21 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["RunFrames"]
 
 
+class _HasRows(Protocol):
+    """What `RunFrames` needs of the class that it is a part of."""
+
+    def vectors(self, columns: Sequence[str] | None = None, **options: Any) -> pa.Table: ...
+
+
 class RunFrames:
     """The part of a Run that gives its rows to other libraries."""
 
-    def vectors(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        steps: range | slice | int | Collection[int] | None = None,
-        merge_steps: bool = False,
-        last: int | None = None,
-    ) -> pa.Table:
-        """Every row that is in the run's files."""
-        raise NotImplementedError
-
-    def to_pandas(self, columns: Sequence[str] | None = None, **options: Any) -> pandas.DataFrame:
+    def to_pandas(
+        self: _HasRows, columns: Sequence[str] | None = None, **options: Any
+    ) -> pandas.DataFrame:
         """`vectors()` as a pandas DataFrame; takes the same arguments.
 
         Integers stay exact: their column is `Int64` if some rows have no value. In a column of
@@ -39,7 +36,9 @@ class RunFrames:
 
         return pandas_frame(self.vectors(columns, **options))
 
-    def to_polars(self, columns: Sequence[str] | None = None, **options: Any) -> polars.DataFrame:
+    def to_polars(
+        self: _HasRows, columns: Sequence[str] | None = None, **options: Any
+    ) -> polars.DataFrame:
         """`vectors()` as a polars DataFrame; takes the same arguments."""
         import polars
 
@@ -48,7 +47,7 @@ class RunFrames:
         return frame
 
     def to_duckdb(
-        self,
+        self: _HasRows,
         columns: Sequence[str] | None = None,
         *,
         connection: duckdb.DuckDBPyConnection | None = None,

@@ -7,7 +7,7 @@ import os
 import msgspec
 
 from expman import settings
-from expman.checks import check_name, check_project
+from expman.checks import check_new_name, check_project
 from expman.metadata import ExperimentMetadata
 from expman.storage.paths import EXPERIMENT_YAML, storage_error
 from expman.storage.yamlfile import read_yaml, write_yaml
@@ -60,7 +60,7 @@ def assign_project(
         ConfigError: a name cannot be used.
         StorageError: experiment.yaml cannot be read or written; it is as before.
     """
-    name = check_name("experiment", experiment)
+    name = check_new_name("experiment", experiment)
     directory = os.path.join(settings.resolve("base_dir", base_dir), name)
     wanted = None if project is None else check_project("project", project)
     try:

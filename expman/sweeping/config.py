@@ -140,7 +140,7 @@ def read_config(path: str) -> SweepConfig:
     value = str(found.get("value") or ("min" if goal == "minimize" else "max"))
     checks.check_choice(f"{path}: value", value, *KINDS)
     config = SweepConfig(
-        name=checks.check_name(f"{path}: name", name),
+        name=checks.check_new_name(f"{path}: name", name),
         method=method.lower(),
         trials=_count(path, "trials", found.get("trials")),
         seed=_count(path, "seed", found.get("seed"), least=0) or 0,
@@ -152,7 +152,7 @@ def read_config(path: str) -> SweepConfig:
         sampler_options=sampler_options,
         experiment=None
         if found.get("experiment") is None
-        else checks.check_name(f"{path}: experiment", found["experiment"]),
+        else checks.check_new_name(f"{path}: experiment", found["experiment"]),
         storage=None if found.get("storage") is None else str(found["storage"]),
         params=_params(path, found.get("params")),
     )

@@ -26,7 +26,14 @@ RATE = 500
 METRICS = 10
 SAMPLE_S = 30.0
 NEW_RUN_S = 15.0
-VIEWS = ("", "/console?tail=200", "/messages?from=0", "/system?points=500", "/media", "/histograms")
+VIEWS = (
+    "?",
+    "/console?tail=200&",
+    "/messages?from=0&",
+    "/system?points=500&",
+    "/media?",
+    "/histograms?",
+)
 
 
 def soak_page(minutes: float, scratch: str | None = None) -> Iterator[tuple[str, str]]:
@@ -80,7 +87,7 @@ def _tab(server: PageServer, number: int, over: threading.Event) -> None:
             names = [run["id"] for run in runs["runs"]]
             for name in dice.sample(names, min(3, len(names))):
                 for view in VIEWS:
-                    server.ask(f"/api/run/{name}{view}")
+                    server.ask(f"/api/run{view}run={name}")
             if len(names) > 1:
                 server.ask("/api/compare?" + "&".join(f"run={name}" for name in names[:20]))
         except (OSError, http.client.HTTPException, AssertionError):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -32,6 +33,8 @@ class _Proxy(BaseHTTPRequestHandler):
             self.wfile.write(NOTEBOOK)
             return
         port, _, rest = self.path.removeprefix(f"{PREFIX}/proxy/").partition("/")
+        path, mark, query = rest.partition("?")
+        rest = quote(unquote(path), safe="/?#") + mark + query  # as jupyter-server-proxy does it
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         server = http.client.HTTPConnection("127.0.0.1", int(port), timeout=60)
         try:
@@ -88,7 +91,7 @@ def test_a_notebook_shows_the_page_in_a_frame(
     frame.locator(".row").wait_for()
     frame.get_by_text("live", exact=True).wait_for()
 
-    with Experiment("exp", "two", base_dir=run_base) as run:
+    with Experiment("exp", "two?", base_dir=run_base) as run:
         run.log_vector({"loss": 2.0}, 0)
     frame.locator(".row a.name", has_text="two").click()
     frame.get_by_role("button", name="Edit").click()
@@ -98,7 +101,7 @@ def test_a_notebook_shows_the_page_in_a_frame(
     frame.get_by_role("button", name="Curves", exact=True).first.click()
     frame.locator(".card canvas").first.wait_for()
 
-    assert "changed by a proxy" in (run_base / "exp" / "two" / "run.yaml").read_text()
+    assert "changed by a proxy" in (run_base / "exp" / "two?" / "run.yaml").read_text()
 
 
 def test_the_address_with_the_token_works_there_too(

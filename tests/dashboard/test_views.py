@@ -306,3 +306,30 @@ def test_a_page_that_is_read_only_offers_no_change(
     page.go(f"#/runs?{SWEEP}").wait_text("3 runs chosen")
     assert "Delete" not in page.text()
     assert "read-only" in page.text()
+
+
+def test_axes_have_ticks_that_parameters_can_have(page: Any) -> None:
+    """Whole numbers have whole ticks; a range over a power of ten is shown by its logarithm."""
+    ticks = """async values => {
+        const { axisFor } = await import("./static/scales.js");
+        const axis = axisFor(values);
+        return [axis.log, ...axis.ticks.map(([, text]) => text)];
+    }"""
+
+    assert [False, "0", "2", "5", "7", "9"] == page.tab.evaluate(ticks, [*range(10)])
+    assert [True, "0.001", "0.003", "0.01"] == page.tab.evaluate(ticks, [0.001, 0.003, 0.01])
+    assert [False, "0.1", "0.5"] == page.tab.evaluate(ticks, [0.1, 0.5])
+
+
+def test_a_run_that_is_being_read_says_so(visit: Any, served: str) -> None:
+    """Until the first answer its page is not empty."""
+    page = visit(served)
+    page.tab.route("**/api/run?*", lambda route: asked.append(route))
+    asked: list[Any] = []
+
+    page.go("#/run/sweep/run-0").wait_text("loading…")
+    while not asked:
+        page.wait("true")
+    asked[0].continue_()
+    page.wait("document.querySelector('h1 bdi')?.textContent === 'run-0'")
+    assert "loading…" not in page.text()

@@ -103,6 +103,8 @@ BAD_NAMES = [
     ("", "must not be empty"),
     (".", "must not be . or .."),
     ("..", "must not be . or .."),
+    ("...", "must not begin with a dot: such directories are hidden"),
+    (".a", "must not begin with a dot: such directories are hidden"),
     ("a/b", "must not contain a path separator"),
     ("/", "must not contain a path separator"),
     ("../a", "must not contain a path separator"),
@@ -138,7 +140,7 @@ def test_a_run_name_that_is_no_directory_name_is_refused(name: Any, rule: str) -
 
 
 @pytest.mark.parametrize(
-    "name", ["x" * 255, "ü" * 127, "...", "a b", "-n", "a:b", "größe", "日本", "..a", "a\\b"]
+    "name", ["x" * 255, "ü" * 127, "a...", "a b", "-n", "a:b", "größe", "日本", "a..", "a\\b"]
 )
 def test_any_other_name_is_taken(name: str, run_base: Path) -> None:
     """What is taken is a directory name that the file system takes, one level below."""

@@ -2,7 +2,6 @@
 
 import { joined, readTable } from "./arrow.js";
 import { own } from "./dom.js";
-import { idPath } from "./state.js";
 
 const embedded = document.getElementById("expman-report");
 
@@ -57,8 +56,8 @@ function query(values) {
 	return parts.toString();
 }
 
-function runPath(id, rest = "") {
-	return `api/run/${idPath(id)}${rest}`;
+function runPath(run, part = "", more = {}) {
+	return `api/run${part}?${query({ run, ...more })}`;
 }
 
 async function change(method, path, body) {
@@ -119,24 +118,24 @@ const fromServer = {
 		};
 	},
 	run: (id) => askJson(runPath(id)),
-	console: (id, options) => askJson(runPath(id, `/console?${query(options)}`)),
-	messages: (id, options) => askJson(runPath(id, `/messages?${query(options)}`)),
+	console: (id, options) => askJson(runPath(id, "/console", options)),
+	messages: (id, options) => askJson(runPath(id, "/messages", options)),
 	async system(id, points = 1500) {
-		return columnsOf((await ask(runPath(id, `/system?points=${points}`), { binary: true })).body);
+		return columnsOf((await ask(runPath(id, "/system", { points }), { binary: true })).body);
 	},
-	media: (id, tag) => askJson(runPath(id, `/media?${query({ tag })}`)),
-	mediaUrl: (id, path) => runPath(id, `/media/file?${query({ path })}`),
+	media: (id, tag) => askJson(runPath(id, "/media", { tag })),
+	mediaUrl: (id, path) => runPath(id, "/media/file", { path }),
 	async mediaText(id, path) {
-		return (await ask(runPath(id, `/media/file?${query({ path })}`))).body;
+		return (await ask(runPath(id, "/media/file", { path }))).body;
 	},
-	histograms: (id, tag) => askJson(runPath(id, `/histograms?${query({ tag })}`)),
-	table: (id, path, offset, limit) => askJson(runPath(id, `/table?${query({ path, offset, limit })}`)),
-	artifactUrl: (id, path) => runPath(id, `/artifact?${query({ path })}`),
+	histograms: (id, tag) => askJson(runPath(id, "/histograms", { tag })),
+	table: (id, path, offset, limit) => askJson(runPath(id, "/table", { path, offset, limit })),
+	artifactUrl: (id, path) => runPath(id, "/artifact", { path }),
 	async artifactText(id, path) {
-		return (await ask(runPath(id, `/artifact?${query({ path, preview: 1 })}`))).body;
+		return (await ask(runPath(id, "/artifact", { path, preview: 1 }))).body;
 	},
 	async stacks(id, name) {
-		return (await ask(runPath(id, `/stacks?${query({ name })}`))).body;
+		return (await ask(runPath(id, "/stacks", { name }))).body;
 	},
 	compare: (ids, metric) => askJson(`api/compare?${query({ run: ids, metric })}`),
 	edit: (id, values) => change("PATCH", runPath(id), values),

@@ -39,6 +39,7 @@ export class RunView {
 		this.head = h("header.runhead");
 		this.tabs = h("div.tabs", { role: "tablist", "aria-label": "Parts of the run", onkeydown: (event) => this.key(event) });
 		this.body = h("div.runbody", { role: "tabpanel", "aria-label": "Part of the run" });
+		this.body.append(h("div.waiting", { role: "status" }, "loading…"));
 		root.append(this.head, this.tabs, this.body);
 		this.reread = throttled(REREAD_MS, () => this.load());
 		this.off = [on("runs", (changed) => this.changed(changed)), onState((patch) => { if ("tab" in patch) this.showTab(); if ("sel" in patch) this.drawHead(); })];

@@ -109,15 +109,17 @@ export class Overview {
 function metricsPanel(details) {
 	const entries = Object.entries(details.metrics || {});
 	if (!entries.length) return null;
+	const notFinite = (one) => one.nonfinite ?? one.nonfinite_step ?? one.first_nonfinite_step;
+	const odd = entries.some(([, one]) => notFinite(one) != null);
 	const cell = (value, step) => h("td.num", { title: `${exact(value)}${step == null ? "" : ` at step ${step}`}` },
 		value == null ? "" : shown(value, 40));
 	const row = ([name, one]) => h("tr", null, h("th", { scope: "row", title: cut(name, 500) }, h("bdi", null, cut(name, 80))),
 		cell(one.last, one.last_step), cell(one.min, one.min_step), cell(one.max, one.max_step),
-		h("td", null, one.nonfinite == null && one.nonfinite_step == null && one.first_nonfinite_step == null ? ""
+		odd && h("td", null, notFinite(one) == null ? ""
 			: h("span.badge.bad", { title: "the first value that is not finite" }, `${shown(one.nonfinite ?? "NaN")} at ${shown(one.nonfinite_step ?? one.first_nonfinite_step)}`)));
 	return h("section.panel.wide", null, h("header", null, h("h2", null, "Metrics", h("span.soft", null, ` ${entries.length}`))),
 		h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Metrics" }, h("table.data", null,
-			h("thead", null, h("tr", null, ["Metric", "Last", "Least", "Greatest", ""].map((text, at) => h(`th${at && text ? ".num" : ""}`, { scope: "col" }, text || h("span.unseen", null, "Not finite"))))),
+			h("thead", null, h("tr", null, ["Metric", "Last", "Least", "Greatest"].map((text, at) => h(`th${at ? ".num" : ""}`, { scope: "col" }, text)), odd && h("th", { scope: "col" }, h("span.unseen", null, "Not finite")))),
 			h("tbody", null, entries.slice(0, 500).map(row)))));
 }
 

@@ -21,7 +21,8 @@ function numeric(values) {
 	let low = Math.min(...values);
 	let high = Math.max(...values);
 	if (!values.length) return { at: () => null, ticks: [], log: false };
-	const log = low > 0 && high / low > 50;
+	const whole = values.every(Number.isInteger);
+	const log = low > 0 && high / low > (whole ? 50 : 9);
 	if (low === high) {
 		low -= Math.abs(low) * 0.1 || 1;
 		high += Math.abs(high) * 0.1 || 1;
@@ -33,7 +34,7 @@ function numeric(values) {
 		return (log ? Math.log(one / low) : one - low) / span;
 	};
 	const distinct = [...new Set(values)].sort((one, other) => one - other);
-	const chosen = distinct.length <= 6 ? distinct : [0, 0.25, 0.5, 0.75, 1].map((share) => (log ? low * Math.exp(share * span) : low + share * span));
+	const chosen = distinct.length <= 6 ? distinct : [0, 0.25, 0.5, 0.75, 1].map((share) => (log ? low * Math.exp(share * span) : whole ? Math.round(low + share * span) : low + share * span));
 	const ticks = [];
 	for (const value of chosen) {
 		const place = at(value);

@@ -44,21 +44,26 @@ function unescapePart(text) {
 
 /** Reads an address's part after the #. */
 export function readHash(hash) {
-	const [path, query] = hash.replace(/^#/, "").split("?", 2);
+	// A name that was typed may have a "?" or a "%" that is not quoted.
+	const [, path, query] = /^#?(.*?)(?:\?(\w+=.*))?$/.exec(hash);
 	const parts = path.split("/").filter(Boolean);
 	const state = { view: ["runs", "curves", "compare", "run"].includes(parts[0]) ? parts[0] : "runs", run: "" };
 	if (state.view === "run") {
-		try {
-			state.run = `${decodeURIComponent(parts[1] || "")}/${decodeURIComponent(parts[2] || "")}`;
-		} catch {
-			state.view = "runs";
-		}
+		state.run = `${unquoted(parts[1])}/${unquoted(parts[2])}`;
 	}
 	const given = new URLSearchParams(query || "");
 	for (const [key, kind, fallback] of FIELDS) {
 		state[key] = given.has(key) ? READ[kind](given.get(key)) : fallback;
 	}
 	return state;
+}
+
+function unquoted(text = "") {
+	try {
+		return decodeURIComponent(text);
+	} catch {
+		return text;
+	}
 }
 
 /** Writes the same, without what has its default. */

@@ -18,7 +18,7 @@ from expman.transport.recovery_lock import recovery_lock
 
 
 def change(browser: Browser, **values: Any) -> Any:
-    return browser.change("/api/run/exp/one", "PATCH", values)
+    return browser.change("/api/run?run=exp/one", "PATCH", values)
 
 
 def test_an_ended_run_is_changed_in_its_file(base: Path, serve: Serve) -> None:
@@ -182,7 +182,7 @@ def test_what_cannot_be_stored_is_refused(base: Path, serve: Serve, values: dict
 @pytest.mark.parametrize("body", [b"", b"x", b"[]", b"\xff", b"{" * 5000, b" " * 3_000_000])
 def test_a_body_that_is_not_a_change(base: Path, serve: Serve, body: bytes) -> None:
     """Nor does a large one take memory."""
-    answer = serve(base).change("/api/run/exp/one", "PATCH", body)
+    answer = serve(base).change("/api/run?run=exp/one", "PATCH", body)
 
     assert answer.status in (400, 413)
 
@@ -195,8 +195,8 @@ def test_deletion_is_that_of_the_command(base: Path, serve: Serve) -> None:
     browser = serve(base)
     change(browser, notes="x")
 
-    gone = browser.change("/api/run/exp/one", "DELETE")
-    kept = browser.change("/api/run/exp/two", "DELETE")
+    gone = browser.change("/api/run?run=exp/one", "DELETE")
+    kept = browser.change("/api/run?run=exp/two", "DELETE")
 
     assert (200, False) == (gone.status, (base / "exp" / "one").exists())
     assert (409, "The run is RUNNING.") == (kept.status, kept.json["error"])

@@ -42,7 +42,7 @@ def run(base: Path) -> Path:
 
 
 def fetch(browser: Browser, kind: str, path: str, **headers: str) -> Answer:
-    return browser.ask(f"/api/run/exp/one/{kind}?path={quote(path, safe='')}", **headers)
+    return browser.ask(f"/api/run/{kind}?run=exp/one&path={quote(path, safe='')}", **headers)
 
 
 OUTSIDE = (
@@ -53,17 +53,16 @@ OUTSIDE = (
 )
 
 
-@pytest.mark.parametrize("kind", ["artifact", "media/file", "table", "artifact?preview=1&"])
+@pytest.mark.parametrize("kind", ["artifact?", "media/file?", "table?", "artifact?preview=1&"])
 def test_a_path_never_leaves(run: Path, serve: Serve, tmp_path: Path, kind: str) -> None:
     """Not by dots, nor encoded, nor by links; and a pipe is never waited for."""
     (run / "artifacts" / "link.txt").symlink_to(run.parent.parent.parent / "secret.txt")
     (run / "artifacts" / "folder").symlink_to(run.parent.parent.parent)
     plant("pipe", run / "media" / "pipe", tmp_path)
-    mark = "" if "?" in kind else "?"
     browser = serve(run.parent.parent)
 
     for path in OUTSIDE:
-        answer = browser.ask(f"/api/run/exp/one/{kind}{mark}path={quote(path, safe='%')}")
+        answer = browser.ask(f"/api/run/{kind}run=exp/one&path={quote(path, safe='%')}")
         assert answer.status in (400, 404, 415, 422), path
         assert SECRET not in answer.body
         assert ["error"] == list(answer.json)
@@ -105,8 +104,8 @@ def test_a_preview_is_text(run: Path, serve: Serve) -> None:
     """Whatever the file is called; bytes are not shown."""
     browser = serve(run.parent.parent)
 
-    page = browser.ask("/api/run/exp/one/artifact?preview=1&path=artifacts/deep/page.html")
-    blob = browser.ask("/api/run/exp/one/artifact?preview=1&path=artifacts/blob.bin")
+    page = browser.ask("/api/run/artifact?run=exp/one&preview=1&path=artifacts/deep/page.html")
+    blob = browser.ask("/api/run/artifact?run=exp/one&preview=1&path=artifacts/blob.bin")
 
     assert ("text/plain; charset=utf-8", "<script>alert(1)</script>") == (
         page.headers["content-type"],
@@ -140,7 +139,7 @@ def test_odd_ranges_get_the_file(run: Path, serve: Serve, asked: str) -> None:
 
 def test_media_are_listed(run: Path, serve: Serve) -> None:
     """But for a line that would lead out of the run."""
-    found = serve(run.parent.parent).ask("/api/run/exp/one/media?tag=pic").json
+    found = serve(run.parent.parent).ask("/api/run/media?run=exp/one&tag=pic").json
 
     keys = ("file", "kind", "step", "shown")
     assert [("media/a.png", "image", 1, True), ("media/b.svg", "image", 2, False)] == [
@@ -152,8 +151,8 @@ def test_rows_of_a_table(run: Path, serve: Serve) -> None:
     """Only those that are asked for."""
     browser = serve(run.parent.parent)
 
-    found = browser.ask("/api/run/exp/one/table?path=media/t.parquet&offset=2498&limit=10").json
-    far = browser.ask("/api/run/exp/one/table?path=media/t.parquet&offset=9999").json
+    found = browser.ask("/api/run/table?run=exp/one&path=media/t.parquet&offset=2498&limit=10").json
+    far = browser.ask("/api/run/table?run=exp/one&path=media/t.parquet&offset=9999").json
     wrong = fetch(browser, "table", "media/a.png")
 
     assert {"columns": ["n", "t"], "rows": [[2498, "<b>"], [2499, "<b>"]], "total": 2500} == found
@@ -165,13 +164,13 @@ def test_stacks_and_messages(run: Path, serve: Serve) -> None:
     """As text, and by name only."""
     browser = serve(run.parent.parent)
 
-    page: dict[str, Any] = browser.ask("/api/run/exp/one").json
-    messages = browser.ask("/api/run/exp/one/messages").json
+    page: dict[str, Any] = browser.ask("/api/run?run=exp/one").json
+    messages = browser.ask("/api/run/messages?run=exp/one").json
 
     assert ["1.txt"] == page["stacks"]
-    assert "Thread 1" == browser.ask("/api/run/exp/one/stacks?name=1.txt").text
+    assert "Thread 1" == browser.ask("/api/run/stacks?run=exp/one&name=1.txt").text
     for name in ("../run.yaml", "..", "", "nothing", "%00"):
-        assert 404 == browser.ask(f"/api/run/exp/one/stacks?name={quote(name)}").status
+        assert 404 == browser.ask(f"/api/run/stacks?run=exp/one&name={quote(name)}").status
     assert ("INFO", "hello") == (messages["lines"][0]["level"], messages["lines"][0]["text"])
     assert messages["next"] == messages["size"]
 

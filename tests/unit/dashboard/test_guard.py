@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from expman.dashboard.serving import Page
 
 ADDRESSES = (
-    *("/", "/static/index.html", "/api/info", "/api/runs", "/api/events", "/api/run/exp/one"),
-    *("/api/curves?run=exp/one&metrics=loss", "/api/run/exp/one/console", "/nothing"),
+    *("/", "/static/index.html", "/api/info", "/api/runs", "/api/events", "/api/run?run=exp/one"),
+    *("/api/curves?run=exp/one&metrics=loss", "/api/run/console?run=exp/one", "/nothing"),
 )
 
 
@@ -106,11 +106,11 @@ def test_a_page_of_another_origin_gets_nothing(serve: Serve, base: Path) -> None
 
     for headers in FOREIGN:
         sent = {name: value.replace("PORT", str(browser.port)) for name, value in headers.items()}
-        for path in ("/api/info", "/api/runs", "/api/run/exp/one/artifact?path=source.txt"):
+        for path in ("/api/info", "/api/runs", "/api/run/artifact?run=exp/one&path=source.txt"):
             answer = browser.ask(path, **sent)
             assert 403 == answer.status
             assert "access-control-allow-origin" not in answer.headers
-        assert 403 == browser.change("/api/run/exp/one", "DELETE", **sent).status
+        assert 403 == browser.change("/api/run?run=exp/one", "DELETE", **sent).status
     assert (base / "exp" / "one" / "run.yaml").exists()
 
 
@@ -126,7 +126,7 @@ def test_the_page_itself_can_be_opened_by_a_link(serve: Serve, tmp_path: Path) -
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE", "PUT", "OPTIONS", "TRACE", "FOO"])
 def test_a_change_needs_the_header(serve: Serve, base: Path, method: str) -> None:
     """A form cannot send it, and a script of another origin would have to ask before."""
-    answer = serve(base).ask("/api/run/exp/one", method, b"{}", Content_Type="application/json")
+    answer = serve(base).ask("/api/run?run=exp/one", method, b"{}", Content_Type="application/json")
 
     assert 403 == answer.status
     assert (base / "exp" / "one" / "run.yaml").exists()
@@ -134,7 +134,7 @@ def test_a_change_needs_the_header(serve: Serve, base: Path, method: str) -> Non
 
 def test_a_change_must_be_json(serve: Serve, base: Path) -> None:
     """A form may send text/plain without a question."""
-    answer = serve(base).change("/api/run/exp/one", "PATCH", {}, Content_Type="text/plain")
+    answer = serve(base).change("/api/run?run=exp/one", "PATCH", {}, Content_Type="text/plain")
 
     assert (403, "A change needs the content type application/json.\n") == (
         answer.status,
@@ -148,7 +148,7 @@ def test_read_only_refuses_every_change(serve: Serve, base: Path) -> None:
 
     assert browser.ask("/api/info").json["read_only"]
     for method in ("PATCH", "DELETE", "POST"):
-        answer = browser.change("/api/run/exp/one", method, {"tags": []})
+        answer = browser.change("/api/run?run=exp/one", method, {"tags": []})
         assert (403, "This server was started with --read-only.\n") == (answer.status, answer.text)
     assert (base / "exp" / "one" / "run.yaml").exists()
 

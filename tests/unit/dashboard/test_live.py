@@ -173,10 +173,10 @@ def test_the_console_of_a_live_run(tmp_path: Path, serve: Serve, standing_writer
     log.write_text(f"{stamp} [out] one\n{stamp} [err worker-0] two\n{stamp} [out] to")
     browser = serve(tmp_path / "base")
 
-    first = browser.ask("/api/run/exp/r/console?tail=1").json
+    first = browser.ask("/api/run/console?run=exp/r&tail=1").json
     with log.open("a") as file:
         file.write(f"rn\n{stamp} [out] \x1b[31m<b>four</b>\n")
-    rest = browser.ask(f"/api/run/exp/r/console?from={first['next']}").json
+    rest = browser.ask(f"/api/run/console?run=exp/r&from={first['next']}").json
 
     assert [("err", "worker-0", "two")] == [
         (line["stream"], line["producer"], line["text"]) for line in first["lines"]

@@ -87,7 +87,7 @@ def test_a_run_that_has_changed_is_read_from_its_directory(base: Path) -> None:
     while not catalog.is_complete:
         catalog.go_on()
 
-    assert b'"FAILED"' in catalog._runs["exp/copy-0"].record
+    assert b'"FAILED"' in catalog.record("exp/copy-0")
     assert {"exp/one", "exp/copy-0", "exp/copy-1"} == set(catalog._runs)
     listed = ListedRecords.open(str(base))
     assert listed is not None

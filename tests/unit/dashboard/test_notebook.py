@@ -39,7 +39,7 @@ def test_a_notebook_shows_a_frame(shown: NotebookPage) -> None:
 
     page = browser.ask(found[2], Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")
     runs = browser.ask(f"{found[2]}api/runs", Origin="https://hub.example")
-    change = browser.change(f"{found[2]}api/run/exp/one", "PATCH", {"tags": ["x"]})
+    change = browser.change(f"{found[2]}api/run?run=exp/one", "PATCH", {"tags": ["x"]})
 
     assert [200, 200, 200] == [page.status, runs.status, change.status]
     assert "frame-ancestors" not in page.headers["content-security-policy"]

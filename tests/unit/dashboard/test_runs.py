@@ -88,22 +88,22 @@ def test_a_directory_that_goes_away_and_comes_back(base: Path, serve: Serve) -> 
     assert catalog.scan()
     assert catalog.gone is not None
     assert "no such directory" in catalog.gone
-    answer = browser.ask("/api/run/exp/one")
+    answer = browser.ask("/api/run?run=exp/one")
     assert 404 == answer.status
     base.with_name("elsewhere").rename(base)
     assert catalog.scan()
     assert catalog.gone is None
-    assert 200 == browser.ask("/api/run/exp/one").status
+    assert 200 == browser.ask("/api/run?run=exp/one").status
 
 
 def test_a_run_that_is_deleted_meanwhile(base: Path, serve: Serve) -> None:
     """Each address of it is answered with a sentence."""
     browser = serve(base)
-    assert 200 == browser.ask("/api/run/exp/one").status
+    assert 200 == browser.ask("/api/run?run=exp/one").status
     shutil.rmtree(base / "exp" / "one")
 
-    for path in ("", "/console", "/messages", "/system", "/media", "/histograms?tag=a"):
-        answer = browser.ask(f"/api/run/exp/one{path}")
+    for part in ("", "/console", "/messages", "/system", "/media", "/histograms"):
+        answer = browser.ask(f"/api/run{part}?run=exp/one")
         assert (404, ["error"]) == (answer.status, list(answer.json))
     assert 404 == browser.ask("/api/curves?run=exp/one&metrics=loss").status
     assert {"params": {}} == {
@@ -127,7 +127,7 @@ def test_what_is_planted_in_a_run_costs_no_other(
 
     assert "FINISHED" == rows(browser)["exp/one"]["status"]
     for kind in kinds:
-        for path in (f"/api/run/exp/{kind}", f"/api/curves?run=exp/{kind}&metrics=loss"):
+        for path in (f"/api/run?run=exp/{kind}", f"/api/curves?run=exp/{kind}&metrics=loss"):
             assert browser.ask(path).status in (200, 404, 422)
         assert 200 == browser.ask(f"/api/compare?runs=exp/one,exp/{kind}").status
 
@@ -139,7 +139,7 @@ def test_a_damaged_run_is_shown_as_one(base: Path, serve: Serve, text: bytes) ->
     browser = serve(base)
 
     run = rows(browser)["exp/one"]
-    page = browser.ask("/api/run/exp/one")
+    page = browser.ask("/api/run?run=exp/one")
 
     assert "UNREADABLE" == run["status"]
     assert run["error"]
@@ -164,8 +164,8 @@ def test_a_link_to_a_run_elsewhere_is_not_shown(base: Path, tmp_path: Path, serv
     assert {"exp/one", "exp/two", "exp/inner"} == set(found)
     assert {} == found["exp/two"]["params"]
     assert "leaves the base directory" in found["exp/two"]["error"]
-    assert 404 == browser.ask("/api/run/exp/linked").status
-    assert 404 == browser.ask("/api/run/other/run").status
+    assert 404 == browser.ask("/api/run?run=exp/linked").status
+    assert 404 == browser.ask("/api/run?run=other/run").status
 
 
 PATHS = (
@@ -174,16 +174,26 @@ PATHS = (
 )
 
 
-def test_a_path_of_a_run_has_two_names(base: Path, serve: Serve) -> None:
+def test_the_id_of_a_run_has_two_names(base: Path, serve: Serve) -> None:
     """Nothing else leads to a run."""
     browser = serve(base)
 
     for path in PATHS:
-        for more in ("", "/console", "/media/file?path=x"):
-            assert browser.ask(f"/api/run/{path}{more}").status in (400, 403, 404)
+        for part in ("", "/console", "/media/file"):
+            assert browser.ask(f"/api/run{part}?path=x&run={path}").status in (400, 403, 404)
 
 
-HOSTILE = ["<img src=x onerror=alert(1)>", "__proto__", "a%2Fb", "a b&c=d", "ü,#?", "'\"`$(x)"]
+HOSTILE = [
+    "a..",
+    "%2e%2e",
+    "end ",
+    "<img src=x onerror=alert(1)>",
+    "__proto__",
+    "a%2Fb",
+    "a b&c=d",
+    "ü,#?",
+    "'\"`$(x)",
+]
 
 
 def test_any_name_is_data(serve: Serve, base: Path) -> None:
@@ -194,7 +204,7 @@ def test_any_name_is_data(serve: Serve, base: Path) -> None:
 
     assert {f"exp/{name}" for name in HOSTILE} < set(rows(browser))
     for name in HOSTILE:
-        found = browser.ask(f"/api/run/exp/{quote(name, safe='')}")
+        found = browser.ask(f"/api/run?run=exp/{quote(name, safe='')}")
         assert (200, name) == (found.status, found.json["run"])
         curve = browser.ask(f"/api/curves?run={quote(f'exp/{name}', safe='')}&metric=loss")
         assert 10 == curve.table.num_rows
@@ -208,7 +218,7 @@ def test_names_that_are_not_text(base: Path, serve: Serve) -> None:
     browser = serve(base)
 
     assert "exp/bad\\udcff" in rows(browser)
-    assert 200 == browser.ask("/api/run/exp/bad%5Cudcff").status
+    assert 200 == browser.ask("/api/run?run=exp/bad%5Cudcff").status
 
 
 def test_a_text_of_a_megabyte_is_cut(base: Path, serve: Serve) -> None:
@@ -218,7 +228,7 @@ def test_a_text_of_a_megabyte_is_cut(base: Path, serve: Serve) -> None:
     browser = serve(base)
 
     assert 301 == len(rows(browser)["exp/one"]["params"]["long"])
-    assert 20_001 == len(browser.ask("/api/run/exp/one").json["params"]["long"])
+    assert 20_001 == len(browser.ask("/api/run?run=exp/one").json["params"]["long"])
 
 
 def test_json_of_anything() -> None:
