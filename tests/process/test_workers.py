@@ -133,7 +133,7 @@ def test_workers_end_and_the_run_goes_on(program, run_base: Path) -> None:
 @pytest.mark.parametrize(
     ("rounds", "shared"),
     [
-        pytest.param(4, True, id="shared writer"),
+        pytest.param(2, True, id="shared writer"),
         pytest.param(1, False, id="own writer"),
         pytest.param(60, True, id="shared writer, many", marks=pytest.mark.soak),
     ],
