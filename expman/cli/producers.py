@@ -37,7 +37,8 @@ def print_producers(run: Run) -> None:
     except ExpmanError:
         return
     is_job = all(one.rank is not None for one in found)
-    console().print("ranks" if is_job else "processes", style="italic")
+    title = f"{len(found):,} {'ranks' if is_job else 'processes'}"
+    console().print(title, style="italic")
     for sentence in sentences:
         console().print(indented(cell(sentence)))
     shown = [one for one in found if one in set(_first(found))]

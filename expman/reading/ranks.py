@@ -56,16 +56,13 @@ class Ranks(NamedTuple):
     slowest_s: float
 
     def sentences(self) -> list[str]:
-        """Sentences about all ranks and the slowest one; empty if there is one rank only."""
-        if len(self.steps) < 2:
+        """A sentence about the slowest rank, if there is one."""
+        if self.slowest is None:
             return []
-        found = [f"{len(self.steps):,} ranks, the last step is {max(self.steps.values()):,}"]
-        if self.slowest is not None:
-            found.append(
-                f"rank {self.slowest} is the slowest: the last one in {self.slowest_share:.0%} of "
-                f"the steps, {self.slowest_s:.3g} s after the median"
-            )
-        return found
+        return [
+            f"rank {self.slowest} is the slowest: the last one in {self.slowest_share:.0%} of "
+            f"the steps, {self.slowest_s:.3g} s after the median"
+        ]
 
 
 def ranks_of(run: Run) -> Ranks:
