@@ -199,7 +199,7 @@ def _band(name: str, several: Sequence[ProducerRows], points: int) -> dict[str, 
 def _numbers(name: str, who: int, rows: pa.Table) -> pa.Table:
     """The rows that have a value: over steps, or over their number where one has no step."""
     rows = rows.filter(pc.is_valid(rows[name]))
-    x = rows["step"].cast(pa.float64())
+    x = rows["step"].cast(pa.float64(), safe=False)  # a step may be a time in nanoseconds
     if x.null_count:
         x = pa.chunked_array([pa.array(range(rows.num_rows), pa.float64())])
     y = rows[name].cast(pa.float64(), safe=False)

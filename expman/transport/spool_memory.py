@@ -34,12 +34,12 @@ SHARE = 4
 """The spools of a lane have this part of its buffer's limit, and of what its place has free."""
 MOST_BYTES = 64 * 1024 * 1024
 _STEP_BYTES = 256 * 1024
-_NAME = re.compile(r"m(\d{1,20})-(\d{1,18})")
+_NAME = r"m(\d{1,20})-(\d{1,18})"
 
 
 def is_memory_name(name: str) -> bool:
     """True if a record names a spool in shared memory by it, and not a file."""
-    return _NAME.fullmatch(name) is not None
+    return re.fullmatch(_NAME, name) is not None
 
 
 class _Spool:
@@ -150,7 +150,7 @@ class MemorySpools:
 
     def take_back(self, name: str) -> None:
         """Frees the spool of a medium that was not published."""
-        match = _NAME.fullmatch(name)
+        match = re.fullmatch(_NAME, name)
         for spool in list(self._spools):
             if match is not None and (spool.number, spool.filled) == (int(match[1]), int(match[2])):
                 spool.filled = spool.freed
@@ -260,7 +260,7 @@ class CarriedMedium:
     """
 
     def __init__(self, mappings: SpoolMappings, name: str, size: int) -> None:
-        match = _NAME.fullmatch(name)
+        match = re.fullmatch(_NAME, name)
         assert match is not None
         self._mappings = mappings
         self._spool_number = match[1]
