@@ -67,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # forked children carry it, too.
     os.environ.setdefault(TOKEN_VARIABLE, secrets.token_hex(8))
     os.environ.update(UNASKED)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):  # a process of xdist leaves that to its parent
         config.stash[_BEFORE] = take_snapshot()
 
