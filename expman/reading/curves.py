@@ -77,7 +77,7 @@ def thin(step: pa.ChunkedArray, column: pa.ChunkedArray, points: int) -> Curve:
         is_known = pc.is_valid(column)
         step, column = step.filter(is_known), column.filter(is_known)
     values = column.cast(pa.float64(), safe=False)
-    steps = step.cast(pa.float64())
+    steps = step.cast(pa.float64(), safe=False)  # a step may be a time in nanoseconds
     if steps.null_count:
         steps = pa.chunked_array([pa.array(range(len(values)), pa.float64())])
     keep = pc.fill_null(pc.is_finite(values), False)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from expman.errors import ConfigError, ExpmanError
 from expman.models import RunStatus
+from expman.reading.columns import stack, wider
 from expman.reading.find import runs
 from expman.reading.run import Run
 from expman.reading.stored_rollup import RollUp, read_rollup
@@ -29,7 +30,7 @@ from expman.storage.rank_rollup import (
     whole_steps,
 )
 
-__all__ = ["Ranks", "over_ranks", "ranks_of"]
+__all__ = ["Ranks", "over_ranks", "ranks_of", "sibling_runs"]
 
 LAST_STEPS = 200
 _OFTEN = 0.5
@@ -56,29 +57,13 @@ class Ranks(NamedTuple):
     slowest_s: float
 
     def sentences(self) -> list[str]:
-        """Sentences that name those who are behind; empty if there is one rank only."""
-        if len(self.steps) < 2:
+        """A sentence about the slowest rank, if there is one."""
+        if self.slowest is None:
             return []
-        furthest = max(self.steps.values())
-        behind = sorted(rank for rank, step in self.steps.items() if step < furthest)
-        found = [f"{len(self.steps):,} ranks, the last step is {furthest:,}"]
-        for rank in sorted(behind, key=lambda one: self.steps[one])[:_NAMED]:
-            silent_s = max(self.last_at.values()) - self.last_at[rank]
-            found.append(
-                f"rank {rank} is behind: its last step is {self.steps[rank]:,}, "
-                f"{silent_s:.1f} s before the last row of the others"
-            )
-        if len(behind) > _NAMED:
-            found.append(f"and {len(behind) - _NAMED:,} more ranks are behind")
-        if self.slowest is not None:
-            found.append(
-                f"rank {self.slowest} is the slowest: the last one in {self.slowest_share:.0%} of "
-                f"the steps, {self.slowest_s:.3g} s after the median"
-            )
-        return found
-
-
-_NAMED = 3
+        return [
+            f"rank {self.slowest} is the slowest: the last one in {self.slowest_share:.0%} of "
+            f"the steps, {self.slowest_s:.3g} s after the median"
+        ]
 
 
 def ranks_of(run: Run) -> Ranks:
@@ -141,7 +126,7 @@ def over_ranks(run: Run, metrics: Sequence[str], *, last: int | None = LAST_STEP
 
 def _rolled_up(run: Run, metrics: Sequence[str], last: int | None) -> RollUp:
     """Rolls up all ranks of a job: by what the writers have rolled up, else by the rows."""
-    several = [run, *_siblings(run)]
+    several = [run, *sibling_runs(run)]
     found: list[RollUp] = []
     left = []
     for one in several:
@@ -156,8 +141,7 @@ def _rolled_up(run: Run, metrics: Sequence[str], last: int | None) -> RollUp:
         rows = _rows(left, len(several), metrics, last)
         states = rank_states(rows)
         took, _ = whole_steps(rows, len(states))
-        names = rows.column_names
-        known = [m for m in metrics if m in names and not pa.types.is_string(rows[m].type)]
+        known = [metric for metric in metrics if metric in rows.column_names]
         found.append(RollUp(states, roll_up(rows, known, took)))
     states = {rank: state for one in found for rank, state in one.states.items()}
     return RollUp(states, join_rollups([one.table for one in found]))
@@ -178,7 +162,10 @@ def _rows(several: Sequence[Run], count: int, metrics: Sequence[str], last: int 
             tables.append(_with_rank(one, metrics, most))
         except ExpmanError:
             continue  # it has just begun, or cannot be read: the others can
-    return pa.concat_tables(tables, promote_options="permissive")
+    types = dict.fromkeys((_STEP, _TIME, _RANK), pa.int64())
+    for field in (field for table in tables for field in table.schema):
+        types[field.name] = wider(types.get(field.name), field.type)
+    return stack(tables, types)
 
 
 def _newest(rows: pa.Table, last: int) -> pa.Table:
@@ -193,6 +180,7 @@ def _with_rank(run: Run, metrics: Sequence[str], last: int | None) -> pa.Table:
     known = metric_names(run.path)
     names = [_STEP, _TIME, _RANK, *(metric for metric in metrics if metric in known)]
     rows = read_vectors(run.path, names, last=last)
+    rows = rows.drop_columns([one.name for one in rows.schema if pa.types.is_string(one.type)])
     rows = rows.set_column(1, _TIME, rows[_TIME].cast(pa.int64()))
     rank = run.metadata.rank
     if rank is not None:
@@ -201,7 +189,7 @@ def _with_rank(run: Run, metrics: Sequence[str], last: int | None) -> pa.Table:
     return rows.filter(pc.and_(pc.is_valid(rows[_STEP]), pc.is_valid(rows[_RANK])))
 
 
-def _siblings(run: Run) -> list[Run]:
+def sibling_runs(run: Run) -> list[Run]:
     """The runs of the other ranks of the same job, if each has a run of its own."""
     meta = run.metadata
     if meta.rank is None or meta.group is None or meta.rank.world_size in (None, 1):

@@ -6,6 +6,7 @@ import math
 import statistics
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from unit.reading.run_files import make_run
@@ -47,6 +48,17 @@ def job(base: Path, count: int, steps: int = 20) -> Path:
         for r in range(count)
     ]
     return make_run(base, "job", *blocks)
+
+
+@pytest.mark.parametrize("by", ["process", "band"])
+def test_steps_that_are_times(tmp_path: Path, by: Literal["process", "band"]) -> None:
+    """In nanoseconds they are beyond the integers that a float has, which costs digits alone."""
+    steps: list[int | None] = [BEGIN_NS + 1, BEGIN_NS + 1_000_001]
+    blocks = [rows(name, [1.0, 2.0], steps=steps) for name in ("main", "worker-1")]
+    run_dir = str(make_run(tmp_path, "run", *blocks))
+    drawn = metric_lines(run_dir, ["loss"], points=10, by=by)["loss"].curves
+    assert all([1.0, 2.0] == curve.y for curve in drawn.values())
+    assert all(curve.x == pytest.approx(steps) for curve in drawn.values())
 
 
 def test_each_rank_has_a_line(tmp_path: Path) -> None:
