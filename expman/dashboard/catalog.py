@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from expman.dashboard.known_runs import KnownRun, Packing, signatures
+from expman.dashboard.known_runs import KnownRun, KnownRuns, Packing, signatures
 from expman.dashboard.listed_records import Listed, ListedRecords
 from expman.dashboard.remembered import FEWEST_RUNS, Remembered
 from expman.dashboard.run_record import lost_record, record_of, run_id
@@ -75,8 +75,7 @@ class Catalog:
         self.gone: str | None = None
         self._born = secrets.token_hex(4)  # versions of another server mean nothing here
         self._version = _FIRST_VERSION
-        self._runs: dict[str, KnownRun] = {}  # in the order of their versions
-        self._packing = Packing()
+        self._runs = KnownRuns(Packing())
         self._waiting: deque[tuple[str, str]] = deque()
         self._removed: deque[tuple[int, str]] = deque(maxlen=MOST_REMOVED)
         self._forgotten = 0
@@ -93,7 +92,8 @@ class Catalog:
         With many runs, the first answer has rows that an earlier server has kept, or the newest
         ones of the base directory's catalog. `go_on` finds out which of them still hold.
         """
-        self._packing, kept = Remembered(self.base_dir).load()
+        packing, kept = Remembered(self.base_dir).load()
+        self._runs = KnownRuns(packing)
         for name in sorted(kept, key=lambda one: kept[one].began, reverse=True):
             self._version += 1
             self._runs[name] = kept.pop(name)
@@ -111,7 +111,7 @@ class Catalog:
         """Keeps the rows of ended runs for the next server, if there are many."""
         kept = {name: run for name, run in list(self._runs.items()) if not run.is_live}
         if len(kept) >= FEWEST_RUNS:
-            Remembered(self.base_dir).save(self._packing, kept)
+            Remembered(self.base_dir).save(self._runs.packing, kept)
 
     # -- looking ------------------------------------------------------------------------
 
@@ -268,7 +268,7 @@ class Catalog:
         """Takes what a run is now; it has a new version if it has changed."""
         with self._lock:
             known = self._runs.get(name)
-            found.packed = self._packing.pack(record)
+            found.packed = self._runs.packing.pack(record)
             if known is not None and known.packed == found.packed:
                 known.seen = found.seen
                 return
@@ -326,7 +326,7 @@ class Catalog:
             return Changes(
                 f"{self._born}.{upto}",
                 full,
-                [self._packing.unpack(run.packed) for run in changed],
+                [self._runs.packing.unpack(run.packed) for run in changed],
                 [name for name in removed if name not in back],
                 self.is_complete and upto == self._version,
                 upto != self._version,
@@ -340,7 +340,7 @@ class Catalog:
     def record(self, name: str) -> bytes | None:
         """Returns the row of a run as it was last looked at, as JSON."""
         known = self._runs.get(name)
-        return None if known is None else self._packing.unpack(known.packed)
+        return None if known is None else self._runs.packing.unpack(known.packed)
 
     def live(self) -> list[str]:
         """Returns the ids of the live runs."""

@@ -10,7 +10,7 @@ import msgspec
 
 from expman.storage.paths import CONFIG_YAML, NOTES_MD, RUN_YAML
 
-__all__ = ["KnownRun", "Packing", "signatures"]
+__all__ = ["KnownRun", "KnownRuns", "Packing", "signatures"]
 
 _WINDOW_BITS, _MEMORY_LEVEL = 12, 5
 """A row has about 1 kB: larger ones cost time to clear, and find no more."""
@@ -59,6 +59,14 @@ class Packing:
     def unpack(self, packed: bytes) -> bytes:
         """Returns the row."""
         return zlib.decompressobj(-_WINDOW_BITS, zdict=self.model[-(1 << 12) :]).decompress(packed)
+
+
+class KnownRuns(dict[str, KnownRun]):
+    """Runs by their ids, in the order of their versions, and how their rows are packed."""
+
+    def __init__(self, packing: Packing) -> None:
+        super().__init__()
+        self.packing = packing
 
 
 def signatures(path: str, is_live: bool) -> bytes:

@@ -21,6 +21,8 @@ __all__ = ["RunContents"]
 class _HasMetadata(Protocol):
     """What `RunContents` needs of the class that it is a part of."""
 
+    path: str
+
     @property
     def metadata(self) -> RunMetadata: ...
 
@@ -51,7 +53,7 @@ class RunContents:
 
         return read_superseded(self.path)
 
-    def producers(self) -> list[ProducerState]:
+    def producers(self: _HasMetadata) -> list[ProducerState]:
         """Everybody who logs into the run, or has done so: rows, last step, process, and more.
 
         The owner comes first, then ranks. A process of this machine that has joined the run and

@@ -324,12 +324,12 @@ def test_axes_have_ticks_that_parameters_can_have(page: Any) -> None:
 def test_a_run_that_is_being_read_says_so(visit: Any, served: str) -> None:
     """Until the first answer its page is not empty."""
     page = visit(served)
-    page.tab.route("**/api/run?*", lambda route: asked.append(route))
     asked: list[Any] = []
+    page.tab.route("**/api/run?*", lambda route: asked.append(route))
 
-    page.go("#/run/sweep/run-0").wait_text("loading…")
-    while not asked:
-        page.wait("true")
+    with page.tab.expect_request("**/api/run?*"):
+        page.go("#/run/sweep/run-0")
+    page.wait_text("loading…")
     asked[0].continue_()
     page.wait("document.querySelector('h1 bdi')?.textContent === 'run-0'")
     assert "loading…" not in page.text()
