@@ -138,6 +138,16 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     def _earlier_s(self) -> float:
         return sum(one.duration_secs or 0.0 for one in self.earlier_attempts)
 
+    def end_as(self, status: RunStatus, reason: str | None) -> tuple[RunStatus, str | None]:
+        """The status and the reason that the run ends with; adds the tag to a pruned run.
+
+        A run that a sweep ended early is FINISHED, however its process ended.
+        """
+        if self.pruned is None:
+            return status, reason
+        self.tags = list(dict.fromkeys((*(self.tags or ()), PRUNED)))
+        return RunStatus.FINISHED, self.pruned
+
     def set_duration(self, attempt_s: float | None) -> None:
         """Sets `duration_secs` by how long the present attempt took."""
         self.duration_secs = None if attempt_s is None else round(attempt_s + self._earlier_s, 3)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from expman.errors import StorageError
-from expman.metadata import PRUNED, ExperimentMetadata
+from expman.metadata import ExperimentMetadata
 from expman.models import LogLevel, MetricValue, RunStatus
 from expman.storage import yamlfile
 from expman.storage.experiment_file import create_experiment, set_experiment_project
@@ -259,9 +259,8 @@ class MetadataSink(Sink):
         """
         run, meta = self.run, self.run.meta
         self._take_edits()
-        if meta.pruned is not None and run.earlier is None:
-            status, reason = RunStatus.FINISHED, meta.pruned
-            meta.tags = list(dict.fromkeys((*(meta.tags or ()), PRUNED)))
+        if run.earlier is None:
+            status, reason = meta.end_as(status, reason)
         lacks = list(self._what_is_missing())
         if run.earlier is None:
             reason = "; ".join([*([reason] if reason else []), *lacks]) or None
