@@ -12,6 +12,7 @@ from expman import notices, open_engines
 from expman.capture.exit_status import describe, describe_exit, traceback_of
 from expman.capture.program_end import ProgramEnd
 from expman.capture.unasked import Unasked
+from expman.capture.worker_end import WorkerEnd
 from expman.durability import Durability
 from expman.ended_run import NoLane
 from expman.errors import ExpmanError, FlushError, RunClosedError, RunEndedError
@@ -98,6 +99,7 @@ class LoggingEngine(RecordCalls):
         lane.log_vector.__doc__ = LoggingEngine.log_vector.__doc__
         self.log_vector = self.log = lane.log_vector  # type: ignore[method-assign]
         self._lane = lane
+        lane.watch_end(WorkerEnd)
         self._durability = Durability(lane, supervisor)
         self._losses = Losses(lane)
         self._ended = False

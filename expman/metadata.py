@@ -89,6 +89,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     rows_dropped: int = 0
     rows_missing: int = 0
     artifacts_missing: int = 0
+    processes_lost: int = 0
     lanes_unreadable: int = 0
     scalars_left_out: int = 0
     vectors_left_out: int = 0

@@ -184,14 +184,14 @@ def describe(exc: BaseException) -> str:
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1] + "…"
 
 
-def traceback_of(exc: BaseException) -> str:
+def traceback_of(exc: BaseException, first_line: str = UNCAUGHT) -> str:
     """A line and the traceback of an exception, with those that it came from."""
     import traceback
 
     lines = "".join(traceback.format_exception(exc)).rstrip("\n")
     if len(lines) > _MAX_TRACEBACK:
         lines = f"{lines[: _MAX_TRACEBACK // 2]}\n…\n{lines[-_MAX_TRACEBACK // 2 :]}"
-    return f"{UNCAUGHT}\n{lines}"
+    return f"{first_line}\n{lines}"
 
 
 def _describe_code(code: object) -> str | None:

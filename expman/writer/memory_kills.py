@@ -12,6 +12,11 @@ class MemoryKills:
         self._events = _memory_events(pid)
         self._before = _oom_kills(self._events)
 
+    @property
+    def are_counted(self) -> bool:
+        """True if the kernel reports them."""
+        return self._before is not None
+
     def count(self) -> int:
         """Number of kills since then; 0 if the kernel does not report them."""
         now = _oom_kills(self._events)

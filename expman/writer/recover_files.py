@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from expman.errors import StorageError
 from expman.metadata import RunMetadata
 from expman.models import LogLevel, RunStatus
+from expman.storage.examine import write_post_mortem
 from expman.storage.journal import Journal, known_state, set_aside_damage
 from expman.storage.paths import HISTOGRAMS, RUN_YAML, SYSTEM, has_tail, parquet_name
-from expman.storage.postmortem import write_post_mortem
 from expman.storage.runlog import RunLog
 from expman.storage.stacks import remove_live_stacks
 from expman.storage.times import iso, seconds_between, since_epoch_ns
@@ -60,7 +60,7 @@ def _finish(
         reported = 0
         _mark_ended(meta, f"nobody ran it any more: {run.why}", ended_at)
         text = f"run {meta.status}: {meta.reason}; recovered from its files"
-        is_well = meta.status is RunStatus.FINISHED
+        is_well = meta.pruned is not None
         lines.append((LogLevel.INFO if is_well else LogLevel.ERROR, text))
     log.append([(level, time.time_ns(), text) for level, text in lines])
     log.sync()

@@ -184,4 +184,4 @@ class RunWriter:
             self._files.close()
         if self._sampling is not None:
             self._sampling.stop()
-        return list(self.lanes)
+        return self.lanes.let_go()
