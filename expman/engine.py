@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from expman import notices, open_engines
-from expman.capture.exit_status import describe, describe_exit, traceback_of
+from expman.capture.exit_status import describe, describe_exit, traceback_in_worker, traceback_of
 from expman.capture.program_end import ProgramEnd
 from expman.capture.unasked import Unasked
 from expman.capture.worker_end import WorkerEnd
@@ -324,11 +324,12 @@ class LoggingEngine(RecordCalls):
             notices.warn(f"expman: {missing}")  # the exception that ended the block matters more
 
     def _note_exception(self, exc: BaseException) -> None:
-        """Adds the traceback of what ends the run to run.log."""
+        """Adds the traceback of what ends the run, or a worker's part of it, to run.log."""
         if self._ended or isinstance(exc, SystemExit):
             return
+        text = traceback_in_worker(exc) if self._end is None else traceback_of(exc)
         with contextlib.suppress(ExpmanError):
-            self.log_message(LogLevel.ERROR, traceback_of(exc))
+            self.log_message(LogLevel.ERROR, text)
 
     def _close_at_exit(self) -> None:
         end = self._end

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
-from expman.models import UNCAUGHT
+from expman.models import UNCAUGHT, UNCAUGHT_IN
 from expman.preemption import Preempted
 from expman.transport import exit_record
 
@@ -19,6 +19,7 @@ __all__ = [
     "child_end",
     "describe",
     "describe_exit",
+    "traceback_in_worker",
     "traceback_of",
     "watch_os_exit",
 ]
@@ -192,6 +193,11 @@ def traceback_of(exc: BaseException, first_line: str = UNCAUGHT) -> str:
     if len(lines) > _MAX_TRACEBACK:
         lines = f"{lines[: _MAX_TRACEBACK // 2]}\n…\n{lines[-_MAX_TRACEBACK // 2 :]}"
     return f"{first_line}\n{lines}"
+
+
+def traceback_in_worker(exc: BaseException) -> str:
+    """The same for an exception that ends this process, and not the run."""
+    return traceback_of(exc, f"{UNCAUGHT_IN}{os.getpid()}:")
 
 
 def _describe_code(code: object) -> str | None:

@@ -12,9 +12,9 @@ import functools
 import os
 from typing import TYPE_CHECKING, NoReturn
 
-from expman.capture.exit_status import ExitWatch, child_end, describe_exit, traceback_of
+from expman.capture.exit_status import ExitWatch, child_end, describe_exit, traceback_in_worker
 from expman.errors import ExpmanError
-from expman.models import UNCAUGHT_IN, LogLevel
+from expman.models import LogLevel
 from expman.transport import exit_record
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
@@ -65,7 +65,7 @@ class WorkerEnd:
         has_failed = describe_exit(exc) is not None
         if exc is not None and has_failed and not isinstance(exc, SystemExit):
             with contextlib.suppress(ExpmanError):
-                self._offer(LogLevel.ERROR, traceback_of(exc, f"{UNCAUGHT_IN}{self._pid}:"))
+                self._offer(LogLevel.ERROR, traceback_in_worker(exc))
         self.store(int(has_failed))
 
 

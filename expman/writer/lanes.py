@@ -28,6 +28,7 @@ class LaneState(msgspec.Struct):
         last_step: the step of the latest row that has one.
         drops_reported: dropped rows that run.log has a line about.
         laneless_reported: the same for those that workers without a lane have dropped.
+        has_failed: its producer has closed it as FAILED.
     """
 
     consumer: LaneConsumer
@@ -39,6 +40,7 @@ class LaneState(msgspec.Struct):
     last_step: int | None = None
     drops_reported: int = 0
     laneless_reported: int = 0
+    has_failed: bool = False
 
     def begin_term(self, term: int) -> None:
         """Forgets many names at a term's begin: each term defines those that it uses anew.

@@ -71,17 +71,11 @@ class ProducerEnds:
             only_known: one whose exit status is not known is not reported: the run ends, too.
         """
         end, kills = self._watched.pop(lane.lane, (None, None))
-        if end is None or kills is None or lane.sealed or lane.hello.role != "worker":
-            return
-        status = end.status()
-        if status is None:
-            status = exit_record.read(lane.control)
-        runs_on = status is None and end.runs_on
-        end.close()
         state = files.run.lanes.get(lane.lane)
-        if state is None or runs_on or (only_known and status is None):
+        if end is None or kills is None or state is None or lane.hello.role != "worker":
             return
-        how = describe_end(status, kills.count(), is_rank=is_rank(state))
+        how = self._how(state, end, kills, only_known=only_known)
+        end.close()
         if how is None:
             return
         meta = files.run.meta
@@ -90,6 +84,19 @@ class ProducerEnds:
         if meta.processes_lost <= MOST_LINES:
             level = LogLevel.WARN if how.startswith(_UNKNOWN) else LogLevel.ERROR
             files.note(level, f"{PROCESS_ENDED}{_who(state)} {how}; {_rows(state)}")
+
+    def _how(
+        self, state: LaneState, end: ProcessEnd, kills: MemoryKills, *, only_known: bool
+    ) -> str | None:
+        lane = state.consumer
+        if lane.sealed:
+            return "ended as FAILED" if state.has_failed else None
+        status = end.status()
+        if status is None:
+            status = exit_record.read(lane.control)
+        if status is None and (only_known or end.runs_on):
+            return None
+        return describe_end(status, kills.count(), is_rank=is_rank(state))
 
     def close(self) -> None:
         """Gives all descriptors back."""

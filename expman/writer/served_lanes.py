@@ -103,7 +103,7 @@ class ServedLanes:
     def report_ends(self, files: RunFiles) -> None:
         """Reports workers that are gone as the run ends, as far as it is known how they ended."""
         for lane in self.known:
-            if lane is not self.owner and not lane.producer_alive():
+            if lane is not self.owner and (lane.sealed or not lane.producer_alive()):
                 self._ends.report(files, lane, only_known=True)
 
     def let_go(self) -> list[LaneConsumer]:

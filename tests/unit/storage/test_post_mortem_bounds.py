@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from expman.metadata import RunMetadata
-from expman.models import RunStatus
-from expman.storage import postmortem
+from expman.models import PROCESS_ENDED, LogLevel, RunStatus
+from expman.storage import evidence, examine
+from expman.storage.evidence import Evidence, Nonfinite
 from expman.storage.postmortem import LastRow, PostMortem, describe
+from expman.storage.runlog import LogEntry
 
 
 def make(**changes: object) -> PostMortem:
@@ -23,13 +25,22 @@ def make(**changes: object) -> PostMortem:
     )
 
 
-def test_thousands_of_metrics_and_producers_are_a_few_facts(run_meta: RunMetadata) -> None:
+def test_thousands_of_metrics_and_producers_are_a_few_facts(
+    tmp_path: Path, run_meta: RunMetadata
+) -> None:
     """The first ones are named, the others are counted."""
-    rows = [LastRow(f"worker-{number}", 1, None, None) for number in range(3000)]
-    nonfinite = dict.fromkeys((f"m{number}" for number in range(5000)), 1)
-    facts = list(postmortem._facts(run_meta, [], None, [], rows, nonfinite, {}, []))
-    texts = [fact.text for fact in facts]
-    assert len(texts) < 20
+    lost = "worker-1 (pid 1) was killed by SIGKILL; it had logged 1 row"
+    seen = Evidence(
+        entries=[LogEntry(None, LogLevel.ERROR, f"{PROCESS_ENDED}{lost}")] * 100,
+        rows=[LastRow(f"worker-{number}", 1, None, None) for number in range(3000)],
+        nonfinite=dict.fromkeys((f"m{number}" for number in range(5000)), 1),
+        without_numbers={f"m{number}": Nonfinite(1) for number in range(6)},
+        stacks=[f"stacks/{number}.txt" for number in range(5000)],
+    )
+    run_meta.processes_lost = 2000
+    texts = [fact.text for fact in examine._facts(str(tmp_path), run_meta, seen)]
+    assert len(texts) < 26
+    assert "1,994 other processes ended before the run, and not well" in texts
     assert "so have 4,994 other metrics" in texts
     assert "2,994 other producers logged rows" in texts
 
@@ -41,22 +52,22 @@ def test_long_lines_are_shortened() -> None:
 
 
 def test_the_end_of_a_large_console_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_meta: RunMetadata
 ) -> None:
     """Only as much of it as is shown."""
-    monkeypatch.setattr(postmortem, "_MOST_BYTES", 4096)
+    monkeypatch.setattr(evidence, "_MOST_BYTES", 4096)
     lines = [f"[2026-01-31T12:00:00.000Z] [out] line {number}" for number in range(10_000)]
     (tmp_path / "console.log").write_text("\n".join((*lines, "")))
-    found = [line.text for line in postmortem._console(str(tmp_path))]
+    found = [line.text for line in evidence._console(str(tmp_path), run_meta)]
     assert [f"line {number}" for number in range(9_980, 10_000)] == found
-    assert len(postmortem._text(str(tmp_path), "console.log")) < 4096
+    assert len(evidence._text(str(tmp_path), "console.log")) < 4096
 
 
 def test_the_last_row_of_a_large_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_meta: RunMetadata
 ) -> None:
     """Its end is looked at, not all of it."""
-    monkeypatch.setattr(postmortem, "_MOST_ROWS", 10)
+    monkeypatch.setattr(evidence, "_MOST_ROWS", 10)
     count = 1000
     table = pa.table(
         {
@@ -67,7 +78,7 @@ def test_the_last_row_of_a_large_group(
         }
     )
     pq.write_table(table, tmp_path / "vectors.parquet")
-    (row,) = postmortem._last_rows(str(tmp_path), run_meta)
+    (row,) = evidence._last_rows(str(tmp_path), run_meta)
     assert (1000, 999) == (row.rows, row.step)
 
 
