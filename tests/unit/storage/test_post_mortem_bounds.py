@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expman.metadata import RunMetadata
+from expman.metadata import Attempt, RunMetadata
 from expman.models import PROCESS_ENDED, LogLevel, RunStatus
 from expman.storage import evidence, examine
 from expman.storage.evidence import Evidence, Nonfinite
-from expman.storage.postmortem import LastRow, PostMortem, describe
+from expman.storage.postmortem import LastRow, PostMortem, describe, earlier_attempts
 from expman.storage.runlog import LogEntry
 
 
@@ -86,3 +87,40 @@ def test_the_last_row_of_a_large_group(
 def run_meta() -> RunMetadata:
     """Metadata of a run that failed."""
     return RunMetadata(name="r", experiment="e", status=RunStatus.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("values", "since", "rows"),
+    [
+        ([1.0, math.nan, 2.0, math.nan, math.inf], 3, 2),
+        ([math.nan, 1.0, None, math.nan, None], 3, 1),
+        ([math.nan, math.nan], None, 2),  # rows before these may have been left out
+        ([1.0, 2.0], None, 0),
+    ],
+)
+def test_how_long_a_metric_has_been_nan(
+    values: list[float | None], since: int | None, rows: int
+) -> None:
+    """Since its last number, and not since its first NaN."""
+    table = pa.table({"step": range(len(values)), "loss": pa.array(values, pa.float64())})
+    found = evidence.without_number(table, "loss", 1)
+    assert (since, rows) == (found.since_step, found.rows)
+
+
+def test_nan_from_the_first_row_on() -> None:
+    """Where the first NaN of all is the first row that was read, nothing was left out."""
+    table = pa.table({"step": [4, 5], "loss": [math.nan, math.nan]})
+    assert 4 == evidence.without_number(table, "loss", 4).since_step
+
+
+def test_many_attempts_are_a_few_lines(tmp_path: Path, run_meta: RunMetadata) -> None:
+    """The latest ones that did not end well are listed, and the others are counted."""
+    run_meta.earlier_attempts = [
+        Attempt(status=RunStatus.CRASHED if number % 2 else RunStatus.FINISHED, reason="x" * 9000)
+        for number in range(100)
+    ]
+    lines = earlier_attempts(str(tmp_path), run_meta)
+    assert "44 more before" == lines[0]
+    assert ["attempt 90:", "attempt 92:"] == [line[:11] for line in lines[1:3]]
+    assert 7 == len(lines)
+    assert max(map(len, lines)) < 400
