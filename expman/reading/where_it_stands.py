@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -78,16 +77,17 @@ def where_it_stands(run: Run) -> PostMortem:
         console=[],
         log=[f"{entry.level}: {entry.message}" for entry in entries[-_MOST_PRODUCERS:]],
         stacks=stacks,
-        cause=_cause(meta, entries, is_gone=bool(gone)),
+        cause=_cause(meta, entries, gone),
         began_at=meta.attempt_started_at or meta.started_at,
         attempt=meta.attempt,
         host=meta.host.hostname,
     )
 
 
-def _cause(meta: RunMetadata, entries: list[LogEntry], *, is_gone: bool) -> str:
-    if is_gone:
-        return "but its process is gone"
+def _cause(meta: RunMetadata, entries: list[LogEntry], gone: list[Fact]) -> str:
+    if gone:
+        is_sure = gone[0].source == _MEMORY
+        return "but its process is gone" if is_sure else "but without a sign of life"
     if not meta.stalled_since:
         return lost_in_short(meta, entries)
     behind = [one.partition(" is behind")[0] for one in meta.stalled if " is behind" in one]
@@ -99,14 +99,13 @@ def _who_is_gone(run: Run, meta: RunMetadata, now: float) -> Iterator[Fact]:
     """Whether somebody is left who logs and writes."""
     if "://" in run._place:
         return
-    silent_s = silence(run.path, meta, now)
-    is_here = meta.host.hostname == socket.gethostname()
+    # Names of shared memory may have been removed under a live run: without a lane nothing is sure.
     lives = [lane.producer_alive() for lane in lanes_of(run.path) if lane.is_owner]
     finish = "`expman recover` finishes it"
-    if is_here and not any(lives):
-        pid = f" (pid {meta.host.pid})" if meta.host.pid else ""
-        yield Fact(f"the process that owned it{pid} no longer runs here; {finish}", _MEMORY)
-    elif silent_s is not None:
+    if lives and not any(lives):
+        text = f"the process that owned it (pid {meta.host.pid}) no longer runs here; {finish}"
+        yield Fact(text, _MEMORY)
+    elif not lives and (silent_s := silence(run.path, meta, now)) is not None:
         text = f"no sign of life for {_ago(silent_s)}: trainer and writer may be gone; {finish}"
         yield Fact(text, "run.yaml")
 

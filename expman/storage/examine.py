@@ -116,10 +116,7 @@ def _facts(run_dir: str, meta: RunMetadata, seen: Evidence) -> Iterator[Fact]:
         yield Fact(f"an exception was raised: {last}", RUN_LOG)
     if meta.reason and not is_the_reason:
         yield Fact(meta.reason, "run.yaml")
-    for entry in seen.entries:
-        is_other = entry.message.startswith((PROCESS_ENDED, f"run {meta.status}"))
-        if _OUT_OF_MEMORY.search(entry.message) and not is_other:
-            yield Fact(entry.message, RUN_LOG)
+    yield from _memory_kills(meta, seen)
     if meta.status is RunStatus.CRASHED and not (seen.exception or faults or _end_of(meta)):
         yield Fact(
             "the process left no exception, no exit status and no fault: it was killed by a signal "
@@ -139,6 +136,14 @@ def _facts(run_dir: str, meta: RunMetadata, seen: Evidence) -> Iterator[Fact]:
         yield Fact(f"{meta.rows_missing:,} rows are missing", "run.yaml")
 
 
+def _memory_kills(meta: RunMetadata, seen: Evidence) -> Iterator[Fact]:
+    """What run.log says of lack of memory."""
+    others = (PROCESS_ENDED, f"run {meta.status}")
+    found = [one for one in seen.entries if _OUT_OF_MEMORY.search(one.message)]
+    for entry in [one for one in found if not one.message.startswith(others)][-_MOST_ALIKE:]:
+        yield Fact(f"{_at(entry)}{entry.message}", RUN_LOG)
+
+
 def _last_line(traceback: str) -> str:
     return traceback.rstrip().rpartition("\n")[2]
 
@@ -153,17 +158,19 @@ def _cause(meta: RunMetadata, seen: Evidence) -> str:
     """Why, in a few words: an engineer reads the heading first."""
     if meta.status is RunStatus.FINISHED:
         return lost_in_short(meta, seen.entries) or f"though {_who_stood_still(seen)} for a time"
+    parts = [_own_cause(meta, seen)]
+    parts += [lost_in_short(meta, seen.entries).replace("but ", "and ", 1)]
+    return ", ".join(filter(None, parts))
+
+
+def _own_cause(meta: RunMetadata, seen: Evidence) -> str:
     if meta.status is RunStatus.FAILED:
         return re.split(r":| \(at ", meta.reason or "")[0][:60]
-    is_out = any(_OUT_OF_MEMORY.search(text) for text in (meta.reason or "", *_kills(seen)))
+    is_out = _OUT_OF_MEMORY.search(meta.reason or "") is not None
     parts = [_end_of(meta) or ("by a signal or with its machine" if not seen.exception else "")]
     parts += ["out of memory"] if is_out else []
     parts += [f"while {_who_stood_still(seen)}"] if meta.stalled_since else []
     return ", ".join(filter(None, parts))
-
-
-def _kills(seen: Evidence) -> Iterator[str]:
-    return (one.message for one in seen.entries if not one.message.startswith(PROCESS_ENDED))
 
 
 def _who_stood_still(seen: Evidence) -> str:

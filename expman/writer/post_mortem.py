@@ -31,6 +31,10 @@ class OwnerPostMortem:
         self._kills = MemoryKills(hello.pid)
         self._end = end
 
+    def look(self) -> None:
+        """Notes what can be known only while the owner lives; call it again and again."""
+        self._kills.look()
+
     def why_it_ended(self) -> str:
         """The reason, in one line."""
         text = f"the owner process (pid {self._pid}) ended without closing the run"
@@ -39,7 +43,7 @@ class OwnerPostMortem:
             text += f": {describe_status(status)}"
         elif self._end is not None and self._end.runs_on:
             text += ": it runs on as another program (exec), or without expman's memory"
-        if self._kills.count() > 0:
+        if self._kills.are_recent:
             text += "; its cgroup ran out of memory and the kernel killed a process (OOM)"
         elif status == -signal.SIGKILL and self._kills.are_counted:
             text += "; not for lack of memory, by the counter of its cgroup"

@@ -112,6 +112,7 @@ class RunWriter:
             return busy
         taken = sum(poll(files, lane) for lane in self.lanes.known)
         if check:
+            self.lanes.look()
             self.lanes.retire_workers(files)
         self._stalls.look(files)
         is_over = self._is_over(files, check)

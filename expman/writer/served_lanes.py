@@ -79,6 +79,11 @@ class ServedLanes:
                 self.known.append(lane)
         return found
 
+    def look(self) -> None:
+        """Notes what a post-mortem will need; call it again and again."""
+        if self.post_mortem is not None:
+            self.post_mortem.look()
+
     def retire_workers(self, files: RunFiles) -> None:
         """Drains and removes the lanes of workers that are gone.
 

@@ -72,7 +72,7 @@ def main() -> None:
     """Loses the process, and goes on."""
     base_dir, method, how = sys.argv[1:]
     if method == "attached":
-        work(expman.attach(base_dir), how)
+        work(expman.attach(base_dir), how)  # nobody has the engine after that
         return
     config = ExperimentConfig("lose", base_dir, run_name="run", hang_after_s=300)
     with LoggingEngine(config) as engine:
