@@ -13,7 +13,13 @@ import os
 import weakref
 from typing import TYPE_CHECKING, NoReturn
 
-from expman.capture.exit_status import ExitWatch, child_end, describe_exit, traceback_in_worker
+from expman.capture.exit_status import (
+    ExitWatch,
+    child_end,
+    describe_exit,
+    note_interrupt,
+    traceback_in_worker,
+)
 from expman.errors import ExpmanError
 from expman.models import LogLevel
 from expman.transport import exit_record
@@ -72,7 +78,10 @@ class WorkerEnd:
         self._unwatch()
 
     def _at_exit(self) -> None:
-        self._note(self._program.exception() if self._program.is_end() else None)
+        exc = self._program.exception() if self._program.is_end() else None
+        self._note(exc)
+        if isinstance(exc, KeyboardInterrupt):
+            note_interrupt()
 
     def _note(self, exc: BaseException | None) -> None:
         lane = self._lane()
