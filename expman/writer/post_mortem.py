@@ -35,9 +35,9 @@ class OwnerPostMortem:
         """Notes what can be known only while the owner lives; call it again and again."""
         self._kills.look()
 
-    def why_it_ended(self) -> str:
+    def why_it_ended(self, when: str = "") -> str:
         """The reason, in one line."""
-        text = f"the owner process (pid {self._pid}) ended without closing the run"
+        text = f"the owner process (pid {self._pid}) ended without closing the run{when}"
         status = self._exit_status()
         if status is not None:
             text += f": {describe_status(status)}"
@@ -59,7 +59,7 @@ class OwnerPostMortem:
         """
         status = self._exit_status() if stored is None else stored
         if status is None or (stored is None and status < 0):
-            return RunStatus.CRASHED, f"{self.why_it_ended()}, while its exit handlers ran"
+            return RunStatus.CRASHED, self.why_it_ended(", while its exit handlers ran")
         if status == 0:
             return RunStatus.FINISHED, None
         return RunStatus.FAILED, error if status == 1 and error else f"sys.exit({status})"
