@@ -29,7 +29,7 @@ def torchrun(program, run_base: Path, way: str, *options: str) -> None:  # type:
     place = ["--master-addr", "127.0.0.1", "--master-port", str(free_port())]
     command = ["-m", "torch.distributed.run", "--nproc-per-node", str(RANKS), *place, *options]
     job = program([*command, str(PROGRAM)], way, run_base, env={"OMP_NUM_THREADS": "1"})
-    job.succeed(150)
+    job.succeed(500)
 
 
 def test_each_rank_has_a_run_of_its_own(program, run_base: Path) -> None:
