@@ -22,6 +22,7 @@ from expman.reading.provenance import PACKAGES, differing_provenance
 from expman.reading.rich_cells import cell, status_text
 from expman.reading.run import Run
 from expman.reading.text import format_name
+from expman.shown import count_of
 
 __all__ = ["command"]
 
@@ -136,11 +137,12 @@ def _side_by_side(
         count = len(packages) - len(few)
         only = sum(ABSENT in values for values in packages.values())
         which = f", {only} of all are in some of the environments alone" if only else ""
-        print_note(f"{count} more packages differ and are not shown{which}; --json prints all")
+        differs = count_of(count, "more package differs and is", "more packages differ and are")
+        print_note(f"{differs} not shown{which}; --json prints all")
     console().print(_table(found, names, sections, drawn))
     if len(shown) < len(latest):
-        count = len(latest) - len(shown)
-        print_note(f"{count} more latest values are not shown; --json prints all")
+        more = count_of(len(latest) - len(shown), "more latest value is", "more latest values are")
+        print_note(f"{more} not shown; --json prints all")
     return True
 
 

@@ -15,6 +15,7 @@ from expman.reading.find import RunList
 from expman.reading.run import Run
 from expman.reading.runs_table import runs_view
 from expman.reading.text import format_names
+from expman.shown import count_of
 
 __all__ = ["print_many"]
 
@@ -92,4 +93,4 @@ def _report(
         print_note(f"metrics that are not shown: {left}; choose metrics with -m, or --json")
     if all_metrics > len(metrics):
         same = all_metrics - len(metrics)
-        print_note(f"not shown: {same} metric{'s' * (same != 1)} with one last value in all runs")
+        print_note(f"not shown: {count_of(same, 'metric')} with one last value in all runs")

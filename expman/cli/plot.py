@@ -15,6 +15,7 @@ from expman.reading.curves import Curve, curves
 from expman.reading.run import Run
 from expman.reading.system_curves import system_curves
 from expman.reading.text import format_names
+from expman.shown import count_of
 
 __all__ = ["command"]
 
@@ -104,7 +105,8 @@ def _metrics(
     meta = found.metadata
     if meta.attempt > 1:
         begins = "" if meta.from_step is None else f" begins at step {meta.from_step:,}"
-        rest = f"; {meta.rows_superseded:,} rows are superseded" if meta.rows_superseded else ""
+        superseded = count_of(meta.rows_superseded, "row is superseded", "rows are superseded")
+        rest = f"; {superseded}" if meta.rows_superseded else ""
         print_note(f"attempt {meta.attempt}{begins}{rest}")
     left = [] if metrics else names[names.index(list(drawn)[-1]) + 1 :]
     return {name: {name: curve} for name, curve in drawn.items()}, left

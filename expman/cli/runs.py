@@ -16,6 +16,7 @@ from expman.reading import find
 from expman.reading.directories import run_dirs
 from expman.reading.named import experiments_of, named_run, no_experiment
 from expman.reading.run import Run
+from expman.shown import count_of
 from expman.storage.paths import RUN_YAML, VECTORS_PARQUET, tail_number
 
 __all__ = [
@@ -164,7 +165,7 @@ def why_no_runs(experiment: str | None, base_dir: str) -> str:
 
 def count_runs(count: int) -> str:
     """Returns "1 run", "2 runs"."""
-    return f"{count:,} run{'s' * (count != 1)}"
+    return count_of(count, "run")
 
 
 def _looks_like_run(path: str) -> bool:

@@ -84,7 +84,7 @@ def _show_artifacts(run: Run) -> None:
         console().print(indented(cell(_below(above, path))))
     if len(artifacts) > _FIRST_ARTIFACTS:
         left = len(artifacts) - _FIRST_ARTIFACTS
-        more = cell(f"… and {left} more; all of them with --json", "dim")
+        more = cell(f"… and {left:,} more; all of them with --json", "dim")
         console().print(indented(more))
 
 

@@ -27,6 +27,7 @@ from expman.reading.live_status import LiveStatus, RowPace, live_status
 from expman.reading.peek import live_run_dirs
 from expman.reading.run import Run
 from expman.reading.text import format_name, visible
+from expman.shown import count_of
 
 __all__ = ["command"]
 
@@ -129,7 +130,7 @@ class _Looks:
 def _view(found: Sequence[LiveStatus], problem: str, height: int | None) -> RenderableType:
     now = datetime.datetime.now()
     load, processors = os.getloadavg()[0], os.cpu_count()
-    machine = f"load {load:.1f} of {processors} processors"
+    machine = f"load {load:.1f} of {count_of(processors or 1, 'processor')}"
     head = f"{count_runs(len(found))} live, {now:%H:%M:%S}, {machine}"
     parts: list[RenderableType] = [Text(head, "bold")]
     if problem:

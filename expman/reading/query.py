@@ -16,6 +16,7 @@ from expman.reading.query_runs import chosen_by, nodes
 from expman.reading.query_tables import TABLES, Wanted, known_names
 from expman.reading.row_stream import RowStream
 from expman.reading.run import Run
+from expman.shown import count_of
 from expman.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     except duckdb.Error as exc:
         raise ConfigError("sql", sql, str(exc)) from exc
     if len(statements) != 1:
-        raise ConfigError("sql", sql, f"{len(statements)} statements; write one SELECT")
+        raise ConfigError("sql", sql, f"{count_of(len(statements), 'statement')}; write one SELECT")
     kind = statements[0].type.name
     if kind not in _READS:
         raise ConfigError("sql", sql, f"{kind} changes something, or reads files; write a SELECT")

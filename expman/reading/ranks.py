@@ -20,6 +20,7 @@ from expman.reading.find import runs
 from expman.reading.run import Run
 from expman.reading.stored_rollup import RollUp, read_rollup
 from expman.reading.vectors import metric_names, read_vectors
+from expman.shown import count_of
 from expman.storage.rank_rollup import (
     PARTS,
     TOOK,
@@ -69,7 +70,10 @@ class Ranks(NamedTuple):
                 f"{silent_s:.1f} s before the last row of the others"
             )
         if len(behind) > _NAMED:
-            found.append(f"and {len(behind) - _NAMED:,} more ranks are behind")
+            found.append(
+                "and "
+                + count_of(len(behind) - _NAMED, "more rank is behind", "more ranks are behind")
+            )
         if self.slowest is not None:
             found.append(
                 f"rank {self.slowest} is the slowest: the last one in {self.slowest_share:.0%} of "

@@ -255,7 +255,7 @@ def test_latest_is_the_newest(expman_command: Expman, store: Path) -> None:
 
 
 def test_latest_of_an_experiment(expman_command: Expman, run_base: Path) -> None:
-    """`a/latest` is the newest of that experiment; a run that is called so goes first."""
+    """`a/latest` is the newest of that experiment, whatever is called so; that has its path."""
     make_run(run_base, "one", experiment="a")
     make_run(run_base, "two", experiment="a", started_at="2026-02-01T12:00:00.000000Z")
     make_run(run_base, "late", experiment="b", started_at="2026-03-01T12:00:00.000000Z")
@@ -265,7 +265,9 @@ def test_latest_of_an_experiment(expman_command: Expman, run_base: Path) -> None
 
     assert ["late", "two", "late"] == list(map(shown, ["latest", "a/latest", "b/latest"]))
     make_run(run_base, "latest", experiment="b")
-    assert ["late", "latest"] == list(map(shown, ["latest", "b/latest"]))
+    make_run(run_base, "latest-1", experiment="a")
+    assert ["late", "two", "late"] == list(map(shown, ["latest", "a/latest", "b/latest"]))
+    assert "latest" == shown(str(run_base / "b" / "latest"))
     missing = expman_command("show", "c/latest", base_dir=run_base)
     assert (2, True) == (missing.code, "c/latest" in missing.err)
 
