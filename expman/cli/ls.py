@@ -9,7 +9,14 @@ import click
 from rich.table import Table
 
 from expman.cli.output import console, print_json, print_note, run_record
-from expman.cli.runs import base_dir_option, count_runs, mistakes_of, where_option, why_no_runs
+from expman.cli.runs import (
+    base_dir_option,
+    check_experiment,
+    count_runs,
+    mistakes_of,
+    where_option,
+    why_no_runs,
+)
 from expman.errors import ExpmanError
 from expman.models import RunStatus
 from expman.reading import find
@@ -74,6 +81,8 @@ def command(
     """
     if experiment is not None and "://" in experiment:
         base_dir, experiment = experiment, None
+    if experiment is not None:
+        check_experiment(experiment, base_dir)
     names = [name.strip() for name in (several or "").split(",")]
     columns = (*columns, *(name for name in names if name))
     with mistakes_of(tags="--tags", since="--since", where="--where"):

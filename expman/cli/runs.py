@@ -152,9 +152,6 @@ def check_experiment(experiment: str, base_dir: str) -> None:
 
 def why_no_runs(experiment: str | None, base_dir: str) -> str:
     """Returns why a list of runs is empty."""
-    known = experiments_of(base_dir)
-    if experiment is not None and experiment not in known:
-        return no_experiment(experiment, base_dir, known)
     where = base_dir if experiment is None else f"experiment {experiment!r} in {base_dir}"
     if "://" in base_dir:
         return f"no run in {where} matches these filters, or can be read"

@@ -16,7 +16,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from expman.cli.output import console, print_json
+from expman.cli.output import console, print_json, print_note
 from expman.cli.runs import base_dir_option, count_runs
 from expman.errors import ExpmanError
 from expman.models import RunStatus
@@ -62,6 +62,8 @@ def command(once: bool, every_s: float, as_json: bool, base_dir: str) -> None:
     looks = _Looks(base_dir)
     if as_json:
         print_json([dataclasses.asdict(status) for status in looks.take()])
+        if looks.problem:
+            print_note(f"expman: {looks.problem}")
         return
     if once or not console().is_terminal:
         console().print(_view(looks.take(), looks.problem, None))
