@@ -79,8 +79,11 @@ def sorted_runs(found: Sequence[Run], order: str) -> RunList:
 
 
 def _usual_order(runs: Sequence[Run], names: Sequence[str]) -> str | None:
-    """The best value of a metric that has numbers: of one that is measured on held-out data, else
-    of one whose name says whether less or more is better, else of the first one."""
+    """Returns the best value of a metric that has numbers.
+
+    That is one that is measured on held-out data, else one whose name says whether less or more is
+    better, else the first one.
+    """
     for name in sorted(names, key=_rank):  # stable: in the order of logging otherwise
         best = "max" if _has(name, _GREATER) else "min"
         if any(known_value(run, f"{name}:{best}") is not None for run in runs):
