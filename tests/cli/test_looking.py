@@ -492,3 +492,15 @@ def test_a_run_of_several_attempts(expman_command: Expman, tmp_path: Path) -> No
     assert "attempt" in listed
     assert listed.rstrip().endswith("2")
     assert "r" in expman_command("ls", "--where", "attempt>1", base_dir=tmp_path).out
+
+
+def test_show_prints_lines_as_they_were_printed(expman_command: Expman, run_base: Path) -> None:
+    """Columns and blank lines stay; what is long is cut, and controls are escaped."""
+    run = make_run(run_base, "r")
+    lines = ["epoch   loss", "    1   0.5", "", "\tlast\x07", "x" * 1000]
+    start = "[2026-01-31T12:00:00.000Z] [out] "
+    (run / "console.log").write_text("".join(f"{start}{line}\n" for line in lines))
+    shown = expman_command("show", run).out.partition("printed last\n")[2].splitlines()
+    expected = ["  epoch   loss", "      1   0.5", "", "          last\\x07"]
+    assert expected == [line.rstrip() for line in shown[:4]]
+    assert "… (1,000 characters)" in " ".join(shown[4:])
