@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from expman import notices, open_engines
-from expman.capture.exit_status import describe, describe_exit, traceback_of
+from expman.capture.exit_status import describe, describe_exit, note_interrupt, traceback_of
 from expman.capture.program_end import ProgramEnd
 from expman.capture.unasked import Unasked
 from expman.durability import Durability
@@ -20,12 +20,12 @@ from expman.losses import Losses
 from expman.models import ExperimentConfig, LogLevel, RunStatus
 from expman.record_calls import RecordCalls
 from expman.shown import type_name
-from expman.status_lines import StatusLines
 from expman.timeouts import seconds
 
 if TYPE_CHECKING:  # what only a run needs is imported by its first engine
     from expman.launch.start import RunStart
     from expman.launch.supervisor import Supervisor
+    from expman.status_lines import StatusLines
     from expman.transport.producer import LaneProducer
 
 __all__ = ["LoggingEngine"]
@@ -70,6 +70,8 @@ class LoggingEngine(RecordCalls):
             self._end.watch(self._close_at_exit, self._close_in_child)
             start.begin()
             if config.quiet is False and not start.config.rank:
+                from expman.status_lines import StatusLines
+
                 self._lines = StatusLines(self.run_dir)
             self._unasked = Unasked(self.config, start.lane, self.address)
             self._unasked.start()
@@ -332,13 +334,16 @@ class LoggingEngine(RecordCalls):
         end = self._end
         if self._ended or end is None:
             return
+        exc = end.exception()
         try:
-            if (exc := end.exception()) is not None:
+            if exc is not None:
                 self._note_exception(exc)
             if end.is_known() or not self._leave_to_exit_status(end):
                 self._close_with_program(end.reason())
-        except FlushError as exc:
-            notices.warn(f"expman: {exc}")
+        except FlushError as missing:
+            notices.warn(f"expman: {missing}")
+        if isinstance(exc, KeyboardInterrupt):
+            note_interrupt()
 
     def _leave_to_exit_status(self, end: ProgramEnd) -> bool:
         """Ends the run with the program: its exit status decides; False if none can be had.

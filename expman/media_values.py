@@ -13,7 +13,9 @@ import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from expman.media_arrays import (
     ACCEPTED,
@@ -55,7 +57,7 @@ _MAGIC = (
 _LARGEST = sys.float_info.max
 
 
-class Medium(NamedTuple):
+class Medium(msgspec.Struct, frozen=True):
     """Something to be stored.
 
     Attributes:

@@ -16,8 +16,8 @@ from expman.storage.paths import RUN_YAML
 __all__ = ["StatusLines"]
 
 _MAX_YAML_BYTES = 16 * 1024 * 1024
-_STATUS = re.compile(rb"^status: *(FINISHED|FAILED|CRASHED)$", re.MULTILINE)
-_COUNT = re.compile(rb"^(rows_[a-z]+): *([0-9]{1,18})$", re.MULTILINE)
+_STATUS = rb"(?m)^status: *(FINISHED|FAILED|CRASHED)$"
+_COUNT = rb"(?m)^(rows_[a-z]+): *([0-9]{1,18})$"
 _OTHERS = ("superseded", "dropped", "missing")
 
 
@@ -67,8 +67,8 @@ def _facts(path: str) -> tuple[str | None, dict[str, int]]:
         if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe would have us wait
             return None, {}
         content = file.read(_MAX_YAML_BYTES)
-    status = _STATUS.search(content)
-    counts = {key.decode(): int(number) for key, number in _COUNT.findall(content)}
+    status = re.search(_STATUS, content)
+    counts = {key.decode(): int(number) for key, number in re.findall(_COUNT, content)}
     return (status[1].decode() if status else None), counts
 
 

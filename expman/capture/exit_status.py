@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -19,6 +20,7 @@ __all__ = [
     "child_end",
     "describe",
     "describe_exit",
+    "note_interrupt",
     "traceback_of",
     "watch_os_exit",
 ]
@@ -46,10 +48,6 @@ class ExitWatch:
     knows_exits = False
 
     def __init__(self) -> None:
-        # Not first at the end: it brings named tuples, which are compiled from text. Where that
-        # happens after a KeyboardInterrupt, CPython forgets it, and the exit status is 1.
-        import traceback  # noqa: F401
-
         self._before = _shown()
         embedded = not sys.orig_argv  # nobody gave this Python a command line
         if (embedded or not exit_record.is_available()) and not ExitWatch.knows_exits:
@@ -192,6 +190,21 @@ def traceback_of(exc: BaseException) -> str:
     if len(lines) > _MAX_TRACEBACK:
         lines = f"{lines[: _MAX_TRACEBACK // 2]}\n…\n{lines[-_MAX_TRACEBACK // 2 :]}"
     return f"{UNCAUGHT}\n{lines}"
+
+
+def note_interrupt() -> None:
+    """Has the exit status be that of SIGINT, though exit handlers have compiled text.
+
+    CPython notes that a KeyboardInterrupt has ended the text of a program, and forgets it when
+    other text is evaluated, that of a named tuple in a module that is imported late, say. So this
+    text ends the same way.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        eval("interrupt()", {"interrupt": _interrupt})
+
+
+def _interrupt() -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _describe_code(code: object) -> str | None:

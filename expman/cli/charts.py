@@ -32,6 +32,7 @@ def print_chart(
     title: str,
     lines: Mapping[str, Curve],
     *,
+    of: str = "",
     log_scale: bool,
     height: int | None = None,
     smooth: float = 0.0,
@@ -41,6 +42,15 @@ def print_chart(
 
     A line has a gap where a value is NaN or infinite, and a mark at the bottom. The title counts
     them, and the values that a logarithmic axis cannot show.
+
+    Args:
+        title: the metric.
+        lines: curves by their labels.
+        of: what they are of, for the title.
+        log_scale: draw a logarithmic y axis.
+        height: in lines; about half of the terminal if None.
+        smooth: weight of a moving average.
+        x_label: what the x axis counts.
     """
     drawn = {label: curve.smoothed(smooth) for label, curve in lines.items()}
     scale = 1.0 if log_scale else scale_of(drawn.values())
@@ -65,7 +75,7 @@ def print_chart(
     if odd:
         plot.scatter(odd, [low] * len(odd), marker="x", color="red" if colored else None)
     _label_axes(plot, _span(drawn.values()), (low, high), log_scale, lines_high)
-    plot.title(_title(title, drawn.values(), scale, log_scale, below, smooth))
+    plot.title(_title(title, of, drawn.values(), scale, log_scale, below, smooth))
     plot.xlabel(x_label)
     text = plot.build()
     console().file.write((text if colored else plot.uncolorize(text)).rstrip("\n") + "\n")
@@ -143,13 +153,16 @@ def _distinct_numbers(values: Sequence[float]) -> list[str]:
 
 def _title(
     title: str,
+    of: str,
     curves: Iterable[Curve],
     scale: float,
     log_scale: bool,
     below: int,
     smooth: float,
 ) -> str:
-    remarks = ["log scale"] * log_scale + [f"in {scale:g}"] * (scale != 1)
+    remarks = (
+        [visible(of)] * bool(of) + ["log scale"] * log_scale + [f"in {scale:g}"] * (scale != 1)
+    )
     remarks += [f"smoothed by {smooth:g}"] * (smooth > 0)
     left_out = sum(curve.left_out for curve in curves)
     remarks += [f"{left_out:,} NaN or infinite: x"] * (left_out > 0)

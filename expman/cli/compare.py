@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 from rich.table import Table
@@ -15,9 +15,10 @@ from expman.cli.png import write_png
 from expman.cli.runs import base_dir_option, chosen_runs, where_option
 from expman.reading.columns import no_such_column
 from expman.reading.columns_view import text_width
-from expman.reading.curves import Curve, curves, spark
+from expman.reading.curves import Curve, spark
 from expman.reading.differences import ABSENT, differ, distinct
 from expman.reading.formats import format_duration
+from expman.reading.metric_curves import Lines, curves
 from expman.reading.params import flat_params
 from expman.reading.provenance import PACKAGES, differing_provenance
 from expman.reading.rich_cells import cell, status_text
@@ -86,7 +87,8 @@ def command(
     if output is not None:
         drawn = _curves(found, names, metrics or None)
         shared = [name for name, lines in drawn.items() if len(lines) > 1]
-        charts = {name: drawn[name] for name in metrics or shared if name in drawn}
+        chosen = [name for name in metrics or shared if name in drawn]
+        charts = {name: Lines(drawn[name], _of(drawn[name])) for name in chosen}
         if not charts:
             raise click.ClickException("the runs share no numeric metric; choose metrics with -m")
         write_png(output, charts, log_scale=log_scale, smooth=smooth or 0.0, x_label="step")
@@ -98,7 +100,12 @@ def command(
     for name in metrics:
         if name in drawn:
             print_chart(
-                name, drawn[name], log_scale=log_scale, smooth=smooth or 0.0, x_label="step"
+                name,
+                drawn[name],
+                of=_of(drawn[name]),
+                log_scale=log_scale,
+                smooth=smooth or 0.0,
+                x_label="step",
             )
         else:
             print_note(f"metric {name!r} has no numbers to plot")
@@ -114,6 +121,12 @@ def _check_metrics(runs: Sequence[Run], metrics: Sequence[str]) -> None:
     missing = [name for name in metrics if name not in known]
     if missing:
         raise click.UsageError(no_such_column("no run has a metric", missing, known).rule)
+
+
+def _of(drawn: Mapping[str, Curve]) -> str:
+    """What the curves are of, where some runs have several processes."""
+    found = {curve.of for curve in drawn.values()}
+    return found.pop() if len(found) == 1 else "of each run the median of its processes"
 
 
 def _latest(runs: Sequence[Run]) -> dict[str, list[object]]:

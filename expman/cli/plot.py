@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple
 
 import click
 
@@ -11,7 +12,8 @@ from expman.cli.charts import SMOOTH_HELP, print_chart
 from expman.cli.output import print_line, print_note
 from expman.cli.png import MAX_CHARTS, write_png
 from expman.cli.runs import base_dir_option, find_run, mistakes_of, run_argument
-from expman.reading.curves import Curve, curves
+from expman.reading.metric_curves import MANY_LINES, Lines, metric_lines
+from expman.reading.producer_rows import ProducerChoice
 from expman.reading.run import Run
 from expman.reading.system_curves import system_curves
 from expman.reading.text import format_names
@@ -34,6 +36,22 @@ _PIECE = 64
 @click.option("--log", "log_scale", is_flag=True, help="Logarithmic y axis.")
 @click.option("--smooth", type=click.FloatRange(0, 1, max_open=True), help=SMOOTH_HELP)
 @click.option("--height", type=click.IntRange(5), help="Height of each chart, in lines.")
+@click.option(
+    "--rank", "ranks", type=click.IntRange(0), multiple=True, help="Only this rank; repeatable."
+)
+@click.option(
+    "--producer",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only this process, as _producer names it: 'worker-*'; repeatable.",
+)
+@click.option(
+    "--by",
+    type=click.Choice(["process", "band"]),
+    help="Of several processes: a line for each, or the greatest, the median and the least value.  "
+    f"[default: process for up to {MANY_LINES}]",
+)
 @base_dir_option
 def command(
     run: str,
@@ -43,6 +61,9 @@ def command(
     log_scale: bool,
     smooth: float | None,
     height: int | None,
+    ranks: tuple[int, ...],
+    names: tuple[str, ...],
+    by: Literal["process", "band"] | None,
     base_dir: str,
 ) -> None:
     """Plots METRICs of RUN over its steps, or its first numeric metrics.
@@ -53,12 +74,21 @@ def command(
     point is the mean of neighbouring rows. A curve has a gap and a cross where a value is NaN or
     infinite; the title has their number.
 
+    Where several ranks, or other processes, have logged a metric, each has a line. More than 8
+    are drawn as a band: for each step the greatest, the median and the least value of them. The
+    title says which.
+
     With --system, the x axis has minutes. Without METRICs, processors, memory and GPUs are shown;
     `gpu.*.util_pct` shows all GPUs in one chart.
     """
     found = find_run(run, base_dir)
+    if system and (ranks or names or by):
+        raise click.UsageError("--rank, --producer and --by choose among rows: leave out --system")
     x_label = "minutes" if system else "step"
-    charts, left = _machine(found, metrics) if system else _metrics(found, metrics, output)
+    who = _Who(by, ProducerChoice(ranks, names))
+    charts, left = (
+        _machine(found, metrics) if system else _metrics(found, metrics, who, to_file=bool(output))
+    )
     if output is not None:
         write_png(output, charts, log_scale=log_scale, smooth=smooth or 0.0, x_label=x_label)
         print_line(output)
@@ -66,7 +96,8 @@ def command(
         for name, lines in charts.items():
             print_chart(
                 name,
-                lines,
+                lines.curves,
+                of=lines.of,
                 log_scale=log_scale,
                 height=height,
                 smooth=smooth or 0.0,
@@ -76,7 +107,14 @@ def command(
         print_note(f"not shown: {format_names(left)}; name the metrics to plot")
 
 
-def _machine(found: Run, wanted: tuple[str, ...]) -> tuple[dict[str, dict[str, Curve]], list[str]]:
+class _Who(NamedTuple):
+    """Whose lines a chart has."""
+
+    by: Literal["process", "band"] | None
+    choice: ProducerChoice
+
+
+def _machine(found: Run, wanted: tuple[str, ...]) -> tuple[dict[str, Lines], list[str]]:
     """The charts of the machine; what is left out is none."""
     if not found.system(last=0).column_names[2:]:  # besides step and timestamp
         raise click.ClickException(
@@ -84,19 +122,20 @@ def _machine(found: Run, wanted: tuple[str, ...]) -> tuple[dict[str, dict[str, C
             "records them"
         )
     with mistakes_of(columns="METRIC"):
-        return system_curves(found.path, wanted, points=POINTS), []
+        charts = system_curves(found.path, wanted, points=POINTS)
+    return {name: Lines(drawn, "") for name, drawn in charts.items()}, []
 
 
 def _metrics(
-    found: Run, metrics: tuple[str, ...], output: str | None
-) -> tuple[dict[str, dict[str, Curve]], list[str]]:
+    found: Run, metrics: tuple[str, ...], who: _Who, *, to_file: bool
+) -> tuple[dict[str, Lines], list[str]]:
     """The charts of metrics, and the metrics that are left out."""
     known = found.metrics
     metrics = tuple(dict.fromkeys(name for one in metrics for name in _meant(one, known)))
     names = list(metrics) or known
-    wanted = MAX_CHARTS if output is not None else SHOWN
-    with mistakes_of(columns="METRIC"):
-        drawn = _first(found, names, len(names) if metrics else wanted)
+    wanted = MAX_CHARTS if to_file else SHOWN
+    with mistakes_of(columns="METRIC", ranks="--rank", producers="--producer"):
+        drawn = _first(found, names, len(names) if metrics else wanted, who)
     if not drawn:
         raise click.ClickException(f"run {found.path} has no numbers to plot")
     for name in metrics:
@@ -109,7 +148,15 @@ def _metrics(
         rest = f"; {superseded}" if meta.rows_superseded else ""
         print_note(f"attempt {meta.attempt}{begins}{rest}")
     left = [] if metrics else names[names.index(list(drawn)[-1]) + 1 :]
-    return {name: {name: curve} for name, curve in drawn.items()}, left
+    return {name: _labelled(name, lines) for name, lines in drawn.items()}, left
+
+
+def _labelled(name: str, lines: Lines) -> Lines:
+    """A single line has the metric's name, whoever has logged it."""
+    if len(lines.curves) > 1:
+        return lines
+    (curve,) = lines.curves.values()
+    return lines._replace(curves={name: curve})
 
 
 def _meant(name: str, known: Sequence[str]) -> Sequence[str]:
@@ -119,11 +166,12 @@ def _meant(name: str, known: Sequence[str]) -> Sequence[str]:
     return [one for one in known if fnmatchcase(one, name)] or [name]
 
 
-def _first(run: Run, names: Sequence[str], count: int) -> dict[str, Curve]:
+def _first(run: Run, names: Sequence[str], count: int, who: _Who) -> dict[str, Lines]:
     """Reads the curves of the first metrics that have numbers, a few columns at a time."""
-    drawn: dict[str, Curve] = {}
+    drawn: dict[str, Lines] = {}
     for start in range(0, len(names), _PIECE):
         if len(drawn) >= count:
             break
-        drawn |= curves(run.path, names[start : start + _PIECE], points=POINTS, last=None)
+        some = names[start : start + _PIECE]
+        drawn |= metric_lines(run.path, some, points=POINTS, by=who.by, choice=who.choice)
     return dict(list(drawn.items())[:count])

@@ -11,6 +11,7 @@ import click
 
 from expman.cli.output import print_note
 from expman.reading.curves import Curve, scale_of
+from expman.reading.metric_curves import Lines
 from expman.reading.text import format_names, format_text
 
 __all__ = ["MAX_CHARTS", "write_png"]
@@ -23,7 +24,7 @@ MAX_CHARTS = 40
 
 def write_png(
     path: str,
-    charts: Mapping[str, Mapping[str, Curve]],
+    charts: Mapping[str, Lines],
     *,
     log_scale: bool,
     smooth: float = 0.0,
@@ -33,7 +34,7 @@ def write_png(
 
     Args:
         path: the file; an SVG if it ends with .svg, else a PNG.
-        charts: curves by their labels, for each metric.
+        charts: the lines of each metric.
         log_scale: draw a logarithmic y axis.
         smooth: weight of a moving average; the curve as it is stands behind it, pale.
         x_label: what the x axis counts.
@@ -51,10 +52,10 @@ def write_png(
     if len(shown) < len(charts):
         left = format_names(list(charts)[MAX_CHARTS:])
         print_note(f"not drawn: {left}; name the metrics to plot")
-    labels = list(dict.fromkeys(label for lines in shown.values() for label in lines))
+    labels = list(dict.fromkeys(label for lines in shown.values() for label in lines.curves))
     columns = 1 if len(shown) < 3 else 2
     rows = -(-len(shown) // columns)
-    has_legend = any(len(lines) > 1 for lines in shown.values())
+    has_legend = any(len(lines.curves) > 1 for lines in shown.values())
     legend_columns, legend_height = _legend_size(labels, 7 * columns) if has_legend else (1, 0.0)
     figure = Figure(figsize=(7 * columns, 3.2 * rows + legend_height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
@@ -95,13 +96,14 @@ def _style(number: int) -> dict[str, Any]:
 def _draw(
     axis: Any,
     metric: str,
-    lines: Mapping[str, Curve],
+    several: Lines,
     styles: Mapping[str, dict[str, Any]],
     *,
     log_scale: bool,
     smooth: float,
 ) -> dict[str, Any]:
     """Draws the curves of a metric; returns a line for each label."""
+    lines = several.curves
     scale = 1.0 if log_scale else scale_of(lines.values())
     drawn = {}
     for label, raw in lines.items():
@@ -119,7 +121,8 @@ def _draw(
             color = styles[label]["color"]
             odd = list(curve.odd)
             axis.plot(odd, [0.02] * len(odd), "x", color=color, markersize=5, **place)
-    remarks = [f"in {scale:g}"] * (scale != 1) + [f"smoothed by {smooth:g}"] * (smooth > 0)
+    remarks = [several.of] * bool(several.of)
+    remarks += [f"in {scale:g}"] * (scale != 1) + [f"smoothed by {smooth:g}"] * (smooth > 0)
     left_out = sum(curve.left_out for curve in lines.values())
     remarks += [f"{left_out:,} NaN or infinite: ×"] * (left_out > 0)
     if log_scale:

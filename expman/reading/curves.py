@@ -11,12 +11,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expman.reading.vectors import read_vectors
+__all__ = ["Curve", "scale_of", "spark", "svg", "thin"]
 
-__all__ = ["Curve", "curves", "scale_of", "spark", "svg", "thin"]
-
-MAX_ROWS = 200_000
-"""A small picture of a very long run shows only its newest rows, so that it takes no seconds."""
 _HUGE = 1e150
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -29,12 +25,16 @@ class Curve(NamedTuple):
         y: the numbers.
         left_out: how many values were NaN or infinite, which no curve can show.
         odd: where these were, at most as many places as the curve has points.
+        of: what it is of several processes: "median of 4 ranks"; "" if it is of one.
+        ends: of several processes the least and the greatest of their last values.
     """
 
     x: list[float]
     y: list[float]
     left_out: int = 0
     odd: Sequence[float] = ()
+    of: str = ""
+    ends: tuple[float, float] | None = None
 
     def pieces(self) -> list[tuple[list[float], list[float]]]:
         """The curve in pieces: it has a gap where a value was NaN or infinite."""
@@ -65,58 +65,25 @@ class Curve(NamedTuple):
 
     @property
     def remark(self) -> str:
-        """A remark on the values that the curve leaves out; empty if it shows all."""
-        return f"{self.left_out:,} NaN or infinite" if self.left_out else ""
-
-
-def curves(
-    run_dir: str,
-    metrics: Sequence[str] | None = None,
-    *,
-    points: int = 60,
-    last: int | None = MAX_ROWS,
-) -> dict[str, Curve]:
-    """Reads the numeric metrics of a run as curves; metrics without values are left out.
-
-    Args:
-        run_dir: the run's directory.
-        metrics: only these; all if None.
-        points: at most so many points for each curve.
-        last: only so many rows, the newest.
-
-    Raises:
-        ConfigError: the run has no such metric.
-        StorageError: a file cannot be read.
-    """
-    columns = None if metrics is None else ["step", *metrics]
-    table = read_vectors(run_dir, columns, last=last)
-    found = {}
-    for name in table.column_names:
-        column = table[name]
-        if name in ("step", "timestamp") or not _is_number(column.type):
-            continue
-        curve = thin(table["step"], column, points)
-        if curve.x or curve.left_out:
-            found[name] = curve
-    return found
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-    )
+        """A remark on what the curve does not show; empty if it shows all."""
+        left_out = f"{self.left_out:,} NaN or infinite" if self.left_out else ""
+        ends = "" if self.ends is None else "last values {:.4g} to {:.4g}".format(*self.ends)
+        return ", ".join(filter(None, (self.of, ends, left_out)))
 
 
 def thin(step: pa.ChunkedArray, column: pa.ChunkedArray, points: int) -> Curve:
     """Thins a curve to means of equally many neighbours; counts the values that it leaves out."""
+    if column.null_count:  # other rows do not count: they may have no steps
+        is_known = pc.is_valid(column)
+        step, column = step.filter(is_known), column.filter(is_known)
     values = column.cast(pa.float64(), safe=False)
-    steps = step.cast(pa.float64())
+    steps = step.cast(pa.float64(), safe=False)  # a step may be a time in nanoseconds
     if steps.null_count:
         steps = pa.chunked_array([pa.array(range(len(values)), pa.float64())])
     keep = pc.fill_null(pc.is_finite(values), False)
     y = values.filter(keep).to_pylist()
     x = steps.filter(keep).to_pylist()
-    left_out = len(values) - values.null_count - len(y)
+    left_out = len(values) - len(y)
     odd: list[float] = []
     if left_out:
         odd = steps.filter(pc.fill_null(pc.invert(pc.is_finite(values)), False)).to_pylist()

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from expman.errors import ConfigError, ExpmanError
 from expman.models import RunStatus
+from expman.reading.columns import stack, wider
 from expman.reading.find import runs
 from expman.reading.run import Run
 from expman.reading.stored_rollup import RollUp, read_rollup
@@ -160,8 +161,7 @@ def _rolled_up(run: Run, metrics: Sequence[str], last: int | None) -> RollUp:
         rows = _rows(left, len(several), metrics, last)
         states = rank_states(rows)
         took, _ = whole_steps(rows, len(states))
-        names = rows.column_names
-        known = [m for m in metrics if m in names and not pa.types.is_string(rows[m].type)]
+        known = [metric for metric in metrics if metric in rows.column_names]
         found.append(RollUp(states, roll_up(rows, known, took)))
     states = {rank: state for one in found for rank, state in one.states.items()}
     return RollUp(states, join_rollups([one.table for one in found]))
@@ -182,7 +182,10 @@ def _rows(several: Sequence[Run], count: int, metrics: Sequence[str], last: int 
             tables.append(_with_rank(one, metrics, most))
         except ExpmanError:
             continue  # it has just begun, or cannot be read: the others can
-    return pa.concat_tables(tables, promote_options="permissive")
+    types = dict.fromkeys((_STEP, _TIME, _RANK), pa.int64())
+    for field in (field for table in tables for field in table.schema):
+        types[field.name] = wider(types.get(field.name), field.type)
+    return stack(tables, types)
 
 
 def _newest(rows: pa.Table, last: int) -> pa.Table:
@@ -197,6 +200,7 @@ def _with_rank(run: Run, metrics: Sequence[str], last: int | None) -> pa.Table:
     known = metric_names(run.path)
     names = [_STEP, _TIME, _RANK, *(metric for metric in metrics if metric in known)]
     rows = read_vectors(run.path, names, last=last)
+    rows = rows.drop_columns([one.name for one in rows.schema if pa.types.is_string(one.type)])
     rows = rows.set_column(1, _TIME, rows[_TIME].cast(pa.int64()))
     rank = run.metadata.rank
     if rank is not None:

@@ -360,7 +360,7 @@ class Run(RunContents, RunFrames, RunMedia):
         Raises:
             StorageError: a file cannot be read.
         """
-        from expman.reading.curves import curves
+        from expman.reading.metric_curves import curves
 
         metrics = self.metrics
         return RunDetails(

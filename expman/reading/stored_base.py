@@ -181,16 +181,22 @@ class StoredBase:
             if name in _SMALL
         )
 
-    def fetch(self, run: str) -> None:
+    def fetch(self, run: str, *, has_small: bool = False) -> None:
         """Fetches the files of a run but its artifacts and media.
+
+        Args:
+            run: the run, as EXPERIMENT/RUN.
+            has_small: leave out what `fetch_small` fetches.
 
         Raises:
             StorageError: the store cannot be reached, or refuses.
         """
         objects = {
-            name: one
-            for name, one in self._store.list(run).items()
-            if _is_harmless(name) and not name.removeprefix(f"{run}/").startswith(_LARGE)
+            key: one
+            for key, one in self._store.list(run).items()
+            if _is_harmless(key)
+            and not (name := key.removeprefix(f"{run}/")).startswith(_LARGE)
+            and not (has_small and name in _SMALL)
         }
         # The tail first: a row leaves it only when vectors.parquet has it.
         tail = {name for name in objects if is_tail_file(os.path.basename(name))}

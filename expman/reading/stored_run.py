@@ -76,7 +76,9 @@ class StoredRun(Run):
         """The run's directory in the cache, brought up to date."""
         is_final = self.status is not RunStatus.RUNNING
         if self._is_old(is_final):
-            self._base.fetch(self._key)
+            if not is_final:  # run.yaml first: if the run has ended by then, all rows are there
+                self._base.fetch_small([self._key])
+            self._base.fetch(self._key, has_small=not is_final)
             self._fetched_at, self._has_small = time.monotonic(), True
             self._yaml = None
         return self._dir

@@ -117,5 +117,5 @@ def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
         if name in table.column_names:
             found = table[name]
             if pa.types.is_dictionary(found.type) or pa.types.is_string(found.type) == is_text:
-                return found.cast(field.type)
+                return found.cast(field.type, safe=False)  # as in `stack`
     return pa.nulls(table.num_rows, field.type)

@@ -128,10 +128,11 @@ _OURS = frozenset(
         *(MIRROR_JSON, MIRROR_LOCK),
     }
 )
-_SUPERSEDED = re.compile(r"superseded-(\d{4,})\.parquet")
-_OF_ATTEMPT = re.compile(r"\.attempt-\d+(?=\.)")
-_SET_ASIDE = re.compile(r"\.corrupt(-\d+)?$")
-_TAIL = re.compile(r"([a-z]+)-(\d{4,})\.arrow")
+# Compiled when they are needed: a trainer needs none of them.
+_SUPERSEDED = r"superseded-(\d{4,})\.parquet"
+_OF_ATTEMPT = r"\.attempt-\d+(?=\.)"
+_SET_ASIDE = r"\.corrupt(-\d+)?$"
+_TAIL = r"([a-z]+)-(\d{4,})\.arrow"
 _STEMS = (VECTORS, SYSTEM, HISTOGRAMS)
 _FILE_KINDS = {
     stat.S_IFDIR: "a directory",
@@ -160,7 +161,7 @@ def tail_name(number: int, stem: str = VECTORS) -> str:
 
 def tail_number(name: str, stem: str = VECTORS) -> int | None:
     """The number in the name of a table's tail file; None if it is not such a name."""
-    match = _TAIL.fullmatch(name)
+    match = re.fullmatch(_TAIL, name)
     return int(match[2]) if match and match[1] == stem else None
 
 
@@ -171,7 +172,7 @@ def superseded_name(number: int) -> str:
 
 def superseded_number(name: str) -> int | None:
     """The number in the name of a file with superseded rows; None for another name."""
-    found = _SUPERSEDED.fullmatch(name)
+    found = re.fullmatch(_SUPERSEDED, name)
     return None if found is None else int(found[1])
 
 
@@ -192,7 +193,7 @@ def has_tail(run_dir: str, stem: str) -> bool:
 
 def is_run_file(name: str) -> bool:
     """True if expman writes a file or directory of that name into a run's directory."""
-    name = _OF_ATTEMPT.sub("", _SET_ASIDE.sub("", name))
+    name = re.sub(_OF_ATTEMPT, "", re.sub(_SET_ASIDE, "", name))
     if name in _OURS or superseded_number(name) is not None or name.startswith(ATTEMPT_MARK):
         return True
     if name.startswith(TEMP_PREFIX):

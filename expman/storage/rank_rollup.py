@@ -90,7 +90,8 @@ def _ends(mine: pa.Table, wanted: pa.Array) -> dict[str, pa.Array]:
     # Of n values the middle ones are (n - 1) // 2 and n // 2.
     sums = pc.add(starts, ends)
     low, high = (value.take(pc.shift_right(one, 1)) for one in (pc.subtract(sums, 1), sums))
-    middle = pc.divide(pc.add(low.cast(pa.float64()), high.cast(pa.float64())), 2.0)
+    ends_of_middle = (one.cast(pa.float64(), safe=False) for one in (low, high))
+    middle = pc.divide(pc.add(*ends_of_middle), 2.0)
     columns = (value.take(starts), rank.take(starts), middle, value.take(last), rank.take(last))
     if len(steps) == len(wanted):
         return dict(zip(PARTS, columns, strict=True))
@@ -142,8 +143,7 @@ def join_rollups(tables: Sequence[pa.Table], most_ranks: int | None = None) -> p
     """
     if not tables:
         return pa.table({STEP: pa.array([], pa.int64()), "ranks": pa.array([], pa.int64())})
-    every = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
-    every = _sorted(every, STEP)
+    every = _sorted(_concat(tables).combine_chunks(), STEP)
     steps, starts, ends = _runs(every[STEP])
     if len(steps) == every.num_rows:
         return every
@@ -162,6 +162,16 @@ def join_rollups(tables: Sequence[pa.Table], most_ranks: int | None = None) -> p
         for part, column in zip(PARTS, (*low, middle, *high), strict=True):
             found[f"{name}:{part}"] = column
     return pa.table(found)
+
+
+def _concat(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table; of integers in one and floats in another, large ones lose digits."""
+    schemas = [table.schema for table in tables]
+    common = pa.unify_schemas(schemas, promote_options="permissive")
+    wanted = [pa.schema([common.field(name) for name in schema.names]) for schema in schemas]
+    pairs = zip(tables, wanted, strict=True)
+    same = [table.cast(schema, safe=False) for table, schema in pairs]
+    return pa.concat_tables(same, promote_options="default")
 
 
 def _picked(

@@ -48,7 +48,7 @@ ANSWER_S = 5.0
 QUIET_S = 0.1
 _POLL_S = 0.01
 MOST_BYTES = 4 * 1024 * 1024
-_HEADER = re.compile(rb"expman stacks: pid (\d+) started (\d+) signal (\d+)\n")
+_HEADER = rb"expman stacks: pid (\d+) started (\d+) signal (\d+)\n"
 _FATAL = b"Fatal Python error: "
 
 
@@ -132,7 +132,7 @@ def _files(run_dir: str) -> Iterator[_File]:
     for name in names:
         path = os.path.join(home, name)
         with contextlib.suppress(OSError):
-            match = _HEADER.match(read_regular(path, most_bytes=MOST_BYTES))
+            match = re.match(_HEADER, read_regular(path, most_bytes=MOST_BYTES))
             if match is not None and match[1].decode() == name:
                 yield _File(path, *(int(group) for group in match.groups()))
 

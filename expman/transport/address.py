@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from expman.transport import layout, nameless, places, segment
 from expman.transport.address_control import AddressControl
@@ -14,10 +14,10 @@ __all__ = [
     "find_all_lanes",
     "find_lanes",
     "give_up_address",
-    "is_served_elsewhere",
     "lane_numbers",
     "new_address",
     "revive_address",
+    "served_elsewhere",
 ]
 
 _COMPLETE_S = 1.0
@@ -71,12 +71,27 @@ def revive_address(address: segment.Address) -> segment.Segment:
         new.close()
 
 
-def is_served_elsewhere(address: segment.Address) -> bool:
-    """True if a writer serves the address under a segment whose name was removed."""
-    name = address.segment()
-    for path in nameless.find(name).get(name, ()):
-        with contextlib.suppress(OSError):
-            base = segment.attach_nameless(address.place, name, path)
+def served_elsewhere(addresses: Iterable[segment.Address]) -> set[segment.Address]:
+    """Those that a writer serves under a segment whose name was removed.
+
+    One look at all processes, for all addresses.
+    """
+    by_name = {address.segment(): address for address in addresses}
+    found = nameless.find(places.PREFIX) if by_name else {}
+    return {
+        by_name[name] for name in found.keys() & by_name if _is_served(by_name[name], found[name])
+    }
+
+
+def _is_served(address: segment.Address, paths: list[str]) -> bool:
+    """True if one of these paths opens a nameless segment of the address that is locked."""
+    for path in paths:
+        with (
+            contextlib.suppress(OSError),
+            contextlib.closing(
+                segment.attach_nameless(address.place, address.segment(), path)
+            ) as base,
+        ):
             if base.is_locked():
                 return True
     return False

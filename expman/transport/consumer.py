@@ -302,8 +302,16 @@ class LaneConsumer:
         return self.released.is_possible
 
     def is_pressed(self) -> bool:
-        """True if a good part of the lane's memory waits to be given back."""
+        """True if a good part of the lane's memory waits to be given back, held terms included."""
         return self.released.held_bytes * 4 >= self.hello.max_buffer_bytes
+
+    def hold_from(self, serial: int | None) -> None:
+        """Has `release` keep this term and those after it: not all of them is written yet.
+
+        Args:
+            serial: the first one; None: none.
+        """
+        self.released.held_from = serial
 
     def release(self) -> None:
         """Gives back every term that was taken to its end. Call it once all is written."""

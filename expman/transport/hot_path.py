@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
 
 from expman.transport.schemas import REFUSALS, RowCodec, RowSchema, raised_by_value
 from expman.transport.term import Term
@@ -36,7 +38,7 @@ class _Set(Protocol):
     def __call__(self, schema: RowSchema, codec: RowCodec, term: Term) -> None: ...
 
 
-class FastCall(NamedTuple):
+class FastCall(msgspec.Struct, frozen=True):
     """`log_vector`, and what it is set to.
 
     Attributes:

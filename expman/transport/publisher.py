@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from expman import notices
 from expman.errors import RecordTooLargeError, RunClosedError
@@ -25,7 +26,7 @@ _RETRY_S = 0.01
 _PATIENCE_S = 0.2
 
 
-class _Full(NamedTuple):
+class _Full(msgspec.Struct, frozen=True):
     """A row found no room. Rows like it find none while nothing has changed.
 
     Attributes:

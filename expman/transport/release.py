@@ -27,10 +27,14 @@ class TermRelease:
 
     Args:
         control: the lane's control.
+
+    Attributes:
+        held_from: serial of the first term that must stay for what is not written yet, or None.
     """
 
     def __init__(self, control: LaneControl) -> None:
         self._control = control
+        self.held_from: int | None = None
         self._read: list[tuple[int, OpenTerm]] = []
         self._last: int | None = None  # the term with the sentinel
 
@@ -60,15 +64,18 @@ class TermRelease:
     @property
     def is_possible(self) -> bool:
         """True if there are terms to give back."""
-        return bool(self._read) and self._read[0][0] != self._last
+        if not self._read:
+            return False
+        first = self._read[0][0]
+        return first != self._last and (self.held_from is None or first < self.held_from)
 
     @property
     def held_bytes(self) -> int:
-        """Memory that can be given back."""
+        """Memory that can be given back, now or once nothing holds it."""
         return sum(term.size for serial, term in self._read if serial != self._last)
 
     def release(self) -> None:
-        """Gives back every term. Call it once all that was taken is written."""
+        """Gives back every term that is not held. Call it once all the rest is written."""
         control = self._control
         while self.is_possible:
             serial, term = self._read[0]

@@ -34,12 +34,12 @@ SHARE = 4
 """The spools of a lane have this part of its buffer's limit, and of what its place has free."""
 MOST_BYTES = 64 * 1024 * 1024
 _STEP_BYTES = 256 * 1024
-_NAME = re.compile(r"m(\d{1,20})-(\d{1,18})")
+_NAME = r"m(\d{1,20})-(\d{1,18})"
 
 
 def is_memory_name(name: str) -> bool:
     """True if a record names a spool in shared memory by it, and not a file."""
-    return _NAME.fullmatch(name) is not None
+    return re.fullmatch(_NAME, name) is not None
 
 
 class _Spool:
@@ -150,7 +150,7 @@ class MemorySpools:
 
     def take_back(self, name: str) -> None:
         """Frees the spool of a medium that was not published."""
-        match = _NAME.fullmatch(name)
+        match = re.fullmatch(_NAME, name)
         for spool in list(self._spools):
             if match is not None and (spool.number, spool.filled) == (int(match[1]), int(match[2])):
                 spool.filled = spool.freed
@@ -215,6 +215,7 @@ class SpoolMappings:
         self._place = place
         self._pid = pid
         self._spools: dict[str, _Spool] = {}  # the one that was used last comes last
+        self._lock = threading.Lock()  # one thread makes files of media, another one frees spools
 
     def name_of(self, number: str) -> str:
         """Name of a spool's segment."""
@@ -227,23 +228,26 @@ class SpoolMappings:
             CorruptLaneError: it is not one.
             OSError: it is gone, or no descriptor or memory can be had at present.
         """
-        spool = self._spools.pop(number, None)
-        if spool is None:
-            found = segment.attach(self._place, self.name_of(number), [self._pid])
-            try:
-                memory = found.map()
-            finally:
-                found.close()
-            check_header(self.name_of(number), memory, layout.MAGIC_SPOOL, CONTENT_OFFSET)
-            spool = _Spool(memory)
-        self._spools[number] = spool
-        while len(self._spools) > MOST_SPOOLS:
-            del self._spools[next(iter(self._spools))]
+        with self._lock:
+            spool = self._spools.pop(number, None) or self._map(number)
+            self._spools[number] = spool
+            while len(self._spools) > MOST_SPOOLS:
+                del self._spools[next(iter(self._spools))]
         return spool
+
+    def _map(self, number: str) -> _Spool:
+        found = segment.attach(self._place, self.name_of(number), [self._pid])
+        try:
+            memory = found.map()
+        finally:
+            found.close()
+        check_header(self.name_of(number), memory, layout.MAGIC_SPOOL, CONTENT_OFFSET)
+        return _Spool(memory)
 
     def clear(self) -> None:
         """Lets go of them."""
-        self._spools.clear()
+        with self._lock:
+            self._spools.clear()
 
 
 class CarriedMedium:
@@ -256,7 +260,7 @@ class CarriedMedium:
     """
 
     def __init__(self, mappings: SpoolMappings, name: str, size: int) -> None:
-        match = _NAME.fullmatch(name)
+        match = re.fullmatch(_NAME, name)
         assert match is not None
         self._mappings = mappings
         self._spool_number = match[1]

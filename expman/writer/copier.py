@@ -7,27 +7,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
 
 import msgspec
 
-from expman.errors import ExpmanError, StorageError
+from expman.errors import StorageError
 from expman.models import reason_of
 from expman.storage.artifact_requests import Request, Requests
 from expman.storage.artifact_store import SourceError, Stored, store
 from expman.storage.copying import Stopped
 from expman.storage.media_files import MediaFiles
 from expman.transport import records as wire
-from expman.transport.spool_memory import CarriedMedium
+from expman.writer.keeper import Data, Keeper
 
 __all__ = ["Copier", "CopyOutcome", "missing_line", "store_artifacts"]
 
 RETRY_S = 0.25
 SOURCE_PATIENCE_S = 30.0
 """How long an I/O error of the source's own disk is given to heal."""
-
-_Data: TypeAlias = bytes | CarriedMedium | None
-"""What came with a request."""
 
 _stopping: dict[str, threading.Thread] = {}
 """By run directory: a thread that was stopped and may not have ended yet.
@@ -54,8 +50,9 @@ class CopyOutcome(msgspec.Struct):
 class Copier:
     """The artifacts of one run, as the writer's thread sees them.
 
-    That thread takes records, makes them durable as requests, and fetches outcomes. A thread of
-    its own, which lives as long as there is something to copy, stores them.
+    That thread takes records, notes which of them are durable as requests, and fetches outcomes. A
+    thread of its own, which lives as long as there is something to copy, stores them. Another one
+    makes the requests (`keeper`): they wait for no copy.
 
     Args:
         run_dir: the run's directory.
@@ -67,16 +64,16 @@ class Copier:
 
     def __init__(self, run_dir: str, is_in_place: Callable[[], bool] = lambda: True) -> None:
         self._requests = Requests(run_dir)
-        self._taken: deque[tuple[Request, _Data]] = deque()
+        self._keeper = Keeper(run_dir, is_in_place, self._requests)
         found = self._requests.read()
         self.missing = sum(request.problem is not None for request in found)
         is_open = [request for request in found if request.problem is None]
         self._copying = _Copying(run_dir, is_in_place, self._requests, is_open)
         self._found = {(request.lane, request.record) for request in found if request.media}
-        self._kept, self._settled = len(is_open), 0
+        self._mark, self._settled = len(is_open), 0
 
-    def take(self, lane: int, record: int, artifact: wire.Artifact) -> None:
-        """Takes a record; it is in memory only until `keep`."""
+    def take(self, lane: int, record: int, artifact: wire.Artifact, term: int) -> None:
+        """Takes a record, which is in a term of this serial."""
         staged = None if artifact.staged is None else os.path.basename(artifact.staged)
         request = Request(
             lane=lane,
@@ -86,43 +83,53 @@ class Copier:
             target=artifact.target,
             logged_at_ns=artifact.logged_at_ns,
         )
-        self._taken.append((request, None))
+        self._take(request, None, term)
+
+    def _take(self, request: Request, data: Data, term: int) -> None:
+        self._mark += 1
+        self._keeper.take(request, data, term)
 
     def has_found(self, lane: int, record: int) -> bool:
         """Whether an earlier writer has kept this medium: it is stored from its request."""
         return (lane, record) in self._found
 
-    def take_medium(self, request: Request, data: _Data, *, doubtful: bool) -> None:
-        """Takes a request, and the data that came with it; in memory only until `keep`.
+    def take_medium(self, request: Request, data: Data, term: int, *, doubtful: bool) -> None:
+        """Takes a request, and the data that came with it.
 
         Args:
             request: with a medium.
             data: the bytes, or a spool in shared memory that has them; None if a file has them.
+            term: serial of the term that its record is in.
             doubtful: an earlier writer may have stored it, but was killed before it noted that.
         """
         if doubtful:
             self._copying.media.doubt(request)
-        self._taken.append((request, data))
+        self._take(request, data, term)
 
     @property
     def write_error(self) -> str | None:
         """Present problem of storing artifacts, or None."""
-        return self._copying.write_error
+        return self._keeper.write_error or self._copying.write_error
+
+    @property
+    def has_kept(self) -> bool:
+        """True if `keep` has something to note: then terms may be given back."""
+        return self._keeper.is_due
 
     @property
     def is_due(self) -> bool:
-        """True if there is something to keep, or to fetch."""
-        return bool(self._taken or self._copying.outcomes)
+        """True if there is something to note, or to fetch."""
+        return bool(self._keeper.is_due or self._copying.outcomes)
 
     @property
     def is_busy(self) -> bool:
         """True if something is not stored yet, nor given up."""
-        return bool(self._taken or self._copying.open or self._copying.outcomes)
+        return bool(self._keeper.is_busy or self._copying.open or self._copying.outcomes)
 
     @property
     def mark(self) -> int:
         """Number of requests taken so far; see `has_settled`."""
-        return self._kept + len(self._taken)
+        return self._mark
 
     def has_settled(self, mark: int) -> bool:
         """True if the first so many requests are stored, or known to be missing."""
@@ -133,29 +140,28 @@ class Copier:
         """For how long nothing has been copied."""
         return self._copying.stalled_s
 
+    def first_term(self, lane: int) -> int | None:
+        """Serial of the first term of a lane that must stay for what is not noted yet, or None."""
+        return self._keeper.first_term(lane)
+
     def keep(self) -> Iterator[Request]:
-        """Makes what was taken durable as requests, and has it copied.
+        """Has what was taken made durable as requests, and those that are so copied.
 
         Yields:
-            Each request as soon as it is durable, and before it is copied: once it is stored, its
+            Each request that is durable now, and before it is copied: once it is stored, its
             file is gone, and only what the caller notes keeps a successor from storing it again.
 
         Raises:
-            StorageError: the rest is not; call it again.
+            Exception: one cannot be made, though not for the disk. The rest is taken once more.
         """
-        while self._taken:
-            request, data = self._taken[0]
-            self._requests.keep(request, _content(request, data))
+        for request in self._keeper.kept():
             yield request
-            if isinstance(data, CarriedMedium):
-                data.free()
-            self._copying.open.append(request)
-            self._kept += 1
-            self._taken.popleft()
+            self._copying.add(request)
         self.start()
 
     def start(self) -> None:
-        """Starts the thread if there is something for it to do."""
+        """Starts the threads for which there is something to do."""
+        self._keeper.start()
         self._copying.start()
 
     def outcomes(self) -> Iterator[CopyOutcome]:
@@ -179,7 +185,8 @@ class Copier:
         self._copying.give_up(why)
 
     def stop(self) -> None:
-        """Ends the thread, after the chunk that it is copying; a successor does the rest."""
+        """Ends the threads, after the chunk that they are writing; a successor does the rest."""
+        self._keeper.stop()
         self._copying.stop()
 
     def clean_up(self) -> None:
@@ -214,11 +221,18 @@ class _Copying:
         self._is_in_place = is_in_place
         self._requests = requests
         self._thread: threading.Thread | None = None
+        self._given_up: str | None = None
         self._stop = threading.Event()
         self._lock = threading.Lock()  # for settling: of two threads one settles a request
         self._sign_of_life = time.monotonic()
 
     # -- the writer's thread ------------------------------------------------------------
+
+    def add(self, request: Request) -> None:
+        if self._given_up is None:
+            self.open.append(request)
+        else:
+            self.outcomes.append(CopyOutcome(request, [], self._given_up))
 
     def start(self) -> None:
         if not self.open or self._stop.is_set():
@@ -259,6 +273,7 @@ class _Copying:
         return time.monotonic() - self._sign_of_life if self.open else 0.0
 
     def give_up(self, why: str) -> None:
+        self._given_up = why
         with self._lock:
             self._stop.set()
             while self.open:
@@ -325,22 +340,6 @@ class _Copying:
     def _is_stopped(self) -> bool:
         self._sign_of_life = time.monotonic()
         return self._stop.is_set()
-
-
-def _content(request: Request, data: _Data) -> bytes | memoryview | None:
-    """The data of a request; None if a file has it, or if it is gone.
-
-    Raises:
-        StorageError: it cannot be had at present.
-    """
-    if not isinstance(data, CarriedMedium):
-        return data
-    try:
-        return data.content()
-    except (ExpmanError, FileNotFoundError, PermissionError):
-        return None  # whoever stores it finds no file, and reports that
-    except OSError as exc:
-        raise StorageError(request.source, exc.strerror or str(exc)) from exc
 
 
 def store_artifacts(run_dir: str) -> list[str]:

@@ -6,7 +6,7 @@ import os
 
 from expman.errors import ExpmanError
 from expman.transport import segment
-from expman.transport.address import is_served_elsewhere, revive_address
+from expman.transport.address import revive_address, served_elsewhere
 from expman.transport.address_control import AddressControl
 
 __all__ = ["AddressTakenError", "HeldAddress"]
@@ -42,7 +42,7 @@ class HeldAddress:
             raise FileNotFoundError(address.segment())
         self.control = AddressControl.open(self._base)
         self.follows = bool(self.control.writer_starts or self.control.revived)
-        if self.follows and is_served_elsewhere(address):
+        if self.follows and served_elsewhere([address]):
             self._base.close()
             raise AddressTakenError(address)
         self.control.note_writer(os.getpid())

@@ -9,6 +9,7 @@ import msgspec
 from expman.failpoints import hit
 from expman.fixed_columns import values_of
 from expman.transport.consumer import LaneConsumer
+from expman.writer.progress import Progress
 
 __all__ = ["LaneState", "RunLanes"]
 
@@ -26,6 +27,7 @@ class LaneState(msgspec.Struct):
         schemas: metric names by their number, as the lane has defined them.
         term: the term that was read last.
         last_step: the step of the latest row that has one.
+        progress: how far it is, for each set of metrics.
         drops_reported: dropped rows that run.log has a line about.
         laneless_reported: the same for those that workers without a lane have dropped.
     """
@@ -37,6 +39,7 @@ class LaneState(msgspec.Struct):
     schemas: dict[int, tuple[str, ...]] = {}
     term: int = 0
     last_step: int | None = None
+    progress: Progress = msgspec.field(default_factory=Progress)
     drops_reported: int = 0
     laneless_reported: int = 0
 

@@ -9,6 +9,7 @@ import msgspec
 from expman.errors import StorageError
 from expman.models import RunStatus
 from expman.storage.journal import known_state
+from expman.storage.rank_lags import lags_of
 from expman.transport.hello import Hello
 from expman.writer.behind import steps_of
 
@@ -19,14 +20,14 @@ MOST_RANKS = 256
 
 
 class _Other(msgspec.Struct, frozen=True):
-    rank: int
-    step: int
+    steps: dict[str, int]
     has_ended: bool
 
 
 def compare_ranks(hello: Hello, step: int | None) -> str | None:
     """Compares a rank that has logged nothing for long with the others of its job.
 
+    Only steps of the same metrics are compared: another rank may evaluate, with steps of its own.
     Reads files: not for the thread that serves lanes.
 
     Args:
@@ -39,24 +40,48 @@ def compare_ranks(hello: Hello, step: int | None) -> str | None:
     others = _others(hello)
     if hello.rank is None or step is None or not others:
         return None
-    rank, live = hello.rank.rank, [one for one in others if not one.has_ended]
-    where = steps_of([one.step for one in others])
-    slowest = min(live, key=lambda one: one.step, default=None)
-    if slowest is not None and slowest.step < step:
-        text = f"rank {slowest.rank} is behind: last row at step {slowest.step:,}"
-        return f"{text}, rank {rank} at {step:,}"
-    if max(one.step for one in others) > step:
-        return f"rank {rank} is behind: last row at step {step:,}, the others {where}"
-    return f"the other ranks are {where}"
+    rank = hello.rank.rank
+    own = _steps_of(hello.run_dir)
+    progress = {rank: own, **{one: other.steps for one, other in others.items()}}
+    lags = {
+        one: lag
+        for one, lag in lags_of(progress).items()
+        if lag.steps and not (one in others and others[one].has_ended)
+    }
+    if not lags:
+        where = steps_of([_furthest(one.steps, own) for one in others.values()])
+        return f"the other ranks are {where}"
+    behind = max(lags, key=lambda one: (lags[one].steps, one == rank))
+    key = lags[behind].key
+    text = f"rank {behind} is behind: last row at step {progress[behind][key]:,}"
+    if behind == rank:
+        where = steps_of([one.steps.get(key) for one in others.values()])
+        return f"{text}, the others {where}"
+    return f"{text}, rank {rank} at {own.get(key, step):,}"
 
 
-def _others(hello: Hello) -> list[_Other]:
+def _furthest(steps: dict[str, int], own: dict[str, int]) -> int:
+    """The last step of what both have, or of anything."""
+    return max([step for name, step in steps.items() if name in own] or steps.values())
+
+
+def _steps_of(run_dir: str) -> dict[str, int]:
+    """The last step of each metric, as the run's files have it."""
+    try:
+        meta = known_state(run_dir)
+    except StorageError:
+        meta = None
+    best = {} if meta is None else meta.best
+    return {name: one.last_step for name, one in best.items() if one.last_step is not None}
+
+
+def _others(hello: Hello) -> dict[int, _Other]:
     own = hello.rank
     if own is None or hello.group is None or not 1 < (own.world_size or 0) <= MOST_RANKS:
-        return []
+        return {}
     home, name = os.path.split(hello.run_dir)
     stem = name.removesuffix(f"-rank{own.rank}") if own.rank else name
-    found = []
+    found = {}
     for rank in range(own.world_size or 0):
         if rank == own.rank:
             continue
@@ -67,7 +92,8 @@ def _others(hello: Hello) -> list[_Other]:
             continue
         if meta is None or meta.group != hello.group or meta.rank is None:
             continue
-        steps = [best.last_step for best in meta.best.values() if best.last_step is not None]
-        if steps and meta.rank.rank == rank:
-            found.append(_Other(rank, max(steps), meta.status is not RunStatus.RUNNING))
+        steps = {name: one.last_step for name, one in meta.best.items()}
+        known = {name: last for name, last in steps.items() if last is not None}
+        if known and meta.rank.rank == rank:
+            found[rank] = _Other(known, meta.status is not RunStatus.RUNNING)
     return found

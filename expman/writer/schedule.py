@@ -31,7 +31,8 @@ class CommitSchedule:
         """True if it is time for the sinks to commit."""
         if any(sink.is_urgent for sink in sinks):
             return True
-        if any(lane.consumer.is_pressed() for lane in self._run.lanes):
+        consumers = [lane.consumer for lane in self._run.lanes]
+        if any(consumer.is_pressed() and consumer.has_read_terms for consumer in consumers):
             return True
         hello = self._run.hello
         age_s = time.monotonic() - self._last
@@ -43,7 +44,7 @@ class CommitSchedule:
         # nothing to write, and their memory is to be given back all the same.
         return age_s * 1000 >= hello.flush_interval_ms and (
             any(sink.has_pending for sink in sinks)
-            or any(lane.consumer.has_read_terms for lane in self._run.lanes)
+            or any(consumer.has_read_terms for consumer in consumers)
         )
 
     def wants_sync(self, now: float) -> bool:

@@ -66,7 +66,8 @@ class ServedLanes:
         # Those that a predecessor named come first: no other may take their names.
         self.new.sort(key=lambda lane: not lane.control.adopted)
         while self.new:
-            self.retire_workers(files)  # their names are free again
+            if not self.retire_workers(files):
+                break  # their names are free only then
             lane = self.new[0]
             files.add_lane(lane)
             del self.new[0]
@@ -76,20 +77,28 @@ class ServedLanes:
                 self.known.append(lane)
         return found
 
-    def retire_workers(self, files: RunFiles) -> None:
+    def retire_workers(self, files: RunFiles) -> bool:
         """Drains and removes the lanes of workers that are gone.
+
+        Returns:
+            False: not all of their media are in files yet, so that some of them stay for now.
 
         Raises:
             StorageError: call it again.
         """
+        all_gone = True
         for lane in [lane for lane in self.known if lane is not self.owner]:
             if lane.at_end() or not lane.producer_alive():
                 self._has_relay_ended |= lane.hello.role == "relay" and lane.sealed
                 drain(files, lane)
                 files.commit()
+                if files.copier.first_term(lane.lane) is not None:
+                    all_gone = False
+                    continue
                 files.retire(lane)
                 self.known.remove(lane)
                 lane.remove()
+        return all_gone
 
     def remove_empty(self) -> bool:
         """Removes new lanes whose producers are gone, if all of them are; none has a record."""

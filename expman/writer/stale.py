@@ -16,7 +16,7 @@ from expman.storage.paths import RUN_JOURNAL, RUN_YAML, TEMP_PREFIX, open_regula
 from expman.storage.times import since_epoch_ns
 from expman.storage.yamlfile import RunFile
 from expman.transport import identity, nameless, places, segment
-from expman.transport.address import find_all_lanes, is_served_elsewhere
+from expman.transport.address import find_all_lanes, served_elsewhere
 from expman.transport.address_control import AddressControl
 from expman.transport.gate import RunGate
 
@@ -76,10 +76,10 @@ class StaleRun(NamedTuple):
 
 def stale_addresses() -> Iterator[StaleAddress]:
     """All such addresses of this user on this host."""
-    for address, numbers in find_all_lanes():
-        found = _look(address, numbers)
-        if found is not None:
-            yield found
+    looks = [_look(address, numbers) for address, numbers in find_all_lanes()]
+    found = [stale for stale in looks if stale is not None]
+    served = served_elsewhere(stale.address for stale in found)
+    yield from (stale for stale in found if stale.address not in served)
 
 
 def _look(address: segment.Address, numbers: list[int]) -> StaleAddress | None:
@@ -99,7 +99,7 @@ def _look(address: segment.Address, numbers: list[int]) -> StaleAddress | None:
             return None  # it has a supervisor of its own
         runs.add(gate.hello.run_dir)
         base_dirs.add(os.path.realpath(gate.hello.base_dir))
-    if (not runs and not _is_left_over(address)) or is_served_elsewhere(address):
+    if not runs and not _is_left_over(address):
         return None
     return StaleAddress(address, sorted(runs), base_dirs, numbers)
 

@@ -12,7 +12,16 @@ from expman.shown import count_of
 from expman.storage.stacks import NO_ROWS, Stacks, ask_for_stacks, keep_stacks
 from expman.storage.times import iso
 from expman.transport.hello import Hello
-from expman.writer.behind import is_ahead, is_rank, name_of, place_of, slowest_of, steps_of
+from expman.writer.behind import (
+    compared_steps,
+    is_left_behind,
+    is_rank,
+    lags,
+    name_of,
+    place_of,
+    slowest_of,
+    steps_of,
+)
 from expman.writer.files import RunFiles
 from expman.writer.lanes import LaneState
 from expman.writer.pace import SURE_ROWS, Pace
@@ -21,6 +30,9 @@ from expman.writer.rank_runs import compare_ranks
 __all__ = ["StallWatch"]
 
 LOOK_S = 0.5
+LAGS_S = 5.0
+"""Seconds between two looks at how far ranks are apart."""
+KNOWN_LAGS = 12
 
 
 class StallWatch:
@@ -43,6 +55,9 @@ class StallWatch:
         self._stalled: dict[int, str] = {}  # by lane: its sentence
         self._asking = threading.Lock()  # the threads of two stalls ask one after the other
         self._found: deque[tuple[LogLevel, str]] = deque()  # the thread appends, the writer takes
+        self._lags: deque[dict[int, int]] = deque(maxlen=KNOWN_LAGS)  # while all went on
+        self._next_lags = 0.0
+        self._slowest: str | None = None
 
     def look(self, files: RunFiles) -> None:
         """Notes new rows. Reports where there are none for long, and when they come again."""
@@ -56,6 +71,7 @@ class StallWatch:
         self._paces = {number: self._pace(lane, now) for number, lane in lanes.items()}
         behind = self._find_behind(lanes, now)
         going = [lane for lane in lanes.values() if self._goes_on(lane, now)]
+        self._note_lags(going, lanes, now)
         was_stalled = dict(self._stalled)
         self._end(files, lanes, {lane.number for lane in behind})
         new = [lane for lane in behind if lane.number not in was_stalled]
@@ -67,6 +83,21 @@ class StallWatch:
             self._begin(files, new, going, now)
         if self._stalled != was_stalled:
             self._store(files, now)
+
+    def _note_lags(self, going: list[LaneState], lanes: dict[int, LaneState], now: float) -> None:
+        """Notes how far ranks are apart that all go on: some have batches of their own."""
+        ranks = [lane for lane in lanes.values() if is_rank(lane)]
+        numbers = {lane.number for lane in going}
+        do_all_go_on = all(lane.number in numbers for lane in ranks)
+        if now < self._next_lags or len(ranks) < 2 or not do_all_go_on:
+            return
+        self._next_lags = now + LAGS_S
+        self._lags.append({number: lag.steps for number, lag in lags(ranks).items()})
+
+    def _usual_lags(self) -> dict[int, int]:
+        """By how many steps each rank was behind all the time."""
+        numbers = set[int]().union(*self._lags)
+        return {number: min(one.get(number, 0) for one in self._lags) for number in numbers}
 
     def _pace(self, lane: LaneState, now: float) -> Pace:
         found = self._paces.get(lane.number) or Pace(0, now, now)
@@ -94,10 +125,15 @@ class StallWatch:
 
     def _waits(self, lane: LaneState, lanes: dict[int, LaneState], going: list[LaneState]) -> bool:
         """True if a producer may well be silent while others log."""
-        rows = self._paces[lane.number].rows
-        if not lane.is_owner:
-            return rows < SURE_ROWS or is_ahead(lane, lanes.values())
-        return any(is_rank(one) for one in going) and is_ahead(lane, lanes.values())
+        pace = self._paces[lane.number]
+        peers = [one for one in going if is_rank(one)]
+        if pace.rows < SURE_ROWS and (not lane.is_owner or (is_rank(lane) and peers)):
+            return True
+        if not is_rank(lane) or not peers:
+            # Workers go on: if no rank does, that is the owner's stall, and the others wait.
+            return is_rank(lane) and not lane.is_owner
+        ranks = [one for one in lanes.values() if is_rank(one)]
+        return not is_left_behind(lane, peers, ranks, pace.limit_s(self._hang_after_s))
 
     # -- reports -------------------------------------------------------------------------
 
@@ -107,8 +143,10 @@ class StallWatch:
         for lane in new:
             self._stalled[lane.number] = self._describe(lane, going, now)
         texts = [self._stalled[lane.number] for lane in new]
-        if not going and (text := slowest_of(list(files.run.lanes))) is not None:
-            texts.append(text)
+        if not any(is_rank(one) for one in going):
+            slowest = slowest_of(list(files.run.lanes), self._usual_lags())
+            texts += [slowest] if slowest is not None and slowest != self._slowest else []
+            self._slowest = slowest
         files.note(LogLevel.ERROR, f"{NO_ROWS}{'; '.join(texts)}")
         owner = next((lane for lane in new if lane.is_owner), None)
         pids = None if owner else {lane.consumer.hello.pid for lane in new}
@@ -124,13 +162,13 @@ class StallWatch:
         quiet_s = now - pace.last_at
         if not pace.rows:
             return f"{name_of(lane)} has logged none for {quiet_s:.0f} s"
-        if not going:
+        peers = [one for one in going if is_rank(one)] if is_rank(lane) else going
+        if not peers:
             step = "" if lane.last_step is None else f", the last one with step {lane.last_step}"
             return f"{name_of(lane)} has logged {pace.rows:,}{step}, none for {quiet_s:.0f} s"
-        peers = [one for one in going if is_rank(one)] if is_rank(lane) else []
-        others = steps_of([one.last_step for one in peers or going])
-        text = f"{name_of(lane)} is behind: {place_of(lane.last_step, quiet_s)}"
-        return f"{text}, the others {others or 'log as usual'}"
+        own, steps = compared_steps(lane, peers)
+        text = f"{name_of(lane)} is behind: {place_of(own, quiet_s)}"
+        return f"{text}, the others {steps_of(steps) or 'log as usual'}"
 
     def _end(self, files: RunFiles, lanes: dict[int, LaneState], behind: set[int]) -> None:
         """Reports those that are no longer behind."""
@@ -142,6 +180,8 @@ class StallWatch:
                 gone += 1
             elif self._paces[number].rows:
                 back.append(name_of(lane))
+        if not self._stalled:
+            self._slowest = None
         if back:
             files.note(LogLevel.INFO, f"rows come again from {', '.join(back)}")
         if gone:

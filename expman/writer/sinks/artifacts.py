@@ -30,20 +30,29 @@ class ArtifactSink(Sink):
         """Takes a request, unless it is in a file already."""
         assert lane is not None
         if number >= lane.consumer.control.artifacts_kept:
-            self.run.copier.take(lane.number, number, record)
+            self.run.copier.take(lane.number, number, record, lane.term)
 
     @property
     def has_pending(self) -> bool:
-        """True if there are requests to keep, or outcomes to report."""
+        """True if there are requests to note, or outcomes to report."""
         return self.run.copier.is_due
 
+    @property
+    def is_urgent(self) -> bool:
+        """True if memory that is short can be given back once requests are noted."""
+        return self.run.copier.has_kept and any(
+            lane.consumer.is_pressed() for lane in self.run.lanes
+        )
+
     def write(self, *, sync: bool) -> None:
-        """Makes requests durable, and reports what became of earlier ones."""
+        """Notes which requests are durable, and reports what became of earlier ones."""
         try:
             for request in self.run.copier.keep():
                 lane = self.run.lanes.get(request.lane)
                 if lane is not None:
                     lane.consumer.control.artifacts_kept = request.record + 1
+            for lane in self.run.lanes:
+                lane.consumer.hold_from(self.run.copier.first_term(lane.number))
         finally:
             self._report()
 

@@ -78,7 +78,7 @@ class MediaSink(Sink):
         )
         is_first = lane.number not in self._lanes
         self._lanes.add(lane.number)
-        self.run.copier.take_medium(request, carried or record.data, doubtful=is_first)
+        self.run.copier.take_medium(request, carried or record.data, lane.term, doubtful=is_first)
 
     def write(self, *, sync: bool) -> None:
         """Nothing: ArtifactSink writes what was taken."""

@@ -88,6 +88,7 @@ class RowSink(Sink):
             raise
         except Exception:  # noqa: BLE001 - one of them; none is taken twice
             return False
+        lane.progress.note_mixed(part, lane.schemas)
         return True
 
     def _take_by_schema(self, rows: Sequence[wire.Vector], lane: LaneState, first: int) -> None:
@@ -129,6 +130,7 @@ class RowSink(Sink):
         seq = lane.seq_base + first
         block = RowBlock(lane.producer, seq, steps, times, keys, columns, lane.fixed)
         self._keep(block, lane)
+        lane.progress.note(keys, steps[-2:], times[-2:], count)
 
     def _keep(self, block: RowBlock, lane: LaneState) -> None:
         self.run.store.append(block)

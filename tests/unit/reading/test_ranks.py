@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow.parquet as pq
@@ -93,6 +95,20 @@ def test_each_step_is_rolled_up_over_ranks(tmp_path: Path, together: bool) -> No
     assert (2.0, 0, 7.0, 12.0, 1) == tuple(table[2][f"loss:{key}"] for key in keys)
     with pytest.raises(ConfigError, match="no rank"):
         over_ranks(run, ["los"])
+
+
+@pytest.mark.parametrize("first", [2**60 + 1, True, 0.5, "text"])
+def test_runs_of_ranks_may_have_other_types(tmp_path: Path, first: float | str) -> None:
+    """Integers of any size and floats are compared; texts do not count."""
+    given: dict[int, list[Any]] = {0: [first], 1: [2**60 + 1], 2: [1.5]}
+    for rank, values in given.items():
+        place = Rank(rank=rank, world_size=3)
+        make_run(tmp_path, f"job-rank{rank}", rows_of(rank, [0.0], values), rank=place, group="g")
+    (row,) = over_ranks(Run(tmp_path / "exp" / "job-rank1"), ["loss"]).to_pylist()
+    numbers = sorted(float(value) for (value,) in given.values() if not isinstance(value, str))
+    middle = statistics.median(numbers)
+    found = (row["loss:min"], row["loss:median"], row["loss:max"])
+    assert (numbers[0], middle, numbers[-1]) == found
 
 
 def test_a_run_without_ranks_has_none(tmp_path: Path) -> None:

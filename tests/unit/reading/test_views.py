@@ -15,8 +15,9 @@ from unit.reading.run_files import block, make_run
 
 import expman
 from expman.models import RunStatus
-from expman.reading.curves import Curve, curves, spark, thin
+from expman.reading.curves import Curve, spark, thin
 from expman.reading.formats import format_duration, format_number
+from expman.reading.metric_curves import curves
 from expman.reading.runs_table import runs_view
 from expman.storage.yamlfile import RunFile
 

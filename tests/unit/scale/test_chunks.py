@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from scale.some_runs import cataloged, make_runs, parts
+from unit.reading.run_files import block, make_run
 
 import expman
 from expman import catalog
@@ -37,9 +38,13 @@ def elsewhere(function: Callable[[Any], Any], jobs: Iterable[Any], /) -> Iterato
 def test_rows_by_chunks(tmp_path: Path, columns: list[str] | None) -> None:
     """Also where a metric is an integer, a float or a text, and in some runs only."""
     make_runs(tmp_path)
+    large = block(0, {"loss": [2**60 + 1]})
+    for name in ("large", "alone"):
+        make_run(tmp_path, name, large, started_at="2020-01-31T12:00:00.000000Z")
     catalog.build(tmp_path)
     found = expman.runs(tmp_path)
     chunks = chunks_of(tmp_path, 7)
+    assert [("exp", "alone")] == chunks[-1].names  # its integers are floats beside all others
     schema = fitting((one for some in elsewhere(columns_of, chunks) for one in some), columns)
     together = pa.concat_tables(rows_of(chunk, columns, schema) for chunk in chunks)
     names = ["experiment", "run"]

@@ -34,7 +34,7 @@ def any_rows(dice: random.Random) -> pa.Table:
                 "_rank": dice.randint(0, 4),
                 "timestamp": 1000 * number,
                 "a": dice.choice(floats),
-                "b": dice.choice([None, dice.randint(0, 5)]),
+                "b": dice.choice([None, dice.randint(0, 5), 2**62 + dice.randint(0, 5)]),
             }
             for number in range(dice.randint(0, 60))
         ],

@@ -35,26 +35,40 @@ def run_dir(tmp_path: Path) -> Path:
     return path
 
 
+def keep_all(copier: Copier, count: int) -> list[int]:
+    """Notes requests as soon as they are durable, until there were so many; their numbers."""
+    numbers: list[int] = []
+
+    def are_noted() -> bool:
+        numbers.extend(request.record for request in copier.keep())
+        return len(numbers) >= count
+
+    wait_until(are_noted, "the requests")
+    return numbers
+
+
 def test_what_is_kept_counts_though_the_next_fails(
     run_dir: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each request is known to be durable as soon as it is; the rest is kept by the next call."""
+    """Each request is known to be durable as soon as it is; the next one is tried again."""
     copier = Copier(str(run_dir))
-    for number in range(3):
-        copier.take(7, number, artifact(number, source))
-    keep, tries = Requests.keep, iter((True, False, True, True))
+    keep, refuses = Requests.keep, threading.Event()
+    refuses.set()
 
     def keep_sometimes(requests: Requests, request: Request, data: bytes | None) -> None:
-        if not next(tries):
+        if request.record and refuses.is_set():
             raise StorageError("disk", "full")
         keep(requests, request, data)
 
     monkeypatch.setattr(Requests, "keep", keep_sometimes)
-    keeping = copier.keep()
-    assert 0 == next(keeping).record
-    with pytest.raises(StorageError):
-        next(keeping)
-    assert [1, 2] == [request.record for request in copier.keep()]
+    for number in range(3):
+        copier.take(7, number, artifact(number, source), term=number)
+    assert [0] == keep_all(copier, 1)
+    wait_until(lambda: copier.write_error is not None, "the error")
+    assert (1, True, False) == (copier.first_term(7), copier.is_busy, copier.has_kept)
+    refuses.clear()
+    assert [1, 2] == keep_all(copier, 2)
+    assert copier.first_term(7) is None is copier.write_error
     wait_until(lambda: (run_dir / "artifacts" / "a2").exists(), "the copies")
     copier.stop()
 
@@ -62,11 +76,72 @@ def test_what_is_kept_counts_though_the_next_fails(
 def test_nothing_is_copied_before_it_is_noted(run_dir: Path, source: Path) -> None:
     """A thread that is at work takes a request only after the caller has noted that it is kept."""
     copier = Copier(str(run_dir))
-    copier.take(7, 0, artifact(0, source))
+    copier.take(7, 0, artifact(0, source), term=3)
+    copier.start()
+    wait_until(lambda: copier.has_kept, "the request")
     for _ in copier.keep():
         copier.start()
         assert not copier._copying.open
+        assert 3 == copier.first_term(7)
     wait_until(lambda: (run_dir / "artifacts" / "a0").exists(), "the copy")
+    copier.stop()
+
+
+def test_a_failure_of_the_keeping_thread_is_the_callers(
+    run_dir: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not the disk's trouble has the run begun anew, from the terms that stay."""
+    copier = Copier(str(run_dir))
+
+    def fail(*_: object) -> None:
+        raise MemoryError("none left")
+
+    monkeypatch.setattr(Requests, "keep", fail)
+    copier.take(7, 0, artifact(0, source), term=3)
+    copier.start()
+    wait_until(lambda: copier.has_kept, "the failure")
+    with pytest.raises(MemoryError):
+        list(copier.keep())
+    assert (True, 3) == (copier.is_busy, copier.first_term(7))
+    copier.stop()
+
+
+def test_a_successor_waits_for_the_keeping_thread_of_its_predecessor(
+    run_dir: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was stopped may be writing a request: a later copy of it would be a second one."""
+    keep, go_on, begun = Requests.keep, threading.Event(), []
+
+    def keep_slowly(requests: Requests, request: Request, data: bytes | None) -> None:
+        begun.append(threading.current_thread())
+        assert go_on.wait(30)
+        keep(requests, request, data)
+
+    monkeypatch.setattr(Requests, "keep", keep_slowly)
+    first, second = Copier(str(run_dir)), Copier(str(run_dir))
+    for copier in (first, second):
+        copier.take(7, 0, artifact(0, source), term=0)
+    first.start()
+    wait_until(lambda: begun, "the first thread")
+    first.stop()
+    second.start()
+    assert 1 == len(begun)
+    go_on.set()
+    assert [0] == keep_all(second, 1)
+    assert not begun[0].is_alive()
+    second.stop()
+
+
+def test_requests_are_made_in_the_runs_own_directory(run_dir: Path, source: Path) -> None:
+    """While another one is at its path, or none, nothing is made, and a commit is due."""
+    is_back = threading.Event()
+    copier = Copier(str(run_dir), is_back.is_set)
+    copier.take(7, 0, artifact(0, source), term=0)
+    copier.start()
+    wait_until(lambda: copier.is_due, "a commit")
+    assert [] == list(copier.keep()) == list(run_dir.iterdir())
+    is_back.set()
+    assert [0] == keep_all(copier, 1)
     copier.stop()
 
 
@@ -87,8 +162,8 @@ def test_a_successor_waits_for_the_thread_of_its_predecessor(
     monkeypatch.setattr(copiers, "store", store_slowly)
     first = Copier(str(run_dir))
     for number in range(2):
-        first.take(7, number, artifact(number, source))
-    list(first.keep())
+        first.take(7, number, artifact(number, source), term=0)
+    assert [0, 1] == keep_all(first, 2)
     assert begun.wait(30)
     first.stop()
     second = Copier(str(run_dir))
