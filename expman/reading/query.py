@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from expman.errors import ConfigError
+from expman.reading.optional import SQL, needs
 from expman.reading.query_runs import chosen_by, nodes
 from expman.reading.query_tables import TABLES, Wanted, known_names
 from expman.reading.row_stream import RowStream
@@ -48,7 +49,8 @@ def query(runs: Sequence[Run], sql: str) -> pa.Table:
         StorageError: a file cannot be read.
         ModuleNotFoundError: DuckDB is not installed.
     """
-    import duckdb
+    with needs("duckdb", SQL):
+        import duckdb
 
     connection = duckdb.connect(":memory:", config=_CONFIG)
     try:

@@ -490,6 +490,10 @@ def test_a_run_of_several_attempts(expman_command: Expman, tmp_path: Path) -> No
     assert "attempt 2 begins at step 4; 2 rows are superseded" in plotted.err
     listed = expman_command("ls", "--columns", "attempt", base_dir=tmp_path).out
     assert "attempt" in listed
+    with LoggingEngine(ExperimentConfig("e", str(tmp_path), run_name="r", resume="must")) as engine:
+        engine.log_vector({"n": 7.0}, 7)
+    plotted = expman_command("plot", "e/r", "n", base_dir=tmp_path)
+    assert "attempt 3 had no from_step: steps that it repeats are there twice" in plotted.err
     assert listed.rstrip().endswith("2")
     assert "r" in expman_command("ls", "--where", "attempt>1", base_dir=tmp_path).out
 
