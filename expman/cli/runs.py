@@ -150,14 +150,15 @@ def check_experiment(experiment: str, base_dir: str) -> None:
         raise click.UsageError(no_experiment(experiment, base_dir, known))
 
 
-def why_no_runs(experiment: str | None, base_dir: str) -> str:
+def why_no_runs(experiment: str | None, base_dir: str, *, some_unreadable: bool) -> str:
     """Returns why a list of runs is empty."""
     where = base_dir if experiment is None else f"experiment {experiment!r} in {base_dir}"
-    if "://" in base_dir:
+    chosen = None if experiment is None else {experiment}
+    if "://" not in base_dir and not any(run_dirs(base_dir, chosen)):
+        return f"no runs in {where}"
+    if some_unreadable:
         return f"no run in {where} matches these filters, or can be read"
-    if any(run_dirs(base_dir, None if experiment is None else {experiment})):
-        return f"no run in {where} matches these filters, or can be read"
-    return f"no runs in {where}"
+    return f"no run in {where} matches these filters"
 
 
 def count_runs(count: int) -> str:

@@ -155,7 +155,7 @@ def _view(looks: _Looks, height: int | None) -> RenderableType:
         titles = [*_TITLES, *(visible(format_name(name)) for name in metrics)]
         parts.append(_TopView(titles, lines))
     if len(found) > len(shown):
-        parts.append(Text(f"… and {count_runs(len(found) - len(shown))} more", "dim"))
+        parts.append(Text(f"… and {count_of(len(found) - len(shown), 'more run')}", "dim"))
     paths = [elsewhere[one.path] for one in shown if one.path in elsewhere]
     if paths:
         parts.append(Text("in other base directories", "italic"))

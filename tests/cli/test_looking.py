@@ -191,7 +191,7 @@ def test_mistakes(expman_command: Expman, store: Path, arguments: list[str], mes
     ("arguments", "message"),
     [
         (["svc-grid", "-s", "failed"], "no run in experiment 'svc-grid' in {base} matches"),
-        (["-g", "none"], "no run in {base} matches these filters, or can be read"),
+        (["-g", "none"], "no run in {base} matches these filters\n"),
         (["empty"], "no runs in experiment 'empty' in {base}"),
     ],
     ids=str,
