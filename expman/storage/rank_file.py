@@ -46,7 +46,7 @@ class _State(msgspec.Struct):
         closed: so many rows of ranks.parquet are there for good.
         open: rows of the steps that are not.
         ranks: last step, time of the last row, and rows of each rank.
-        whole_at: time of each rank's last row of the last step that all ranks have logged.
+        whole_at: of each rank the last step that all ranks have logged, and when.
     """
 
     columns: dict[str, tuple[str, str]]
@@ -55,7 +55,7 @@ class _State(msgspec.Struct):
     closed: int = 0
     open: pa.Table | None = None
     ranks: dict[int, tuple[int, int, int]] = {}
-    whole_at: dict[int, int] = {}
+    whole_at: dict[int, tuple[int, int]] = {}
 
 
 class RankFileUpdate:
