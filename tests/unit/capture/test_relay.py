@@ -14,7 +14,7 @@ from expman.relay.console_relay import ConsoleRelay
 
 
 def wait_for_line(run_dir: str, text: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while text not in [line.text for line in expman.Run(run_dir).console()]:
         assert time.monotonic() < deadline, text
         time.sleep(0.01)

@@ -121,7 +121,7 @@ def test_a_run_without_ranks_has_none(tmp_path: Path) -> None:
 def with_rollup(run: Run) -> Run:
     """The run, with the roll-up that its writer would make."""
     update = RankFile(run.path, 1).start()
-    assert update.wait(60)
+    assert update.wait(120)
     assert update.temp is not None
     Path(update.temp).rename(Path(run.path, "ranks.parquet"))
     return run

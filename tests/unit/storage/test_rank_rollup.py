@@ -167,7 +167,7 @@ def update(file: RankFile, run_dir: Path, store: VectorStore) -> None:
     for _ in store.consolidate():
         pass
     found = file.start()
-    assert found.wait(60)
+    assert found.wait(120)
     assert None is found.error
     if found.temp is not None:
         Path(found.temp).rename(run_dir / "ranks.parquet")
@@ -244,7 +244,7 @@ def test_a_run_of_one_rank_has_no_file(run_dir: Path) -> None:
     """There is nothing to roll up; nor is there without rows."""
     file = RankFile(str(run_dir), 1)
     nothing = file.start()
-    assert nothing.wait(60)
+    assert nothing.wait(120)
     assert isinstance(nothing.error, FileNotFoundError)
     store = VectorStore(str(run_dir))
     store.append(rows_of(0, 0, 10))
