@@ -14,6 +14,7 @@ from expman.reading.live_status import silence
 from expman.reading.peek import lanes_of
 from expman.reading.ranks import ranks_of
 from expman.reading.run import Run
+from expman.shown import count_of
 from expman.storage.evidence import (
     MOST_METRICS,
     Nonfinite,
@@ -190,10 +191,12 @@ def _pace(rows: list[LastRow]) -> Iterator[Fact]:
     for row in rows[:_MOST_PRODUCERS]:
         which = "" if row.step is None else f" with step {row.step:,}"
         ago = _ago(row.seconds_before_end or 0.0)
-        text = f"{row.producer} has logged {row.rows:,} rows, the last one{which} came {ago} ago"
+        rows_logged = count_of(row.rows, "row")
+        text = f"{row.producer} has logged {rows_logged}, the last one{which} came {ago} ago"
         yield Fact(text, VECTORS_PARQUET)
     if (more := len(rows) - _MOST_PRODUCERS) > 0:
-        yield Fact(f"{more:,} other producers have logged rows", VECTORS_PARQUET)
+        others = count_of(more, "other producer has", "other producers have")
+        yield Fact(f"{others} logged rows", VECTORS_PARQUET)
 
 
 def _ago(seconds: float) -> str:

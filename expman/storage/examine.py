@@ -12,6 +12,7 @@ import msgspec
 
 from expman.metadata import RunMetadata
 from expman.models import PROCESS_ENDED, UNCAUGHT_IN, RunStatus
+from expman.shown import count_of
 from expman.storage.console_log import ConsoleLine
 from expman.storage.evidence import (
     LAST_LINES,
@@ -133,7 +134,7 @@ def _facts(run_dir: str, meta: RunMetadata, seen: Evidence) -> Iterator[Fact]:
     yield from places(run_dir, seen.stacks)
     yield from _rows(seen.rows)
     if meta.rows_missing:
-        yield Fact(f"{meta.rows_missing:,} rows are missing", "run.yaml")
+        yield Fact(count_of(meta.rows_missing, "row is missing", "rows are missing"), "run.yaml")
 
 
 def _memory_kills(meta: RunMetadata, seen: Evidence) -> Iterator[Fact]:
@@ -202,7 +203,8 @@ def ended_processes(meta: RunMetadata, entries: list[LogEntry]) -> Iterator[Fact
         why = raised.get(pid[1] if pid is not None else "")
         yield Fact(f"{_at(entry)}{text}{f'; it raised {why}' if why else ''}", RUN_LOG)
     if (more := meta.processes_lost - len(found[-_MOST_ALIKE:])) > 0:
-        yield Fact(f"{more:,} other processes ended before the run, and not well", "run.yaml")
+        others = count_of(more, "other process", "other processes")
+        yield Fact(f"{others} ended before the run, and not well", "run.yaml")
 
 
 def _raised(entries: list[LogEntry]) -> Iterator[tuple[str, str]]:
@@ -241,7 +243,7 @@ def metrics_without_numbers(found: dict[str, Nonfinite], count: int) -> Iterator
             f"{name} has been NaN or infinite {text}", VECTORS_PARQUET if one.rows else "run.yaml"
         )
     if (more := count - len(found)) > 0:
-        yield Fact(f"so have {more:,} other metrics", "run.yaml")
+        yield Fact(f"so have {count_of(more, 'other metric')}", "run.yaml")
 
 
 def _stalls(meta: RunMetadata, seen: Evidence) -> Iterator[Fact]:
@@ -274,10 +276,10 @@ def _rows(rows: list[LastRow]) -> Iterator[Fact]:
         before = row.seconds_before_end
         ago = "" if before is None else f", {before:.1f} s before the end"
         which = "" if row.step is None else f" with step {row.step}"
-        text = f"{row.producer} logged {row.rows:,} rows, the last one{which}{ago}"
+        text = f"{row.producer} logged {count_of(row.rows, 'row')}, the last one{which}{ago}"
         yield Fact(text, VECTORS_PARQUET)
     if (more := len(rows) - _MOST_ALIKE) > 0:
-        yield Fact(f"{more:,} other producers logged rows", VECTORS_PARQUET)
+        yield Fact(f"{count_of(more, 'other producer')} logged rows", VECTORS_PARQUET)
 
 
 def _printed(line: ConsoleLine) -> str:
