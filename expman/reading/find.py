@@ -17,6 +17,7 @@ from expman.reading.runyaml import RunYaml
 from expman.reading.summary import RunSummary, UnreadableRun
 from expman.reading.tags import TagFilter
 from expman.reading.text import visible
+from expman.shown import count_of
 from expman.storage import paths
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class RunList(list[Run]):
     def _line(self, run: Run) -> str:
         name = f"{run.experiment}/{run.name}"
         try:
-            facts = f"{run.status}, {run.metadata.rows_written:,} rows"
+            facts = f"{run.status}, {count_of(run.metadata.rows_written, 'row')}"
         except ExpmanError:
             facts = "cannot be read"
         return visible(f"{name}: {facts}")
