@@ -25,7 +25,8 @@ from expman.errors import ConfigError
 __all__ = ["VARIABLE", "find_python", "start_relay", "start_writer"]
 
 VARIABLE = "EXPMAN_PYTHON"
-# The package's own names are for programs: our processes take its modules and nothing else.
+# The package's own names are for programs: our processes take its modules and nothing else. msgspec
+# would take up typing_extensions, where it is installed, for what `typing` has (10 ms).
 _CODE = """\
 import os, sys
 with open(0, "rb", closefd=False) as file:
@@ -36,6 +37,7 @@ if tag == sys.implementation.cache_tag:
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
     sys.modules["expman"] = module_from_spec(PathFinder.find_spec("expman", [root]))
+sys.modules.setdefault("typing_extensions", None)
 from importlib import import_module
 sys.exit(import_module(program).main())
 """

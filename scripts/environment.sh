@@ -8,6 +8,9 @@
 unset PYTHONHOME PIP_REQUIRE_VIRTUALENV
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
+# Modules are compiled when they are first imported (`--no-compile` below): most never are.
+unset PYTHONDONTWRITEBYTECODE
+
 PYTHON="${PYTHON:-python3}"
 
 # The environment of $1 (a name) with everything in "$@" from $2 on installed: sets ENVIRONMENT.
@@ -42,7 +45,7 @@ CODE
         echo "making .cache/env-$name (${*})" >&2
         rm -rf "$ENVIRONMENT"
         "$PYTHON" -m venv "$ENVIRONMENT"
-        "$ENVIRONMENT/bin/python" -m pip install --quiet "$@"
+        "$ENVIRONMENT/bin/python" -m pip install --quiet --no-compile "$@"
         echo "$wanted" >"$ENVIRONMENT/made-for"
     ) 9>".cache/env-$name.lock"
 }

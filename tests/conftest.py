@@ -67,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # forked children carry it, too.
     os.environ.setdefault(TOKEN_VARIABLE, secrets.token_hex(8))
     os.environ.update(UNASKED)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):  # a process of xdist leaves that to its parent
         config.stash[_BEFORE] = take_snapshot()
 
@@ -288,14 +290,14 @@ def ray_env() -> Iterator[dict[str, str]]:
 def shared_writer(program: StartProgram) -> Iterator[Callable[..., Program]]:
     """Starts standing writers, which are told to end at the test's end and must do so.
 
-    `writer.address` is what a trainer needs, `writer.env` the same for its environment. `drain_s`
-    is how long it goes on with its runs after a signal, if not as long as usual.
+    `writer.address` is what a trainer needs, `writer.env` the same for its environment. `first` is
+    Python that runs in the writer before it begins, to give its constants other values.
     """
     started: list[Program] = []
 
-    def start(*arguments: object, drain_s: float | None = None) -> Program:
-        hurry = f"from expman.writer import lifetime, main; lifetime.DRAIN_S = {drain_s}; "
-        how = ["-m", "expman.writer"] if drain_s is None else ["-c", hurry + "main.main()"]
+    def start(*arguments: object, first: str = "") -> Program:
+        begin = "from expman.writer import main; main.main()"
+        how = ["-c", f"{first}; {begin}"] if first else ["-m", "expman.writer"]
         writer = program(how, *arguments)
         started.append(writer)
         name, _, address = writer.read_line().partition("=")

@@ -16,7 +16,7 @@ import expman
 if TYPE_CHECKING:
     from expman.dashboard.serving import Page
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 
 @dataclass

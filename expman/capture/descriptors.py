@@ -33,10 +33,11 @@ RELAYS = 8
 """After as many have died one after the other, the program prints as without us."""
 LASTS_S = 10.0
 """A relay that lived so long does not count among them."""
-CATCH_UP, END = b"s", b"ee"
+CATCH_UP, END = b"s", b"eeeeeeee"
 """Requests to a relay, which it answers with the same: to record and pass on what was printed; and
-to end, too. Its length shows END without taking it out of the pipe: so the successor of a relay
-that is killed meanwhile gets it, too."""
+to end, too. END shows by its length, without being taken out of the pipe: so the successor of a
+relay that is killed meanwhile gets it, too. Some of CATCH_UP may wait there, of a relay that was
+stopped for longer than anybody has waited: they are fewer."""
 VARIABLE = "EXPMAN_RELAYED"
 """Names, for child processes, the files that a relay reads."""
 

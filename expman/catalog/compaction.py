@@ -31,7 +31,7 @@ __all__ = ["Compaction"]
 MOST_RUNS = 1000
 LEAST_RUNS = 16
 MOST_ROWS = 5_000_000
-"""Of one file, about: it is made in memory."""
+"""Of one file, about: it is made in memory. A run of more stays in its own file."""
 _GROUP_ROWS = 131_072
 _LIVE_SHARE = 0.5
 """A file of which a smaller share is in use is given up."""
@@ -104,7 +104,7 @@ class Compaction:
         for one in _candidates(table):
             if one.place is not None and one.place.part in self._kept:
                 self._places[one.row] = one.place
-            elif one.columns:
+            elif one.columns and (one.rows or 0) <= MOST_ROWS:
                 groups[one.experiment, one.columns].append(one)
         jobs: list[_Job] = []
         for kind, runs in groups.items():

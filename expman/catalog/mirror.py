@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from expman.catalog.stored import update_stored
 from expman.errors import StorageError
-from expman.models import RunStatus
+from expman.models import RunStatus, safe_text
 from expman.reading.directories import experiments, run_dirs
 from expman.reading.runyaml import RunYaml
 from expman.storage.catalog_files import catalog_path
@@ -131,7 +131,7 @@ def mirror(
 
 
 def _key(run_dir: str) -> str:
-    return "/".join(run_dir.rsplit(os.sep, 2)[-2:])
+    return safe_text("/".join(run_dir.rsplit(os.sep, 2)[-2:]))
 
 
 def _cataloged(files: Mapping[str, Signature]) -> dict[str, Signature]:
@@ -165,7 +165,7 @@ def _by_run(objects: Mapping[str, StoredObject]) -> dict[str, dict[str, StoredOb
 def _copy_experiment(
     base: str, name: str, store: ObjectStore, objects: Mapping[str, StoredObject]
 ) -> None:
-    key = f"{name}/{EXPERIMENT_YAML}"
+    key = f"{safe_text(name)}/{EXPERIMENT_YAML}"
     path = os.path.join(base, name, EXPERIMENT_YAML)
     try:
         info = os.stat(path)

@@ -83,7 +83,8 @@ def update_stored(
     parts = {part.name: part for part in old_parts}
     manifest = read_manifest(base)
     parts |= {} if manifest is None else {part.name: part for part in manifest.parts}
-    table = _with_parts(table, _put_parts(base, store, objects, table))
+    # Another builder may have replaced the catalog here since its table was read.
+    table = _with_parts(table, _put_parts(base, store, objects, table) & parts.keys())
     if time.monotonic() - began > _BUILD_S:
         raise StorageError(f"{store.url}/{CATALOG}", "making the catalog took too long")
     if not table.equals(old):

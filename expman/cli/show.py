@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 
 import click
 
 from expman.cli.output import console, print_json, print_note, run_record
+from expman.cli.producers import print_producers
 from expman.cli.runs import base_dir_option, find_run, run_argument
-from expman.errors import ExpmanError
+from expman.reading.job_producers import job_producers
 from expman.reading.peek import lanes_of
 from expman.reading.rich_cells import cell, indented
 from expman.reading.run import Run
@@ -41,6 +43,7 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
                 "metrics": found.metrics,
                 "artifacts": artifacts,
                 "artifacts_missing": found.metadata.artifacts_missing,
+                "producers": [dataclasses.asdict(one) for one in job_producers(found)],
             }
         )
         return
@@ -49,7 +52,7 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
         return
     console().print(found)
     _print_stall(found)
-    _print_ranks(found)
+    print_producers(found)
     _show_artifacts(found)
     if printed := found.console(last=_LAST_LINES):
         console().print("printed last", style="italic")
@@ -100,21 +103,4 @@ def _print_stall(run: Run) -> None:
         return
     console().print("no rows for long", style="italic")
     for sentence in meta.stalled:
-        console().print(indented(cell(sentence)))
-
-
-def _print_ranks(run: Run) -> None:
-    """Names the ranks of a job that are behind; a file that cannot be read costs nothing else."""
-    rank = run.metadata.rank
-    if rank is None or rank.world_size in (None, 1):
-        return
-    from expman.reading.ranks import ranks_of
-
-    try:
-        sentences = ranks_of(run).sentences()
-    except ExpmanError:
-        return
-    if sentences:
-        console().print("ranks", style="italic")
-    for sentence in sentences:
         console().print(indented(cell(sentence)))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from expman.errors import ExpmanError
 from expman.metadata import RunMetadata
@@ -39,7 +40,7 @@ class RowPace:
 
     Attributes:
         rows: rows that are written.
-        step: step of the newest row that has one.
+        step: step of the owner's newest row that has one; else of anybody's.
         total: steps that the run takes, if a parameter has that.
         rows_per_s: pace of the newest rows; None if there are too few.
         last_row_s: seconds since the newest row; None if there is none.
@@ -117,9 +118,10 @@ def live_status(run: Run) -> LiveStatus | None:
 
 
 def _row_pace(run: Run, rows: int, now: float) -> RowPace:
-    recent = run.vectors(["step", "timestamp"], last=RECENT_ROWS)
+    recent = run.vectors(["step", "timestamp", "_producer"], last=RECENT_ROWS)
     moments = _seconds(recent["timestamp"])
-    steps = recent["step"].drop_null()
+    own = recent.filter(pc.fill_null(pc.equal(recent["_producer"], "main"), False))["step"]
+    steps = own.drop_null() if own.null_count < len(own) else recent["step"].drop_null()
     return RowPace(
         rows=rows,
         step=steps[-1].as_py() if len(steps) else None,

@@ -17,9 +17,9 @@ from expman.reading.producer_rows import (
     count_producers,
     rows_by_producer,
 )
-from expman.reading.vectors import metric_names
+from expman.reading.vectors import metric_names, read_vectors
 
-__all__ = ["MANY_LINES", "Lines", "curves", "metric_lines"]
+__all__ = ["MANY_LINES", "Lines", "curves", "metric_lines", "number_metrics"]
 
 MAX_ROWS = 200_000
 """A small picture of a very long run shows only its newest rows, so that it takes no seconds."""
@@ -139,6 +139,17 @@ def _by_metric(
             yield name, known
 
 
+def number_metrics(run_dir: str) -> list[str]:
+    """Returns the columns of a run's metrics that have numbers.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    names = metric_names(run_dir)
+    schema = read_vectors(run_dir, names, last=0).schema
+    return [name for name in names if _is_number(schema.field(name).type)]
+
+
 def _is_number(kind: pa.DataType) -> bool:
     return bool(
         pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
@@ -202,7 +213,8 @@ def _grouped(table: pa.Table, points: int) -> Iterator[tuple[float, tuple[float,
         return
     table = table.append_column(_POINT, _places(table[_X], points))
     parts = [(_X, "min"), (_Y, "min"), (_Y, "mean"), (_Y, "max")]
-    groups = table.group_by([_POINT, _WHO], use_threads=False).aggregate(parts).sort_by(_POINT)
+    groups = table.group_by([_POINT, _WHO], use_threads=False).aggregate(parts)
+    groups = groups.take(pc.sort_indices(groups[_POINT]))
     columns = [groups[name].to_pylist() for name in (_POINT, *(f"{a}_{b}" for a, b in parts))]
     before: int | None = None
     held: list[tuple[float, float, float, float]] = []

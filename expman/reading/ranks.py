@@ -30,7 +30,7 @@ from expman.storage.rank_rollup import (
     whole_steps,
 )
 
-__all__ = ["Ranks", "over_ranks", "ranks_of"]
+__all__ = ["Ranks", "over_ranks", "ranks_of", "sibling_runs"]
 
 LAST_STEPS = 200
 _OFTEN = 0.5
@@ -57,29 +57,13 @@ class Ranks(NamedTuple):
     slowest_s: float
 
     def sentences(self) -> list[str]:
-        """Sentences that name those who are behind; empty if there is one rank only."""
-        if len(self.steps) < 2:
+        """A sentence about the slowest rank, if there is one."""
+        if self.slowest is None:
             return []
-        furthest = max(self.steps.values())
-        behind = sorted(rank for rank, step in self.steps.items() if step < furthest)
-        found = [f"{len(self.steps):,} ranks, the last step is {furthest:,}"]
-        for rank in sorted(behind, key=lambda one: self.steps[one])[:_NAMED]:
-            silent_s = max(self.last_at.values()) - self.last_at[rank]
-            found.append(
-                f"rank {rank} is behind: its last step is {self.steps[rank]:,}, "
-                f"{silent_s:.1f} s before the last row of the others"
-            )
-        if len(behind) > _NAMED:
-            found.append(f"and {len(behind) - _NAMED:,} more ranks are behind")
-        if self.slowest is not None:
-            found.append(
-                f"rank {self.slowest} is the slowest: the last one in {self.slowest_share:.0%} of "
-                f"the steps, {self.slowest_s:.3g} s after the median"
-            )
-        return found
-
-
-_NAMED = 3
+        return [
+            f"rank {self.slowest} is the slowest: the last one in {self.slowest_share:.0%} of "
+            f"the steps, {self.slowest_s:.3g} s after the median"
+        ]
 
 
 def ranks_of(run: Run) -> Ranks:
@@ -142,7 +126,7 @@ def over_ranks(run: Run, metrics: Sequence[str], *, last: int | None = LAST_STEP
 
 def _rolled_up(run: Run, metrics: Sequence[str], last: int | None) -> RollUp:
     """Rolls up all ranks of a job: by what the writers have rolled up, else by the rows."""
-    several = [run, *_siblings(run)]
+    several = [run, *sibling_runs(run)]
     found: list[RollUp] = []
     left = []
     for one in several:
@@ -205,7 +189,7 @@ def _with_rank(run: Run, metrics: Sequence[str], last: int | None) -> pa.Table:
     return rows.filter(pc.and_(pc.is_valid(rows[_STEP]), pc.is_valid(rows[_RANK])))
 
 
-def _siblings(run: Run) -> list[Run]:
+def sibling_runs(run: Run) -> list[Run]:
     """The runs of the other ranks of the same job, if each has a run of its own."""
     meta = run.metadata
     if meta.rank is None or meta.group is None or meta.rank.world_size in (None, 1):

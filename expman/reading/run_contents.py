@@ -12,6 +12,7 @@ from expman.reading.logfile import LogEntry, read_log
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from expman.reading.producers import ProducerState
     from expman.storage.postmortem import PostMortem
 
 __all__ = ["RunContents"]
@@ -47,6 +48,19 @@ class RunContents:
         from expman.reading.superseded import read_superseded
 
         return read_superseded(self.path)
+
+    def producers(self) -> list[ProducerState]:
+        """Everybody who logs into the run, or has done so: rows, last step, process, and more.
+
+        The owner comes first, then ranks. A process of this machine that has joined the run and
+        has logged nothing yet is among them.
+
+        Raises:
+            StorageError: a file cannot be read.
+        """
+        from expman.reading.producers import producers
+
+        return producers(self.path, self.metadata)
 
     @property
     def postmortem(self) -> PostMortem | None:

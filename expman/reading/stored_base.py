@@ -53,6 +53,7 @@ class StoredBase:
 
     Raises:
         ConfigError: the URL cannot be understood.
+        StorageError: the cache cannot be made.
     """
 
     def __init__(self, url: str) -> None:
@@ -62,7 +63,10 @@ class StoredBase:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         digest = hashlib.sha256(url.encode()).hexdigest()[:16]
         self.cache = os.path.join(home, "expman", "stores", digest)
-        os.makedirs(self.cache, mode=0o700, exist_ok=True)
+        try:
+            os.makedirs(self.cache, mode=0o700, exist_ok=True)
+        except OSError as exc:
+            raise paths.storage_error(self.cache, exc) from exc
 
     def __reduce__(self) -> tuple[type[StoredBase], tuple[str]]:
         return StoredBase, (self.given,)

@@ -33,6 +33,11 @@ class StoredRun(Run):
     _dir: str
     _key: str
     _fetched_at: float
+    """When files were fetched last while it was live."""
+    _is_whole: bool = False
+    """Whether all were fetched since it had ended."""
+    _read_at: float = 0.0
+    """When run.yaml was read last."""
     _has_small: bool
     """Whether the cache has the small files as the store has them."""
 
@@ -75,18 +80,15 @@ class StoredRun(Run):
     def path(self) -> str:  # type: ignore[override]
         """The run's directory in the cache, brought up to date."""
         is_final = self.status is not RunStatus.RUNNING
-        if self._is_old(is_final):
-            if not is_final:  # run.yaml first: if the run has ended by then, all rows are there
-                self._base.fetch_small([self._key])
-            self._base.fetch(self._key, has_small=not is_final)
-            self._fetched_at, self._has_small = time.monotonic(), True
+        if is_final and not self._is_whole:
+            self._base.fetch(self._key)
+            self._is_whole = self._has_small = True
             self._yaml = None
+        elif not is_final and time.monotonic() - self._fetched_at > _FRESH_S:
+            # Without run.yaml: once it says that the run has ended, all rows are there.
+            self._base.fetch(self._key, has_small=True)
+            self._fetched_at = time.monotonic()
         return self._dir
-
-    def _is_old(self, is_final: bool) -> bool:
-        if is_final:
-            return self._fetched_at == -math.inf
-        return time.monotonic() - self._fetched_at > _FRESH_S
 
     @property
     def url(self) -> str:
@@ -137,15 +139,23 @@ class StoredRun(Run):
 
     @property
     def _file(self) -> RunYaml:
-        if not self._has_small:
+        if not self._has_small or self._may_have_changed:
             self._base.fetch_small([self._key])
-            self._has_small = True
+            self._has_small, self._yaml = True, None
         if self._yaml is None:
             try:
                 self._yaml = RunYaml(self._dir)
             except FileNotFoundError as exc:
                 raise StorageError(self.url, "has no run.yaml (yet)") from exc
+            self._read_at = time.monotonic()
         return self._yaml
+
+    @property
+    def _may_have_changed(self) -> bool:
+        """Whether run.yaml was read a while ago, of a live run."""
+        if self._yaml is None or time.monotonic() - self._read_at <= _FRESH_S:
+            return False
+        return self._yaml.status is RunStatus.RUNNING
 
     @property
     def config(self) -> dict[str, object]:

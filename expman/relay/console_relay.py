@@ -118,8 +118,8 @@ class ConsoleRelay:
 
     def _hear(self, events: int) -> None:
         """Does what the program asks for. One that has closed its descriptors goes on printing."""
-        if events & select.POLLIN and _waiting(self._request) == len(CATCH_UP):
-            os.read(self._request, len(CATCH_UP))
+        if events & select.POLLIN and 0 < (count := _waiting(self._request)) < len(END):
+            os.read(self._request, count)
             self._take_all(END_S)
             with contextlib.suppress(OSError):
                 os.write(self._answer, CATCH_UP)

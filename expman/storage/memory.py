@@ -3,7 +3,8 @@
 pyarrow imports numpy, where it is installed, with itself (0.1 s, 12 MB), and pandas at the first
 `pa.array(...)` (0.3-0.5 s, 60 MB). From version 18 on it works without either. `pyarrow.parquet`
 brings clients of object stores, which are optional parts of pyarrow (4 MB), and asks `ssl` where
-the certificates for those are (5 MB).
+the certificates for those are (5 MB). It imports `inspect` and `socket` for functions that are
+never called here (12 ms, a tenth of the writer's start): these are imported once they are used.
 
 A rewrite of vectors.parquet needs some 30 MB for a moment, in a thread of its own. pyarrow's
 own allocator and glibc's arena of that thread both keep what was freed: together they made the
@@ -13,9 +14,11 @@ writer grow to twice its size. One arena for all threads, and Arrow's buffers fr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 
@@ -29,6 +32,7 @@ _MALLOC = (("ARENA_MAX", -8, 1), ("MMAP_THRESHOLD_", -3, 1 << 20), ("TRIM_THRESH
 
 
 _SSL = "ssl"
+_LATER = ("inspect", "socket")
 _REFUSED = frozenset({"cloudpickle", "dateutil", "numpy", "pandas"})
 _STORES = frozenset({"pyarrow._azurefs", "pyarrow._gcsfs", "pyarrow._hdfs", "pyarrow._s3fs"})
 
@@ -82,13 +86,14 @@ def limit_memory(*, stores: bool = False) -> None:
     chosen = os.environ.get(_POOL)
     os.environ[_POOL] = chosen or "system"
     do_without(_REFUSED if stores else _REFUSED | _STORES, "expman-writer")
-    try:
-        import pyarrow  # noqa: F401
-    finally:
-        if chosen is None:
-            del os.environ[_POOL]
-    if not stores:
-        _import_parquet()
+    with _later(_LATER):
+        try:
+            import pyarrow  # noqa: F401
+        finally:
+            if chosen is None:
+                del os.environ[_POOL]
+        if not stores:
+            _import_parquet()
 
 
 def _import_parquet() -> None:
@@ -105,6 +110,32 @@ def _import_parquet() -> None:
         if known is None:
             sys.modules.pop(_SSL, None)
     import pyarrow.parquet  # noqa: F401
+
+
+class _Later(ModuleType):
+    """Stands in for a module, which is imported once something of it is used."""
+
+    def __getattr__(self, name: str) -> object:
+        _remove(self)
+        return getattr(import_module(self.__name__), name)
+
+
+@contextlib.contextmanager
+def _later(names: Collection[str]) -> Iterator[None]:
+    """What is imported in this block gets stand-ins for these modules."""
+    stand_ins = [_Later(name) for name in names if name not in sys.modules]
+    sys.modules.update((module.__name__, module) for module in stand_ins)
+    try:
+        yield
+    finally:
+        for module in stand_ins:
+            _remove(module)
+
+
+def _remove(module: ModuleType) -> None:
+    """Lets the real module be imported, unless it is already."""
+    if sys.modules.get(module.__name__) is module:
+        del sys.modules[module.__name__]
 
 
 class _NoCertificates(ModuleType):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from expman.models import safe_text
 from expman.storage.paths import MIRROR_JSON, TEMP_PREFIX, read_regular, replace_file
 
 __all__ = ["Signature", "count_behind", "files_to_copy", "note_copied"]
@@ -23,10 +24,11 @@ class _State(msgspec.Struct):
     files: dict[str, Signature] = {}
 
 
-def files_to_copy(run_dir: str, below: str = "") -> Iterator[tuple[str, Signature]]:
-    """Yields the files of a run that belong into a copy, with what tells whether they changed.
+def files_to_copy(run_dir: str, below: str = "") -> Iterator[tuple[str, str, Signature]]:
+    """Yields name, path and signature of each file of a run that belongs into a copy.
 
-    Hidden ones do not: they are there for the processes of a live run. Links are not followed.
+    Hidden ones do not: they are there for the processes of a live run. Links are not followed. A
+    name that is not UTF-8 has escapes in the copy: stores take no other ones.
 
     Raises:
         OSError: a directory cannot be read.
@@ -41,7 +43,7 @@ def files_to_copy(run_dir: str, below: str = "") -> Iterator[tuple[str, Signatur
             elif entry.is_file(follow_symlinks=False):
                 with contextlib.suppress(FileNotFoundError):
                     info = entry.stat(follow_symlinks=False)
-                    yield name, (info.st_size, info.st_mtime_ns)
+                    yield safe_text(name), entry.path, (info.st_size, info.st_mtime_ns)
 
 
 def note_copied(run_dir: str, files: Mapping[str, Signature]) -> None:
@@ -59,7 +61,7 @@ def count_behind(run_dir: str) -> int:
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         known = msgspec.json.decode(read_regular(_path(run_dir)), type=_State).files
     try:
-        return sum(known.get(name) != found for name, found in files_to_copy(run_dir))
+        return sum(known.get(name) != found for name, _, found in files_to_copy(run_dir))
     except OSError:
         return 1
 

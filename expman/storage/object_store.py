@@ -22,7 +22,7 @@ import pyarrow.fs
 
 from expman.checks import STORE_SCHEMES, shown_url
 from expman.errors import ConfigError, StorageError
-from expman.storage.paths import open_regular
+from expman.storage.paths import TEMP_PREFIX, open_regular
 
 __all__ = ["ObjectStore", "StoredObject"]
 
@@ -133,7 +133,7 @@ class ObjectStore:
         return {
             one.path[start:]: StoredObject(one.size, one.mtime_ns or 0)
             for one in found
-            if one.type == pyarrow.fs.FileType.File
+            if one.type == pyarrow.fs.FileType.File and not one.base_name.startswith(TEMP_PREFIX)
         }
 
     def put(self, key: str, path: str) -> tuple[int, int]:
@@ -170,8 +170,21 @@ class ObjectStore:
 
     def _write(self, key: str, pieces: Iterator[memoryview | bytes]) -> None:
         path = self._path(key)
-        if isinstance(self._files, pyarrow.fs.LocalFileSystem):
-            self._files.create_dir(os.path.dirname(path), recursive=True)
+        if not isinstance(self._files, pyarrow.fs.LocalFileSystem):
+            self._send(path, pieces)
+            return
+        folder = os.path.dirname(path)
+        self._files.create_dir(folder, recursive=True)
+        temp = f"{folder}/{TEMP_PREFIX}{os.urandom(8).hex()}"
+        try:
+            self._send(temp, pieces)
+            self._files.move(temp, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._files.delete_file(temp)
+            raise
+
+    def _send(self, path: str, pieces: Iterator[memoryview | bytes]) -> None:
         with self._files.open_output_stream(path) as stream:
             for piece in pieces:
                 self._pace.wait(len(piece))

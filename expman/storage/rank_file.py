@@ -10,10 +10,8 @@ all rows. So nothing has to be remembered across a kill.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import threading
 import time
 from collections.abc import Iterator
 
@@ -24,7 +22,8 @@ import pyarrow.parquet as pq
 from expman.failpoints import hit
 from expman.storage.arrowfile import open_arrow
 from expman.storage.columns import FIXED, columns_metadata
-from expman.storage.paths import RANKS_PARQUET, VECTORS_PARQUET, create_temp
+from expman.storage.making import FileInMaking
+from expman.storage.paths import RANKS_PARQUET, VECTORS_PARQUET
 
 __all__ = ["ATTEMPT_KEY", "RANKS_KEY", "ROLLED_ROWS_KEY", "RankFile", "RankFileUpdate"]
 
@@ -46,7 +45,7 @@ class _State(msgspec.Struct):
         closed: so many rows of ranks.parquet are there for good.
         open: rows of the steps that are not.
         ranks: last step, time of the last row, and rows of each rank.
-        whole_at: time of each rank's last row of the last step that all ranks have logged.
+        whole_at: of each rank the last step that all ranks have logged, and when.
     """
 
     columns: dict[str, tuple[str, str]]
@@ -55,64 +54,31 @@ class _State(msgspec.Struct):
     closed: int = 0
     open: pa.Table | None = None
     ranks: dict[int, tuple[int, int, int]] = {}
-    whole_at: dict[int, int] = {}
+    whole_at: dict[int, tuple[int, int]] = {}
 
 
-class RankFileUpdate:
-    """One update: `wait()` until it returns True, then look at the outcome.
+class RankFileUpdate(FileInMaking):
+    """One update; there is no file if it has no two ranks.
 
     Attributes:
         is_needed: there are rows that the old file does not have.
-        temp: path of the finished, fsynced file; None if it has no two ranks, and after an error.
         state: how far it goes.
-        error: what went wrong.
         cost_s: processor time that it took.
     """
 
     def __init__(self, run_dir: str, attempt: int, state: _State | None) -> None:
+        super().__init__(run_dir, "expman-ranks")
         self.is_needed = True
-        self.temp: str | None = None
         self.state = state
-        self.error: BaseException | None = None
         self.cost_s = 0.0
-        self._run_dir = run_dir
         self._attempt = attempt
-        self._cancelled = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="expman-ranks", daemon=True)
 
-    def start(self) -> None:
-        """Starts the work."""
-        self._thread.start()
-
-    def wait(self, timeout_s: float | None) -> bool:
-        """Waits for the end; True once it is there."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def cancel(self) -> None:
-        """Ends the work soon; it leaves no file behind."""
-        self._cancelled.set()
-        if not self._thread.is_alive():
-            self.discard()
-
-    def discard(self) -> None:
-        """Removes the file."""
-        temp, self.temp = self.temp, None
-        if temp is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temp)
-
-    def _run(self) -> None:
+    def _make(self) -> None:
         try:
-            path = os.path.join(self._run_dir, VECTORS_PARQUET)
-            with open_arrow(path) as source:
+            with open_arrow(os.path.join(self._run_dir, VECTORS_PARQUET)) as source:
                 self._update(pq.ParquetFile(source, pre_buffer=False))
-        except BaseException as exc:  # noqa: BLE001 - the top of a thread: the sink looks at it
-            self.error = exc
-            self.discard()
-        if self._cancelled.is_set():
-            self.discard()
-        self.cost_s = time.thread_time()
+        finally:
+            self.cost_s = time.thread_time()
 
     def _update(self, vectors: pq.ParquetFile) -> None:
         columns = _columns(vectors.schema_arrow)
@@ -125,30 +91,26 @@ class RankFileUpdate:
         state = msgspec.structs.replace(
             state, ranks=dict(state.ranks), whole_at=dict(state.whole_at)
         )
-        fd, self.temp = create_temp(self._run_dir)
-        try:
-            schema = _Roll(_State(columns)).finished().schema
-            with pq.ParquetWriter(
-                self.temp, schema, compression="zstd", store_schema=False
-            ) as writer:
-                for group in _regrouped(self._content(state, vectors)):
-                    if self._cancelled.is_set():
-                        return
-                    hit("ranks-row-group")
-                    writer.write_table(group)
-                writer.add_key_value_metadata(
-                    {
-                        RANKS_KEY: json.dumps(state.ranks),
-                        ROLLED_ROWS_KEY: str(state.rows),
-                        ATTEMPT_KEY: str(self._attempt),
-                    }
-                )
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        self._write_temp(lambda temp: self._write(temp, state, vectors))
         if len(state.ranks) < 2:
             self.discard()
         self.state = state
+
+    def _write(self, temp: str, state: _State, vectors: pq.ParquetFile) -> None:
+        schema = _Roll(_State(state.columns)).finished().schema
+        with pq.ParquetWriter(temp, schema, compression="zstd", store_schema=False) as writer:
+            for group in _regrouped(self._content(state, vectors)):
+                if self.cancelled:
+                    return
+                hit("ranks-row-group")
+                writer.write_table(group)
+            writer.add_key_value_metadata(
+                {
+                    RANKS_KEY: json.dumps(state.ranks),
+                    ROLLED_ROWS_KEY: str(state.rows),
+                    ATTEMPT_KEY: str(self._attempt),
+                }
+            )
 
     def _continued(
         self, vectors: pq.ParquetFile, columns: dict[str, tuple[str, str]]
@@ -180,7 +142,7 @@ class RankFileUpdate:
         names = [name for name, _ in state.columns.values()]
         names = ["_producer", "_seq", "_rank", "step", "timestamp", *names]
         for batch in _batches(vectors, state.rows, names, roll.most_rows // 2):
-            if self._cancelled.is_set():
+            if self.cancelled:
                 return
             table = roll.add(batch)
             if table.num_rows:

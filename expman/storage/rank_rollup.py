@@ -17,6 +17,7 @@ __all__ = [
     "PARTS",
     "TOOK",
     "RankStates",
+    "WholeSteps",
     "join_rollups",
     "rank_states",
     "roll_up",
@@ -31,6 +32,10 @@ PARTS = ("min", "min_rank", "median", "max", "max_rank")
 
 RankStates = dict[int, tuple[int, int, int]]
 """Of each rank its last step, the time of its last row (microseconds since the epoch), its rows."""
+
+
+WholeSteps = dict[int, tuple[int, int]]
+"""Of each rank the last step that all ranks have logged, and when it logged it (microseconds)."""
 
 
 def rank_states(rows: pa.Table) -> RankStates:
@@ -100,35 +105,54 @@ def _ends(mine: pa.Table, wanted: pa.Array) -> dict[str, pa.Array]:
 
 
 def whole_steps(
-    rows: pa.Table, ranks: int, before: dict[int, int] | None = None
-) -> tuple[pa.Table, dict[int, int]]:
+    rows: pa.Table, ranks: int, before: WholeSteps | None = None
+) -> tuple[pa.Table, WholeSteps]:
     """How long each rank took for each step that all ranks have logged.
 
-    Times of one rank are compared, for clocks of hosts may differ.
+    Times of one rank are compared, for clocks of hosts may differ. Of several rows of a step the
+    first one counts. A step that comes late has no duration, and changes none: a rank had logged
+    a later step before it, as where an evaluation has low steps of its own.
 
     Args:
         rows: `step`, `_rank`, and `timestamp` as int64, in microseconds.
         ranks: how many there are.
-        before: the time of each rank's last row of the last such step before these rows.
+        before: of each rank the last such step before these rows.
 
     Returns:
         `step`, `_rank`, `_took_s`; and what `before` is for the rows that follow.
     """
     at = _sorted(rows.select([STEP, RANK, TIME]).combine_chunks(), STEP, RANK, TIME)
-    at = at.filter(_is_last(at, STEP, RANK))
+    at = at.filter(_is_first(at, STEP, RANK))
     steps, starts, ends = _runs(at[STEP])
     whole = steps.filter(pc.equal(pc.subtract(ends, starts), ranks))
     at = _sorted(at.filter(pc.is_in(at[STEP], value_set=whole)), RANK, STEP)
-    known = before or {}
-    rank, times = at[RANK].combine_chunks(), at[TIME].combine_chunks()
+    after = dict(before or {})
+    found = [pa.table({STEP: at[STEP], RANK: at[RANK], TOOK: at[TIME].cast(pa.float64())})[:0]]
     names, begins, stops = _runs(at[RANK])
-    earlier = _shifted(times).to_pylist() if len(times) else []
-    after = dict(known)
-    for name, begin, stop in zip(*(one.to_pylist() for one in (names, begins, stops)), strict=True):
-        earlier[begin] = known.get(name)
-        after[name] = times[stop - 1].as_py()
-    took = pc.divide(pc.subtract(times, pa.array(earlier, pa.int64())).cast(pa.float64()), 1e6)
-    return pa.table({STEP: at[STEP].combine_chunks(), RANK: rank, TOOK: took}), after
+    for rank, begin, stop in zip(*(one.to_pylist() for one in (names, begins, stops)), strict=True):
+        mine = _in_time(at.slice(begin, stop - begin), after.get(rank))
+        if not mine.num_rows:
+            continue
+        times = mine[TIME].combine_chunks()
+        known = after.get(rank)
+        first = pa.array([None if known is None else known[1]], pa.int64())
+        earlier = pa.concat_arrays([first, times.slice(0, len(times) - 1)])
+        took = pc.divide(pc.subtract(times, earlier).cast(pa.float64()), 1e6)
+        found.append(pa.table({STEP: mine[STEP], RANK: mine[RANK], TOOK: took}))
+        after[rank] = mine[STEP][-1].as_py(), times[-1].as_py()
+    return pa.concat_tables(found).combine_chunks(), after
+
+
+def _in_time(mine: pa.Table, last: tuple[int, int] | None) -> pa.Table:
+    """The rows of a rank, sorted by step, without those that came after a later step."""
+    if last is not None:
+        mine = mine.filter(pc.greater(mine[STEP], last[0]))
+    if not mine.num_rows:
+        return mine
+    times = mine[TIME].combine_chunks()
+    backwards = pa.array(range(len(times) - 1, -1, -1), pa.int64())
+    earliest = pc.cumulative_min(times.take(backwards)).take(backwards)  # of it and all later ones
+    return mine.filter(pc.less_equal(times, earliest))
 
 
 def join_rollups(tables: Sequence[pa.Table], most_ranks: int | None = None) -> pa.Table:
@@ -223,11 +247,6 @@ def _runs(values: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, pa.Array, pa.Ar
     return encoded.values, starts, ends
 
 
-def _shifted(values: pa.Array) -> pa.Array:
-    """The values, each one place later."""
-    return pa.concat_arrays([values.slice(0, 1), values.slice(0, len(values) - 1)])
-
-
 def _is_last(table: pa.Table, *keys: str) -> pa.Array:
     """Whether each row is the last of those with the same keys, which stand side by side."""
     count = table.num_rows
@@ -238,3 +257,9 @@ def _is_last(table: pa.Table, *keys: str) -> pa.Array:
         column = table[key].combine_chunks()
         differs = pc.or_(differs, pc.not_equal(column.slice(1), column.slice(0, count - 1)))
     return pa.concat_arrays([differs, pa.array([True])])
+
+
+def _is_first(table: pa.Table, *keys: str) -> pa.Array:
+    """Whether each row is the first of those with the same keys, which stand side by side."""
+    is_last = _is_last(table, *keys)
+    return pa.concat_arrays([pa.array([True]), is_last])[: len(is_last)]

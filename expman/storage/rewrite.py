@@ -12,9 +12,6 @@ vectorized reader refuses it.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -23,7 +20,7 @@ import pyarrow.parquet as pq
 from expman.failpoints import hit
 from expman.storage.columns import COLUMNS_KEY, LAYOUT_KEY, LAYOUT_VERSION
 from expman.storage.contents import Contents
-from expman.storage.paths import create_temp
+from expman.storage.making import FileInMaking
 from expman.storage.row_groups import Findings, RowGroups
 from expman.storage.tail import TailFile
 
@@ -36,7 +33,7 @@ MANY_COLUMNS = 256
 JOIN_S = 10.0
 
 
-class Rewrite:
+class Rewrite(FileInMaking):
     """One rewrite: `start()`, then `wait()` until it returns True, then look at the outcome.
 
     Args:
@@ -49,11 +46,9 @@ class Rewrite:
         sparse: most cells are null.
 
     Attributes:
-        temp: path of the finished, fsynced new file; None until then and after an error.
         rows: rows in it.
         groups: row groups in it.
         is_compact: all of them, but for the last one, are full.
-        error: what went wrong.
     """
 
     def __init__(
@@ -67,71 +62,27 @@ class Rewrite:
         compact: bool,
         sparse: bool = False,
     ) -> None:
-        self.temp: str | None = None
+        super().__init__(run_dir, "expman-consolidate")
         self.rows = 0
         self.groups = 0
         self.is_compact = True
-        self.error: BaseException | None = None
-        self._run_dir = run_dir
         self._schema = schema
         self._contents = contents.copy()
-        self._cancelled = threading.Event()
         self._source = RowGroups(
             base, tails, schema, self._cancelled, compact=compact, sparse=sparse
         )
-        self._thread = threading.Thread(target=self._run, name="expman-consolidate", daemon=True)
 
     @property
     def findings(self) -> Findings:
         """Faults of the old files."""
         return self._source.findings
 
-    def start(self) -> None:
-        """Starts the work."""
-        self._thread.start()
+    def cancel(self, wait_s: float = JOIN_S) -> None:
+        """See FileInMaking; the caller may remove what the thread reads once it has ended."""
+        super().cancel(wait_s)
 
-    def wait(self, timeout_s: float | None) -> bool:
-        """Waits for the end; True once it is there."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def cancel(self) -> None:
-        """Ends the work at the next chunk and leaves no file behind.
-
-        A thread that hangs in a system call is not waited for: it removes its file itself.
-        """
-        self._cancelled.set()
-        if self._thread.ident is not None:
-            self._thread.join(JOIN_S)
-        if not self._thread.is_alive():
-            self.discard()
-
-    def discard(self) -> None:
-        """Removes the temporary file."""
-        temp, self.temp = self.temp, None
-        if temp is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temp)
-
-    @property
-    def cancelled(self) -> bool:
-        """True if it was cancelled."""
-        return self._cancelled.is_set()
-
-    def _run(self) -> None:
-        try:
-            fd, self.temp = create_temp(self._run_dir)
-            try:
-                self._write(self.temp)
-                if not self.cancelled:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
-        except BaseException as exc:  # noqa: BLE001 - the top of a thread: the store raises it
-            self.error = exc
-            self.discard()
-        if self.cancelled:
-            self.discard()
+    def _make(self) -> None:
+        self._write_temp(self._write)
 
     def _write(self, temp: str) -> None:
         groups, full = iter(self._source), self._source.group_rows

@@ -90,7 +90,10 @@ def copy_run(
         OSError: the directory cannot be read.
         StorageError: the store cannot be reached, or refuses. What was copied counts.
     """
-    there = dict(files_to_copy(run_dir))
+    there: dict[str, Signature] = {}
+    path_of: dict[str, str] = {}
+    for name, path, signature in files_to_copy(run_dir):
+        there[name], path_of[name] = signature, path
     if _name(there, is_live) in objects and _has_sizes(objects, there):
         return Copied(0, 0, 0, True, there)
     before, is_cataloged = _last_manifest(store, key, objects)
@@ -111,7 +114,7 @@ def copy_run(
             is_cataloged = False  # once is enough
             hit("copy-after-mark")
         try:
-            done[name] = store.put(f"{key}/{name}", os.path.join(run_dir, name))
+            done[name] = store.put(f"{key}/{name}", path_of[name])
         except FileNotFoundError:
             continue  # consolidated, or replaced just now
         hit("copy-after-put")

@@ -56,8 +56,11 @@ def is_left_behind(
     others = [one for one in ranks if one is not lane]
     if any(next(_pairs(lane.progress, one.progress), None) for one in others):
         pairs = [pair for one in going for pair in _pairs(lane.progress, one.progress)]
-        silent_since = lane.progress.at_ns + limit_s * 1e9
-        return any(theirs.at_ns >= silent_since and _is_past(own, theirs) for own, theirs in pairs)
+        since_ns, limit_ns = lane.progress.at_ns, limit_s * 1e9
+        return any(
+            theirs.at_ns - max(since_ns, theirs.began_ns) >= limit_ns and _is_past(own, theirs)
+            for own, theirs in pairs
+        )
     past = [one for one in going if (one.last_step or 0) > (lane.last_step or 0)]
     return len(past) >= max(FEWEST, len(others) / 2)
 

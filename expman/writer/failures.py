@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import traceback
 
 from expman.models import reason_of
 
@@ -52,5 +51,9 @@ def pause_s(failures: int) -> float:
 
 def place_of(exc: Exception) -> str:
     """Type, text and place of a failure."""
-    frame = traceback.extract_tb(exc.__traceback__)[-1]
-    return f"{reason_of(exc)} ({os.path.basename(frame.filename)}:{frame.lineno})"
+    place = exc.__traceback__
+    assert place is not None
+    while place.tb_next is not None:
+        place = place.tb_next
+    file = os.path.basename(place.tb_frame.f_code.co_filename)
+    return f"{reason_of(exc)} ({file}:{place.tb_lineno})"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from expman.errors import ExpmanError, StorageError
 from expman.interpreter import start_writer
+from expman.models import safe_text
 from expman.storage.mirror_state import note_copied
 from expman.storage.paths import MIRROR_JSON, MIRROR_LOCK, RUN_YAML
 from expman.storage.run_edits import has_ended, note_mirrored
@@ -84,7 +85,7 @@ def mirror_run(run_dir: str, url: str) -> bool:
 def _copy(run_dir: str, store: ObjectStore, *, is_final: bool) -> bool:
     from expman.storage.run_copy import copy_run
 
-    key = "/".join(run_dir.rstrip(os.sep).rsplit(os.sep, 2)[-2:])
+    key = safe_text("/".join(run_dir.rstrip(os.sep).rsplit(os.sep, 2)[-2:]))
     start = len(key) + 1
     objects = {name[start:]: one for name, one in store.list(key).items()}
     found = copy_run(run_dir, store, key, objects, is_live=not is_final)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 
@@ -17,6 +18,9 @@ MOST_SETS = 64
 """Of a producer that logs ever new names, the sets that it logged last are known."""
 RECENT_ROWS = 64
 """What was not among so many rows of a producer, it may not log any more."""
+PAUSE_NS = 1_000_000_000
+PAUSE_TIMES = 10
+"""A pause that is longer than this, and so many times the usual, is one."""
 
 
 class SetProgress(msgspec.Struct):
@@ -26,13 +30,23 @@ class SetProgress(msgspec.Struct):
         step: the user's step; None if it had none.
         stride: how many steps after the row before; 0 if that is unknown, or it went back.
         at_ns: when it was logged, in nanoseconds since the epoch.
+        began_ns: when the first one was logged that no long pause parts from it.
+        count: how many there were since then.
         row: how many rows the producer had logged then.
     """
 
     step: int | None
     stride: int
     at_ns: int
+    began_ns: int
+    count: int
     row: int
+
+    def goes_on(self, first_ns: int) -> bool:
+        """True if a row at this time comes without a long pause."""
+        pause_ns = first_ns - self.at_ns
+        usual_ns = (self.at_ns - self.began_ns) / max(self.count - 1, 1)
+        return self.count < 2 or pause_ns <= max(PAUSE_NS, PAUSE_TIMES * usual_ns)
 
 
 class Progress:
@@ -52,28 +66,39 @@ class Progress:
     def note(
         self, names: Names, steps: Sequence[int | None], times_ns: Sequence[int], rows: int
     ) -> None:
-        """Notes the last rows of a set.
+        """Notes rows of a set.
 
         Args:
             names: their metrics.
-            steps: at least of the last one; of two, if there are.
-            times_ns: the same of the times.
-            rows: how many rows the producer has logged since the last call.
+            steps: of the last two rows, or of one.
+            times_ns: of the first row and of the last one; more do not matter.
+            rows: how many rows there are.
         """
         self.rows += rows
-        self.at_ns = max(self.at_ns, times_ns[-1])
+        self._note(names, steps, times_ns[0], times_ns[-1], rows)
+
+    def _note(
+        self, names: Names, steps: Sequence[int | None], first_ns: int, last_ns: int, rows: int
+    ) -> None:
+        self.at_ns = max(self.at_ns, last_ns)
         known = self.sets.pop(names, None)
         step = steps[-1]
         before = steps[-2] if len(steps) > 1 else None if known is None else known.step
         stride = 0 if step is None or before is None else max(0, step - before)
-        self.sets[names] = SetProgress(step, stride, times_ns[-1], self.rows)
+        began_ns, count = first_ns, rows
+        if known is not None and known.goes_on(first_ns):
+            began_ns, count = known.began_ns, known.count + rows
+        self.sets[names] = SetProgress(step, stride, last_ns, began_ns, count, self.rows)
         if len(self.sets) > MOST_SETS:
             del self.sets[next(iter(self.sets))]
 
     def note_mixed(self, rows: Sequence[wire.Vector], schemas: Mapping[int, Names]) -> None:
         """Notes rows of several sets in turn."""
-        left = len(set(map(_get_schema, rows)))
+        numbers = list(map(_get_schema, rows))
+        counts = Counter(numbers)
+        firsts = dict(zip(reversed(numbers), reversed(rows), strict=True))  # the last one counts
         last: dict[int, list[wire.Vector]] = {}
+        left = len(counts)
         for row in reversed(rows):
             several = last.setdefault(row.schema, [])
             if len(several) < 2:
@@ -83,8 +108,8 @@ class Progress:
                 break
         self.rows += len(rows)
         for schema, several in sorted(last.items(), key=lambda one: one[1][-1].logged_at_ns):
-            steps, times = [one.step for one in several], [one.logged_at_ns for one in several]
-            self.note(schemas[schema], steps, times, 0)
+            times = firsts[schema].logged_at_ns, several[-1].logged_at_ns
+            self._note(schemas[schema], [one.step for one in several], *times, counts[schema])
 
     def recent(self) -> Iterator[tuple[Names, SetProgress]]:
         """Yields the sets that it logs at present."""

@@ -57,12 +57,12 @@ class ServedLanes:
         return any(lane.producer_alive() for lane in self)
 
     def show_new(self, files: RunFiles) -> bool:
-        """Makes the files know the new lanes; whether there were any.
+        """Makes the files know the new lanes; whether they know more of them now.
 
         Raises:
             StorageError: call it again.
         """
-        found = bool(self.new)
+        count = len(self.new)
         # Those that a predecessor named come first: no other may take their names.
         self.new.sort(key=lambda lane: not lane.control.adopted)
         while self.new:
@@ -75,7 +75,7 @@ class ServedLanes:
                 lane.remove()
             else:
                 self.known.append(lane)
-        return found
+        return len(self.new) < count
 
     def retire_workers(self, files: RunFiles) -> bool:
         """Drains and removes the lanes of workers that are gone.

@@ -18,7 +18,7 @@ import expman
 from expman import RunStatus
 
 TRIAL = Path(__file__).resolve().parents[1] / "programs" / "sweep_trial.py"
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 @pytest.fixture

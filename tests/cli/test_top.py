@@ -25,7 +25,7 @@ import expman
 from expman.models import RunStatus
 from expman.reading.live_status import live_status
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 def now(seconds_ago: float = 0.0) -> str:

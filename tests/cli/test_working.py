@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 import pytest
 from cli.conftest import Expman, record
-from conftest import Program, StartProgram
+from conftest import StartProgram
 from unit.reading.run_files import block, make_run
 
 import expman
@@ -148,21 +148,19 @@ def test_recover_reports_what_it_cannot_do(
     assert (0, "cannot happen, so all is well\n", "") == expman_command("recover", run_base)
 
 
-def test_doctor(program: StartProgram, run_base: Path) -> None:
+def test_doctor(program: StartProgram, expman_command: Expman, run_base: Path) -> None:
     """Doctor names versions, memory, the file system and leftovers, and records a trial run."""
     program(["-c", KILLED, str(run_base)]).wait()
-    env = {"EXPMAN_BASE_DIR": str(run_base)}
 
-    found = json.loads(program(["-m", "expman.cli", "doctor", "--json"], env=env).succeed())
+    found = json.loads(expman_command("doctor", "--json", base_dir=run_base).out)
 
     by_subject = {one["subject"]: one for one in found}
     assert {"versions", "/dev/shm", str(run_base), "trial run"} <= by_subject.keys()
     assert "pyarrow" in by_subject["versions"]["detail"]
     assert "ok" == by_subject["trial run"]["level"]
     assert any(f"expman recover {run_base}" in one["advice"] for one in found)
-    program(["-m", "expman.cli", "recover"], env=env).succeed()
-    shown = program(["-m", "expman.cli", "doctor", "--no-trial"], env=env).succeed()
-    assert f"expman recover {run_base}" not in shown
+    assert 0 == expman_command("recover").code
+    assert f"expman recover {run_base}" not in expman_command("doctor", "--no-trial").out
 
 
 def test_doctor_is_brief_about_many_runs(
@@ -195,19 +193,20 @@ def test_doctor_is_brief_about_many_runs(
     assert status["detail"].endswith(" and 27 more")
 
 
-def advice_of(doctor: Program) -> list[list[str]]:
-    """The `expman` commands that doctor recommends, as arguments."""
-    found = json.loads(doctor.succeed())
+def advice_of(expman_command: Expman, base: Path) -> list[list[str]]:
+    """The `expman` commands that doctor recommends for a base directory, as arguments."""
+    found = json.loads(expman_command("doctor", "--no-trial", "--json", "-d", base).out)
     texts = [line for one in found for line in one["advice"].splitlines()]
     commands = [text.rpartition("expman ")[2] for text in texts if "expman recover" in text]
-    return [shlex.split(command) for command in commands]
+    return [words for words in map(shlex.split, commands) if str(base) in words]
 
 
 @pytest.mark.parametrize("case", ["rows", "nobody", "gone"])
-def test_what_doctor_recommends_works(program: StartProgram, tmp_path: Path, case: str) -> None:
+def test_what_doctor_recommends_works(
+    program: StartProgram, expman_command: Expman, tmp_path: Path, case: str
+) -> None:
     """Rows left behind, a run that nobody runs, a base directory that is gone: one command each."""
     base = tmp_path / "my runs; $(x)"
-    doctor = ["-m", "expman.cli", "doctor", "--no-trial", "--json", "-d", str(base)]
     if case == "nobody":
         run_dir = make_run(base, "r", block(0, {"x": [1.0]}), status=RunStatus.RUNNING)
         for path in (run_dir, *run_dir.iterdir()):  # nothing has been written for an hour
@@ -217,10 +216,10 @@ def test_what_doctor_recommends_works(program: StartProgram, tmp_path: Path, cas
     if case == "gone":
         shutil.rmtree(base)
 
-    (command,) = [one for one in advice_of(program(doctor)) if str(base) in one]
+    (command,) = advice_of(expman_command, base)
     program(["-m", "expman.cli", *command]).succeed()
 
-    assert [] == [one for one in advice_of(program(doctor)) if str(base) in one]
+    assert [] == advice_of(expman_command, base)
     assert case == "gone" or "CRASHED" == expman.Run(base / "exp" / "r").status
 
 

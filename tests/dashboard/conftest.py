@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 PROGRAM = Path(__file__).parents[1] / "programs" / "page_runs.py"
 
 
@@ -39,7 +39,9 @@ def browser() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox"],
+            timeout=1000 * DEADLINE_S,
         )
         yield started
         started.close()
@@ -127,6 +129,7 @@ def visit(browser: Any, serve: Any) -> Iterator[OpenPage]:
 
     def open_page(address: str, **options: Any) -> Visit:
         context = browser.new_context(viewport={"width": 1280, "height": 800}, **options)
+        context.set_default_timeout(1000 * DEADLINE_S)
         opened.append((context, Visit(context.new_page(), address)))
         return opened[-1][1]
 

@@ -16,7 +16,7 @@ import yaml
 import expman
 
 DEMO = Path(__file__).resolve().parents[2] / "scripts" / "demo_train.py"
-EPOCHS = 4
+EPOCHS = 2
 BATCHES = 43  # 1,347 digits to train with, 32 at a time
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 from process.faulty import check_finished
 from process.runs import is_running, read_rows, segments_of, wait_until, writer_of
 
-TRUTH_S = 60.0
+TRUTH_S = 120.0
 SCRIPT = Path(__file__).parents[1] / "programs" / "end_on_signal.py"
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
+import signal
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -106,21 +107,28 @@ def test_close_while_failing(program, run_base: Path, tmp_path: Path):
 
 def test_failing_consolidation_is_told_once(program, run_base: Path, tmp_path: Path):
     """As long as the same thing fails again and again, there is one warning."""
-    fault = tmp_path / "fault"
-    env = {"EXPMAN_FAILPOINTS": f"parquet-row-group=EIO:{fault},parquet-before-rename=EIO:{fault}"}
+    fault, third_try = tmp_path / "fault", tmp_path / "third"
     fault.touch()
-    trainer = Obeying(program, run_base, env=env)
+    third_try.touch()
+    points = f"parquet-row-group=stop@3:{third_try},parquet-row-group=EIO:{fault}"
+    trainer = Obeying(program, run_base, env={"EXPMAN_FAILPOINTS": points})
     run_dir = trainer.open()
-    trainer("more 10")
-    # Two tries are 2 s apart; rows are durable in the tail all the same.
-    for _ in range(4):
-        trainer("more 10")
-        trainer("flush 120")
-        time.sleep(1)
+    writer = writer_of(trainer.process.pid).pid
+    count = 0
+
+    def is_tried_again() -> bool:
+        nonlocal count
+        count += 10
+        trainer("log 10")
+        return Path(f"/proc/{writer}/stat").read_text().rpartition(") ")[2].startswith("T")
+
+    wait_until(is_tried_again, "a third try")
+    os.kill(writer, signal.SIGCONT)
+    trainer("flush 120")  # rows are durable in the tail all the same
     assert 1 == len(trainer("state")["warnings"])
     fault.unlink()
     trainer("close 120")
-    check_finished(run_dir, 50)
+    check_finished(run_dir, count)
     assert 1 == len(errors_in_log(run_dir))
 
 

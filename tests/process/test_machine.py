@@ -19,6 +19,12 @@ from expman.writer.recover import recover
 
 OBSERVED = {"EXPMAN_SYSTEM_METRICS_INTERVAL_SECS": "1", "EXPMAN_CAPTURE_PROVENANCE": "yes"}
 
+PATIENT = "; ".join(
+    f"from expman.writer.samplers import {module}; {module}.{kind}.awaited_s = 100"
+    for module, kind in (("machine", "MachineSampler"), ("provenance", "ProvenanceSampler"))
+)
+"""For a writer: a busy machine may take longer for a sample than the end of a run waits for it."""
+
 
 def samples(run_dir: Path) -> list[int]:
     return Run(run_dir).system(["step"])["step"].to_pylist()  # type: ignore[no-any-return]
@@ -74,9 +80,9 @@ def test_samples_are_recovered(program, run_base: Path) -> None:
     check_samples(run_dir, 2)
 
 
-def test_a_run_of_a_moment(program, run_base: Path) -> None:
-    """Its provenance is there, and one sample: the end waits for them, but not for long."""
-    trainer = Obeying(program, run_base, env=OBSERVED)
+def test_a_run_of_a_moment(program, shared_writer, run_base: Path) -> None:
+    """Its provenance is there, and one sample: the end waits for them."""
+    trainer = Obeying(program, run_base, env=OBSERVED | shared_writer(first=PATIENT).env)
     run_dir = trainer.open()
     trainer("close 60")
     check_samples(run_dir, 1)
@@ -89,7 +95,7 @@ def test_a_run_of_a_moment(program, run_base: Path) -> None:
 @pytest.mark.root
 def test_a_trainer_in_a_container(program, shared_writer, run_base: Path) -> None:
     """Its pid is another one there; a writer outside finds the right process all the same."""
-    writer = shared_writer()
+    writer = shared_writer(first=PATIENT)
     inside = ["--pid", "--fork", "--mount", "--mount-proc", "--kill-child=SIGKILL", sys.executable]
     trainer = program(
         [*inside, str(PROGRAMS / "log_and_wait.py")],

@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from process.runs import DEADLINE_S, kill_writers, wait_for_end, wait_until, writer_of
 
 from expman import Run
@@ -37,6 +38,27 @@ print("logged")
 sys.stdin.readline()
 engine.close()
 print("closed")
+"""
+
+IN_TURN = f"""
+import os, sys
+from expman import ExperimentConfig, LoggingEngine
+
+def picture(value):
+    return memoryview(bytes([value]) * {SIDE * SIDE}).cast("B", ({SIDE}, {SIDE}))
+
+engine = LoggingEngine(ExperimentConfig("media", sys.argv[1], run_name="run"))
+for step in range(2):
+    child = os.fork()
+    if not child:
+        engine.log_vector({{"n": step}}, step)
+        engine.log_image("child", picture(step), step)
+        os._exit(0)
+    os.waitpid(child, 0)
+engine.log_vector({{"n": 2}}, 2)
+print(engine.run_dir)
+sys.stdin.readline()
+engine.close()
 """
 
 IMPORTING = f"""
@@ -96,6 +118,29 @@ def test_a_forked_child_logs_media(program, run_base: Path) -> None:  # type: ig
     trainer.expect_line("closed")
     trainer.succeed()
     check(run_dir)
+
+
+def test_workers_whose_pictures_wait_for_a_slow_disk(
+    program, run_base: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    """The lane of a dead worker stays until its picture is in a file; the next one has its name."""
+    held = tmp_path / "held"
+    held.touch()
+    env = {"EXPMAN_FAILPOINTS": f"request-after-data=wait:{held}"}
+    trainer = program(["-c", IN_TURN, str(run_base)], env=env)
+    run_dir = Path(trainer.read_line())
+    wait_until(
+        lambda: any(row.get("n") == 2 for row in Run(run_dir).vectors().to_pylist()), "a row"
+    )
+    assert [] == Run(run_dir).media()
+    held.unlink()
+    trainer.send_line()
+    trainer.succeed()
+    found = sorted((item.tag, item.step, item.producer) for item in Run(run_dir).media())
+    assert [("child", 0, "worker-0"), ("child", 1, "worker-0")] == found
+    rows = pq.read_table(run_dir / "vectors.parquet").to_pylist()
+    expected = [(0, "worker-0", 0), (1, "worker-0", 1), (2, "main", 0)]
+    assert expected == sorted((row["n"], row["_producer"], row["_seq"]) for row in rows)
 
 
 def test_a_fork_waits_for_the_import_of_another_thread(program, run_base: Path) -> None:  # type: ignore[no-untyped-def]

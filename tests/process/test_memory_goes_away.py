@@ -110,7 +110,7 @@ def test_descriptors_of_the_trainer(program, run_base: Path, what: str) -> None:
 
 def test_writer_without_descriptors(program, run_base: Path) -> None:
     """Lanes that it cannot open for now are opened later; the run does not end before."""
-    answer = json.loads(program("lose_descriptors.py", run_base, "writer").succeed(60))
+    answer = json.loads(program("lose_descriptors.py", run_base, "writer").succeed())
 
     table = read_raw(run_base / "faults" / "run")
     assert set(range(-1, answer["workers"])) == set(table["n"].to_pylist())
@@ -119,7 +119,7 @@ def test_writer_without_descriptors(program, run_base: Path) -> None:
 
 def test_workers_without_descriptors(program, run_base: Path) -> None:
     """What they drop is counted, whether they get a lane later or never."""
-    program("lose_descriptors.py", run_base, "workers").succeed(60)
+    program("lose_descriptors.py", run_base, "workers").succeed()
 
     run_dir = run_base / "faults" / "run"
     run = run_yaml(run_dir)

@@ -30,7 +30,7 @@ def test_roll_up_of_a_node(
     armed.touch()
     env = {"EXPMAN_FAILPOINTS": f"ranks-row-group={fault}:{armed}"} if fault else {}
     way = "live" if fault == "kill@2" else "short"
-    program(PROGRAM, run_base, RANKS, ROWS, way, env=env).succeed(60)
+    program(PROGRAM, run_base, RANKS, ROWS, way, env=env).succeed()
     run_dir = only_run(run_base)
     yaml = run_yaml(run_dir)
     assert ("FINISHED", RANKS * ROWS, 0) == (

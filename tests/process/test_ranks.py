@@ -6,8 +6,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from conftest import UNASKED, StartProgram
 from process.runs import only_run, read_rows, run_dirs, run_yaml
 from process.workers import check_producers, rows_by
+
+from expman import Run
 
 pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
 
@@ -59,3 +62,22 @@ def test_all_ranks_log_into_one_run(program, run_base: Path) -> None:
     expected = {"main", *(f"rank-{rank}" for rank in range(1, RANKS))}
     assert expected == check_producers(run_dir)
     assert not {"_rank"} & set(run["vectors"])
+
+
+def test_the_program_of_the_documentation(program: StartProgram, tmp_path: Path) -> None:
+    """All ranks' rows and lines are in one run, with the code and the machine."""
+    example = PROGRAM.parents[2] / "docs" / "how-to" / "examples" / "train_with_torchrun.py"
+    place = ["--master-addr", "127.0.0.1", "--master-port", str(free_port())]
+    command = ["-m", "torch.distributed.run", "--nproc-per-node", str(RANKS), *place]
+    env = {"OMP_NUM_THREADS": "1", "EXPMAN_BASE_DIR": str(tmp_path / "runs")}
+    env |= dict.fromkeys(UNASKED, "")  # as an Experiment has them
+    program([*command, str(example)], env=env).succeed(150)
+    run_dir = only_run(tmp_path / "runs")
+    run = Run(run_dir)
+    assert "FINISHED" == run_yaml(run_dir)["status"]
+    assert [102, 100, 100, 100] == [one.rows for one in run.producers()]
+    printed = {(line.producer, line.text) for line in run.console()}
+    who = ["main", *(f"rank-{rank}" for rank in range(1, RANKS))]
+    assert {(name, f"rank {rank} trains") for rank, name in enumerate(who)} <= printed
+    for name in ("provenance.yaml", "system.parquet", "ranks.parquet"):
+        assert (run_dir / name).exists()

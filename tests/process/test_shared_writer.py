@@ -26,7 +26,7 @@ SERVER_DEADLINE_S = 120.0
 
 def runs_of(trainer: Program, writer: Program | None) -> list[Path]:
     """Checks the runs of log_to_writer.py: all rows, and which writer wrote them."""
-    said = json.loads(trainer.succeed(55))
+    said = json.loads(trainer.succeed())
     assert said["threads"] <= 3, "the threads of ended runs are still there"
     for address, run_dir in said["runs"]:
         run = run_yaml(Path(run_dir))
@@ -173,7 +173,7 @@ def test_killed_trainer(program, shared_writer, run_base: Path) -> None:
 
 def test_told_to_end_while_a_run_is_live(program, shared_writer, run_base: Path) -> None:
     """It ends within its deadline; the run goes on with a writer of its own and loses nothing."""
-    writer = shared_writer(drain_s=1.0)
+    writer = shared_writer(first="from expman.writer import lifetime; lifetime.DRAIN_S = 1.0")
     trainer = start_waiting(program, run_base / "live", writer)
     writer.send_signal(signal.SIGTERM)
     stopping = program("log_to_writer.py", run_base / "new", 1, False, env=writer.env)

@@ -25,7 +25,7 @@ for step in range(1234):
     if step % 100 == 50:  # run.yaml is written in between
         time.sleep(0.1)
 """
-DEADLINE_S = 50
+DEADLINE_S = 120
 
 
 def lines(text: str) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 from process.ledger import Ledger
 from process.runs import is_running, segments_of, wait_for_end, wait_until, writer_of
 
-END_DEADLINE_S = 60.0
+END_DEADLINE_S = 120.0
 """Of a writer; it takes well under 2 s, but on a busy machine."""
 CGROUPS = Path("/sys/fs/cgroup")
 GONE = "ended without closing the run"

@@ -133,7 +133,7 @@ def test_workers_end_and_the_run_goes_on(program, run_base: Path) -> None:
 @pytest.mark.parametrize(
     ("rounds", "shared"),
     [
-        pytest.param(4, True, id="shared writer"),
+        pytest.param(2, True, id="shared writer"),
         pytest.param(1, False, id="own writer"),
         pytest.param(60, True, id="shared writer, many", marks=pytest.mark.soak),
     ],
@@ -241,11 +241,11 @@ def test_parameters_and_scalars_merge(program, run_base: Path) -> None:
     assert ["[INFO] from 0", "[INFO] from 1"] == log_lines(run_dir)
 
 
-@pytest.mark.parametrize("count", [6, 64])
+@pytest.mark.parametrize("count", [6, 24])
 def test_many_at_once(program, run_base: Path, count: int) -> None:
     """They live at once: no two share a name, each costs one small lane, gone with it."""
     owner = program("workers.py", run_base, "together", count)
-    owner.expect_line("together", 55)
+    owner.expect_line("together")
     writer = writer_of(owner.pid)
     names = segments_of(writer)
     size = sum(Path("/dev/shm", name).stat().st_size for name in names)

@@ -27,7 +27,7 @@ from expman.transport.segment import Address
 from expman.writer import retry, server
 from expman.writer.server import Server
 
-END_DEADLINE_S = 60.0
+END_DEADLINE_S = 120.0
 IDLE_ROUNDS = 50
 IDLE_CALLS = 300
 """The median of rounds without work was 128 in 2026-11; one that reads a file has thousands."""

@@ -18,7 +18,7 @@ from expman import ExperimentConfig, LoggingEngine
 
 ROUNDS = 2
 CHILD_ROWS = 20
-CHILD_S = 20.0
+CHILD_S = 90.0
 WAYS = {
     "exit": 0,
     "exit 3": 3,

@@ -24,7 +24,7 @@ for number in range(1, ranks):
         break
     children.append(child)
 for step in range(rows):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while way == "live" and step == rows - 1 and time.monotonic() < deadline:
         if os.path.exists(os.path.join(engine.run_dir, "ranks.parquet")):
             break

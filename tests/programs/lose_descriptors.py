@@ -107,7 +107,7 @@ def starve_workers() -> dict[str, object]:
             log(engine, 0, 100)
             if number == 1:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + 120
                 while not engine._lane.claimed and time.monotonic() < deadline:
                     log(engine, 0, 1)
                     time.sleep(0.05)

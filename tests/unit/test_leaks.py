@@ -18,7 +18,7 @@ from leaks import REPOSITORY, SHM_DIR, TOKEN_VARIABLE, processes, take_snapshot
 from expman.transport import layout
 
 LEAK_PLACES = (SHM_DIR, REPOSITORY)
-TOKEN = "token of the orphan"
+TOKEN = f"token of the orphan {os.getpid()}"
 GRACE_S = 0.2
 EARLIER: set[int] = set()
 

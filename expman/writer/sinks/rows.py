@@ -129,7 +129,7 @@ class RowSink(Sink):
         seq = lane.seq_base + first
         block = RowBlock(lane.producer, seq, steps, times, keys, columns, lane.fixed)
         self._keep(block, lane)
-        lane.progress.note(keys, steps[-2:], times[-2:], count)
+        lane.progress.note(keys, steps[-2:], (times[0], times[-1]), count)
 
     def _keep(self, block: RowBlock, lane: LaneState) -> None:
         self.run.store.append(block)

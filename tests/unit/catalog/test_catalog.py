@@ -135,6 +135,20 @@ def test_small_files_are_joined_as_runs_come(tmp_path: Path) -> None:
     same_everywhere(base)
 
 
+def test_a_run_of_very_many_rows_stays_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows would all be in memory at once, for nothing: its own file is large enough."""
+    monkeypatch.setattr(compaction, "MOST_ROWS", 5)
+    base = tmp_path / "base"
+    make_runs(base, 8)
+    rows = {"loss": [float(number) for number in range(6)]}
+    make_run(base, "long", block(0, rows), rows_written=6)
+    report = catalog.build(base)
+    assert (9, 8) == (report.runs, report.compacted)
+    same_everywhere(base)
+
+
 def test_a_part_of_which_little_is_left_is_given_up(tmp_path: Path) -> None:
     """Rows of runs that are gone do not stay for ever."""
     base = tmp_path / "base"

@@ -77,6 +77,20 @@ def test_only_what_changed_is_copied(base: Path, url: str, tmp_path: Path) -> No
     same(base, tmp_path / "store")
 
 
+def test_names_that_are_not_utf_8(base: Path, url: str, tmp_path: Path) -> None:
+    """Of runs and of artifacts: they have escapes in the store, and cost no other file."""
+    odd = os.fsdecode(b"caf\xe9")
+    (base / "exp" / "a" / "artifacts" / odd).write_bytes(b"menu")
+    shutil.copytree(base / "exp" / "b", base / "exp" / odd)
+    report = catalog.mirror(base, url)
+    assert (3, 3, []) == (report.runs, report.whole, report.failed)
+    escaped = odd.encode("utf-8", "backslashreplace").decode()
+    assert b"menu" == (tmp_path / "store" / "exp" / "a" / "artifacts" / escaped).read_bytes()
+    assert 3 == expman.Run(f"{url}/exp/{escaped}").vectors().num_rows
+    (base / "exp" / "a" / "artifacts" / odd).write_bytes(b"another menu")
+    assert (3, 1) == (lambda r: (r.whole, r.files))(catalog.mirror(base, url))
+
+
 def live_run(base: Path) -> tuple[Path, VectorStore]:
     run_dir = make_run(base, "live", status=RunStatus.RUNNING)
     return run_dir, VectorStore(str(run_dir))

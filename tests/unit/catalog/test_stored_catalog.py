@@ -17,6 +17,7 @@ from expman import catalog
 from expman.catalog import compaction, stored
 from expman.errors import ConfigError, StorageError
 from expman.models import RunStatus
+from expman.storage.catalog_files import Manifest
 from expman.storage.object_store import ObjectStore
 from expman.storage.run_copy import CHANGED, copy_run
 
@@ -217,6 +218,29 @@ def test_two_base_directories_in_one_store(base: Path, url: str, tmp_path: Path)
     assert 3 == len(expman.runs(url, "more"))
     shutil.rmtree(url.removeprefix("file://") + "/more/o1")
     assert RUNS + 2 == catalog.mirror(base, url).cataloged
+
+
+def test_parts_that_another_builder_replaces(
+    base: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of their runs are in the runs' own files, until the next call."""
+    monkeypatch.setattr(compaction, "LEAST_RUNS", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(stored, "read_manifest", lambda base_dir: Manifest())
+        assert RUNS == catalog.mirror(base, url).cataloged
+        same(base, url)
+    catalog.mirror(base, url)
+    same(base, url)
+
+
+def test_a_cache_that_cannot_be_made(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names it."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(StorageError, match=f"{tmp_path}/file/expman/stores"):
+        expman.runs(url)
 
 
 def test_a_base_directory_that_cannot_be_written(

@@ -14,7 +14,7 @@ from page_client import Browser
 
 pytest.importorskip("click")
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("SSH_")}
 
 

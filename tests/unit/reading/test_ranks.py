@@ -15,6 +15,7 @@ from expman import Run
 from expman.errors import ConfigError
 from expman.models import Rank
 from expman.reading import ranks
+from expman.reading.job_producers import job_producers
 from expman.reading.ranks import over_ranks, ranks_of
 from expman.reading.stored_rollup import read_rollup
 from expman.storage import rank_file
@@ -66,7 +67,6 @@ def test_the_slowest_rank_is_named(tmp_path: Path, together: bool) -> None:
     assert (1, 1.0) == (found.slowest, found.slowest_share)
     assert 0.5 == pytest.approx(found.slowest_s)
     assert [
-        "4 ranks, the last step is 19",
         "rank 1 is the slowest: the last one in 100% of the steps, 0.5 s after the median",
     ] == found.sentences()
 
@@ -79,7 +79,8 @@ def test_a_rank_that_stands_still_is_behind(tmp_path: Path, together: bool) -> N
     found = ranks_of(run)
     assert {0: 499, 1: 11, 2: 499} == found.steps
     assert None is found.slowest
-    assert found.sentences()[1].startswith("rank 1 is behind: its last step is 11, 48.8 s before")
+    assert [] == found.sentences()
+    assert [499, 11, 499] == [one.last_step for one in job_producers(run)]
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -120,7 +121,7 @@ def test_a_run_without_ranks_has_none(tmp_path: Path) -> None:
 def with_rollup(run: Run) -> Run:
     """The run, with the roll-up that its writer would make."""
     update = RankFile(run.path, 1).start()
-    assert update.wait(60)
+    assert update.wait(120)
     assert update.temp is not None
     Path(update.temp).rename(Path(run.path, "ranks.parquet"))
     return run

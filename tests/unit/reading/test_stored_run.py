@@ -78,6 +78,35 @@ def changes(tmp_path_factory: pytest.TempPathFactory) -> list[_Put]:
     return store.done
 
 
+@pytest.mark.parametrize("has_looked", [False, True])
+def test_the_end_of_a_run_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: list[_Put], has_looked: bool
+) -> None:
+    """Without a look at its rows, too; these are all there then."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(stored_run, "_FRESH_S", -1.0)
+    store = ObjectStore(f"file://{tmp_path}")
+    later = iter(changes)
+
+    def go_on(last: str) -> None:
+        for key, data in later:
+            if data is None:
+                store.delete(key)
+            else:
+                store.put_bytes(key, data)
+            if key == last:
+                return
+
+    go_on("exp/run/run.yaml")
+    run = expman.Run(f"file://{tmp_path}/exp/run")
+    assert run.is_live
+    if has_looked:
+        assert 2 == run.vectors().num_rows
+    go_on("")
+    assert RunStatus.FINISHED is run.status
+    assert ROWS == run.vectors().num_rows
+
+
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("at_once", [1, 3, 8])
 @pytest.mark.parametrize("gap", [0, 2, 5])

@@ -24,9 +24,10 @@ for name in ("cloudpickle", "numpy", "pandas", "pyarrow._s3fs"):
 """
 SHORT_RUN = """
 import os, sys
+sys.modules["typing_extensions"] = None  # as `expman.interpreter` has it
 from expman.storage.memory import limit_memory
 limit_memory()
-import expman.writer.server
+import expman.writer.main, expman.writer.server
 from expman.storage.rows import RowBlock
 from expman.storage.vectors import VectorStore
 store = VectorStore(sys.argv[1])
@@ -38,7 +39,7 @@ for first in (0, 30):
 store.finish()
 store.close()
 slow = {"numpy", "pandas", "pyarrow.compute", "PIL", "psutil"}
-slow |= {"ssl", "_hashlib", "tempfile", "shutil"}
+slow |= {"ssl", "_hashlib", "tempfile", "shutil", "argparse", "inspect", "socket", "tokenize"}
 print(*sorted(slow & sys.modules.keys()))
 """
 OTHER_PYARROW = """
@@ -47,6 +48,19 @@ del memory._NoCertificates.get_default_verify_paths
 memory.limit_memory()
 import pyarrow.fs, pyarrow.parquet, ssl
 print(ssl.__name__, ssl.SSLContext.__name__, pyarrow.fs.LocalFileSystem.__name__)
+"""
+
+
+LATE_MODULES = """
+import sys
+sys.modules["typing_extensions"] = None
+from expman.storage.memory import limit_memory
+limit_memory()
+import pyarrow.parquet.core, pyarrow.util
+print("inspect" in sys.modules, "socket" in sys.modules)
+print(pyarrow.parquet.core.inspect.signature(print) is not None, pyarrow.util.socket.AF_UNIX.name)
+import inspect, socket
+print(inspect.signature is pyarrow.parquet.core.inspect.signature, socket.__file__ is not None)
 """
 
 
@@ -65,6 +79,12 @@ def test_pool_and_packages(program: StartProgram, env: dict[str, str], pool: str
 def test_what_a_short_run_imports(program: StartProgram, tmp_path: Path) -> None:
     """A run of few rows is written without the packages that are slow to import."""
     assert "" == program(["-W", "error", "-c", SHORT_RUN, str(tmp_path)]).succeed().strip()
+
+
+def test_modules_that_are_imported_once_they_are_used(program: StartProgram) -> None:
+    """What pyarrow imports for functions that are not called here comes with their first use."""
+    found = program(["-W", "error", "-c", LATE_MODULES]).succeed().split()
+    assert ["False", "False", "True", "AF_UNIX", "True", "True"] == found
 
 
 def test_a_pyarrow_that_asks_for_more_of_ssl(program: StartProgram) -> None:

@@ -95,14 +95,8 @@ def test_roll_ups_can_be_joined(seed: int) -> None:
 
 def test_only_times_of_one_rank_are_compared() -> None:
     """Each clock has its own time of day, and a step that a rank lacks is passed over."""
-    times = {0: {0: 0, 1: 1, 2: 2, 3: 3}, 1: {0: 1000, 1: 1002, 3: 1007}}
-    rows = pa.Table.from_pylist(
-        [
-            {"step": step, "_rank": rank, "timestamp": 1_000_000 * at}
-            for rank, of_rank in times.items()
-            for step, at in of_rank.items()
-        ]
-    )
+    times = {0: {0: 0.0, 1: 1.0, 2: 2.0, 3: 3.0}, 1: {0: 1000.0, 1: 1002.0, 3: 1007.0}}
+    rows = times_of(times)
     took, after = whole_steps(rows, 2)
     found = {(row["_rank"], row["step"]): row["_took_s"] for row in took.to_pylist()}
     assert {
@@ -113,9 +107,40 @@ def test_only_times_of_one_rank_are_compared() -> None:
         (1, 1): 2.0,
         (1, 3): 5.0,
     } == found
-    assert {0: 3_000_000, 1: 1_007_000_000} == after
-    later, _ = whole_steps(rows.slice(3, 1), 1, after)
-    assert [0.0] == later["_took_s"].to_pylist()
+    assert {0: (3, 3_000_000), 1: (3, 1_007_000_000)} == after
+    later, _ = whole_steps(times_of({0: {2: 9, 4: 5}}), 1, after)
+    assert [(4, 2.0)] == [(row["step"], row["_took_s"]) for row in later.to_pylist()]
+
+
+def times_of(times: dict[int, dict[int, float]]) -> pa.Table:
+    """Rows of ranks at these seconds, by their steps."""
+    return pa.Table.from_pylist(
+        [
+            {"step": step, "_rank": rank, "timestamp": int(1_000_000 * at)}
+            for rank, of_rank in times.items()
+            for step, at in of_rank.items()
+        ]
+    )
+
+
+def test_steps_that_come_late_have_no_duration() -> None:
+    """Training has steps 3 to 6, then all evaluate with steps 0 to 2, and again with step 4."""
+    training = {step: float(step) for step in range(3, 7)}
+    late = {step: 20.0 + step for step in (0, 1, 2, 4)}
+    ranks = (0, 1)
+    rows = pa.concat_tables(
+        [times_of(dict.fromkeys(ranks, training)), times_of(dict.fromkeys(ranks, late))]
+    )
+    whole, after = whole_steps(rows, len(ranks))
+    expected = {3: None, 4: 1.0, 5: 1.0, 6: 1.0}
+    for rank in ranks:
+        mine = [row for row in whole.to_pylist() if row["_rank"] == rank]
+        assert expected == {row["step"]: row["_took_s"] for row in mine}
+    # The same bit by bit, as a writer does it.
+    _, known = whole_steps(times_of(dict.fromkeys(ranks, training)), len(ranks))
+    nothing, then = whole_steps(times_of(dict.fromkeys(ranks, late)), len(ranks), known)
+    assert (0, known) == (nothing.num_rows, then)
+    assert after == known
 
 
 # -- the file ---------------------------------------------------------------------------------
@@ -142,7 +167,7 @@ def update(file: RankFile, run_dir: Path, store: VectorStore) -> None:
     for _ in store.consolidate():
         pass
     found = file.start()
-    assert found.wait(60)
+    assert found.wait(120)
     assert None is found.error
     if found.temp is not None:
         Path(found.temp).rename(run_dir / "ranks.parquet")
@@ -219,7 +244,7 @@ def test_a_run_of_one_rank_has_no_file(run_dir: Path) -> None:
     """There is nothing to roll up; nor is there without rows."""
     file = RankFile(str(run_dir), 1)
     nothing = file.start()
-    assert nothing.wait(60)
+    assert nothing.wait(120)
     assert isinstance(nothing.error, FileNotFoundError)
     store = VectorStore(str(run_dir))
     store.append(rows_of(0, 0, 10))

@@ -114,7 +114,7 @@ def test_a_successor_waits_for_the_keeping_thread_of_its_predecessor(
 
     def keep_slowly(requests: Requests, request: Request, data: bytes | None) -> None:
         begun.append(threading.current_thread())
-        assert go_on.wait(30)
+        assert go_on.wait(120)
         keep(requests, request, data)
 
     monkeypatch.setattr(Requests, "keep", keep_slowly)
@@ -155,7 +155,7 @@ def test_a_successor_waits_for_the_thread_of_its_predecessor(
     def store_slowly(*args, **options):  # type: ignore[no-untyped-def]
         stored.append(args[2])
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(120)
         options["stopped"] = lambda: False  # it is past its last look
         return store(*args, **options)
 
@@ -164,7 +164,7 @@ def test_a_successor_waits_for_the_thread_of_its_predecessor(
     for number in range(2):
         first.take(7, number, artifact(number, source), term=0)
     assert [0, 1] == keep_all(first, 2)
-    assert begun.wait(30)
+    assert begun.wait(120)
     first.stop()
     second = Copier(str(run_dir))
     second.start()

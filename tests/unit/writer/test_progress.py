@@ -35,6 +35,7 @@ def test_mixed_rows_are_as_single_ones(seed: int) -> None:
     for names, one in single.sets.items():
         two = mixed.sets[names]
         assert (one.step, one.stride, one.at_ns) == (two.step, two.stride, two.at_ns)
+        assert (one.began_ns, one.count) == (two.began_ns, two.count)
 
 
 def test_what_is_not_logged_any_more_is_not_recent() -> None:
@@ -48,3 +49,13 @@ def test_what_is_not_logged_any_more_is_not_recent() -> None:
         progress.note((f"new{number}",), [number], [10], 1)
     assert MOST_SETS == len(progress.sets)
     assert ("once",) not in progress.sets
+
+
+def test_a_long_pause_begins_anew() -> None:
+    """One that is usual does not, nor does that between two rows."""
+    progress = Progress()
+    for at_s in (0, 60, 120, 200):
+        progress.note(("loss",), [at_s], [at_s * 10**9], 1)
+    assert (0, 4) == (progress.sets["loss",].began_ns, progress.sets["loss",].count)
+    progress.note(("loss",), [1000, 1001], [10**12, 10**12 + 1], 2)
+    assert (10**12, 2) == (progress.sets["loss",].began_ns, progress.sets["loss",].count)

@@ -14,7 +14,7 @@ from expman.writer import sampling
 from expman.writer.samplers.sampler import Sampler
 from expman.writer.sampling import Sampling
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 class Ticks(Sampler):
