@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from expman.reading.optional import SQL, needs
+
 if TYPE_CHECKING:
     import duckdb
     import pandas
@@ -41,7 +43,8 @@ class RunFrames:
 
     def to_polars(self, columns: Sequence[str] | None = None, **options: Any) -> polars.DataFrame:
         """`vectors()` as a polars DataFrame; takes the same arguments."""
-        import polars
+        with needs("polars"):
+            import polars
 
         frame = polars.from_arrow(self.vectors(columns, **options))
         assert isinstance(frame, polars.DataFrame)
@@ -59,7 +62,8 @@ class RunFrames:
         Metrics whose names differ only by case, such as `loss` and `Loss`, become the columns
         `loss__case1` and `Loss__case2`, because SQL does not distinguish them.
         """
-        import duckdb
+        with needs("duckdb", SQL):
+            import duckdb
 
         from expman.reading.sql import distinct_names
 

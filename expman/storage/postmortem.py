@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from expman.errors import StorageError
 from expman.metadata import RunMetadata
 from expman.models import UNCAUGHT, RunStatus
+from expman.shown import count_of
 from expman.storage.console_log import parse_console
 from expman.storage.paths import (
     CONSOLE_LOG,
@@ -224,7 +225,7 @@ def _facts(
         since = f" since step {step}" if step is not None else ""
         yield Fact(f"{name} has been NaN or infinite{since}", "run.yaml")
     if (more := len(nonfinite) - _MOST_ALIKE) > 0:
-        yield Fact(f"so have {more:,} other metrics", "run.yaml")
+        yield Fact(f"so have {count_of(more, 'other metric')}", "run.yaml")
     yield from _stalls(meta, entries, stacks)
     if meta.status is RunStatus.CRASHED and exception is None and not fatal:
         yield Fact(
@@ -237,12 +238,12 @@ def _facts(
         before = row.seconds_before_end
         ago = "" if before is None else f", {before:.1f} s before the end"
         which = "" if row.step is None else f" with step {row.step}"
-        text = f"{row.producer} logged {row.rows:,} rows, the last one{which}{ago}"
+        text = f"{row.producer} logged {count_of(row.rows, 'row')}, the last one{which}{ago}"
         yield Fact(text, VECTORS_PARQUET)
     if (more := len(rows) - _MOST_ALIKE) > 0:
-        yield Fact(f"{more:,} other producers logged rows", VECTORS_PARQUET)
+        yield Fact(f"{count_of(more, 'other producer')} logged rows", VECTORS_PARQUET)
     if meta.rows_missing:
-        yield Fact(f"{meta.rows_missing:,} rows are missing", "run.yaml")
+        yield Fact(count_of(meta.rows_missing, "row is missing", "rows are missing"), "run.yaml")
 
 
 def _stalls(meta: RunMetadata, entries: list[LogEntry], stacks: list[str]) -> Iterator[Fact]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from expman.shown import count_of
 from expman.transport import layout
 from expman.transport import records as wire
 from expman.transport.bulk_decode import Rows
@@ -109,7 +110,8 @@ class LanePosition:
         """Describes the loss of this term's memory."""
         text = f"term {self.serial} is gone"
         if self.sealed_word or term_start(self._control.words, self.serial + 1):
-            return f"{text}: {self._next_start(None).rows - self.rows:,} rows were in it"
+            lost = self._next_start(None).rows - self.rows
+            return f"{text}: {count_of(lost, 'row was in it', 'rows were in it')}"
         return f"{text}: how many rows were in it is not known"
 
     def _next_start(self, term: OpenTerm | None) -> Reach:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from expman.errors import StorageError
 from expman.metadata import RunMetadata
 from expman.models import LogLevel, RunStatus
+from expman.shown import count_of
 from expman.storage.journal import Journal, known_state, set_aside_damage
 from expman.storage.paths import HISTOGRAMS, RUN_YAML, SYSTEM, has_tail, parquet_name
 from expman.storage.postmortem import write_post_mortem
@@ -117,7 +118,7 @@ def _count(meta: RunMetadata, store: VectorStore, reported: int) -> None:
     meta.rows_logged = max(meta.rows_logged, numbered, there)
     meta.rows_missing = meta.rows_logged - there
     if meta.rows_missing > reported:
-        text = f"{meta.rows_missing:,} rows are missing"
+        text = count_of(meta.rows_missing, "row is missing", "rows are missing")
         meta.reason = f"{meta.reason}; {text}" if meta.reason else text
 
 

@@ -31,6 +31,7 @@ from expman.storage.paths import (
     of_attempt,
     storage_error,
 )
+from expman.storage.run_edits import remove_taken, take_late_changes
 from expman.storage.runlog import RunLog
 from expman.storage.supersede import supersede
 from expman.storage.times import iso
@@ -216,9 +217,12 @@ def _begin(run_dir: str, pid: int, from_step: int | None) -> int:
     notes.append((LogLevel.INFO, _describe(attempt, from_step, moved)))
     log.append([(level, time.time_ns(), text) for level, text in notes])
     log.sync()
+    for field, value in take_late_changes(run_dir).items():  # that the last attempt did not take
+        setattr(meta, field, value)
     _turn(meta, attempt, pid, from_step)
     hit("take-over-before-yaml")
     RunFile(run_dir).write(meta)
+    remove_taken(run_dir)
     Journal(run_dir).remove()
     return attempt
 

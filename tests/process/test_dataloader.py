@@ -29,7 +29,7 @@ def test_workers_log_each_sample(
 ) -> None:
     """Every sample of every epoch is there once, under the id of the worker that made it."""
     arguments = [method, "persistent" if persistent else "fresh", run_base, workers, epochs]
-    program("dataloader.py", *arguments).succeed(150)
+    program("dataloader.py", *arguments).succeed(500)
     run_dir = only_run(run_base)
     run = run_yaml(run_dir)
     assert ("FINISHED", 0, 0) == (run["status"], run["rows_missing"], run["rows_dropped"])

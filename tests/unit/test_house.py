@@ -55,7 +55,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "checks": {"errors"},
     "setting": {"checks"},
     "settings": {"checks", "errors", "setting"},
-    "models": {"errors", "settings", "shown", "suggestions"},
+    "models": {"checks", "errors", "settings", "shown", "suggestions"},
     "metadata": {"models"},
     "late_imports": set(),
     "notices": {"late_imports"},
