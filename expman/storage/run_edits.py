@@ -228,7 +228,7 @@ def has_ended(run_dir: str) -> bool:
 
 
 def _apply(run_dir: str, hold: Hold) -> bool:
-    """Returns False if somebody else writes run.yaml just now, or again."""
+    """Makes the change; False if another process writes run.yaml, or the run goes on."""
     with _held(run_dir, hold) as is_held:
         if not is_held or not has_ended(run_dir):
             return False
