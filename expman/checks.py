@@ -11,6 +11,7 @@ from typing import Any
 from expman.errors import ConfigError
 
 __all__ = [
+    "LATEST",
     "STORE_SCHEMES",
     "check_choice",
     "check_console",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 STORE_SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "abfss", "file")
+LATEST = "latest"
+"""Stands for the newest run wherever a run is named, so no new run gets this name."""
 MAX_NAME_BYTES = 255
 MAX_TAGS = 1000
 MAX_NUMBER = 2**63 - 1

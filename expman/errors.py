@@ -87,7 +87,7 @@ class RunClosedError(ExpmanError):
     """The run has been closed; nothing was logged by this call."""
 
     def __init__(self, run_dir: str) -> None:
-        super().__init__(f"run {run_dir} is closed; start a new LoggingEngine to log more")
+        super().__init__(f"run {run_dir} is closed; start another run to log more: expman.init(…)")
         self.run_dir = run_dir
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from expman import notices
 from expman.errors import ArtifactError, FlushError
+from expman.shown import count_of
 
 if TYPE_CHECKING:
     from expman.transport.producer import LaneProducer
@@ -43,10 +44,11 @@ class Losses:
     def warn_of_drops(self, buffer_bytes: int) -> None:
         """Warns of rows that the owner has dropped because its buffer was full."""
         if self._lane.dropped_rows:
+            run = self._lane.run_dir
+            rows = count_of(self._lane.dropped_rows, f"row of {run} was", f"rows of {run} were")
             notices.warn(
-                f"expman: {self._lane.dropped_rows} rows of {self._lane.run_dir} were dropped: the "
-                f"buffer of {buffer_bytes} bytes was full; raise max_buffer_bytes, or use "
-                'overflow="block"'
+                f"expman: {rows} dropped: the buffer of {buffer_bytes} "
+                'bytes was full; raise max_buffer_bytes, or use overflow="block"'
             )
 
     def _check_rows(self) -> None:
@@ -55,7 +57,7 @@ class Losses:
         if count > before:
             raise FlushError(
                 self._lane.run_dir,
-                f"{count - before:,} rows are missing, see run.log",
+                count_of(count - before, "row is missing", "rows are missing") + ", see run.log",
                 "they were in files or shared memory that somebody removed or damaged; all "
                 "others are durable",
             )

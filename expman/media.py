@@ -44,7 +44,8 @@ class MediaCalls:
             image: an array (numpy, a torch tensor, nested lists) of shape (height, width),
                 (height, width, channels) or (channels, height, width) with 1, 3 or 4 channels, of
                 uint8, bool, or floats within 0 and 1; a PIL image; a figure of matplotlib; a path
-                or the bytes of a PNG, JPEG, GIF, WebP, BMP or TIFF file.
+                or the bytes of a PNG, JPEG, GIF, WebP, BMP or TIFF file. In nested lists, integers
+                count from 0 to 255, as uint8 does, and floats from 0 to 1.
             step: a whole number, or None.
 
         An array is copied once, and becomes a PNG in the writer.

@@ -25,8 +25,9 @@ __all__ = [
 
 ACCEPTED = (
     "pass an array of shape (height, width), (height, width, channels) or (channels, height, width)"
-    " with 1, 3 or 4 channels, of uint8, bool, or floats within 0 and 1; or a PIL image, a path, or"
-    " the bytes of a PNG, JPEG, GIF, WebP, BMP or TIFF file"
+    " with 1, 3 or 4 channels, of uint8, bool, or floats within 0 and 1; or nested lists of"
+    " integers within 0 and 255 or floats within 0 and 1; or a PIL image, a path, or the bytes of a"
+    " PNG, JPEG, GIF, WebP, BMP or TIFF file"
 )
 FLOATS = "fd"
 CODES = {"B", "?", "f", "d"}
@@ -160,7 +161,7 @@ def _array_of_lists(what: str, rows: Sequence[Any]) -> memoryview:
         else:
             numbers = array("d", flat)
     except (TypeError, ValueError) as exc:
-        raise ValueError(f"{what}: pass floats, or numbers within 0 and 255: {exc}") from exc
+        raise ValueError(f"{what}: lists need floats, or integers within 0 and 255: {exc}") from exc
     code = "B" if isinstance(numbers, bytes) else "d"
     if not flat:
         raise ValueError(f"{what} has the shape {tuple(shape)}: it is empty")

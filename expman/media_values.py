@@ -29,7 +29,7 @@ from expman.media_arrays import (
     shape_of,
     view_of,
 )
-from expman.shown import shown, type_name
+from expman.shown import count_of, shown, type_name
 
 __all__ = [
     "Medium",
@@ -93,7 +93,11 @@ def image_of(tag: str, image: Any) -> Medium:
     if hasattr(image, "mode") and callable(getattr(image, "convert", None)):
         return _pil_image(image)
     values = plain_array(f"image {tag!r}", image)
-    return _raw_image(tag, values, view_of(f"image {tag!r}", values))
+    view = view_of(f"image {tag!r}", values)
+    if isinstance(image, list | tuple) and view.ndim == 1:
+        what = f"a {type_name(image)} of {count_of(len(image), 'number')}, not of rows"
+        raise TypeError(f"image {tag!r} is {what}; {ACCEPTED}")
+    return _raw_image(tag, values, view)
 
 
 def _raw_image(tag: str, values: Any, view: memoryview) -> Medium:

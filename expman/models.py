@@ -11,13 +11,16 @@ from typing import Literal, TypeAlias, TypeVar
 import msgspec
 
 from expman import settings
+from expman.checks import LATEST
 from expman.errors import ConfigError
 from expman.shown import shown
 from expman.suggestions import suggests_fields
 
 __all__ = [
     "MAX_NESTING",
+    "PROCESS_ENDED",
     "UNCAUGHT",
+    "UNCAUGHT_IN",
     "ExperimentConfig",
     "Host",
     "LogLevel",
@@ -40,6 +43,7 @@ Number: TypeAlias = float | int | bool
 MAX_NESTING = 64
 """Levels of a parameter that are kept as structure; what lies deeper is kept as text."""
 
+_LATEST_RULE = "stands for the newest run of an experiment; choose another name"
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
@@ -140,10 +144,11 @@ class ExperimentConfig(
     Attributes:
         name: the experiment's name, one directory name.
         base_dir: directory that holds all experiments; a path or an os.PathLike.
-        run_name: the run's directory name; `YYYYmmdd_HHMMSS` (local time) if left out.
+        run_name: the run's directory name; `YYYYmmdd_HHMMSS` (local time) if left out. Not
+            `latest`, which stands for the newest run.
         suffix_if_taken: give the run a suffix (`-1`, `-2`, …) where its directory exists
-            already, instead of raising RunExistsError. Defaults to True exactly if
-            run_name was left out.
+            already, instead of raising RunExistsError; `latest` counts as taken. Defaults to
+            True exactly if run_name was left out.
         resume: what becomes of a run that exists: "never" raises RunExistsError, "allow" goes on
             with it, and "must" raises ResumeError if there is none. Needs `run_name`.
         from_step: the first step that will be logged, for a run that goes on: rows of earlier
@@ -222,6 +227,9 @@ class ExperimentConfig(
             msgspec.structs.force_setattr(self, "suffix_if_taken", False)
         if self.run_name is None:
             msgspec.structs.force_setattr(self, "run_name", time.strftime("%Y%m%d_%H%M%S"))
+        if self.run_name == LATEST and not self.suffix_if_taken:
+            label = "run_name" if has_own_name else settings.SETTINGS["run_name"].variable
+            raise ConfigError(label or "", LATEST, _LATEST_RULE)
         if self.suffix_if_taken is None:
             msgspec.structs.force_setattr(self, "suffix_if_taken", not has_own_name)
 
@@ -292,6 +300,10 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
 UNCAUGHT = "an exception ended the run:"
 """First line of the message in run.log that has the traceback of what ended the program."""
+UNCAUGHT_IN = "an exception ended process "
+"""The same for a worker; its process id and a colon follow."""
+PROCESS_ENDED = "a process of the run has ended: "
+"""A line of run.log about a producer that ended before the run, and not well, begins like this."""
 
 
 def reason_of(exc: BaseException) -> str:

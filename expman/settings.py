@@ -62,8 +62,8 @@ _TABLE = (
         type="str",
         check=checks.check_new_name,
         variable="EXPMAN_RUN_NAME",
-        meaning="The run's directory name; by default the local time as YYYYmmdd_HHMMSS. Ranks "
-        "above 0 add -rankN.",
+        meaning="The run's directory name; by default the local time as YYYYmmdd_HHMMSS. It cannot "
+        "be `latest`, which stands for the newest run. Ranks above 0 add -rankN.",
         recorded="run.yaml: name; directory",
         place=1,
     ),
@@ -210,7 +210,8 @@ _TABLE = (
         read=read_flag,
         variable="EXPMAN_SUFFIX_IF_TAKEN",
         meaning="Whether a run whose directory exists already gets a suffix (-1, -2, …) instead "
-        "of RunExistsError; by default exactly if no run_name was passed.",
+        "of RunExistsError; by default exactly if no run_name was passed. The name `latest` counts "
+        "as taken.",
     ),
     Setting(
         name="language",

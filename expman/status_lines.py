@@ -10,6 +10,7 @@ import stat
 import sys
 import time
 
+from expman.shown import count_of
 from expman.storage.paths import RUN_YAML
 
 __all__ = ["StatusLines"]
@@ -17,7 +18,7 @@ __all__ = ["StatusLines"]
 _MAX_YAML_BYTES = 16 * 1024 * 1024
 _STATUS = rb"(?m)^status: *(FINISHED|FAILED|CRASHED)$"
 _COUNT = rb"(?m)^(rows_[a-z]+): *([0-9]{1,18})$"
-_LOST = {"rows_dropped": "dropped", "rows_missing": "missing"}
+_OTHERS = ("superseded", "dropped", "missing")
 
 
 class StatusLines:
@@ -35,24 +36,25 @@ class StatusLines:
         _print(f"expman: recording to {run_dir}")
 
     def end(self) -> None:
-        """Prints how the run ended, as its run.yaml has it, and where to look."""
+        """Prints how the run ended, as its run.yaml has it, and where to look.
+
+        Its rows are those of the run as it is now, as in `expman show`; those that a later attempt
+        has superseded, or that were lost, are counted beside them.
+        """
         try:
             status, facts = _facts(os.path.join(self._run_dir, RUN_YAML))
         except OSError:
             status, facts = None, {}
         took = f"{time.monotonic() - self._started:.1f} s"
         how = f"{status} after {took}" if status else f"the program ended after {took}"
-        counts = [_rows(facts.get("rows_logged", 0))]
-        counts += [f"{facts[key]:,} {word}" for key, word in _LOST.items() if facts.get(key)]
+        others = {word: facts.get(f"rows_{word}", 0) for word in _OTHERS}
+        counts = [count_of(facts.get("rows_written", 0), "row")]
+        counts += [f"{count:,} {word}" for word, count in others.items() if count]
         look = "why" if status in ("FAILED", "CRASHED") else "show"
         _print(
             f"expman: {how}, {', '.join(counts)}; look with: "
             f"expman {look} {shlex.quote(self._run_dir)}"
         )
-
-
-def _rows(number: int) -> str:
-    return "1 row" if number == 1 else f"{number:,} rows"
 
 
 def _facts(path: str) -> tuple[str | None, dict[str, int]]:

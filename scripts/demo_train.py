@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import queue
 import random
+import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -223,6 +226,7 @@ def main() -> None:
     report(engine.run_dir, watch, rows, table, curve)
     print(flush=True)
     subprocess.run([sys.executable, "-m", "expman.cli", "show", engine.run_dir], check=True)
+    print_next_steps(engine.run_dir)
     if table.num_rows != rows:
         sys.exit(f"{rows} rows were logged, {table.num_rows} are in vectors.parquet")
 
@@ -402,6 +406,23 @@ def report(run_dir: str, watch: Stopwatch, rows: int, table: Any, curve: Path) -
         f"{seconds['close']:.2f} s to close it"
     )
     print(f"learning curve  {curve}")
+
+
+def print_next_steps(run_dir: str) -> None:
+    """Prints commands to try next; they work where the demo was called."""
+    own = os.path.join(os.path.dirname(sys.executable), "expman")  # of scripts/demo's environment
+    known = shutil.which("expman")
+    is_known = known is not None and os.path.realpath(known) == os.path.realpath(own)
+    command = "expman" if is_known else shlex.quote(os.path.relpath(own))
+    run = shlex.quote(os.path.relpath(run_dir))
+    base_dir = shlex.quote(os.path.relpath(os.path.join(run_dir, os.pardir, os.pardir)))
+    print("\nTry next:")
+    print(f"  {command} ui {base_dir}")
+    print("      the curves, pictures and messages in the browser")
+    print(f"  {command} plot {run} loss 'test/*'")
+    print("      curves in the terminal")
+    print(f"  {command} why digits/latest --base-dir {base_dir}")
+    print("      how a run ended: start the demo once more, and kill -9 it meanwhile", flush=True)
 
 
 SHOWN = {

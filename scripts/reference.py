@@ -1,4 +1,4 @@
-"""Makes the pages of the reference that follow from the code: settings, errors, help texts.
+"""Makes what follows from the code in the pages of the reference: settings, names, help texts.
 
 `tests/docs/test_reference.py` compares the pages with what is made here.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from api_names import with_names
 from error_messages import errors_page
 
 from expman.cli.commands import commands
@@ -23,7 +24,11 @@ _HELP = re.compile(r"^## (\S+)\n\n```text\n.*?\n```$", re.MULTILINE | re.DOTALL)
 
 def main() -> None:
     """Rewrites what is made; the words around it stay."""
-    for name, make in (("settings.md", with_settings), ("command.md", with_help)):
+    for name, make in (
+        ("settings.md", with_settings),
+        ("command.md", with_help),
+        ("api.md", with_names),
+    ):
         path = PAGES / name
         path.write_text(make(path.read_text()))
         print(f"wrote {path}")

@@ -26,10 +26,11 @@ from expman.reading.vectors import stored_rows
 from expman.storage.catalog_files import PartFile, catalog_path, new_name, write_table
 from expman.storage.paths import VECTORS_PARQUET
 
-__all__ = ["Compaction"]
+__all__ = ["LEAST_RUNS", "Compaction"]
 
 MOST_RUNS = 1000
 LEAST_RUNS = 16
+"""Of fewer runs, the files of each are as quick as one with the rows of all."""
 MOST_ROWS = 5_000_000
 """Of one file, about: it is made in memory. A run of more stays in its own file."""
 _GROUP_ROWS = 131_072
@@ -57,7 +58,7 @@ class _Candidate(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """Runs whose rows come into one file, or into two if they are more than was thought."""
+    """Runs whose rows go into one file, or into several if there are more rows than expected."""
 
     base_dir: str
     kind: tuple[str, str]

@@ -10,6 +10,7 @@ from expman.cli.missing import needs_extra
 from expman.cli.output import console, print_line, print_note
 from expman.cli.runs import base_dir_option, count_runs
 from expman.job_map import JobMap, in_this_process
+from expman.shown import count_of
 
 __all__ = ["command"]
 
@@ -27,6 +28,7 @@ def command(directory: str | None, anew: bool, where: str | None, base_dir: str)
     as you like, also while runs go on: it reads only what is new.
     """
     from expman.catalog import build
+    from expman.catalog.compaction import LEAST_RUNS
 
     shows = console().is_terminal
 
@@ -48,9 +50,15 @@ def command(directory: str | None, anew: bool, where: str | None, base_dir: str)
     facts = [f"{report.read:,} read", f"{report.removed:,} changed or removed"]
     if report.live:
         facts.append(f"{report.live:,} live")
-    print_line(
-        f"{count_runs(report.runs)} ({', '.join(facts)}), rows of {report.compacted:,} in "
-        f"{report.parts:,} files, {report.took_s:.1f} s"
-    )
+    line = f"{count_runs(report.runs)} ({', '.join(facts)})"
+    if report.parts:
+        files = count_of(report.parts, "file")
+        line += f", rows of {count_runs(report.compacted)} in {files}"
+    print_line(f"{line}, {report.took_s:.1f} s")
+    if report.runs and not report.parts:
+        print_line(
+            "There is nothing to compact yet, and that is fine: rows are put together for "
+            f"{LEAST_RUNS} or more runs of an experiment with the same columns."
+        )
     if report.unreadable:
         print_note(f"{count_runs(report.unreadable)} cannot be read; expman ls names them")

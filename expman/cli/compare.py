@@ -9,10 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from expman.cli.charts import SMOOTH_HELP, print_chart
-from expman.cli.compare_many import print_many
+from expman.cli.compare_many import print_many, sorted_runs
 from expman.cli.output import console, print_json, print_line, print_note
 from expman.cli.png import write_png
 from expman.cli.runs import base_dir_option, chosen_runs, where_option
+from expman.reading.columns import no_such_column
 from expman.reading.columns_view import text_width
 from expman.reading.curves import Curve, spark
 from expman.reading.differences import ABSENT, differ, distinct
@@ -23,6 +24,7 @@ from expman.reading.provenance import PACKAGES, differing_provenance
 from expman.reading.rich_cells import cell, status_text
 from expman.reading.run import Run
 from expman.reading.text import format_name
+from expman.shown import count_of
 
 __all__ = ["command"]
 
@@ -37,7 +39,7 @@ FEW = 5
 @click.command("compare", short_help="Compare runs: parameters that differ, values, curves.")
 @click.argument("runs", nargs=-1, metavar="RUN…")
 @where_option
-@click.option("--sort", help="Sort the lines of many runs: loss:min, accuracy:max, lr.")
+@click.option("--sort", help="Sort the runs: loss:min, accuracy:max, lr.")
 @click.option("--metric", "-m", "metrics", multiple=True, help="Plot this metric; repeatable.")
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False), help="Write curves to a PNG or SVG file."
@@ -62,7 +64,8 @@ def command(
     """Compares RUNs: parameters, code and packages that differ, latest values; with -m, curves.
 
     A RUN may be the name of an experiment, which stands for all of its runs; --where chooses among
-    them, or among all. Of more than five runs, each has a line, in the order of a metric.
+    them, or among all. Of more than five runs, each has a line, the best one first: by --sort, else
+    by a loss, an accuracy or the like, of held-out data if there is one. A note says by which.
 
     -o writes curves to a PNG or SVG file: those of -m, or of all metrics that the runs share.
     """
@@ -71,6 +74,9 @@ def command(
         raise click.UsageError(
             "compare needs at least two runs: name them, name an experiment, or give --where"
         )
+    _check_metrics(found, metrics)
+    if sort is not None:
+        found = sorted_runs(found, sort)
     names = _labels(found)
     params = _rows([flat_params(run.config) for run in found])
     if not all_params:
@@ -103,6 +109,18 @@ def command(
             )
         else:
             print_note(f"metric {name!r} has no numbers to plot")
+
+
+def _check_metrics(runs: Sequence[Run], metrics: Sequence[str]) -> None:
+    """Checks that each metric is one of a run's.
+
+    Raises:
+        click.UsageError: one is not; the message suggests a name that resembles it.
+    """
+    known = list(dict.fromkeys(name for run in runs for name in run.metrics)) if metrics else []
+    missing = [name for name in metrics if name not in known]
+    if missing:
+        raise click.UsageError(no_such_column("no run has a metric", missing, known).rule)
 
 
 def _of(drawn: Mapping[str, Curve]) -> str:
@@ -149,11 +167,12 @@ def _side_by_side(
         count = len(packages) - len(few)
         only = sum(ABSENT in values for values in packages.values())
         which = f", {only} of all are in some of the environments alone" if only else ""
-        print_note(f"{count} more packages differ and are not shown{which}; --json prints all")
+        differs = count_of(count, "more package differs and is", "more packages differ and are")
+        print_note(f"{differs} not shown{which}; --json prints all")
     console().print(_table(found, names, sections, drawn))
     if len(shown) < len(latest):
-        count = len(latest) - len(shown)
-        print_note(f"{count} more latest values are not shown; --json prints all")
+        more = count_of(len(latest) - len(shown), "more latest value is", "more latest values are")
+        print_note(f"{more} not shown; --json prints all")
     return True
 
 

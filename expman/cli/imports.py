@@ -19,6 +19,7 @@ from expman.importers.homes import experiment_of, new_home
 from expman.importers.importing import Imported, import_runs
 from expman.importers.source import Source
 from expman.reading.text import format_text
+from expman.shown import count_of
 
 __all__ = ["command"]
 
@@ -65,7 +66,9 @@ def command(path: str, experiment: str | None, tracker: str | None, base_dir: st
         for safe, members in homes.items():
             failed += _import_all(members, os.path.join(base_dir, safe), bar)
     if failed:
-        raise click.ClickException(f"{failed} of {len(sources)} runs could not be imported")
+        raise click.ClickException(
+            f"{failed} of {count_of(len(sources), 'run')} could not be imported"
+        )
 
 
 def _found(path: str, tracker: str | None) -> list[Source]:
@@ -104,7 +107,7 @@ def _reason(exc: Exception) -> str:
 
 
 def _show(made: Imported) -> None:
-    rows = "1 row" if made.rows == 1 else f"{made.rows:,} rows"
+    rows = count_of(made.rows, "row")
     if made.report is None:
         print_line(f"{made.run_dir}: {rows}, as before")
         return

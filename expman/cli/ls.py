@@ -9,7 +9,13 @@ import click
 from rich.table import Table
 
 from expman.cli.output import console, print_json, print_note, run_record
-from expman.cli.runs import base_dir_option, count_runs, mistakes_of, where_option, why_no_runs
+from expman.cli.runs import (
+    base_dir_option,
+    check_experiment,
+    mistakes_of,
+    where_option,
+    why_no_runs,
+)
 from expman.errors import ExpmanError
 from expman.models import RunStatus
 from expman.reading import find
@@ -18,6 +24,7 @@ from expman.reading.formats import format_age
 from expman.reading.rich_cells import cell
 from expman.reading.run import Run
 from expman.reading.runs_table import runs_view
+from expman.shown import count_of
 
 __all__ = ["command"]
 
@@ -74,6 +81,8 @@ def command(
     """
     if experiment is not None and "://" in experiment:
         base_dir, experiment = experiment, None
+    if experiment is not None:
+        check_experiment(experiment, base_dir)
     names = [name.strip() for name in (several or "").split(",")]
     columns = (*columns, *(name for name in names if name))
     with mistakes_of(tags="--tags", since="--since", where="--where"):
@@ -98,7 +107,8 @@ def command(
         limit = 20 if console().is_terminal and not as_json else 0
     shown = found[:limit] if limit else found
     if not found:
-        print_note(why_no_runs(experiment, base_dir))
+        some_unreadable = bool(found.unreadable)
+        print_note(why_no_runs(experiment, base_dir, some_unreadable=some_unreadable))
     if as_json:
         print_json([facts for run in shown if (facts := _facts(run, columns)) is not None])
         return
@@ -106,7 +116,8 @@ def command(
         return
     console().print(runs_view(shown.listed(), _values(shown, columns)))
     if len(shown) < len(found):
-        print_note(f"{count_runs(len(found) - len(shown))} more; show all with --limit 0")
+        more = count_of(len(found) - len(shown), "more run")
+        print_note(f"{more}; show all with --limit 0")
 
 
 def _values(runs: find.RunList, columns: Sequence[str]) -> dict[str, list[object]] | None:

@@ -10,6 +10,7 @@ import click
 from expman.cli.output import print_line, print_note
 from expman.cli.runs import count_runs
 from expman.errors import StorageError
+from expman.shown import count_of
 
 if TYPE_CHECKING:
     from expman.catalog import MirrorReport
@@ -71,6 +72,6 @@ def _print_report(report: MirrorReport, *, is_quiet: bool) -> None:
         behind = report.runs - report.whole
         rest = f"; {behind:,} not whole yet" if behind else ""
         print_line(
-            f"{count_runs(report.runs)}: {report.files:,} files copied, "
+            f"{count_runs(report.runs)}: {count_of(report.files, 'file')} copied, "
             f"{report.bytes / _MEGA:.1f} MB{rest}"
         )

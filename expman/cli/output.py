@@ -132,6 +132,7 @@ def run_record(run: Run) -> dict[str, object]:
         "scalars": meta.scalars,
         "latest": meta.vectors,
         "rows_written": meta.rows_written,
+        "rows_superseded": meta.rows_superseded,
         "rows_dropped": meta.rows_dropped,
         "rows_missing": meta.rows_missing,
         "best": msgspec.to_builtins(meta.best),

@@ -12,11 +12,13 @@ from expman.cli.charts import SMOOTH_HELP, print_chart
 from expman.cli.output import print_line, print_note
 from expman.cli.png import MAX_CHARTS, write_png
 from expman.cli.runs import base_dir_option, find_run, mistakes_of, run_argument
+from expman.metadata import RunMetadata
 from expman.reading.metric_curves import MANY_LINES, Lines, metric_lines
 from expman.reading.producer_rows import ProducerChoice
 from expman.reading.run import Run
 from expman.reading.system_curves import system_curves
 from expman.reading.text import format_names
+from expman.shown import count_of
 
 __all__ = ["command"]
 
@@ -142,9 +144,7 @@ def _metrics(
             print_note(f"metric {name!r} has no numbers to plot")
     meta = found.metadata
     if meta.attempt > 1:
-        begins = "" if meta.from_step is None else f" begins at step {meta.from_step:,}"
-        rest = f"; {meta.rows_superseded:,} rows are superseded" if meta.rows_superseded else ""
-        print_note(f"attempt {meta.attempt}{begins}{rest}")
+        print_note(_attempt(meta))
     left = [] if metrics else names[names.index(list(drawn)[-1]) + 1 :]
     return {name: _labelled(name, lines) for name, lines in drawn.items()}, left
 
@@ -155,6 +155,15 @@ def _labelled(name: str, lines: Lines) -> Lines:
         return lines
     (curve,) = lines.curves.values()
     return lines._replace(curves={name: curve})
+
+
+def _attempt(meta: RunMetadata) -> str:
+    """Says how a run went on: what its curves have more than once, and what they lack."""
+    if meta.from_step is None:
+        return f"attempt {meta.attempt} had no from_step: steps that it repeats are there twice"
+    text = f"attempt {meta.attempt} begins at step {meta.from_step:,}"
+    superseded = count_of(meta.rows_superseded, "row is superseded", "rows are superseded")
+    return f"{text}; {superseded}" if meta.rows_superseded else text
 
 
 def _meant(name: str, known: Sequence[str]) -> Sequence[str]:

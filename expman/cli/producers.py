@@ -50,18 +50,27 @@ def print_producers(run: Run) -> None:
 
 
 def _first(found: Sequence[ProducerState]) -> Sequence[ProducerState]:
-    """Those that are furthest behind; the others by their ranks."""
+    """Those that are furthest behind, or stopped first where the run has ended."""
     if len(found) <= MOST:
         return found
-    ranked = sorted(enumerate(found), key=lambda pair: (-(pair[1].behind or 0), pair[0]))
-    return [one for _, one in ranked[:MOST]]
+    has_ended = all(one.behind is None for one in found)
+
+    def matters(pair: tuple[int, ProducerState]) -> tuple[int, int, int]:
+        number, one = pair
+        return -(one.behind or 0), (one.last_step or 0) if has_ended else 0, number
+
+    return [one for _, one in sorted(enumerate(found), key=matters)[:MOST]]
 
 
 def _rest(left: Sequence[ProducerState]) -> str:
     """What those have in common that are left out."""
+    known = [one.last_step for one in left if one.last_step is not None]
+    low, high = min(known, default=0), max(known, default=0)
+    steps = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     behind = max(one.behind or 0 for one in left)
-    much = f"{behind:,} steps behind at most" if behind else "none of them behind"
-    return f"… and {len(left):,} more, {much}; all of them with --json"
+    parts = [f"… and {len(left):,} more"] + [f"last steps {steps}"] * bool(known)
+    parts += [f"up to {behind:,} behind"] * bool(behind)
+    return f"{', '.join(parts)}; all of them with --json"
 
 
 def _moment(run: Run, found: Sequence[ProducerState]) -> tuple[datetime.datetime, str]:

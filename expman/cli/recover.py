@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from expman.cli.output import print_line, print_note
@@ -27,10 +29,13 @@ def command(
 
     failed = False
     lines = 0
-    for line in recover(directory or base_dir, dry_run=dry_run, any_host=any_host, discard=discard):
+    path = directory or base_dir
+    for line in recover(path, dry_run=dry_run, any_host=any_host, discard=discard):
         (print_line if line.ok else print_note)(line)
         lines += 1
         failed |= not line.ok
+    if not lines and not os.path.isdir(path):
+        raise click.ClickException(f"{path}: no such directory, and no shared memory of its runs")
     if not lines:
         print_note("nothing to recover")
     if failed:

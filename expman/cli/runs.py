@@ -16,6 +16,7 @@ from expman.reading import find
 from expman.reading.directories import run_dirs
 from expman.reading.named import experiments_of, named_run, no_experiment
 from expman.reading.run import Run
+from expman.shown import count_of
 from expman.storage.paths import RUN_YAML, VECTORS_PARQUET, tail_number
 
 __all__ = [
@@ -149,22 +150,20 @@ def check_experiment(experiment: str, base_dir: str) -> None:
         raise click.UsageError(no_experiment(experiment, base_dir, known))
 
 
-def why_no_runs(experiment: str | None, base_dir: str) -> str:
+def why_no_runs(experiment: str | None, base_dir: str, *, some_unreadable: bool) -> str:
     """Returns why a list of runs is empty."""
-    known = experiments_of(base_dir)
-    if experiment is not None and experiment not in known:
-        return no_experiment(experiment, base_dir, known)
     where = base_dir if experiment is None else f"experiment {experiment!r} in {base_dir}"
-    if "://" in base_dir:
+    chosen = None if experiment is None else {experiment}
+    if "://" not in base_dir and not any(run_dirs(base_dir, chosen)):
+        return f"no runs in {where}"
+    if some_unreadable:
         return f"no run in {where} matches these filters, or can be read"
-    if any(run_dirs(base_dir, None if experiment is None else {experiment})):
-        return f"no run in {where} matches these filters, or can be read"
-    return f"no runs in {where}"
+    return f"no run in {where} matches these filters"
 
 
 def count_runs(count: int) -> str:
     """Returns "1 run", "2 runs"."""
-    return f"{count:,} run{'s' * (count != 1)}"
+    return count_of(count, "run")
 
 
 def _looks_like_run(path: str) -> bool:

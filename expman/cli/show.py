@@ -15,14 +15,13 @@ from expman.reading.job_producers import job_producers
 from expman.reading.peek import lanes_of
 from expman.reading.rich_cells import cell, indented
 from expman.reading.run import Run
-from expman.reading.text import format_text
+from expman.reading.text import visible
 from expman.storage.paths import ARTIFACTS, POST_MORTEM_JSON
 
 __all__ = ["command"]
 
 _LAST_LINES = 5
 _LONGEST = 160
-_DEEPEST = 20
 _FIRST_ARTIFACTS = 20
 
 
@@ -58,8 +57,8 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
         console().print("printed last", style="italic")
         for line in printed:
             who = "" if line.producer == "main" else f"[{line.producer}] "
-            text = who + _indent(line.text) + format_text(line.text, _LONGEST)
-            console().print(indented(cell(text)))
+            text = who + _printed(line.text)
+            console().print(indented(cell(text)) if text else "")
     if os.path.exists(os.path.join(found.path, POST_MORTEM_JSON)):
         print_note(f"how it ended: expman why {shlex.quote(found._place)}")
     if "://" in found._place:
@@ -71,9 +70,12 @@ def command(run: str, as_json: bool, watch: bool, base_dir: str) -> None:
         )
 
 
-def _indent(text: str) -> str:
-    """The spaces before a line, as in a traceback; `format_text` drops them."""
-    return " " * min(len(text) - len(text.lstrip(" ")), _DEEPEST)
+def _printed(text: str) -> str:
+    """A line as it was printed, with its columns; cut and marked if it is long."""
+    shown = visible(text[: 2 * _LONGEST].expandtabs().rstrip())
+    if len(text) <= 2 * _LONGEST and len(shown) <= _LONGEST:
+        return shown
+    return f"{shown[:_LONGEST]}… ({len(text):,} characters)"
 
 
 def _show_artifacts(run: Run) -> None:
@@ -87,7 +89,7 @@ def _show_artifacts(run: Run) -> None:
         console().print(indented(cell(_below(above, path))))
     if len(artifacts) > _FIRST_ARTIFACTS:
         left = len(artifacts) - _FIRST_ARTIFACTS
-        more = cell(f"… and {left} more; all of them with --json", "dim")
+        more = cell(f"… and {left:,} more; all of them with --json", "dim")
         console().print(indented(more))
 
 

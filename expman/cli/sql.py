@@ -16,6 +16,7 @@ from expman.reading import find
 from expman.reading.columns_view import ColumnsView
 from expman.reading.differences import distinct
 from expman.reading.text import format_text, visible
+from expman.shown import count_of
 
 __all__ = ["command"]
 
@@ -108,7 +109,9 @@ def _show(table: Any) -> None:
     lines = list(zip(*columns, strict=True))
     console().print(ColumnsView([visible(name) for name in table.column_names], lines))
     if limit < table.num_rows:
-        print_note(f"{table.num_rows - limit:,} more lines; print all with --csv or -o FILE")
+        print_note(
+            f"{count_of(table.num_rows - limit, 'more line')}; print all with --csv or -o FILE"
+        )
 
 
 def _text(value: object) -> object:

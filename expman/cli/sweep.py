@@ -17,6 +17,7 @@ from expman.cli.runs import base_dir_option
 from expman.errors import ExpmanError
 from expman.reading.formats import format_number
 from expman.reading.text import format_names
+from expman.shown import count_of
 from expman.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -92,7 +93,9 @@ def command(
     if dry_run:
         for number in range(count):
             if config.method not in ("grid", "random"):
-                print_note(f"{count} trials, whose parameters Optuna chooses ({config.method})")
+                print_note(
+                    f"{count_of(count, 'trial')}, whose parameters Optuna chooses ({config.method})"
+                )
                 return
             params = params_of(config, number)
             print_line(f"{number:4}  {_shown(params)}  {' '.join(command_of(program, params))}")

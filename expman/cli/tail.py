@@ -13,9 +13,10 @@ import click
 import msgspec
 from rich.text import Text
 
-from expman.cli.output import console, format_json
+from expman.cli.output import console, format_json, print_note
 from expman.cli.runs import base_dir_option, find_run, run_argument
 from expman.models import VectorRow
+from expman.reading.columns import no_such_column
 from expman.reading.console import ConsoleLine
 from expman.reading.follow import Follower, to_rows
 from expman.reading.formats import format_number
@@ -71,6 +72,7 @@ def command(
     """
     found = find_run(run, base_dir)
     rows, log = not (no_rows or with_console), not (no_log or with_console)
+    _check_metrics(found, metrics)
     source = _Source(found, set(metrics), rows=rows, log=log, printed=with_console)
     ended = has_ended(found.path)
     for item in source.last(lines):
@@ -82,6 +84,21 @@ def command(
             return
         time.sleep(STORE_POLL_S if "://" in found._place else POLL_S)
         ended = has_ended(found.path)
+
+
+def _check_metrics(run: Run, metrics: tuple[str, ...]) -> None:
+    """Checks that a run has these metrics; one that goes on may still log them, which is noted.
+
+    Raises:
+        click.UsageError: a run that has ended has none of a name.
+    """
+    known = run.metrics if metrics else []
+    missing = [name for name in metrics if name not in known]
+    if missing:
+        rule = no_such_column(f"run {run._place} has no metric", missing, known).rule
+        if not run.is_live:
+            raise click.UsageError(rule)
+        print_note(rule)
 
 
 class _Source:

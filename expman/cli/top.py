@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import math
 import os
 import select
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from expman.cli.output import console, print_json
+from expman.cli.output import console, print_json, print_note
 from expman.cli.runs import base_dir_option, count_runs
 from expman.errors import ExpmanError
 from expman.models import RunStatus
@@ -27,6 +28,7 @@ from expman.reading.live_status import LiveStatus, RowPace, live_status
 from expman.reading.peek import live_run_dirs
 from expman.reading.run import Run
 from expman.reading.text import format_name, visible
+from expman.shown import count_of
 
 __all__ = ["command"]
 
@@ -54,16 +56,19 @@ _TITLES = ("run", "state", "running", "step", "rows", "rows/s", "last row", "cpu
 def command(once: bool, every_s: float, as_json: bool, base_dir: str) -> None:
     """Shows the live runs of the base directory, and those of this user on this machine.
 
-    Those that stand still come first. The pace is that of the newest 500 rows; processors, memory
-    and GPUs are those of the newest sample of the machine, if it is sampled. q or Ctrl-C ends it.
-    Without a terminal, one look is printed.
+    The paths of runs in other base directories are listed below. Those that stand still come first.
+    The pace is that of the newest 500 rows; processors, memory and GPUs are those of the newest
+    sample of the machine, if it is sampled. q or Ctrl-C ends it. Without a terminal, one look is
+    printed.
     """
     looks = _Looks(base_dir)
     if as_json:
         print_json([dataclasses.asdict(status) for status in looks.take()])
+        if looks.problem:
+            print_note(f"expman: {looks.problem}")
         return
     if once or not console().is_terminal:
-        console().print(_view(looks.take(), looks.problem, None))
+        console().print(_view(looks, None))
         return
     with (
         contextlib.suppress(KeyboardInterrupt),
@@ -71,8 +76,7 @@ def command(once: bool, every_s: float, as_json: bool, base_dir: str) -> None:
         Live(console=console(), screen=True, auto_refresh=False) as live,
     ):
         while True:
-            shown = _view(looks.take(), looks.problem, console().size.height)
-            live.update(shown, refresh=True)
+            live.update(_view(looks, console().size.height), refresh=True)
             if keys.quit_within(every_s):
                 return
 
@@ -115,6 +119,11 @@ class _Looks:
         found.sort(key=lambda one: (one.stalled_s is None, one.running_s or 0.0, one.name))
         return found
 
+    def is_elsewhere(self, one: LiveStatus) -> bool:
+        """Whether a run is not below the base directory, so that only its path names it."""
+        home = os.path.join(os.path.realpath(self._base_dir), "")
+        return not os.path.realpath(one.path).startswith(home)
+
     def _search(self) -> None:
         self._next_search = time.monotonic() + LOOK_S
         try:
@@ -126,26 +135,50 @@ class _Looks:
         self._known |= {os.path.realpath(run.path): run for run in runs}
 
 
-def _view(found: Sequence[LiveStatus], problem: str, height: int | None) -> RenderableType:
+def _view(looks: _Looks, height: int | None) -> RenderableType:
+    found = looks.take()
     now = datetime.datetime.now()
     load, processors = os.getloadavg()[0], os.cpu_count()
-    machine = f"load {load:.1f} of {processors} processors"
+    machine = f"load {load:.1f} of {count_of(processors or 1, 'processor')}"
     head = f"{count_runs(len(found))} live, {now:%H:%M:%S}, {machine}"
     parts: list[RenderableType] = [Text(head, "bold")]
-    if problem:
-        parts.append(Text(visible(problem), "yellow"))
-    room = len(found) if height is None else max(1, height - _AROUND)
-    metrics = list(dict.fromkeys(name for one in found for name in one.latest))
-    several = {one.experiment for one in found}
-    lines = [_line(one, metrics[:_METRICS], len(several) > 1) for one in found[:room]]
+    if looks.problem:
+        parts.append(Text(visible(looks.problem), "yellow"))
+    elsewhere = {
+        one.path: f"  {_name(one)}: {one.path}" for one in found if looks.is_elsewhere(one)
+    }
+    shown = found if height is None else _fitting(found, elsewhere, height - _AROUND)
+    metrics = list(dict.fromkeys(name for one in found for name in one.latest))[:_METRICS]
+    several = len({one.experiment for one in found}) > 1
+    lines = [_line(_name(one) if several else one.name, one, metrics) for one in shown]
     if lines:
-        titles = [*_TITLES, *(visible(format_name(name)) for name in metrics[:_METRICS])]
+        titles = [*_TITLES, *(visible(format_name(name)) for name in metrics)]
         parts.append(_TopView(titles, lines))
-    if len(found) > room:
-        parts.append(Text(f"… and {count_runs(len(found) - room)} more", "dim"))
+    if len(found) > len(shown):
+        parts.append(Text(f"… and {count_of(len(found) - len(shown), 'more run')}", "dim"))
+    paths = [elsewhere[one.path] for one in shown if one.path in elsewhere]
+    if paths:
+        parts.append(Text("in other base directories", "italic"))
+        parts += [Text(visible(line), overflow="fold") for line in paths]
     if height is not None:
         parts.append(Text("q ends", "dim"))
     return Group(*parts)
+
+
+def _fitting(
+    found: Sequence[LiveStatus], elsewhere: Mapping[str, str], room: int
+) -> Sequence[LiveStatus]:
+    """The first runs that have room, with the lines of their paths; one at least."""
+    room -= bool(elsewhere)
+    for number, one in enumerate(found):
+        room -= 1 + math.ceil(len(elsewhere.get(one.path, "")) / console().width)
+        if room < 0:
+            return found[: max(1, number)]
+    return found
+
+
+def _name(one: LiveStatus) -> str:
+    return f"{one.experiment}/{one.name}"
 
 
 class _TopView(ColumnsView):
@@ -169,8 +202,7 @@ class _TopView(ColumnsView):
         return widths if taken(widths) <= room else None
 
 
-def _line(one: LiveStatus, metrics: Sequence[str], with_experiment: bool) -> list[str]:
-    name = f"{one.experiment}/{one.name}" if with_experiment else one.name
+def _line(name: str, one: LiveStatus, metrics: Sequence[str]) -> list[str]:
     pace, machine = one.pace, one.machine
     return [
         visible(name),

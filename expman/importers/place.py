@@ -15,7 +15,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 
-from expman.checks import check_name
+from expman.checks import LATEST, check_name
 from expman.errors import ExpmanError, StorageError
 from expman.failpoints import hit
 from expman.metadata import ExperimentMetadata, RunMetadata
@@ -64,6 +64,8 @@ def directory_name(label: str, text: str) -> str:
     if len(name.encode()) > _MAX_NAME_BYTES:
         digest = hashlib.sha256(name.encode()).hexdigest()[:12]
         name = f"{name.encode()[:_MAX_NAME_BYTES].decode(errors='ignore')}-{digest}"
+    if label == "run_name" and name == LATEST:  # which stands for the newest run
+        name = f"{LATEST}-1"
     return check_name(label, name)
 
 

@@ -8,6 +8,7 @@ import time
 
 import msgspec
 
+from expman.checks import LATEST
 from expman.errors import ConfigError, RunExistsError, StorageError
 from expman.models import ExperimentConfig, Host, Rank, RunStatus, safe_text
 from expman.storage.paths import RUN_YAML, TEMP_PREFIX
@@ -63,6 +64,8 @@ def create_run(config: ExperimentConfig) -> ExperimentConfig:
     except OSError as exc:
         raise StorageError(config.experiment_dir, f"cannot be created: {exc.strerror}") from exc
     number = 0
+    if name == LATEST:  # it stands for the newest run, and counts as taken
+        number, config = 1, _renamed(config, f"{name}-1")
     while True:
         try:
             os.mkdir(config.run_dir)

@@ -114,6 +114,7 @@ def compacted_rows(
     *,
     last: int | None = None,
     steps: Steps | None = None,
+    with_ids: bool = False,
 ) -> tuple[dict[int, RowsOfRuns], set[int]]:
     """Reads the rows of runs from parts of a catalog, as far as they are there and hold.
 
@@ -122,6 +123,7 @@ def compacted_rows(
         columns: as in `read_vectors`, lenient.
         last: only so many rows of each run, the newest ones; not with `steps`.
         steps: only rows with these steps.
+        with_ids: as in `read_vectors`.
 
     Returns:
         Rows by the number of the first run that they belong to, and the numbers of all their runs.
@@ -140,7 +142,9 @@ def compacted_rows(
             continue
         if steps is not None:
             table, counts = _with_steps(table, counts, steps)
-        dropped = _ROW_ID if columns is None else () if "step" in columns else ("step",)
+        dropped: Sequence[str] = () if columns is None or "step" in columns else ("step",)
+        if columns is None and not with_ids:
+            dropped = _ROW_ID
         table = table.drop_columns([name for name in dropped if name in table.column_names])
         if not table.num_columns:  # as where a run's own files are read
             counts = [0] * len(counts)

@@ -21,6 +21,7 @@ from expman.errors import StorageError
 from expman.models import RunStatus
 from expman.reading import media
 from expman.reading.directories import experiments, run_dirs
+from expman.reading.optional import needs
 from expman.reading.params import read_params
 from expman.reading.rows import python_rows
 from expman.reading.runyaml import RunYaml
@@ -331,6 +332,7 @@ def _fraction(nanoseconds: str) -> str:
 
 
 def _frame(rows: list[Record]) -> pandas.DataFrame:
-    import pandas
+    with needs("pandas"):
+        import pandas
 
     return pandas.DataFrame(rows)

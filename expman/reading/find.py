@@ -17,6 +17,7 @@ from expman.reading.runyaml import RunYaml
 from expman.reading.summary import RunSummary, UnreadableRun
 from expman.reading.tags import TagFilter
 from expman.reading.text import visible
+from expman.shown import count_of
 from expman.storage import paths
 
 if TYPE_CHECKING:
@@ -165,9 +166,9 @@ class RunList(list[Run]):
         return f"RunList([\n{''.join(lines)}])" if lines else "RunList([])"
 
     def settle(self) -> RunList:
-        """Has a catalog taken as it was when the runs were listed: for a command, which then ends.
+        """Uses the catalog as it was when the runs were listed. For commands, which end soon.
 
-        Else each use of a value looks whether the run has changed since.
+        Otherwise each use of a value checks whether the run has changed since.
         """
         catalog = next((run._catalog for run in self if run._catalog is not None), None)
         if catalog is not None:
@@ -181,7 +182,7 @@ class RunList(list[Run]):
     def _line(self, run: Run) -> str:
         name = f"{run.experiment}/{run.name}"
         try:
-            facts = f"{run.status}, {run.metadata.rows_written:,} rows"
+            facts = f"{run.status}, {count_of(run.metadata.rows_written, 'row')}"
         except ExpmanError:
             facts = "cannot be read"
         return visible(f"{name}: {facts}")

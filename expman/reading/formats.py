@@ -10,6 +10,7 @@ from expman.metadata import RunMetadata
 from expman.models import RunStatus
 from expman.reading.summary import RunDetails, RunSummary
 from expman.reading.text import MAX_CHARACTERS, format_text
+from expman.shown import count_of
 
 __all__ = [
     "format_age",
@@ -82,7 +83,7 @@ def format_size(size_bytes: float) -> str:
 
 
 def format_remarks(run: RunSummary) -> str:
-    """Returns what is to be said beside a status: that a run was pruned, and what it lacks."""
+    """Returns remarks on a run, shown after its status: pruned, and what is missing."""
     pruned = "pruned" if run.metadata.is_pruned else ""
     return ", ".join(filter(None, (pruned, format_missing(run))))
 
@@ -91,11 +92,11 @@ def format_missing(run: RunSummary) -> str:
     """Returns what a run is known to lack, in a few words; "" if nothing."""
     meta = run.metadata
     counts = (
-        (meta.rows_missing, "rows"),
-        (meta.artifacts_missing, "artifacts"),
-        (meta.lanes_unreadable, "lanes"),
+        (meta.rows_missing, "row"),
+        (meta.artifacts_missing, "artifact"),
+        (meta.lanes_unreadable, "lane"),
     )
-    return ", ".join(f"{count:,} {what} missing" for count, what in counts if count)
+    return ", ".join(f"{count_of(count, what)} missing" for count, what in counts if count)
 
 
 def _first_odd(meta: RunMetadata) -> Iterator[str]:
@@ -121,15 +122,21 @@ def _attempt(meta: RunMetadata) -> str:
     return f"{text}; before it {ends}"
 
 
+def _rows(meta: RunMetadata) -> str:
+    """Rows of the run as it is now, and beside them those that are not among them."""
+    others = {
+        "superseded": meta.rows_superseded,
+        "dropped": meta.rows_dropped,
+        "missing": meta.rows_missing,
+    }
+    beside = [f"{count:,} {word}" for word, count in others.items() if count]
+    return ", ".join([f"{meta.rows_written:,}", *beside]) if meta.rows_written or beside else ""
+
+
 def format_facts(run: RunDetails) -> list[tuple[str, str]]:
     """Returns what is worth showing about a run besides its status, as names and texts."""
     summary = run.summary
     meta = summary.metadata
-    rows = f"{meta.rows_written:,}" if meta.rows_written else ""
-    if meta.rows_dropped:
-        rows += f", {meta.rows_dropped:,} dropped"
-    if meta.rows_missing:
-        rows = f"{rows or '0'}, {meta.rows_missing:,} missing"
     files = str(run.artifacts) if run.artifacts else ""
     if meta.artifacts_missing:
         files = f"{run.artifacts}, {meta.artifacts_missing} could not be stored (see run.log)"
@@ -143,7 +150,7 @@ def format_facts(run: RunDetails) -> list[tuple[str, str]]:
         ("tags", ", ".join(meta.tags or [])),
         ("group", meta.group or ""),
         ("about", meta.description or ""),
-        ("rows", rows),
+        ("rows", _rows(meta)),
         ("artifacts", files),
         ("not finite", ", ".join(_first_odd(summary.metadata))),
         *run.observed,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from expman.reading.optional import needs
 from expman.reading.rows import without_zone
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ __all__ = ["pandas_frame"]
 
 def pandas_frame(table: pa.Table) -> pandas.DataFrame:
     """Converts a table; integers that some rows lack become `Int64`, not floats."""
-    import pandas
+    with needs("pandas"):
+        import pandas
 
     table, times = without_zone(table)
     sparse = [

@@ -17,6 +17,7 @@ from expman.reading.formats import (
 from expman.reading.media_html import pictures_html
 from expman.reading.summary import RunDetails, RunSummary, UnreadableRun
 from expman.reading.text import format_text, visible
+from expman.shown import count_of
 
 __all__ = ["error_html", "run_html", "runs_html"]
 
@@ -68,8 +69,9 @@ def runs_html(runs: Sequence[RunSummary | UnreadableRun], *, count: int, unreada
     table = _rows(lines, raw=(2,), head=head, more=count - MAX_RUNS)
     note = ""
     if unreadable:
-        runs_cannot = "1 run cannot" if unreadable == 1 else f"{unreadable} runs cannot"
-        note = f"<div>{runs_cannot} be read; see <code>.unreadable</code></div>"
+        note = (
+            f"<div>{count_of(unreadable, 'run')} cannot be read; see <code>.unreadable</code></div>"
+        )
     return f"<div>{table or 'no runs'}{note}</div>"
 
 

@@ -97,7 +97,8 @@ def _host_text(document: dict[str, object]) -> str:
     parts = [str(document["hostname"])]
     host = document.get("host")
     if isinstance(host, dict):
-        parts += [f"{host['cpus']} processors"] if host.get("cpus") else []
+        cpus = host.get("cpus")
+        parts += [f"{cpus} processor{'s' * (cpus != 1)}"] if cpus else []
         parts += [f"{host['memory_gb']:.0f} GiB"] if host.get("memory_gb") else []
     gpus = document.get("gpus")
     if isinstance(gpus, list) and gpus:

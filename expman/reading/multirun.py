@@ -27,6 +27,7 @@ __all__ = [
     "chosen_columns",
     "columns_together",
     "common_columns",
+    "ids_last",
     "stored_names",
     "vectors",
     "with_facts",
@@ -84,7 +85,11 @@ def vectors(
 
 
 def all_rows(
-    runs: Sequence[Run], columns: Sequence[str] | None, labels: Sequence[str] = RUN_COLUMNS
+    runs: Sequence[Run],
+    columns: Sequence[str] | None,
+    labels: Sequence[str] = RUN_COLUMNS,
+    *,
+    with_ids: bool = False,
 ) -> pa.Table:
     """Rows of several runs, with the columns that are there; a column may be in none of them.
 
@@ -94,16 +99,21 @@ def all_rows(
         runs: the runs.
         columns: as in `vectors`.
         labels: those of `experiment` and `run` that are wanted.
+        with_ids: `_producer` and `_seq` are the last ones of all columns.
 
     Raises:
         StorageError: a file cannot be read.
     """
-    types, tables, counts = _gathered(runs, columns, None, False, None)
-    if columns is not None:
-        types = chosen_columns(types, columns, ())
+    types, tables, counts = _gathered(runs, columns, None, False, None, with_ids=with_ids)
+    types = ids_last(types) if columns is None else chosen_columns(types, columns, ())
     rows = stack(tables, types) if types else pa.table({})
     rows = rows.rename_columns(beside_labels(rows.column_names))
     return with_facts(rows, runs, counts, {one: one for one in labels})
+
+
+def ids_last(types: dict[str, pa.DataType]) -> dict[str, pa.DataType]:
+    """Returns the columns with those behind the others that identify a row."""
+    return dict(sorted(types.items(), key=lambda column: column[0] in ("_producer", "_seq")))
 
 
 def beside_labels(names: Iterable[str]) -> list[str]:
@@ -132,19 +142,29 @@ def _gathered(
     steps: Steps | None,
     merge_steps: bool,
     last: int | None,
+    *,
+    with_ids: bool = False,
 ) -> tuple[dict[str, pa.DataType], list[pa.Table], list[int]]:
     """Reads the rows; returns types of all columns, tables, and how many rows each run has."""
     wanted = stored_names(columns)
 
     def read(run: Run) -> pa.Table:
         return read_vectors(
-            run.path, wanted, steps=steps, merge_steps=merge_steps, last=last, lenient=True
+            run.path,
+            wanted,
+            steps=steps,
+            merge_steps=merge_steps,
+            last=last,
+            lenient=True,
+            with_ids=with_ids,
         )
 
     together: dict[int, RowsOfRuns] = {}
     covered: set[int] = set()
     if not merge_steps and (steps is None or last is None):
-        together, covered = compacted_rows(several, wanted, last=last, steps=steps)
+        together, covered = compacted_rows(
+            several, wanted, last=last, steps=steps, with_ids=with_ids
+        )
     apart = [number for number in range(len(several)) if number not in covered]
     with ThreadPoolExecutor(_READERS) as pool:
         for number, table in zip(apart, pool.map(lambda n: read(several[n]), apart), strict=True):

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Callable
 
+from expman.checks import LATEST
 from expman.errors import ConfigError
 from expman.reading import find
 from expman.reading.directories import experiments
@@ -48,22 +49,22 @@ def named_run(text: str, base_dir: str, list_runs: Callable[..., find.RunList] =
         base_dir, text = url_parts(text)
     if "://" in base_dir and (run := _in_store(text, base_dir)) is not None:
         return run
-    if text == "latest":
+    if text == LATEST:
         found = list_runs(base_dir)
         if not found:
             raise ConfigError("run", text, f"no runs in {base_dir}")
         return found[0]
     experiment, slash, beginning = text.rpartition("/")
     listed = list_runs(base_dir, experiment) if slash else list_runs(base_dir)
+    if beginning == LATEST and listed:  # whatever is called so; that has its path
+        return listed[0]
     # A run that cannot be read can be named, too; its command reports the error.
     lost = [Run(path) for path, _ in listed.unreadable if os.path.isdir(path)]
     every: list[Run] = [*listed, *lost]
-    exact = [run for run in every if run.name == beginning]
-    matches = exact or [run for run in every if run.name.startswith(beginning)]
+    matches = [run for run in every if run.name == beginning]
+    matches = matches or [run for run in every if run.name.startswith(beginning)]
     if len(matches) == 1:
         return matches[0]
-    if beginning == "latest" and listed and not exact:
-        return listed[0]
     if not matches:
         raise ConfigError("run", text, _why_none(text, base_dir, every))
     several = ", ".join(f"{run.experiment}/{run.name}" for run in matches[:_SHOWN])
@@ -78,7 +79,7 @@ def _in_store(key: str, base_url: str) -> Run | None:
     from expman.reading.stored_run import StoredRun
 
     parts = key.split("/")
-    if len(parts) != 2 or parts[1] == "latest" or any(part in ("", ".", "..") for part in parts):
+    if len(parts) != 2 or parts[1] == LATEST or any(part in ("", ".", "..") for part in parts):
         return None
     return StoredRun.found(StoredBase(base_url), key)
 
@@ -114,6 +115,6 @@ def _why_none(text: str, base_dir: str, every: list[Run]) -> str:
 
 
 def no_experiment(experiment: str, base_dir: str, known: list[str]) -> str:
-    """Returns that there is no such experiment, and which one may be meant."""
+    """Returns the message for an experiment that does not exist, with a suggestion."""
     hint = did_you_mean([experiment], known) or "; list them with: expman ls --experiments"
     return f"no experiment {experiment!r} in {base_dir}{hint}"

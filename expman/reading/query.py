@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from expman.errors import ConfigError
+from expman.reading.optional import SQL, needs
 from expman.reading.query_runs import chosen_by, nodes
 from expman.reading.query_tables import TABLES, Wanted, known_names
 from expman.reading.row_stream import RowStream
 from expman.reading.run import Run
+from expman.shown import count_of
 from expman.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ def query(runs: Sequence[Run], sql: str) -> pa.Table:
         StorageError: a file cannot be read.
         ModuleNotFoundError: DuckDB is not installed.
     """
-    import duckdb
+    with needs("duckdb", SQL):
+        import duckdb
 
     connection = duckdb.connect(":memory:", config=_CONFIG)
     try:
@@ -104,7 +107,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     except duckdb.Error as exc:
         raise ConfigError("sql", sql, str(exc)) from exc
     if len(statements) != 1:
-        raise ConfigError("sql", sql, f"{len(statements)} statements; write one SELECT")
+        raise ConfigError("sql", sql, f"{count_of(len(statements), 'statement')}; write one SELECT")
     kind = statements[0].type.name
     if kind not in _READS:
         raise ConfigError("sql", sql, f"{kind} changes something, or reads files; write a SELECT")

@@ -195,10 +195,10 @@ def _rows(runs: Sequence[Run], wanted: Wanted) -> pa.Table | RowStream:
         if stream.is_worth_it:
             return stream
     try:
-        found = all_rows(runs, columns, labels)
+        found = all_rows(runs, columns, labels, with_ids=True)
     except StorageError:
         runs = [run for run in runs if _is_readable(run)]
-        found = all_rows(runs, columns, labels)
+        found = all_rows(runs, columns, labels, with_ids=True)
     if found.num_columns == len(labels):  # it would have no lines
         found = all_rows(runs, ["step"], labels)
     return distinct_names(found)

@@ -14,6 +14,7 @@ from expman.reading.multirun import (
     by_metric,
     chosen_columns,
     common_columns,
+    ids_last,
     stored_names,
     with_facts,
 )
@@ -28,10 +29,10 @@ _LABEL = pa.dictionary(pa.int32(), pa.string())
 
 
 class RowStream:
-    """The rows of runs, as `all_rows` gives them, with names that SQL distinguishes.
+    """The rows of runs, as `all_rows` gives them with ids, with names that SQL distinguishes.
 
-    Whoever asks for the stream (Arrow PyCapsule interface) gets it from its begin. Rows of runs
-    that are in no part are held. A run that cannot be read has none.
+    Each request for the stream (Arrow PyCapsule interface) starts at its beginning. Rows of runs
+    that are in no part are held in memory. Runs that cannot be read are left out.
 
     Args:
         runs: the runs.
@@ -40,7 +41,7 @@ class RowStream:
 
     Attributes:
         schema: the columns.
-        is_worth_it: most rows are in parts, and there are columns.
+        is_worth_it: most runs are in parts, and there are columns.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class RowStream:
 
     def _rows_of(self, run: Run) -> pa.Table | None:
         try:
-            return read_vectors(run.path, self._wanted, lenient=True)
+            return read_vectors(run.path, self._wanted, lenient=True, with_ids=True)
         except StorageError:
             return None
 
@@ -85,28 +86,24 @@ class RowStream:
                 elif (one.catalog, one.part) not in seen:
                     seen.add((one.catalog, one.part))
                     empty = PartReader(one.catalog.part_path, self._wanted).empty(one.part)
-                    schemas.append(by_metric(self._without_ids(empty)).schema)
+                    schemas.append(by_metric(empty).schema)
         except LookupError:  # its runs have their files
             self.is_worth_it = False
             return
         types, self._plain = common_columns(schemas)
-        self._types = types if columns is None else chosen_columns(types, columns, ())
+        self._types = ids_last(types) if columns is None else chosen_columns(types, columns, ())
         self.is_worth_it = bool(self._types)
         fields = [(name, _LABEL) for name in self._labels]
         named = zip(beside_labels(self._types), self._types.values(), strict=True)
         whole = pa.schema([*fields, *named])
         self.schema = distinct_names(whole.empty_table()).schema
 
-    def _without_ids(self, table: pa.Table) -> pa.Table:
-        ids = [name for name in ("_producer", "_seq") if name in table.column_names]
-        return table.drop_columns(ids) if self._wanted is None else table
-
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """The stream, from its begin."""
+        """Exports the stream, from its beginning."""
         return self.reader().__arrow_c_stream__(requested_schema)
 
     def reader(self) -> pa.RecordBatchReader:
-        """Returns the stream, from its begin."""
+        """Returns a reader that starts at the beginning."""
         return pa.RecordBatchReader.from_batches(self.schema, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
@@ -123,7 +120,7 @@ class RowStream:
             except LookupError:  # a newer catalog has replaced it
                 yield from self._one_by_one(one)
             else:
-                yield from self._shaped(first, RowsOfRuns(self._without_ids(table), one.counts))
+                yield from self._shaped(first, RowsOfRuns(table, one.counts))
 
     def _one_by_one(self, piece: PartPiece) -> Iterator[pa.RecordBatch]:
         for number in range(piece.first, piece.first + len(piece.counts)):

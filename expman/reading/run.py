@@ -235,7 +235,8 @@ class Run(RunContents, RunFrames, RunMedia):
             return Best(value, getattr(found, f"{kind}_step"))
         metrics = self.metrics
         if metric not in metrics:
-            raise no_such_column(f"run {self.path} has no metric", [metric], metrics)
+            missing = no_such_column(f"run {self.path} has no metric", [metric], metrics)
+            raise ConfigError("metric", metric, missing.rule)
         raise ConfigError("metric", metric, f"run {self.path} has no number of it, or only NaN")
 
     def best_numbers(self, metrics: Sequence[str] | None = None) -> dict[str, MetricBest]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from expman.reading.optional import SQL, needs
+
 if TYPE_CHECKING:
     import duckdb
     import pandas
@@ -40,7 +42,8 @@ class RunFrames:
         self: _HasRows, columns: Sequence[str] | None = None, **options: Any
     ) -> polars.DataFrame:
         """`vectors()` as a polars DataFrame; takes the same arguments."""
-        import polars
+        with needs("polars"):
+            import polars
 
         frame = polars.from_arrow(self.vectors(columns, **options))
         assert isinstance(frame, polars.DataFrame)
@@ -58,7 +61,8 @@ class RunFrames:
         Metrics whose names differ only by case, such as `loss` and `Loss`, become the columns
         `loss__case1` and `Loss__case2`, because SQL does not distinguish them.
         """
-        import duckdb
+        with needs("duckdb", SQL):
+            import duckdb
 
         from expman.reading.sql import distinct_names
 

@@ -90,6 +90,7 @@ def read_vectors(
     merge_steps: bool = False,
     last: int | None = None,
     lenient: bool = False,
+    with_ids: bool = False,
     stem: str = VECTORS,
 ) -> pa.Table:
     """Reads the rows of a run; see Run.vectors.
@@ -101,6 +102,7 @@ def read_vectors(
         merge_steps: as in Run.vectors.
         last: as in Run.vectors.
         lenient: leave out columns that the run does not have, instead of raising.
+        with_ids: `_producer` and `_seq` are among all columns, if none are named.
         stem: of the table's files.
 
     Raises:
@@ -116,7 +118,8 @@ def read_vectors(
     fast_last = None if steps is not None or merge_steps else last
     parts = _read(run_dir, needed, steps, fast_last, stem)
     if columns is None:
-        columns = ["step", "timestamp", *parts.of_producers, *parts.metrics]
+        ids = _ROW_ID if with_ids else ()
+        columns = ["step", "timestamp", *parts.of_producers, *parts.metrics, *ids]
     else:
         missing = [name for name in columns if name not in parts.types and name not in FIXED]
         if missing and not lenient:

@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from expman.shown import count_of
 from expman.storage.line_file import LineFile
 from expman.storage.paths import CONSOLE_LOG
 from expman.storage.runlog import safe_line, stamp
@@ -69,8 +70,7 @@ def format_console(
 
 def format_lost(producer: str, timestamp_ns: int, lines: int) -> str:
     """The line about lines that could not be recorded."""
-    count = "1 line was" if lines == 1 else f"{lines:,} lines were"
-    text = f"{count} not recorded: the buffer was full"
+    text = f"{count_of(lines, 'line was', 'lines were')} not recorded: the buffer was full"
     return "".join(format_console("lost", producer, timestamp_ns, [text]))
 
 

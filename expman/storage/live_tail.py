@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 
 import pyarrow as pa
 
+from expman.shown import count_of
 from expman.storage.columns import Columns, Warn
 from expman.storage.directory import RunDirectory
 from expman.storage.paths import VECTORS, tail_name
@@ -124,7 +125,8 @@ class LiveTail:
             self.seal()
 
     def _forget(self, file: TailFile) -> None:
-        self._warn(file.path, f"{file.path} was removed by somebody; its {file.rows} rows are gone")
+        gone = count_of(file.rows, "row is gone", "rows are gone")
+        self._warn(file.path, f"{file.path} was removed by somebody; its {gone}")
         self._drop(file)
 
     def _drop(self, file: TailFile) -> None:

@@ -41,6 +41,7 @@ __all__ = [
     "note_mirrored",
     "remove_taken",
     "take_edit",
+    "take_late_changes",
     "waits",
     "write_notes",
 ]
@@ -117,15 +118,25 @@ def take_edit(run_dir: str) -> Edit | None:
         StorageError: what was asked for cannot be understood; it is removed.
     """
     taken, asked = (os.path.join(run_dir, name) for name in _NAMES)
-    found = None
-    if os.path.lexists(taken):
-        found = _read(taken)
+    if os.path.lexists(taken) and os.path.lexists(asked):  # of a writer that was killed
+        replace_file(asked, msgspec.json.encode(_merged(_read(taken), _read(asked))))
+        os.unlink(taken)
     if os.path.lexists(asked):
         with contextlib.suppress(FileNotFoundError):
             os.rename(asked, taken)
-            later = _read(taken)
-            found = later if found is None else _merged(found, later)
-    return found
+    return _read(taken) if os.path.lexists(taken) else None
+
+
+def take_late_changes(run_dir: str) -> dict[str, Any]:
+    """As `take_edit`, of a run that has ended by itself: what would end it early is left out.
+
+    Raises:
+        StorageError: as in `take_edit`.
+    """
+    edit = take_edit(run_dir)
+    changes = {} if edit is None else edit.changes()
+    changes.pop("pruned", None)
+    return changes
 
 
 def remove_taken(run_dir: str) -> None:
@@ -215,14 +226,11 @@ def has_ended(run_dir: str) -> bool:
 
 
 def _apply(run_dir: str, hold: Hold) -> bool:
-    """Returns False if somebody else writes run.yaml just now, or again."""
+    """Makes the change; False if another process writes run.yaml, or the run goes on."""
     with _held(run_dir, hold) as is_held:
         if not is_held or not has_ended(run_dir):
             return False
-        edit = take_edit(run_dir)
-        if edit is not None:
-            changes = edit.changes()
-            changes.pop("pruned", None)  # it had ended by itself
+        if changes := take_late_changes(run_dir):
             _change(run_dir, changes)
         remove_taken(run_dir)
         return True

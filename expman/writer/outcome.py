@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from expman.errors import StorageError
+from expman.shown import count_of
 from expman.storage.yamlfile import RunFile
 
 __all__ = ["Outcome", "guarded", "summary"]
@@ -44,4 +45,4 @@ def summary(run_dir: str) -> str:
         meta = RunFile(run_dir).read()
     except StorageError as exc:
         return str(exc)
-    return f"{meta.status}, {meta.rows_written} rows"
+    return f"{meta.status}, {count_of(meta.rows_written, 'row')}"

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from expman.models import LogLevel, reason_of
+from expman.shown import count_of
 from expman.storage.stacks import NO_ROWS, Stacks, ask_for_stacks, keep_stacks
 from expman.storage.times import iso
 from expman.transport.hello import Hello
@@ -184,7 +185,12 @@ class StallWatch:
         if back:
             files.note(LogLevel.INFO, f"rows come again from {', '.join(back)}")
         if gone:
-            files.note(LogLevel.INFO, f"{gone:,} of those without rows have ended")
+            files.note(
+                LogLevel.INFO,
+                count_of(
+                    gone, "producer without rows has ended", "producers without rows have ended"
+                ),
+            )
 
     def _store(self, files: RunFiles, now: float) -> None:
         meta = files.run.meta

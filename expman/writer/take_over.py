@@ -31,6 +31,7 @@ from expman.storage.paths import (
     of_attempt,
     storage_error,
 )
+from expman.storage.run_edits import remove_taken, take_late_changes
 from expman.storage.runlog import RunLog
 from expman.storage.supersede import supersede
 from expman.storage.times import iso
@@ -216,9 +217,12 @@ def _begin(run_dir: str, pid: int, from_step: int | None) -> int:
     notes.append((LogLevel.INFO, _describe(attempt, from_step, moved)))
     log.append([(level, time.time_ns(), text) for level, text in notes])
     log.sync()
+    for field, value in take_late_changes(run_dir).items():  # that the last attempt did not take
+        setattr(meta, field, value)
     _turn(meta, attempt, pid, from_step)
     hit("take-over-before-yaml")
     RunFile(run_dir).write(meta)
+    remove_taken(run_dir)
     Journal(run_dir).remove()
     return attempt
 
@@ -239,7 +243,7 @@ def _turn(meta: RunMetadata, attempt: int, pid: int, from_step: int | None) -> N
     meta.finished_at = meta.duration_secs = meta.stalled_since = None
     if meta.pruned is not None:  # the attempt before was
         meta.pruned, meta.tags = None, [tag for tag in meta.tags or () if tag != PRUNED] or None
-    meta.stalled = []
+    meta.stalled, meta.processes_lost = [], 0
     meta.heartbeat_at = meta.attempt_started_at
     meta.host = msgspec.structs.replace(this_host(places.SHM), pid=pid)
 

@@ -35,6 +35,19 @@ def test_catalog_says_what_it_read(expman_command: Expman, base: Path) -> None:
     assert before == expman_command("ls", "-s", "finished", "--json", base_dir=base).out
 
 
+def test_catalog_of_few_runs(expman_command: Expman, base: Path) -> None:
+    """It says that there is nothing to compact yet; once there is, what was compacted."""
+    said = "There is nothing to compact yet, and that is fine: rows are put together for 16"
+    first, second = expman_command("catalog", base).out.splitlines()
+    assert (" 0 in 0 files" in first, second.startswith(said)) == (False, True)
+    for number in range(14):
+        make_run(base, f"c{number}", block(0, {"loss": [1.0]}))
+    (line,) = expman_command("catalog", base).out.splitlines()
+    assert line.startswith(
+        "16 runs (14 read, 0 changed or removed, 1 live), rows of 16 runs in 1 f"
+    )
+
+
 def test_catalog_without_ray(
     expman_command: Expman, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,7 @@ def test_compare_of_an_experiment(at_width: Callable[..., Result], width: int) -
     assert 15 <= len(re.findall(r"\b0\.00012341\b", result.out))
     assert "seed" not in result.out
     assert "\x1b" not in result.out
-    assert "30 runs, sorted by loss:min; choose another order with --sort" in result.err
+    assert "30 runs, sorted by loss:min; another order: --sort METRIC:min" in result.err
     assert "not shown: 1 metric with one last value in all runs" in result.err
 
 

@@ -71,14 +71,14 @@ def test_small_curves_say_what_they_are(expman_command: Expman, tmp_path: Path) 
     assert "loss (of each run the median of its processes)" in result.out
 
 
-def many(base: Path, count: int, late: int = 3) -> Path:
-    """A live run of so many ranks: one has 4 rows, the others 20."""
+def many(base: Path, count: int, late: int = 3, status: RunStatus = RunStatus.RUNNING) -> Path:
+    """A run of so many ranks: one has 4 rows, the others 20."""
     blocks = [
         rows("main" if r == 0 else f"rank-{r}", [1.0] * (4 if r == late else 20), rank=r)
         for r in range(count)
     ]
     place = Rank(rank=0, world_size=count)
-    return make_run(base, "job", *blocks, rank=place, group="g", status=RunStatus.RUNNING)
+    return make_run(base, "job", *blocks, rank=place, group="g", status=status)
 
 
 def table(shown: str) -> list[list[str]]:
@@ -99,14 +99,17 @@ def test_show_has_a_line_for_each_rank(expman_command: Expman, tmp_path: Path) -
     assert [0, 0, 0, 16, 0] == [one["behind"] for one in found["producers"]]
 
 
-def test_show_of_many_ranks_is_cut(expman_command: Expman, tmp_path: Path) -> None:
-    """Those that are behind are there, and a line says what is left out."""
-    many(tmp_path, 40, late=33)
+@pytest.mark.parametrize("status", [RunStatus.RUNNING, RunStatus.FINISHED])
+def test_show_of_many_ranks_is_cut(
+    expman_command: Expman, tmp_path: Path, status: RunStatus
+) -> None:
+    """Those that are behind, or ended early, are there; a line says what is left out."""
+    many(tmp_path, 40, late=33, status=status)
     shown = expman_command("show", "job", base_dir=tmp_path).out
     lines = table(shown)
     assert 16 == len(lines)
     assert {"rank 33", "rank 0"} <= {line[0] for line in lines}
-    assert "… and 24 more, none of them behind; all of them with --json" in shown
+    assert "… and 24 more, last steps 19; all of them with --json" in shown
     found = json.loads(expman_command("show", "job", "--json", base_dir=tmp_path).out)
     assert 40 == len(found["producers"])
 

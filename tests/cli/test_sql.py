@@ -32,6 +32,19 @@ def test_sql_prints_a_table(expman_command: Expman, base: Path) -> None:
     assert "\x1b" not in found.out
 
 
+def test_all_columns_of_rows_say_who_logged_them(expman_command: Expman, run_base: Path) -> None:
+    """`SELECT *` has `_producer` and `_seq` at its end, also where a run lacks a metric."""
+    make_run(run_base, "a", block(0, {"loss": [1.0, 2.0]}))
+    make_run(run_base, "b", block(0, {"other": [1.0]}, producer="rank1"))
+    query = "SELECT *, _seq + 1 AS nth FROM rows ORDER BY run, _seq"
+    found = json.loads(expman_command("sql", query, "--json", base_dir=run_base).out)
+    names = ["experiment", "run", "step", "timestamp", "loss", "other", "_producer", "_seq", "nth"]
+    assert sorted(names) == sorted(found[0])
+    assert ["_producer", "_seq", "nth"] == list(found[0])[-3:]
+    rows = [("main", 0, 1), ("main", 1, 2), ("rank1", 0, 1)]
+    assert rows == [(row["_producer"], row["_seq"], row["nth"]) for row in found]
+
+
 def test_sql_writes(expman_command: Expman, base: Path, tmp_path: Path) -> None:
     """CSV, JSON and files are exact."""
     query = ("sql", "SELECT run, loss FROM rows ORDER BY run", "--where", "lr >= 1")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import fcntl
 import json
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -55,7 +57,7 @@ def base(run_base: Path) -> Path:
 
 def of(out: str, base: Path) -> list[str]:
     """The lines of the base directory's runs: other tests of this user may have live ones, too."""
-    return [line for line in out.splitlines() if "live-" in line]
+    return [line for line in out.splitlines() if re.match(r"(exp/)?live-\d\d\b", line)]
 
 
 def test_top_once(expman_command: Expman, base: Path) -> None:
@@ -94,6 +96,30 @@ def test_top_as_json(expman_command: Expman, base: Path) -> None:
     mine = [one for one in found if one["path"].startswith(str(base))]
     paces = [(one["pace"]["step"], one["pace"]["total"]) for one in mine]
     assert [(10, 20)] * 30 == paces
+
+
+def test_a_run_elsewhere_has_its_path(
+    expman_command: Expman,
+    base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A run of the base directory has a name; that of another one has its path below the table."""
+    from expman.cli import top
+    from expman.cli.output import console
+
+    own = live_status(expman.Run(base / "exp" / "live-01"))
+    assert own is not None
+    other = dataclasses.replace(own, path="/data/team/exp/other", name="other")
+    monkeypatch.setattr(top._Looks, "take", lambda _self: [own, other] * 3)
+    out = expman_command("top", base_dir=base).out
+    assert ["live-01", "other"] == [line.split()[0] for line in out.splitlines()[2:4]]
+    assert out.endswith("in other base directories\n" + "  exp/other: /data/team/exp/other\n" * 3)
+    for height in (10, 11, 12, 20):  # of a terminal, which has a last line of its own
+        console().print(top._view(top._Looks(str(base)), height))
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) <= height
+        assert lines[-1] == "q ends"
 
 
 def test_top_without_a_base_directory(expman_command: Expman) -> None:

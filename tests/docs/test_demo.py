@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ import yaml
 import expman
 
 DEMO = Path(__file__).resolve().parents[2] / "scripts" / "demo_train.py"
+EXPMAN = Path(sys.executable).with_name("expman")
 EPOCHS = 2
 BATCHES = 43  # 1,347 digits to train with, 32 at a time
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -57,5 +59,20 @@ def test_demo_leaves_a_finished_run(tmp_path: Path, run_base: Path) -> None:
     assert {"model.npz", "confusion_matrix.png"} == {p.name for p in (run / "artifacts").iterdir()}
     assert {"console.log", "provenance.yaml", "system.parquet"} <= {p.name for p in run.iterdir()}
     assert "printed last" in done.stdout
+    steps = [shlex.split(line) for line in done.stdout.partition("Try next:")[2].splitlines()[1::2]]
+    assert ["ui", "plot", "why"] == [words[1] for words in steps]
+    for command, *words in steps[1:]:  # the command of this environment, with these paths
+        assert "expman" == command or os.path.samefile(tmp_path / command, EXPMAN)
+        tried = subprocess.run(
+            [sys.executable, "-m", "expman.cli", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert (0, "") == (tried.returncode, tried.stderr)
+        assert "test/accuracy" in tried.stdout or run.name in tried.stdout
+    assert os.path.samefile(run_base, tmp_path / steps[0][2])
     assert PNG == picture.read_bytes()[:8]
     assert PNG == (run / "artifacts" / "confusion_matrix.png").read_bytes()[:8]

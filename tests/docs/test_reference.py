@@ -102,6 +102,20 @@ def test_the_table_of_settings_is_the_one_in_the_code() -> None:
     assert with_settings(page) == page
 
 
+def test_each_section_of_the_api_has_a_list_of_its_names() -> None:
+    """docs/reference/api.md can be read unbuilt: a line for each name and each method."""
+    pytest.importorskip("click")
+    from api_names import with_names
+
+    page = (REFERENCE / "api.md").read_text()
+
+    assert with_names(page) == page
+    listed = re.findall(r"^- `(\w+)", page, re.MULTILINE)
+    assert re.findall(r"^::: expman\.(\w+)$", page, re.MULTILINE) == listed
+    assert "\n    - `log_image(tag, image, step)`: Logs a picture.\n" in page
+    assert [] == re.findall(r"^ *- `[^`]+`:?\s*$", page, re.MULTILINE)
+
+
 def test_every_variable_is_explained() -> None:
     """docs/reference/settings.md has each environment variable of expman that the code names."""
     package = Path(expman.__file__).parent

@@ -198,7 +198,7 @@ def test_an_unreadable_lane(program, run_base: Path) -> None:
         lane.unlink()
     run = run_yaml(run_dir)
     assert ("FINISHED", 1) == (run["status"], run["lanes_unreadable"])
-    assert "1 lanes could not be read" in run["reason"]
+    assert "1 lane could not be read" in run["reason"]
     assert 10 == run["rows_written"]
 
 

@@ -12,7 +12,8 @@ from conftest import StartProgram
 from run_files import run_yaml
 
 import expman
-from expman import Experiment, ExperimentConfig, LoggingEngine
+from expman import Experiment, ExperimentConfig, LoggingEngine, Run
+from expman.reading.formats import format_facts
 
 SPEAKS = {"EXPMAN_QUIET": "0"}
 LOGS = """
@@ -44,6 +45,20 @@ def test_at_the_start_and_at_the_end(run_base: Path, capsys: pytest.CaptureFixtu
     assert line.endswith(f" s, 1 row; look with: expman why {run.run_dir}")
     run.close()
     assert "" == capsys.readouterr().err
+
+
+def test_rows_that_are_superseded(run_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The rows of the run as it is now; the others beside them, as `expman show` has them."""
+    settings = {"base_dir": run_base, "resume": "allow"}
+    for first, steps in ((None, range(12)), (10, range(10, 20))):
+        with Experiment("exp", "r", from_step=first, **settings) as run:
+            for step in steps:
+                run.log({"a": step}, step)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert " s, 20 rows, 2 superseded; look with: " in last
+    details = Run(run.run_dir)._details(max_curves=0)
+    assert ("rows", "20, 2 superseded") in format_facts(details)
+    assert 20 == Run(run.run_dir).vectors().num_rows
 
 
 @pytest.mark.parametrize("how", ["engine", "argument", "variable", "rank"])

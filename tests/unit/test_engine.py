@@ -572,6 +572,14 @@ def test_runs_of_one_second_never_share_a_directory(start: Start) -> None:
     assert [[(None, {"n": n})] for n in range(3)] == [rows(engine.run_dir) for engine in engines]
 
 
+def test_the_name_latest_counts_as_taken(start: Start) -> None:
+    """A log directory, or another tracker's name, may be that: the run gets a suffix."""
+    engines = [start(run_name="latest", suffix_if_taken=True) for _ in range(2)]
+    for engine in engines:
+        engine.close()
+    assert ["latest-1", "latest-2"] == [engine.config.run_name for engine in engines]
+
+
 def test_two_runs_named_by_the_clock(start: Start) -> None:
     """Without a name there is never a RunExistsError."""
     with start(None) as one, start(None) as other:

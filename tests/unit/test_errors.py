@@ -28,7 +28,7 @@ CASES: list[tuple[ExpmanError, dict[str, object], list[str]]] = [
     (
         errors.RunClosedError("/e/digits/first"),
         {"run_dir": "/e/digits/first"},
-        ["/e/digits/first", "is closed", "start a new LoggingEngine"],
+        ["/e/digits/first", "is closed", "start another run to log more: expman.init(…)"],
     ),
     (
         errors.RunEndedError("shm:0#0"),

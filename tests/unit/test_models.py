@@ -139,6 +139,19 @@ def test_a_run_name_that_is_no_directory_name_is_refused(name: Any, rule: str) -
     assert ("run_name", name, rule) == (caught.value.setting, caught.value.value, caught.value.rule)
 
 
+@pytest.mark.parametrize("label", ["run_name", "EXPMAN_RUN_NAME"])
+def test_no_run_is_called_latest(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands for the newest run, which a run of that name would hide."""
+    assert "latest" == ExperimentConfig("latest").name
+    if label == "EXPMAN_RUN_NAME":
+        monkeypatch.setenv(label, "latest")
+    with pytest.raises(ConfigError) as caught:
+        ExperimentConfig("digits", run_name="latest" if label == "run_name" else None)
+    assert f"{label}='latest': stands for the newest run of an experiment; choose another name" == (
+        str(caught.value)
+    )
+
+
 @pytest.mark.parametrize(
     "name", ["x" * 255, "ü" * 127, "a...", "a b", "-n", "a:b", "größe", "日本", "a..", "a\\b"]
 )

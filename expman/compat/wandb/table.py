@@ -7,6 +7,7 @@ from typing import Any
 
 from expman.compat.wandb.data_types import Loggable
 from expman.engine import LoggingEngine
+from expman.shown import count_of
 
 __all__ = ["Table"]
 
@@ -57,8 +58,8 @@ class Table(Loggable):
     def _check(self, row: Sequence[Any]) -> None:
         if len(row) != len(self.columns):
             raise ValueError(
-                f"a row has {len(row)} values, and the table {len(self.columns)} columns: "
-                f"{', '.join(self.columns)}"
+                f"a row has {count_of(len(row), 'value')}, and the table "
+                f"{count_of(len(self.columns), 'column')}: {', '.join(self.columns)}"
             )
 
     def add_data(self, *values: Any) -> None:

@@ -436,7 +436,7 @@ export class CurvesView {
 			put(legend, curves.slice(0, 200).map((curve) => h(curve.group ? "div.legendrow" : "a.legendrow", {
 				href: curve.group ? null : `#/run/${idPath(curve.id)}`, onpointerenter: () => this.hover(curve.id), onpointerleave: () => this.hover(null),
 			}, swatch(curve), h("span.name", null, cut(curve.name, 80)), h("span.value", null, curve.y.length ? number(lastOf(curve.y)) : ""))),
-			h("p.soft", null, waiting ? "loading…" : decimated ? `${number(rows)} rows; of each stretch the least and the greatest are drawn. Drag to look closer.` : `${number(rows)} rows`));
+			h("p.soft", null, waiting ? "loading…" : decimated ? `${count(rows, "row")}; of each stretch the least and the greatest are drawn. Drag to look closer.` : count(rows, "row")));
 		};
 		this.drawFull();
 	}

@@ -2,7 +2,7 @@
 
 import { data } from "./data.js";
 import { h, openDialog, put } from "./dom.js";
-import { cut, number } from "./format.js";
+import { count, cut, number } from "./format.js";
 import { into } from "./parts.js";
 import { setState, state } from "./state.js";
 import { tableView } from "./run_files.js";
@@ -56,7 +56,7 @@ export class Media {
 				},
 			});
 			slider.value = String(start);
-			put(foot, slider, label, h("span.soft", null, `${steps.length} steps`));
+			put(foot, slider, label, h("span.soft", null, count(steps.length, "step")));
 		} else put(foot, label);
 		draw(start);
 	}

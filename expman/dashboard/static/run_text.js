@@ -2,7 +2,7 @@
 
 import { data, isReport } from "./data.js";
 import { h, put, throttled } from "./dom.js";
-import { cut, moment, number } from "./format.js";
+import { count, cut, moment, number } from "./format.js";
 import { on, runs, watch } from "./live.js";
 import { blank, into, toggle } from "./parts.js";
 
@@ -122,7 +122,7 @@ export class Console {
 		const errors = this.errorsOnly;
 		const lines = this.words || errors
 			? this.all.filter((line) => (!errors || line.stream === "err") && line.text.toLowerCase().includes(this.words)) : this.all;
-		this.say.textContent = lines.length === this.all.length ? `${number(lines.length)} lines` : `${number(lines.length)} of ${number(this.all.length)} lines`;
+		this.say.textContent = lines.length === this.all.length ? count(lines.length, "line") : `${number(lines.length)} of ${count(this.all.length, "line")}`;
 		this.list.show(lines);
 	}
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any, ClassVar, Protocol
 
 from expman.models import LogLevel
+from expman.storage.paths import RUN_LOG, read_regular
 from expman.transport import records
 from expman.transport.hello import Hello
 from expman.writer.samplers.cgroup import Cgroup
@@ -18,6 +20,9 @@ from expman.writer.samplers.samples import MachineSample
 from expman.writer.samplers.sensors import Sensors
 
 __all__ = ["MachineSampler"]
+
+
+_START_BYTES = 64 * 1024
 
 
 class _Source(Protocol):
@@ -52,6 +57,7 @@ class MachineSampler(Sampler):
             self._sensors,
             OwnUse(),
         ]
+        self._log = os.path.join(hello.run_dir, RUN_LOG)
         self._is_first = True
 
     @classmethod
@@ -61,8 +67,9 @@ class MachineSampler(Sampler):
 
     def sample(self) -> Iterator[Any]:
         """Takes one sample."""
-        if self._is_first and self._sensors.lack is not None:
-            yield records.Log(0, time.time_ns(), LogLevel.INFO, self._sensors.lack)
+        lack = self._sensors.lack
+        if self._is_first and lack is not None and not _is_said(lack, self._log):
+            yield records.Log(0, time.time_ns(), LogLevel.INFO, lack)
         self._is_first = False
         values: dict[str, float] = {}
         moment_ns = time.time_ns()
@@ -72,3 +79,11 @@ class MachineSampler(Sampler):
         yield MachineSample(moment_ns, values)
         for line in self._gpus.lines():
             yield records.Log(0, time.time_ns(), LogLevel.WARN, line)
+
+
+def _is_said(line: str, log: str) -> bool:
+    """Whether an earlier writer or attempt of the run has this line near the start of run.log."""
+    try:
+        return line.encode() in read_regular(log, most_bytes=_START_BYTES)
+    except OSError:
+        return False

@@ -9,8 +9,8 @@ __all__ = ["Sensors"]
 
 _OF_CPUS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "acpitz")
 _LACK = (
-    "psutil is not installed: system.parquet has no frequency and no temperature of the "
-    "processors; install it with: pip install 'expman-sidecar[system]'"
+    "no frequency and temperature of the processors without psutil: pip install "
+    "'expman-sidecar[system]'"
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from expman.models import LogLevel
+from expman.shown import count_of
 from expman.storage.line_file import LineFile
 from expman.transport.lane_control import LaneControl
 from expman.transport.lane_words import AppendWords
@@ -83,7 +84,7 @@ class LineSink(Sink):
                 self.progress(line.lane.control).end(line.record + 1)
         count = sum(line.text.count("\n") for line in self._waiting)
         self._waiting.clear()
-        self.run.note(LogLevel.ERROR, f"{count} lines of {self.name} were left out: {why}")
+        self.run.note(LogLevel.ERROR, f"{count_of(count, 'line')} of {self.name} left out: {why}")
 
     def close(self) -> None:
         """Closes the file."""

@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from expman.errors import StorageError
-from expman.metadata import PRUNED, ExperimentMetadata
+from expman.metadata import ExperimentMetadata
 from expman.models import LogLevel, MetricValue, RunStatus
+from expman.shown import count_of
 from expman.storage import yamlfile
 from expman.storage.experiment_file import create_experiment, set_experiment_project
 from expman.storage.journal import Journal
@@ -259,9 +260,8 @@ class MetadataSink(Sink):
         """
         run, meta = self.run, self.run.meta
         self._take_edits()
-        if meta.pruned is not None and run.earlier is None:
-            status, reason = RunStatus.FINISHED, meta.pruned
-            meta.tags = list(dict.fromkeys((*(meta.tags or ()), PRUNED)))
+        if run.earlier is None:
+            status, reason = meta.end_as(status, reason)
         lacks = list(self._what_is_missing())
         if run.earlier is None:
             reason = "; ".join([*([reason] if reason else []), *lacks]) or None
@@ -279,7 +279,11 @@ class MetadataSink(Sink):
     def _report_end(self, status: RunStatus, reason: str | None, lacks: bool) -> None:
         run = self.run
         if run.meta.rows_missing:
-            text = f"{run.meta.rows_missing} rows were logged and are not in the files"
+            text = count_of(
+                run.meta.rows_missing,
+                "row was logged and is not in the files",
+                "rows were logged and are not in the files",
+            )
             run.note(LogLevel.ERROR, text)
         if reason:
             is_well = status is RunStatus.FINISHED and not lacks
@@ -289,9 +293,10 @@ class MetadataSink(Sink):
     def _what_is_missing(self) -> Iterator[str]:
         meta = self.run.meta
         if meta.rows_missing:
-            yield f"{meta.rows_missing:,} rows are missing"
+            yield count_of(meta.rows_missing, "row is missing", "rows are missing")
         if meta.lanes_unreadable:
-            yield f"{meta.lanes_unreadable} lanes could not be read, with all their rows"
+            lanes = count_of(meta.lanes_unreadable, "lane")
+            yield f"{lanes} could not be read, with all rows in it"
 
     def _duration_s(self) -> float | None:
         """Seconds by the monotonic clock, if the run ends now on the machine as it was started."""

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, assert_never
 
 from expman.models import LogLevel, MetricValue
+from expman.shown import count_of
 from expman.storage.vectors import RowBlock
 from expman.transport import records as wire
 from expman.transport.bulk_decode import Rows
@@ -52,7 +53,7 @@ class RowSink(Sink):
             return
         row = start.row
         for block in records:
-            with self.run.sparing(lane, f"{block.count} rows"):
+            with self.run.sparing(lane, count_of(block.count, "row")):
                 columns = (block.steps, block.logged_at_ns, block.columns)
                 self._append(lane, block.schema, *columns, row)
             row += block.count
@@ -123,7 +124,7 @@ class RowSink(Sink):
         keys, count = lane.schemas.get(schema), len(steps)
         if keys is None or columns is None or len(keys) != len(columns):
             why = "their metric names are unknown" if keys is None else "they are damaged"
-            text = f"{count} rows of {lane.producer} were left out: {why}"
+            text = f"{count_of(count, 'row')} of {lane.producer} left out: {why}"
             self.run.note(LogLevel.ERROR, text)
             return
         seq = lane.seq_base + first
@@ -144,14 +145,16 @@ class RowSink(Sink):
         laneless = lane.consumer.laneless_drops - lane.laneless_reported
         if laneless > 0:
             lane.laneless_reported += laneless
-            text = "rows of workers dropped: they had no descriptor or no memory for a lane"
-            self.run.note(LogLevel.WARN, f"{laneless} {text}")
+            text = "of workers dropped: they had no descriptor or no memory for a lane"
+            self.run.note(LogLevel.WARN, f"{count_of(laneless, 'row')} {text}")
 
     def _report_drops(self, lane: LaneState, rows: int) -> None:
         if rows > 0:
             lane.drops_reported += rows
             whose = "" if lane.is_owner else f" of {lane.producer}"
-            self.run.note(LogLevel.WARN, f"{rows} rows{whose} dropped: the buffer was full")
+            self.run.note(
+                LogLevel.WARN, f"{count_of(rows, 'row')}{whose} dropped: the buffer was full"
+            )
 
     # -- writing --------------------------------------------------------------------------
 

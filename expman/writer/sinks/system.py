@@ -7,6 +7,7 @@ from collections import deque
 
 from expman.errors import StorageError
 from expman.models import LogLevel
+from expman.shown import count_of
 from expman.storage.paths import SYSTEM, has_tail, parquet_name
 from expman.storage.vectors import RowBlock, VectorStore
 from expman.writer.consolidation import Consolidation
@@ -93,7 +94,10 @@ class SystemSink(Sink):
         table.store.flush(sync=sync)
         self.run.take_warnings(table.store)
         if self._left_out:
-            self.run.note(LogLevel.WARN, f"{self._left_out} samples of the machine are left out")
+            samples = count_of(
+                self._left_out, "sample of the machine is", "samples of the machine are"
+            )
+            self.run.note(LogLevel.WARN, f"{samples} left out")
         self._trouble, self._left_out = None, 0
 
     def _opened(self) -> _Table:

@@ -54,9 +54,17 @@ def test_a_run_that_got_another_suffix_is_found(importing: Import, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a/b", "a_b"), ("..", "run"), (".x", "x"), ("a\nb", "a\\nb"), ("", "run"), ("ä b", "ä b")],
+    [
+        ("a/b", "a_b"),
+        ("..", "run"),
+        (".x", "x"),
+        ("a\nb", "a\\nb"),
+        ("", "run"),
+        ("latest", "latest-1"),
+    ],
 )
 def test_names(name: str, expected: str) -> None:
-    """Whatever a tracker calls a run, a directory can have the name."""
+    """Whatever a tracker calls a run, a directory can have the name; `latest` stays free."""
+    assert "ä b" == directory_name("run_name", "ä b")
     assert expected == directory_name("run_name", name)
     assert 255 >= len(directory_name("run_name", name + "é" * 300).encode())

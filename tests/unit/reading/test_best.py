@@ -86,7 +86,7 @@ def test_what_has_no_best_number(tmp_path: Path) -> None:
     run = expman.Run(make_run(tmp_path, "r", block(0, rows)))
 
     for metric, kind, message in (
-        ("lss", "min", "has no metric 'lss'; did you mean 'loss'?"),
+        ("lss", "min", r"metric='lss': run .* has no metric 'lss'; did you mean 'loss'\?"),
         ("text", "min", "metric='text': run .* has no number of it, or only NaN"),
         ("nan", "max", "metric='nan': run .* has no number of it, or only NaN"),
         ("loss", "least", "kind='least': must be one of min, max, last"),

@@ -84,7 +84,7 @@ def test_queries(runs: expman.RunList, sql: str, expected: list[tuple[object, ..
 def test_a_star_has_all_columns(runs: expman.RunList) -> None:
     """Columns that SQL does not distinguish have names of their own there."""
     names = runs.sql("FROM rows").column_names
-    assert ["loss__case1", "Loss__case2", "train/acc"] == names[4:]
+    assert ["loss__case1", "Loss__case2", "train/acc", "_producer", "_seq"] == names[4:]
     assert {"params.model.layers", "scalars.score", "loss:min", "tags"} <= set(
         runs.sql("SELECT * FROM runs").column_names
     )

@@ -20,6 +20,7 @@ pytest.importorskip("duckdb")
 QUERIES = (
     "SELECT count(*) AS n FROM rows",
     "SELECT * FROM rows",
+    "SELECT *, _producer AS who FROM rows WHERE _seq = 1",
     "SELECT experiment, run, loss FROM rows WHERE loss > 1",
     "SELECT run, min(loss) AS least, count(*) AS n FROM rows GROUP BY run",
     "SELECT a.run, count(*) AS n FROM rows a JOIN rows b USING (run, step) GROUP BY 1",

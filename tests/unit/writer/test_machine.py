@@ -212,6 +212,10 @@ def test_without_psutil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "pip install 'expman-sidecar[system]'" in line.message
     assert "mem.used_gb" in sample.values
     assert [MachineSample] == [type(found) for found in sampler.sample()]
+    run_dir = Path(hello.run_dir)  # a successor, and a later attempt, do not say it again
+    run_dir.mkdir(parents=True)
+    (run_dir / "run.log").write_text(f"2026-01-31 INFO {line.message}\n")
+    assert [MachineSample] == [type(found) for found in MachineSampler(hello).sample()]
 
 
 def test_how_often(tmp_path: Path) -> None:

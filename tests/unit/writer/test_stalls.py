@@ -177,7 +177,7 @@ def test_a_worker_that_is_done(monkeypatch: pytest.MonkeyPatch, how: str) -> Non
             job.producers[name].consumer.sealed = True
         else:
             del job.producers[name]
-    assert ["1 of those without rows have ended"] == job.go(100, "main")
+    assert ["1 producer without rows has ended"] == job.go(100, "main")
     assert ([], None) == (job.meta.stalled, job.meta.stalled_since)
 
 

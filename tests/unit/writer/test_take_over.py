@@ -16,7 +16,7 @@ import pytest
 from expman import ExperimentConfig, FlushError, LoggingEngine, ResumeError, Run, StorageError
 from expman.metadata import RunMetadata
 from expman.models import RunStatus
-from expman.storage.run_edits import Edit, edit_run, take_edit
+from expman.storage.run_edits import Edit, ask, edit_run, take_edit, waits
 from expman.storage.yamlfile import RunFile
 from expman.transport import places
 from expman.transport.identity import this_host
@@ -67,6 +67,14 @@ def test_an_ended_run(run_dir: Path) -> None:
     assert ["FINISHED", "RUNNING"] == [attempt.status for attempt in meta.attempts]
     assert [0, 1, 2] == Run(run_dir).vectors(["step"])["step"].to_pylist()
     assert os.getpid() == meta.host.pid
+
+
+def test_what_was_asked_of_the_attempt_before(run_dir: Path) -> None:
+    """Too late for it: a sweep's wish to end it early does not end the next one, tags are kept."""
+    ask(str(run_dir), Edit(pruned="pruned by the sweep s", tags=["mine"]))
+    go_on(run_dir)
+    assert (None, ["mine"]) == (meta_of(run_dir).pruned, meta_of(run_dir).tags)
+    assert not waits(str(run_dir))
 
 
 def test_another_host(run_dir: Path) -> None:
@@ -188,7 +196,7 @@ def test_an_edit_leaves_the_attempts_as_they_are(run_dir: Path) -> None:
 
 
 def test_an_edit_beside_a_take_over(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither overwrites the other's run.yaml; the next attempt's writer gets the request."""
+    """Neither overwrites the other's run.yaml; the next attempt begins with the change."""
     monkeypatch.setattr("expman.transport.recovery_lock._PATIENCE_S", 0)
     edit = Edit(description="d")
     with recovery_lock(os.path.realpath(run_dir)) as is_held:
@@ -202,8 +210,8 @@ def test_an_edit_beside_a_take_over(run_dir: Path, monkeypatch: pytest.MonkeyPat
 
     assert not edit_run(str(run_dir), edit, hold_too_late, wait_s=0)
     meta = meta_of(run_dir)
-    assert (RunStatus.RUNNING, 2, None) == (meta.status, meta.attempt, meta.description)
-    assert edit == take_edit(str(run_dir))
+    assert (RunStatus.RUNNING, 2, "d") == (meta.status, meta.attempt, meta.description)
+    assert take_edit(str(run_dir)) is None
 
 
 def test_a_mirror_stays_with_a_run_that_goes_on(
