@@ -30,7 +30,7 @@ from expman.transport.lane_control import LaneControl
 from expman.transport.lane_memory import LaneMemory
 from expman.transport.lane_position import LanePosition
 from expman.transport.lane_words import Cutoff
-from expman.transport.liveness import lives
+from expman.transport.liveness import lives, producer_pid
 from expman.transport.numbering import LARGEST_COUNT
 from expman.transport.open_term import OpenTerm, missed_entries
 from expman.transport.release import TermRelease
@@ -124,6 +124,10 @@ class LaneConsumer:
     def producer_alive(self) -> bool:
         """True if the process that claimed the lane lives."""
         return lives(self._segment, self.hello.pid)
+
+    def producer_pid(self) -> int | None:
+        """The id here of the process that claimed the lane; None if it is gone, or not seen."""
+        return producer_pid(self._segment, self.hello.pid)
 
     @property
     def is_nameless(self) -> bool:

@@ -18,6 +18,8 @@ from leaks import processes
 from expman.transport import layout
 
 DEADLINE_S = 120.0
+KEEPS_EXIT_STATUS = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 15)
+"""The kernel shows the exit status of a process also after its parent has taken it."""
 
 
 class Writer(NamedTuple):
