@@ -9,9 +9,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from expman import notices, open_engines
-from expman.capture.exit_status import describe, describe_exit, note_interrupt, traceback_of
+from expman.capture.exit_status import (
+    describe,
+    describe_exit,
+    note_interrupt,
+    traceback_in_worker,
+    traceback_of,
+)
 from expman.capture.program_end import ProgramEnd
 from expman.capture.unasked import Unasked
+from expman.capture.worker_end import WorkerEnd
 from expman.durability import Durability
 from expman.ended_run import NoLane
 from expman.errors import ExpmanError, FlushError, RunClosedError, RunEndedError
@@ -100,6 +107,7 @@ class LoggingEngine(RecordCalls):
         lane.log_vector.__doc__ = LoggingEngine.log_vector.__doc__
         self.log_vector = self.log = lane.log_vector  # type: ignore[method-assign]
         self._lane = lane
+        lane.watch_end(WorkerEnd)
         self._durability = Durability(lane, supervisor)
         self._losses = Losses(lane)
         self._ended = False
@@ -324,11 +332,12 @@ class LoggingEngine(RecordCalls):
             notices.warn(f"expman: {missing}")  # the exception that ended the block matters more
 
     def _note_exception(self, exc: BaseException) -> None:
-        """Adds the traceback of what ends the run to run.log."""
+        """Adds the traceback of what ends the run, or a worker's part of it, to run.log."""
         if self._ended or isinstance(exc, SystemExit):
             return
+        text = traceback_in_worker(exc) if self._end is None else traceback_of(exc)
         with contextlib.suppress(ExpmanError):
-            self.log_message(LogLevel.ERROR, traceback_of(exc))
+            self.log_message(LogLevel.ERROR, text)
 
     def _close_at_exit(self) -> None:
         end = self._end

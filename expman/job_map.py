@@ -27,5 +27,5 @@ class JobMap(Protocol):
 def in_this_process(
     function: Callable[[_Job], _Result], jobs: Iterable[_Job], /
 ) -> Iterator[_Result]:
-    """Does the jobs here, one after the other."""
+    """Does the jobs in this process, one after the other."""
     return map(function, jobs)

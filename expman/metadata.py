@@ -89,6 +89,7 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     rows_dropped: int = 0
     rows_missing: int = 0
     artifacts_missing: int = 0
+    processes_lost: int = 0
     lanes_unreadable: int = 0
     scalars_left_out: int = 0
     vectors_left_out: int = 0
@@ -137,6 +138,16 @@ class RunMetadata(msgspec.Struct, kw_only=True):
     @property
     def _earlier_s(self) -> float:
         return sum(one.duration_secs or 0.0 for one in self.earlier_attempts)
+
+    def end_as(self, status: RunStatus, reason: str | None) -> tuple[RunStatus, str | None]:
+        """The status and the reason that the run ends with; adds the tag to a pruned run.
+
+        A run that a sweep ended early is FINISHED, however its process ended.
+        """
+        if self.pruned is None:
+            return status, reason
+        self.tags = list(dict.fromkeys((*(self.tags or ()), PRUNED)))
+        return RunStatus.FINISHED, self.pruned
 
     def set_duration(self, attempt_s: float | None) -> None:
         """Sets `duration_secs` by how long the present attempt took."""

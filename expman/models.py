@@ -18,7 +18,9 @@ from expman.suggestions import suggests_fields
 
 __all__ = [
     "MAX_NESTING",
+    "PROCESS_ENDED",
     "UNCAUGHT",
+    "UNCAUGHT_IN",
     "ExperimentConfig",
     "Host",
     "LogLevel",
@@ -298,6 +300,10 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
 UNCAUGHT = "an exception ended the run:"
 """First line of the message in run.log that has the traceback of what ended the program."""
+UNCAUGHT_IN = "an exception ended process "
+"""The same for a worker; its process id and a colon follow."""
+PROCESS_ENDED = "a process of the run has ended: "
+"""A line of run.log about a producer that ended before the run, and not well, begins like this."""
 
 
 def reason_of(exc: BaseException) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
-from expman.models import UNCAUGHT
+from expman.models import UNCAUGHT, UNCAUGHT_IN
 from expman.preemption import Preempted
 from expman.transport import exit_record
 
@@ -21,6 +21,7 @@ __all__ = [
     "describe",
     "describe_exit",
     "note_interrupt",
+    "traceback_in_worker",
     "traceback_of",
     "watch_os_exit",
 ]
@@ -182,14 +183,19 @@ def describe(exc: BaseException) -> str:
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1] + "…"
 
 
-def traceback_of(exc: BaseException) -> str:
+def traceback_of(exc: BaseException, first_line: str = UNCAUGHT) -> str:
     """A line and the traceback of an exception, with those that it came from."""
     import traceback
 
     lines = "".join(traceback.format_exception(exc)).rstrip("\n")
     if len(lines) > _MAX_TRACEBACK:
         lines = f"{lines[: _MAX_TRACEBACK // 2]}\n…\n{lines[-_MAX_TRACEBACK // 2 :]}"
-    return f"{UNCAUGHT}\n{lines}"
+    return f"{first_line}\n{lines}"
+
+
+def traceback_in_worker(exc: BaseException) -> str:
+    """The same for an exception that ends this process, and not the run."""
+    return traceback_of(exc, f"{UNCAUGHT_IN}{os.getpid()}:")
 
 
 def note_interrupt() -> None:

@@ -58,7 +58,7 @@ class _Candidate(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """Runs whose rows come into one file, or into two if they are more than was thought."""
+    """Runs whose rows go into one file, or into several if there are more rows than expected."""
 
     base_dir: str
     kind: tuple[str, str]

@@ -1,4 +1,4 @@
-"""`expman why`: how a run ended, or why it stands still."""
+"""`expman why`: how a run ended, or where it stands."""
 
 from __future__ import annotations
 
@@ -6,24 +6,31 @@ import click
 import msgspec
 
 from expman.cli.output import print_json, print_line
-from expman.cli.runs import base_dir_option, find_run, run_argument
-from expman.reading.postmortem import why
-from expman.storage.postmortem import read_post_mortem
+from expman.cli.runs import base_dir_option, find_run, mistakes_of, run_argument
+from expman.reading.postmortem import find_out, why
 
 __all__ = ["command"]
 
 
-@click.command("why", short_help="How a run ended, or why it stands still.")
+@click.command("why", short_help="How a run ended, or where it stands.")
 @run_argument()
-@click.option("--json", "as_json", is_flag=True, help="Print postmortem.json.")
+@click.option(
+    "--attempt",
+    metavar="N",
+    type=click.IntRange(1),
+    help="An earlier attempt of a run that went on.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @base_dir_option
-def command(run: str, as_json: bool, base_dir: str) -> None:
-    """Shows what is known about a RUN that crashed, failed or hung.
+def command(run: str, attempt: int | None, as_json: bool, base_dir: str) -> None:
+    """Shows what is known about a RUN that crashed, failed, hung or lost a process.
 
-    Each fact is followed by the file of the run that it comes from.
+    Of a live run it shows who is behind or stands still, and since when. Each fact is followed by
+    the file of the run that it comes from.
     """
     found = find_run(run, base_dir)
-    if as_json:
-        print_json(msgspec.to_builtins(read_post_mortem(found.path)))
-        return
-    print_line(why(found).rstrip("\n"))
+    with mistakes_of(attempt="--attempt"):
+        if as_json:
+            print_json(msgspec.to_builtins(find_out(found, attempt)))
+            return
+        print_line(why(found, attempt).rstrip("\n"))

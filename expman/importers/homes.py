@@ -1,4 +1,4 @@
-"""Which experiments imported runs come into."""
+"""Chooses the experiments that imported runs go into."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def new_home(home: str, sources: Sequence[Source]) -> contextlib.AbstractContext
 
     Args:
         home: the directory.
-        sources: the runs that come into it; their project's name is kept if it is another one.
+        sources: the runs that go into it; their project's name is kept if it is another one.
     """
     projects = {source.experiment for source in sources}
     project = projects.pop() if len(projects) == 1 else None

@@ -212,7 +212,7 @@ class CatalogIndex:
         return [f"{base}{experiment}/{run}" for experiment, run in names]
 
     def settle(self, current: bytearray) -> None:
-        """Takes these rows to hold from now on, for a process that shows one moment and ends."""
+        """Treats these rows as current from now on. For a process that soon ends."""
         self._settled = current
 
     def holds(self, row: int, run: Run) -> bool:

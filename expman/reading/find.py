@@ -166,9 +166,9 @@ class RunList(list[Run]):
         return f"RunList([\n{''.join(lines)}])" if lines else "RunList([])"
 
     def settle(self) -> RunList:
-        """Has a catalog taken as it was when the runs were listed: for a command, which then ends.
+        """Uses the catalog as it was when the runs were listed. For commands, which end soon.
 
-        Else each use of a value looks whether the run has changed since.
+        Otherwise each use of a value checks whether the run has changed since.
         """
         catalog = next((run._catalog for run in self if run._catalog is not None), None)
         if catalog is not None:

@@ -83,7 +83,7 @@ def format_size(size_bytes: float) -> str:
 
 
 def format_remarks(run: RunSummary) -> str:
-    """Returns what is to be said beside a status: that a run was pruned, and what it lacks."""
+    """Returns remarks on a run, shown after its status: pruned, and what is missing."""
     pruned = "pruned" if run.metadata.is_pruned else ""
     return ", ".join(filter(None, (pruned, format_missing(run))))
 

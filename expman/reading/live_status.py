@@ -19,7 +19,7 @@ from expman.reading.run import Run
 from expman.storage.paths import RUN_YAML
 from expman.storage.times import parse_time
 
-__all__ = ["LiveStatus", "MachineUse", "RowPace", "live_status"]
+__all__ = ["LiveStatus", "MachineUse", "RowPace", "live_status", "silence"]
 
 RECENT_ROWS = 500
 """Rows of a run by which its pace is measured."""
@@ -113,7 +113,7 @@ def live_status(run: Run) -> LiveStatus | None:
         machine=_machine(run),
         latest=meta.vectors,
         stalled_s=_since(meta.stalled_since, now),
-        silent_s=_silence(run.path, meta, now),
+        silent_s=silence(run.path, meta, now),
     )
 
 
@@ -181,7 +181,8 @@ def _since(moment: str | None, now: float) -> float | None:
     return None if found is None else max(0.0, now - found.timestamp())
 
 
-def _silence(run_dir: str, meta: RunMetadata, now: float) -> float | None:
+def silence(run_dir: str, meta: RunMetadata, now: float) -> float | None:
+    """Seconds without a sign of life of a live run's writer, if there are too many."""
     try:
         renewed = os.stat(os.path.join(run_dir, RUN_YAML)).st_mtime
     except OSError:

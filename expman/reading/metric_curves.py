@@ -34,7 +34,7 @@ class Lines(NamedTuple):
 
     Attributes:
         curves: by their labels; of a band those of `BAND`.
-        of: what they are of, for the title: "4 ranks"; "" for a run of one process.
+        of: whose curves they are, for the title: "4 ranks"; "" for a run of one process.
     """
 
     curves: dict[str, Curve]

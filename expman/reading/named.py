@@ -115,6 +115,6 @@ def _why_none(text: str, base_dir: str, every: list[Run]) -> str:
 
 
 def no_experiment(experiment: str, base_dir: str, known: list[str]) -> str:
-    """Returns that there is no such experiment, and which one may be meant."""
+    """Returns the message for an experiment that does not exist, with a suggestion."""
     hint = did_you_mean([experiment], known) or "; list them with: expman ls --experiments"
     return f"no experiment {experiment!r} in {base_dir}{hint}"

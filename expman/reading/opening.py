@@ -18,7 +18,9 @@ def _open(text: str, base_dir: str | None) -> Run:
         raise StorageError(text, "no such directory; list the runs with expman.runs()")
     base = base_dir or os.environ.get("EXPMAN_BASE_DIR") or BASE_DIR
     if "://" not in text and "://" not in base and not os.path.isdir(base):
-        raise StorageError(text, f"no such directory, and {base} is none where it could be a run")
+        raise StorageError(
+            text, f"no such directory, and no base directory {base} to look it up in"
+        )
     try:
         return named_run(text, base)
     except ConfigError as exc:

@@ -70,7 +70,7 @@ def label_of(name: str, rank: int | None, *, of_many: bool) -> str:
 
 
 def count_producers(several: Sequence[ProducerRows]) -> str:
-    """Returns "4 ranks", or "5 processes" if some of them are no ranks."""
+    """Returns "4 ranks", or "5 processes" if not all of them are ranks."""
     what = "ranks" if all(is_rank(one.name, one.rank) for one in several) else "processes"
     return f"{len(several):,} {what}"
 

@@ -31,8 +31,8 @@ _LABEL = pa.dictionary(pa.int32(), pa.string())
 class RowStream:
     """The rows of runs, as `all_rows` gives them with ids, with names that SQL distinguishes.
 
-    Whoever asks for the stream (Arrow PyCapsule interface) gets it from its begin. Rows of runs
-    that are in no part are held. A run that cannot be read has none.
+    Each request for the stream (Arrow PyCapsule interface) starts at its beginning. Rows of runs
+    that are in no part are held in memory. Runs that cannot be read are left out.
 
     Args:
         runs: the runs.
@@ -41,7 +41,7 @@ class RowStream:
 
     Attributes:
         schema: the columns.
-        is_worth_it: most rows are in parts, and there are columns.
+        is_worth_it: most runs are in parts, and there are columns.
     """
 
     def __init__(
@@ -99,11 +99,11 @@ class RowStream:
         self.schema = distinct_names(whole.empty_table()).schema
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """The stream, from its begin."""
+        """Exports the stream, from its beginning."""
         return self.reader().__arrow_c_stream__(requested_schema)
 
     def reader(self) -> pa.RecordBatchReader:
-        """Returns the stream, from its begin."""
+        """Returns a reader that starts at the beginning."""
         return pa.RecordBatchReader.from_batches(self.schema, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:

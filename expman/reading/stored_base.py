@@ -157,7 +157,7 @@ class StoredBase:
         return path
 
     def fetch_small(self, runs: Collection[str]) -> bool:
-        """Fetches what says what some runs are; returns whether there is an object of one of them.
+        """Fetches run.yaml and config.yaml of some runs; returns whether any of the runs exists.
 
         Args:
             runs: the runs, as EXPERIMENT/RUN.

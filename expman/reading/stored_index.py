@@ -1,8 +1,8 @@
 """The catalog of a base directory in an object store, as `expman mirror` left it.
 
-A row of it holds as long as the run is there, and nobody has put a mark that he changes what the
-row was made of (`storage/run_copy.py`). All other runs, live ones among them, are read from their
-own objects. So a list takes one request per 1,000 runs, and three more.
+A row of it holds as long as the run is there, without a mark that says that what the row was made
+of is being changed (`storage/run_copy.py`). All other runs, live ones among them, are read from
+their own objects. So a list takes one request per 1,000 runs, and three more.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ class StoredIndex(CatalogIndex):
         return current, [f"{self.base_dir}/{key}" for key in others]
 
     def holds(self, row: int, run: Run) -> bool:
-        """True: that was looked at when the run was listed."""
+        """True: `look` has checked it."""
         return True
 
     def config_holds(self, row: int, run: Run) -> bool:
-        """True: that was looked at when the run was listed."""
+        """True: `look` has checked it."""
         return True
 
     def rows_hold(self, row: int, run: Run) -> bool:
-        """True: that was looked at when the run was listed."""
+        """True: `look` has checked it."""
         return True
 
     def part_path(self, part: str) -> str:

@@ -70,7 +70,7 @@ def _runs_of(chunk: Chunk) -> list[Run]:
 
 
 def columns_of(chunk: Chunk) -> list[pa.Schema]:
-    """Returns the columns that the rows of the runs have: each that there is, once.
+    """Returns the schemas of the rows of the runs, each distinct one once.
 
     Raises:
         StorageError: a file cannot be read.

@@ -34,7 +34,7 @@ _Result = TypeVar("_Result")
 
 
 def _ray() -> Any:
-    """Ray, begun if the program has not done so.
+    """Returns Ray, initialized unless the program has done that.
 
     Raises:
         ModuleNotFoundError: it is not installed.

@@ -171,11 +171,11 @@ class RankFile:
         return update
 
     def take(self, update: RankFileUpdate) -> None:
-        """Takes over how far an update goes whose file has its name now."""
+        """Notes how far an update goes, once its file has been renamed."""
         self._state = update.state
 
     def forget(self) -> None:
-        """The next update is made from all rows."""
+        """Makes the next update from all rows."""
         self._state = None
 
 

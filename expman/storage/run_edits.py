@@ -118,15 +118,13 @@ def take_edit(run_dir: str) -> Edit | None:
         StorageError: what was asked for cannot be understood; it is removed.
     """
     taken, asked = (os.path.join(run_dir, name) for name in _NAMES)
-    found = None
-    if os.path.lexists(taken):
-        found = _read(taken)
+    if os.path.lexists(taken) and os.path.lexists(asked):  # of a writer that was killed
+        replace_file(asked, msgspec.json.encode(_merged(_read(taken), _read(asked))))
+        os.unlink(taken)
     if os.path.lexists(asked):
         with contextlib.suppress(FileNotFoundError):
             os.rename(asked, taken)
-            later = _read(taken)
-            found = later if found is None else _merged(found, later)
-    return found
+    return _read(taken) if os.path.lexists(taken) else None
 
 
 def take_late_changes(run_dir: str) -> dict[str, Any]:
@@ -228,7 +226,7 @@ def has_ended(run_dir: str) -> bool:
 
 
 def _apply(run_dir: str, hold: Hold) -> bool:
-    """Returns False if somebody else writes run.yaml just now, or again."""
+    """Makes the change; False if another process writes run.yaml, or the run goes on."""
     with _held(run_dir, hold) as is_held:
         if not is_held or not has_ended(run_dir):
             return False

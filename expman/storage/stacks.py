@@ -50,6 +50,8 @@ _POLL_S = 0.01
 MOST_BYTES = 4 * 1024 * 1024
 _HEADER = rb"expman stacks: pid (\d+) started (\d+) signal (\d+)\n"
 _FATAL = b"Fatal Python error: "
+_MOST_FAULTS = 20
+"""Of one file, into which many forked children may have written."""
 
 
 class Stacks(msgspec.Struct, frozen=True):
@@ -263,13 +265,16 @@ def keep_stacks(run_dir: str, stacks: list[Stacks], now_s: float) -> list[str]:
 
 
 def fatal_tracebacks(run_dir: str) -> list[tuple[int, str]]:
-    """Tracebacks that processes of the run wrote as they died of a fault, with the process ids."""
+    """Tracebacks that processes of the run wrote as they died of a fault.
+
+    Returns:
+        Each with the process id that the file is named by: it is that process, or it forked it.
+    """
     found = []
     for file in _files(run_dir):
         data = read_regular(file.path, most_bytes=MOST_BYTES)
-        at = data.rfind(_FATAL)
-        if at >= 0:
-            found.append((file.pid, data[at:].decode("utf-8", "replace")))
+        for text in data.split(_FATAL)[1:][-_MOST_FAULTS:]:
+            found.append((file.pid, (_FATAL + text).decode("utf-8", "replace")))
     return found
 
 

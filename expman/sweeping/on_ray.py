@@ -1,4 +1,4 @@
-"""Gives the trials of a sweep to Ray Tune: it says where and when each runs.
+"""Gives the trials of a sweep to Ray Tune, which decides where and when each runs.
 
 Which trials there are, and what has become of them, is in the sweep's directory, as ever. A trial's
 process is started by an actor, and ends with it at the latest. So a trial whose actor Ray has given
@@ -44,7 +44,7 @@ _SETTINGS = {
 def begin_ray() -> None:
     """Joins a cluster, or begins one of this machine, unless that was done."""
     os.environ.update({**_SETTINGS, **os.environ})
-    for name in ("ray", "ray.tune"):  # they say in many words what the sweep says
+    for name in ("ray", "ray.tune"):  # they repeat at length what the sweep prints
         logging.getLogger(name).setLevel(logging.ERROR)
     if not ray.is_initialized():
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
@@ -114,7 +114,7 @@ class _TrialProcess(tune.Trainable):
 
 
 class _Trials(Searcher):
-    """Tells Tune the sweep's trials one by one, and the sweep what has become of them."""
+    """Hands the sweep's trials to Tune one by one, and their outcomes to the sweep."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class _Trials(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Takes over what the actor has noted."""
+        """Reports what the actor has noted in the sweep's directory."""
         number = self._numbers.pop(trial_id)
         trial = self._sweep.read().get(number)
         if trial is not None and trial.has_ended:
@@ -150,7 +150,7 @@ class _Trials(Searcher):
             self._on_end(trial, len(self._numbers))
 
     def set_search_properties(self, *arguments: Any, **options: Any) -> bool:
-        """The sweep's file says everything."""
+        """Ignored: the sweep file has all settings."""
         return True
 
     def save(self, checkpoint_path: str) -> None:

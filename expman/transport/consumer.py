@@ -30,7 +30,7 @@ from expman.transport.lane_control import LaneControl
 from expman.transport.lane_memory import LaneMemory
 from expman.transport.lane_position import LanePosition
 from expman.transport.lane_words import Cutoff
-from expman.transport.liveness import lives
+from expman.transport.liveness import lives, producer_pid
 from expman.transport.numbering import LARGEST_COUNT
 from expman.transport.open_term import OpenTerm, missed_entries
 from expman.transport.release import TermRelease
@@ -124,6 +124,10 @@ class LaneConsumer:
     def producer_alive(self) -> bool:
         """True if the process that claimed the lane lives."""
         return lives(self._segment, self.hello.pid)
+
+    def producer_pid(self) -> int | None:
+        """The id here of the process that claimed the lane; None if it is gone, or not seen."""
+        return producer_pid(self._segment, self.hello.pid)
 
     @property
     def is_nameless(self) -> bool:
@@ -238,13 +242,13 @@ class LaneConsumer:
             first_row, first_record, serial = at.rows, at.records, at.serial
             at.count(taken)
             self.released.look_for_sentinel(taken, serial)
+            count = at.records - first_record
             is_finished = self._is_finished(term, dead)
             if is_finished:
                 self.released.add(serial, term)
                 self._term = None
                 at.end_term(term)
             if taken or problems or not is_finished:
-                count = at.records - first_record
                 return Batch(taken, count, first_row, first_record, serial, problems)
         return Batch([], 0, at.rows, at.records, at.serial, problems)
 
@@ -275,7 +279,8 @@ class LaneConsumer:
     def _salvage(
         self, term: OpenTerm, dead: bool, problems: list[CorruptLaneError]
     ) -> list[wire.Record | Rows]:
-        found = salvage(term, self._sealed_bytes(), dead=dead, no_more=self.sealed)
+        counted = self.position.in_term
+        found = salvage(term, self._sealed_bytes(), counted, dead=dead, no_more=self.sealed)
         self.position.pass_by(found.lost_rows, found.lost_records)
         problems += found.problems
         term.damaged |= bool(found.problems)

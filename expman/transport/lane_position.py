@@ -26,6 +26,7 @@ class LanePosition:
         rows: number of the lane's next row, dropped ones included.
         records: number of the lane's next record.
         drops: dropped rows among the rows before it.
+        in_term: rows and records of this term that were taken or lost.
     """
 
     def __init__(self, control: LaneControl) -> None:
@@ -33,6 +34,7 @@ class LanePosition:
         self.serial = control.released_terms
         start = self._first_start()
         self.rows, self.records, self.drops = start.rows, start.records, start.drops
+        self.in_term = (0, 0)
 
     def _first_start(self) -> Reach:
         """Start of the first term, as noted by a predecessor or by the producer."""
@@ -69,22 +71,28 @@ class LanePosition:
 
     def pass_by(self, rows: int, records: int) -> None:
         """Counts published records that could not be read."""
+        self._add(rows, records)
+
+    def _add(self, rows: int, records: int) -> None:
         self.rows += rows
         self.records += records
+        self.in_term = (self.in_term[0] + rows, self.in_term[1] + records)
 
     def count(self, taken: Iterable[wire.Record | Rows]) -> None:
         """Counts records that were taken."""
+        rows = records = 0
         for record in taken:
-            self.records += 1
+            records += 1
             kind = type(record)
             if kind is wire.Vector:
-                self.rows += 1
+                rows += 1
             elif isinstance(record, Rows):
-                self.rows += record.count
-                self.records += record.count - 1
+                rows += record.count
+                records += record.count - 1
             elif isinstance(record, wire.Drop):
                 self.rows += record.rows
                 self.drops += record.rows
+        self._add(rows, records)
 
     def end_term(self, term: OpenTerm | None) -> None:
         """Goes on to the next term.
@@ -95,6 +103,7 @@ class LanePosition:
         start = self._next_start(term)
         self.rows, self.records, self.drops = start.rows, start.records, start.drops
         self.serial += 1
+        self.in_term = (0, 0)
         note_start(self._control.words, self.serial, start)
 
     def what_is_gone(self) -> str:

@@ -65,6 +65,11 @@ class LaneView:
             return hello.producer
         return hello.producer_name(self.control.name_number)
 
+    @property
+    def is_owner(self) -> bool:
+        """True if it is the lane of the run's owner."""
+        return self.control.hello.role == "owner"
+
     def producer_alive(self) -> bool:
         """True if the process that claimed the lane lives."""
         if segment.is_locked_here(self._address.place, self.name):

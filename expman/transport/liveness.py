@@ -19,7 +19,7 @@ import os
 from expman.process_start import began_ticks
 from expman.transport import segment
 
-__all__ = ["lives", "mark_of"]
+__all__ = ["lives", "mark_of", "producer_pid"]
 
 
 def lives(control: segment.Segment, pid: int) -> bool:
@@ -30,6 +30,19 @@ def lives(control: segment.Segment, pid: int) -> bool:
         pid: the process id in its hello.
     """
     return control.is_locked() or (pid != os.getpid() and _maps(pid, control))
+
+
+def producer_pid(control: segment.Segment, pid: int) -> int | None:
+    """The id here of the process that has claimed a lane; None if it is gone, or not seen here.
+
+    Args:
+        control: the lane's control.
+        pid: the process id in its hello: that of its own PID namespace.
+    """
+    holder = control.holder()
+    if holder is not None or control.is_locked():
+        return holder
+    return pid if pid != os.getpid() and _maps(pid, control) else None
 
 
 def mark_of(pid: int) -> str:

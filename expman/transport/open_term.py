@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import platform
+import re
 import time
 from collections.abc import Iterator, Sequence
 
@@ -27,6 +28,8 @@ A thread may be held up between its two stores. Its entry must land before the s
 memory serves another term.
 """
 _WIPE_BYTES = 1 << 20
+_HEAD = re.compile(rb"[\x90-\x9f][\x01-\x7f]", re.DOTALL)
+"""The first two bytes of any record."""
 _ORDERED_STORES = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
 
 
@@ -189,9 +192,14 @@ def decode_at(term: OpenTerm, position: int, limit: int) -> tuple[wire.Record, i
     A record of a kind that is not known counts as one if the index confirms it. Damage would have
     to hit the tag of a record that is not a row to be taken for that, and then its bytes are kept.
     """
+    found = _decode(term, position, limit)
+    return None if found is None or _has_swallowed_another(term, position, *found) else found
+
+
+def _decode(term: OpenTerm, position: int, limit: int) -> tuple[wire.Record, int] | None:
     # A record is an array of up to 15 items that begins with a tag; nothing else is walked.
     head = bytes(term.data[position : position + 2])
-    if len(head) < 2 or not 0x90 <= head[0] <= 0x9F or not 0 < head[1] < 0x80:
+    if _HEAD.fullmatch(head) is None:
         return None
     is_known = wire.is_known(head[1])
     try:
@@ -202,22 +210,23 @@ def decode_at(term: OpenTerm, position: int, limit: int) -> tuple[wire.Record, i
         return None
     if not is_known and not _is_confirmed_other(term, record.ordinal, len(data)):
         return None
-    if _has_swallowed_another(term, position, record, end):
-        return None
     return record, end
 
 
 def _has_swallowed_another(term: OpenTerm, position: int, record: wire.Record, end: int) -> bool:
-    """True if the index gives a record fewer bytes, and confirms another one right behind these.
+    """True if the index does not confirm a record, and confirms another one that begins in it.
 
-    A damaged header may count records that follow among a row's values.
+    A damaged header may count records that follow among a row's values. The ordinal may be damaged,
+    too, so the index cannot always say where the record ended.
     """
-    entry = term.index[record.ordinal] if 0 <= record.ordinal < len(term.index) else 0
-    inner = position + layout.record_bytes(entry)
-    if not position < inner < end:
+    if term.published(record.ordinal, end - position):
         return False
-    found = decode_at(term, inner, end)
-    return found is not None and term.published(found[0].ordinal, found[1] - inner)
+    for head in _HEAD.finditer(term.data[position + 1 : end]):
+        inner = position + 1 + head.start()
+        found = _decode(term, inner, len(term.data))
+        if found is not None and term.published(found[0].ordinal, found[1] - inner):
+            return True
+    return False
 
 
 def _is_confirmed_other(term: OpenTerm, ordinal: int, length: int) -> bool:

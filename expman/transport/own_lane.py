@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 from expman import notices
@@ -17,7 +18,7 @@ from expman.transport.lane import Lane, remains_of
 from expman.transport.lane_control import LaneControl
 from expman.transport.once import Once
 
-__all__ = ["OwnLane", "WaitHook"]
+__all__ = ["EndNote", "OwnLane", "WaitHook"]
 
 RECLAIM_S = 1.0
 """Spacing of a worker's attempts to get a lane, where there is no memory for one."""
@@ -27,6 +28,14 @@ class WaitHook(Protocol):
     """Called while a producer waits for the writer; False: no writer will ever come."""
 
     def __call__(self) -> bool: ...
+
+
+class EndNote(Protocol):
+    """Notes how a worker ends, from when it has claimed its lane."""
+
+    def cancel(self) -> None:
+        """Notes nothing any more."""
+        ...
 
 
 class OwnLane:
@@ -45,6 +54,7 @@ class OwnLane:
         lock: held by each call that is not on the fast path; of this process alone.
         gate: for a worker, its run's owner.
         drops: rows that this process has dropped.
+        on_claim: called when a worker has claimed its lane; returns what notes how it ends.
     """
 
     def __init__(
@@ -53,6 +63,8 @@ class OwnLane:
         self.address = address
         self.gate = gate
         self.hello = hello
+        self.on_claim: Callable[[], EndNote | None] = lambda: None
+        self._end: EndNote | None = None
         self._on_wait = on_wait
         self._closed = False
         self._parents: Once[Lane | None] | None = None  # in a forked child
@@ -144,6 +156,8 @@ class OwnLane:
         if self.drops.total:  # counted in the lane from now on
             gate.count_laneless(-self.drops.total)
         self.note_drops(settled)
+        if settled is lane:
+            self._end = self.on_claim()
         return settled
 
     def refuse(self) -> NoReturn:
@@ -180,7 +194,7 @@ class OwnLane:
             return
         if lane is not None and self.gate is None:
             self.gate = RunGate(lane.segment, lane.control, self.address)
-        self._parents = self._lane
+        self._parents, self._end = self._lane, None
         self._begin()
 
     # -- dropping -----------------------------------------------------------------
@@ -229,6 +243,9 @@ class OwnLane:
         self._lane = remains
         self._parents = None
         self.gate = None
+        end, self._end = self._end, None
+        if end is not None:
+            end.cancel()
 
     def acquire(self, timeout_s: float) -> bool:
         """Takes the lock; False: it could not be had in time."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 
 from expman.errors import RunClosedError
 from expman.models import LogLevel, MetricValue, RunStatus
@@ -18,7 +19,7 @@ from expman.transport.gate import RunGate
 from expman.transport.hello import Hello
 from expman.transport.lane import Lane
 from expman.transport.lane_control import LaneControl
-from expman.transport.own_lane import OwnLane, WaitHook
+from expman.transport.own_lane import EndNote, OwnLane, WaitHook
 from expman.transport.row_log import RowLog
 from expman.transport.spool_memory import MemorySpools
 
@@ -133,7 +134,21 @@ class LaneProducer:
         finally:
             self._own.lock.release()
 
+    def offer_message(self, level: LogLevel, message: str) -> None:
+        """Publishes a line of run.log if it need not wait."""
+        self.offer(encoding.LOG, level, message)
+
     # -- the end --------------------------------------------------------------------
+
+    def watch_end(self, watch: Callable[[LaneProducer], EndNote]) -> None:
+        """Has `watch` called when this process, a worker, claims its lane."""
+        this = weakref.ref(self)
+
+        def on_claim() -> EndNote | None:
+            producer = this()
+            return None if producer is None else watch(producer)
+
+        self._own.on_claim = on_claim
 
     def close(self, status: RunStatus, reason: str | None, timeout_s: float) -> bool:
         """Publishes the sentinel and seals the lane.

@@ -34,12 +34,20 @@ class Salvage(msgspec.Struct):
     problems: list[CorruptLaneError] = []
 
 
-def salvage(term: OpenTerm, sealed_bytes: int | None, *, dead: bool, no_more: bool) -> Salvage:
+def salvage(
+    term: OpenTerm,
+    sealed_bytes: int | None,
+    counted: tuple[int, int],
+    *,
+    dead: bool,
+    no_more: bool,
+) -> Salvage:
     """Takes record by record, only those that are known to be whole.
 
     Args:
         term: what is read; its position and its gaps advance.
         sealed_bytes: of a sealed term's data; None for an open one.
+        counted: rows and records of the term that were taken or lost so far.
         dead: the producer is gone.
         no_more: the producer has sealed the lane.
     """
@@ -61,9 +69,9 @@ def salvage(term: OpenTerm, sealed_bytes: int | None, *, dead: bool, no_more: bo
         if behind is not None and taken:
             usable = len(taken)  # they lie before a published record; the damage is next
         elif behind is not None:
-            return _skip_to(term, behind)
+            return _skip_to(term, behind, counted)
         else:
-            return _give_up(term, limit, sealed, dead)
+            return _give_up(term, limit, sealed, dead, counted)
     if usable:
         found.records = taken[:usable]
         _advance(term, found.records, ends[usable - 1])
@@ -115,17 +123,21 @@ def _find_published(term: OpenTerm, start: int, limit: int) -> tuple[int, wire.R
     return None
 
 
-def _skip_to(term: OpenTerm, found: tuple[int, wire.Record, int]) -> Salvage:
+def _skip_to(
+    term: OpenTerm, found: tuple[int, wire.Record, int], counted: tuple[int, int]
+) -> Salvage:
     """Leaves out bytes that are not a record, and takes the record behind them."""
     offset, record, end = found
-    rows, records = _published(term, record.ordinal)
+    rows, records = _published(term, record.ordinal, counted)
     problem = _unreadable(term, term.position, offset)
     term.position, term.slot, term.gaps = end, max(term.slot, record.ordinal + 1), set()
     term.stuck_since = None
     return Salvage([record], rows, records, [problem])
 
 
-def _give_up(term: OpenTerm, limit: int, sealed: int | None, dead: bool) -> Salvage:
+def _give_up(
+    term: OpenTerm, limit: int, sealed: int | None, dead: bool, counted: tuple[int, int]
+) -> Salvage:
     """Leaves out the rest of a term, unless more may come or nothing is lost by it.
 
     The last bytes of a dead producer that have no index entry are from a call that never
@@ -137,14 +149,29 @@ def _give_up(term: OpenTerm, limit: int, sealed: int | None, dead: bool) -> Salv
         return Salvage()
     # Zeros are damage, too, where the producer's words say that there are records.
     damaged = start < (sealed or 0) or any(term.data[start:limit])
-    rows, records = _published(term, len(term.index)) if damaged else (0, 0)
+    rows, records = _published(term, len(term.index), counted) if damaged else (0, 0)
     term.position, term.slot, term.gaps = limit, len(term.index), set()
     return Salvage([], rows, records, [_unreadable(term, start, limit)] if damaged else [])
 
 
-def _published(term: OpenTerm, end: int) -> tuple[int, int]:
-    """Numbers of rows and of records with an entry between those taken and `end`."""
-    entries = [entry for entry in term.index[term.slot : end].tolist() if entry != layout.VOID]
+def _published(term: OpenTerm, end: int, counted: tuple[int, int]) -> tuple[int, int]:
+    """Numbers of rows and of records with an entry below `end` that were neither taken nor lost.
+
+    Damage may hide an entry, or make an ordinal a larger one, so that entries count as taken whose
+    records were not. The rows behind must have the same numbers for a successor, whatever has
+    happened to those before: one that seems to have been written would be left out. So the larger
+    count holds.
+    """
+    behind, all_of_them = _entries(term, term.slot, end), _entries(term, 0, end)
+    rows, records = (
+        max(new, every - known)
+        for new, every, known in zip(behind, all_of_them, counted, strict=True)
+    )
+    return rows, records
+
+
+def _entries(term: OpenTerm, start: int, end: int) -> tuple[int, int]:
+    entries = [entry for entry in term.index[start:end].tolist() if entry != layout.VOID]
     return sum(0 < entry < layout.OTHER for entry in entries), sum(map(bool, entries))
 
 

@@ -214,10 +214,20 @@ class Segment:
         two processes that ask at once do not see each other as the holder. The answer holds across
         PID namespaces, and is False for a holder that is a zombie.
         """
+        return self._lock()[0] != fcntl.F_UNLCK
+
+    def holder(self) -> int | None:
+        """The process that holds the lock; None if none does, or it is in another PID namespace."""
+        kind, pid = self._lock()
+        return pid if kind != fcntl.F_UNLCK and pid > 0 else None
+
+    def _lock(self) -> tuple[int, int]:
+        """Kind of the lock that would keep this process from taking it, and its holder."""
         if not self._descriptor.is_ours:
-            return False
+            return fcntl.F_UNLCK, 0
         answer = fcntl.fcntl(self.fd, fcntl.F_GETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
-        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+        kind, _, _, _, pid = _FLOCK.unpack(answer)
+        return kind, pid
 
     def unlink(self) -> None:
         """Removes the name; the memory goes with its last user."""

@@ -83,6 +83,7 @@ class RunEnd:
             if self._still_copies(files):
                 return False
             self.is_urgent = True
+            self._lanes.report_ends(files)
             if not files.settle():
                 return True
             self._settled_at = time.monotonic()
@@ -121,6 +122,7 @@ class RunEnd:
             exit_record.release(lane.control)
             lane.control.run_ended = True
             lane.remove()
+        self._lanes.let_go()
 
     def _still_copies(self, files: RunFiles) -> bool:
         """True if artifacts have to be waited for: they hold up the end of their run only."""

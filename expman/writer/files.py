@@ -12,8 +12,8 @@ from typing import Any, TypeVar, cast
 from expman.errors import StorageError
 from expman.failpoints import hit
 from expman.models import LogLevel, RunStatus, reason_of
+from expman.storage.examine import write_post_mortem
 from expman.storage.paths import MEDIA, remove_stale_temps
-from expman.storage.postmortem import write_post_mortem
 from expman.storage.stacks import remove_live_stacks
 from expman.transport import records as wire
 from expman.transport.batch import Batch

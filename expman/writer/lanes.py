@@ -30,6 +30,7 @@ class LaneState(msgspec.Struct):
         progress: how far it is, for each set of metrics.
         drops_reported: dropped rows that run.log has a line about.
         laneless_reported: the same for those that workers without a lane have dropped.
+        has_failed: its producer has closed it as FAILED.
     """
 
     consumer: LaneConsumer
@@ -42,6 +43,7 @@ class LaneState(msgspec.Struct):
     progress: Progress = msgspec.field(default_factory=Progress)
     drops_reported: int = 0
     laneless_reported: int = 0
+    has_failed: bool = False
 
     def begin_term(self, term: int) -> None:
         """Forgets many names at a term's begin: each term defines those that it uses anew.

@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
-__all__ = ["MemoryKills"]
+import math
+import time
+from collections.abc import Callable
+
+__all__ = ["RECENT_S", "MemoryKills"]
+
+
+RECENT_S = 60.0
+"""A process with much memory takes a while to end after the kernel has killed it."""
+_SPACING_S = 1.0
 
 
 class MemoryKills:
     """The kills in the cgroup of a process, from now on."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._events = _memory_events(pid)
         self._before = _oom_kills(self._events)
+        self._clock = clock
+        self._seen, self._seen_at, self._looked_at = 0, -math.inf, -math.inf
+
+    def look(self) -> None:
+        """Notes when there are new ones; call it again and again."""
+        now = self._clock()
+        if now - self._looked_at >= _SPACING_S:
+            self._note(now)
+
+    def _note(self, now: float) -> None:
+        self._looked_at = now
+        if (count := self.count()) > self._seen:
+            self._seen, self._seen_at = count, now
+
+    @property
+    def are_recent(self) -> bool:
+        """True if there was one in the last minute, as far as `look` was called."""
+        self._note(self._clock())
+        return self._clock() - self._seen_at <= RECENT_S
+
+    @property
+    def are_counted(self) -> bool:
+        """True if the kernel reports them."""
+        return self._before is not None
 
     def count(self) -> int:
         """Number of kills since then; 0 if the kernel does not report them."""

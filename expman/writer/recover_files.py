@@ -11,9 +11,9 @@ from expman.errors import StorageError
 from expman.metadata import RunMetadata
 from expman.models import LogLevel, RunStatus
 from expman.shown import count_of
+from expman.storage.examine import write_post_mortem
 from expman.storage.journal import Journal, known_state, set_aside_damage
 from expman.storage.paths import HISTOGRAMS, RUN_YAML, SYSTEM, has_tail, parquet_name
-from expman.storage.postmortem import write_post_mortem
 from expman.storage.runlog import RunLog
 from expman.storage.stacks import remove_live_stacks
 from expman.storage.times import iso, seconds_between, since_epoch_ns
@@ -53,18 +53,18 @@ def _finish(
     missing = store_artifacts(run.run_dir)
     log = RunLog(run.run_dir)
     log.mend()
-    reason = f"nobody ran it any more: {run.why}"
     lines = [(LogLevel.WARN, warning) for warning in (*store.take_warnings(), *samples)]
     lines += [(LogLevel.ERROR, line) for line in missing]
     lines += [(LogLevel.ERROR, damage)] if damage is not None else []
-    if meta.status is RunStatus.RUNNING:
-        lines.append((LogLevel.ERROR, f"run CRASHED: {reason}; recovered from its files"))
-    log.append([(level, time.time_ns(), text) for level, text in lines])
-    log.sync()
     reported = meta.rows_missing
     if meta.status is RunStatus.RUNNING:
         reported = 0
-        _mark_crashed(meta, reason, ended_at)
+        _mark_ended(meta, f"nobody ran it any more: {run.why}", ended_at)
+        text = f"run {meta.status}: {meta.reason}; recovered from its files"
+        is_well = meta.pruned is not None
+        lines.append((LogLevel.INFO if is_well else LogLevel.ERROR, text))
+    log.append([(level, time.time_ns(), text) for level, text in lines])
+    log.sync()
     _count(meta, store, reported)
     meta.artifacts_missing += len(missing)
     store.summarize(meta)
@@ -94,10 +94,8 @@ def _unknown(run_dir: str) -> RunMetadata:
     return RunMetadata(name=name, experiment=os.path.basename(experiment_dir))
 
 
-def _mark_crashed(meta: RunMetadata, reason: str, ended_at: float) -> None:
-    meta.status, meta.reason = RunStatus.CRASHED, reason
-    if meta.pruned is not None:
-        meta.status, meta.reason = RunStatus.FINISHED, meta.pruned
+def _mark_ended(meta: RunMetadata, reason: str, ended_at: float) -> None:
+    meta.status, meta.reason = meta.end_as(RunStatus.CRASHED, reason)
     meta.finished_at = iso(int(ended_at * 1e9))
     began = meta.attempt_started_at or meta.started_at
     meta.set_duration(seconds_between(began, meta.finished_at))

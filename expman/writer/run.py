@@ -112,6 +112,7 @@ class RunWriter:
             return busy
         taken = sum(poll(files, lane) for lane in self.lanes.known)
         if check:
+            self.lanes.look()
             self.lanes.retire_workers(files)
         self._stalls.look(files)
         is_over = self._is_over(files, check)
@@ -184,4 +185,4 @@ class RunWriter:
             self._files.close()
         if self._sampling is not None:
             self._sampling.stop()
-        return list(self.lanes)
+        return self.lanes.let_go()

@@ -8,6 +8,7 @@ from expman.transport.consumer import LaneConsumer
 from expman.writer.files import RunFiles
 from expman.writer.polling import drain
 from expman.writer.post_mortem import OwnerPostMortem
+from expman.writer.producer_ends import ProducerEnds
 
 __all__ = ["ServedLanes"]
 
@@ -29,6 +30,7 @@ class ServedLanes:
         self.owner: LaneConsumer | None = None
         self.post_mortem: OwnerPostMortem | None = None
         self.restarts = 0
+        self._ends = ProducerEnds()
         self._has_relay_ended = False
 
     def __iter__(self) -> Iterator[LaneConsumer]:
@@ -37,10 +39,11 @@ class ServedLanes:
     def add(self, lane: LaneConsumer) -> None:
         """Takes a lane that was found."""
         self.new.append(lane)
+        end = self._ends.add(lane)
         if lane.hello.role == "owner":
             self.owner = lane
             self.restarts = lane.count_writer() - 1
-            self.post_mortem = OwnerPostMortem(lane.hello)
+            self.post_mortem = OwnerPostMortem(lane.hello, end)
 
     @property
     def awaits_relay(self) -> bool:
@@ -77,6 +80,11 @@ class ServedLanes:
                 self.known.append(lane)
         return len(self.new) < count
 
+    def look(self) -> None:
+        """Notes what a post-mortem will need; call it again and again."""
+        if self.post_mortem is not None:
+            self.post_mortem.look()
+
     def retire_workers(self, files: RunFiles) -> bool:
         """Drains and removes the lanes of workers that are gone.
 
@@ -91,6 +99,7 @@ class ServedLanes:
             if lane.at_end() or not lane.producer_alive():
                 self._has_relay_ended |= lane.hello.role == "relay" and lane.sealed
                 drain(files, lane)
+                self._ends.report(files, lane, only_known=self._is_ending)
                 files.commit()
                 if files.copier.first_term(lane.lane) is not None:
                     all_gone = False
@@ -99,6 +108,22 @@ class ServedLanes:
                 self.known.remove(lane)
                 lane.remove()
         return all_gone
+
+    @property
+    def _is_ending(self) -> bool:
+        owner = self.owner
+        return owner is None or owner.sealed or not owner.producer_alive()
+
+    def report_ends(self, files: RunFiles) -> None:
+        """Reports workers that are gone as the run ends, as far as it is known how they ended."""
+        for lane in self.known:
+            if lane is not self.owner and (lane.sealed or not lane.producer_alive()):
+                self._ends.report(files, lane, only_known=True)
+
+    def let_go(self) -> list[LaneConsumer]:
+        """Watches no process any more; returns all lanes."""
+        self._ends.close()
+        return list(self)
 
     def remove_empty(self) -> bool:
         """Removes new lanes whose producers are gone, if all of them are; none has a record."""

@@ -243,7 +243,7 @@ def _turn(meta: RunMetadata, attempt: int, pid: int, from_step: int | None) -> N
     meta.finished_at = meta.duration_secs = meta.stalled_since = None
     if meta.pruned is not None:  # the attempt before was
         meta.pruned, meta.tags = None, [tag for tag in meta.tags or () if tag != PRUNED] or None
-    meta.stalled = []
+    meta.stalled, meta.processes_lost = [], 0
     meta.heartbeat_at = meta.attempt_started_at
     meta.host = msgspec.structs.replace(this_host(places.SHM), pid=pid)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -276,6 +277,44 @@ def test_show_says_if_nobody_runs_it(expman_command: Expman, run_base: Path) -> 
     RunFile(str(run_base / "e" / "r")).write(RunMetadata(name="r", experiment="e"))
 
     assert "expman recover" in expman_command("show", "r", base_dir=run_base).err
+
+
+@pytest.mark.parametrize(
+    ("name", "heading"),
+    [
+        ("aa-first", "# digits/aa-first: FINISHED\n\nNothing went wrong.\n"),
+        ("b-failed", "# digits/b-failed: FAILED, [red]no[/red] luck\n"),
+        ("c-live", "# digits/c-live: RUNNING\n"),
+    ],
+)
+def test_why(expman_command: Expman, store: Path, name: str, heading: str) -> None:
+    """The heading has the experiment and what happened; JSON has the same facts."""
+    result = expman_command("why", name, base_dir=store)
+    assert (0, "") == (result.code, result.err)
+    assert result.out.startswith(heading)
+    found = json.loads(expman_command("why", name, "--json", base_dir=store).out)
+    for fact in (found or {"facts": []})["facts"]:
+        assert f"({fact['source']})" in result.out
+
+
+def test_why_of_a_live_run(expman_command: Expman, store: Path) -> None:
+    """It says who has logged how much, and when the last row came."""
+    told = expman_command("why", "c-live", base_dir=store).out
+    found = re.search(
+        r"main has logged 44 rows, the last one with step 39 came (\d+ [a-z ]+)", told
+    )
+    assert found is not None, told
+    assert "no longer runs here" not in told
+
+
+def test_why_of_a_live_run_that_has_nan(expman_command: Expman, run_base: Path) -> None:
+    """The metric is named while it can still be mended."""
+    with LoggingEngine(ExperimentConfig("e", run_base, run_name="r")) as engine:
+        for step in range(1500):
+            engine.log_vector({"loss": math.nan if step >= 500 else 1.0}, step)
+        engine.flush()
+        told = expman_command("why", "r", base_dir=run_base).out
+        assert "loss has been NaN or infinite since step 500 (1,000 rows)" in told
 
 
 def test_show_keeps_the_indentation_of_what_was_printed(

@@ -70,7 +70,7 @@ def live_run(run_base: Path) -> Iterator[str]:
         yield "live-0"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.interop
 @pytest.mark.parametrize("copies", [25, pytest.param(500, marks=pytest.mark.soak)])
 def test_many_runs(
@@ -150,7 +150,7 @@ def test_clusters(
         env=cluster_env | {"PYTHONPATH": ""},
         python=os.environ["EXPMAN_CLUSTERS_PYTHON"],
     )
-    printed = reading.succeed(timeout_s=150)
+    printed = reading.succeed(timeout_s=500)
     (answer,) = re.findall(r"^ANSWER (.*)$", printed, re.MULTILINE)
 
     expected = expected_of_each(kinds, copies)

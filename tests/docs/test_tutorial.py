@@ -18,7 +18,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 _BLOCK = re.compile(r"^```(?P<info>python|console)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_tutorial_from_top_to_bottom(tmp_path: Path) -> None:
     """Each block works in its turn, and at the end there is a picture of both runs."""
     page = (ROOT / "docs" / "learn" / "tutorial.md").read_text()

@@ -12,7 +12,7 @@ from expman import Run
 
 __all__ = ["TIMEOUT_S", "Train", "column", "kept", "messages", "runs_of"]
 
-TIMEOUT_S = 250
+TIMEOUT_S = 500
 
 Train = Callable[..., Program]
 

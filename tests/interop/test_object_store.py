@@ -24,7 +24,7 @@ from expman.errors import StorageError
 from expman.storage.object_store import ObjectStore
 from expman.storage.paths import MIRROR_LOCK
 
-pytestmark = [pytest.mark.stores, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stores, pytest.mark.timeout(600)]
 
 RUNS = 6
 

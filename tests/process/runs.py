@@ -18,6 +18,8 @@ from leaks import processes
 from expman.transport import layout
 
 DEADLINE_S = 120.0
+KEEPS_EXIT_STATUS = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 15)
+"""The kernel shows the exit status of a process also after its parent has taken it."""
 
 
 class Writer(NamedTuple):
@@ -48,8 +50,7 @@ def writers_of(trainer_pid: int) -> list[Writer]:
 
 def writer_of(trainer_pid: int) -> Writer:
     """The one writer of a running trainer; it may have been started just now."""
-    wait_until(lambda: writers_of(trainer_pid), f"a writer of {trainer_pid}")
-    (writer,) = writers_of(trainer_pid)
+    (writer,) = wait_until(lambda: writers_of(trainer_pid), f"a writer of {trainer_pid}")
     return writer
 
 

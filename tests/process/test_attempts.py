@@ -392,3 +392,58 @@ def test_a_worker_that_outlives_its_attempt(program, run_base: Path, is_killed: 
         worker.expect_line("refused")
         engine.log_vector({"n": 3.0}, 3)
     assert [1, 3] == expman.Run(run_base / "e/r").vectors(["step"])["step"].to_pylist()
+
+
+ENDS_BADLY = """\
+import os, sys, expman
+base, first, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+more = {"resume": "allow", "redirect_console": True, "quiet": True}
+run = expman.init("e", "r", base, from_step=first, **more)
+print("printed in the attempt from step", first)
+for step in range(first, first + 5):
+    run.log_vector({"n": float(step)}, step)
+run.engine.flush()
+if how == "raise":
+    raise ValueError("no such batch")
+if how == "kill":
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_earlier_attempts_died_of(program, run_base: Path) -> None:  # type: ignore[no-untyped-def]
+    """Each has its own post-mortem, in which nothing is of another one; `why` lists them."""
+    for first, how in ((0, "raise"), (3, "kill"), (6, "end")):
+        program(["-c", ENDS_BADLY], run_base, first, how).wait()
+        wait_until(lambda: run_yaml(run_base / "e/r")["status"] != "RUNNING", "the end")
+    run_dir = run_base / "e/r"
+    (run_dir / "stacks").mkdir()  # of an earlier attempt that stood still
+
+    def why(*options: object) -> str:
+        return str(program(["-m", "expman.cli", "why", run_dir, *options]).succeed())
+
+    told = why()
+    assert told.startswith("# e/r: FINISHED\n\nNothing went wrong in attempt 3.\n")
+    first, second = (line for line in told.split("\n") if line.startswith("- attempt"))
+    assert first.startswith("- attempt 1: FAILED 20")
+    assert "UTC on " in first
+    assert ": ValueError: no such batch (at <string>:" in first
+    assert first.endswith(" (postmortem.attempt-1.md, or --attempt 1)")
+    assert "- attempt 2: CRASHED 20" in second
+    assert "ended without closing the run" in second
+
+    first, second = why("--attempt", "1"), why("--attempt", "2")
+    assert first.startswith("# e/r, attempt 1: FAILED, ValueError\n")
+    assert "main logged 5 rows, the last one with step 4" in first
+    assert second.startswith("# e/r, attempt 2: CRASHED")
+    assert "ValueError" not in second.partition("## Earlier attempts")[0]
+    assert "printed in the attempt from step 3" in second
+    assert "printed in the attempt from step 0" not in second
+    assert "main logged 10 rows, the last one with step 7" in second
+    assert "# e/r: FINISHED\n\nNothing went wrong in attempt 3.\n" in why("--attempt", "3")
+    refused = program(["-m", "expman.cli", "why", run_dir, "--attempt", "4"])
+    assert 2 == refused.wait()
+    assert "--attempt 4: run" in refused.stderr
+    assert "has 3 attempts" in refused.stderr
+    kept = (run_dir / "postmortem.attempt-2.md").read_text()
+    assert "## Earlier attempts\n\n- attempt 1: FAILED" in kept
+    assert expman.Run(run_dir).postmortem is None

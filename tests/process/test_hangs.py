@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Program, StartProgram
-from process.runs import kill_writers, run_yaml, wait_until, writer_of
+from process.runs import KEEPS_EXIT_STATUS, kill_writers, run_yaml, wait_until, writer_of
 
 from expman import Run
 from expman.reading.postmortem import why
@@ -51,7 +51,10 @@ def test_a_trainer_that_stands_still(
     assert any(f'hang_somehow.py", line {line} in <module>' in recorded for line in lines)
     assert "no rows for long: main has logged 10, the last one with step 9" in log_of(run_dir)
     wait_until(lambda: run_yaml(run_dir).get("stalled_since"), "the time in run.yaml")
-    assert "it has stood still since" in why(Run(run_dir))
+    told = why(Run(run_dir))
+    assert told.startswith("# hang/run: RUNNING, no rows come\n")
+    assert "rows have been missing since" in told
+    assert f"pid {trainer.pid} stood in File " in told
     assert trainer.running()
     trainer.kill()
 
@@ -70,6 +73,8 @@ def test_rows_that_come_again(program: StartProgram, run_base: Path) -> None:
     found = Run(run_dir).postmortem
     assert found is not None
     assert "the run stood still for a time, and went on" in [fact.text for fact in found.facts]
+    heading = "# hang/run: FINISHED, though the run stood still for a time\n"
+    assert why(Run(run_dir)).startswith(heading)
     assert not (run_dir / ".stacks").exists()
 
 
@@ -97,12 +102,17 @@ def test_one_rank_of_four_that_lags(program: StartProgram, run_base: Path) -> No
     assert 1 == len(list((run_dir / "stacks").iterdir()))
     wait_until(lambda: run_yaml(run_dir).get("stalled"), "the sentence in run.yaml")
     assert [found[1]] == run_yaml(run_dir)["stalled"]
-    assert found[1] in why(Run(run_dir))
+    told = why(Run(run_dir))
+    assert told.startswith("# hang/run: RUNNING, rank 2 behind\n")
+    assert found[1] in told
+    assert "rank-2 has logged 13 rows, the last one with step 12 came" in told
+    assert "in stand_still (stacks/" in told
     shown = program(["-m", "expman.cli", "show", str(run_dir)]).succeed()
     assert "rank 2 is behind: last row at step 12" in shown
     trainer.kill()
     wait_until(lambda: Run(run_dir).postmortem, "the post-mortem")
     assert any(found[1] in fact.text for fact in Run(run_dir).postmortem.facts)
+    assert "while rank 2 stood still\n" in why(Run(run_dir))
 
 
 def test_a_program_that_was_execed_is_not_killed(program: StartProgram, run_base: Path) -> None:
@@ -125,15 +135,20 @@ def test_a_closed_descriptor_is_not_written_to(program: StartProgram, run_base: 
     trainer.kill()
 
 
+UNKNOWN = "it was killed by a signal such as SIGKILL or SIGTERM"
+BY_SIGTERM = "killed by SIGTERM" if KEEPS_EXIT_STATUS else UNKNOWN
+BY_SIGKILL = "killed by SIGKILL" if KEEPS_EXIT_STATUS else UNKNOWN
+
+
 @pytest.mark.parametrize(
     ("how", "status", "fact"),
     [
         ("raise", "FAILED", "an exception was raised: ValueError: the loss is not a number"),
         ("SIGSEGV", "CRASHED", "died of a fault: Segmentation fault"),
         ("SIGBUS", "CRASHED", "died of a fault: Bus error"),
-        ("sigterm", "CRASHED", "it was killed by a signal such as SIGKILL or SIGTERM"),
+        ("sigterm", "CRASHED", BY_SIGTERM),
         ("exit", "FAILED", "sys.exit(3)"),
-        ("kill", "CRASHED", "it was killed by a signal such as SIGKILL or SIGTERM"),
+        ("kill", "CRASHED", BY_SIGKILL),
         ("nan", "FAILED", "loss has been NaN or infinite since step 5"),
     ],
 )
@@ -159,9 +174,47 @@ def test_a_post_mortem(
     text = (run_dir / "postmortem.md").read_text()
     assert text == why(Run(run_dir))
     assert fact in text
+    assert text.startswith(f"# hang/run: {status}, ")
     assert len(text.split("\n")) < 50
     assert "Extension modules" not in text
     assert how not in ("raise", "nan") or 1 == text.count("Traceback (most recent call last)")
+
+
+def test_an_exit_status_that_is_not_known(program: StartProgram, run_base: Path) -> None:
+    """Nothing is guessed: an older kernel does not show it, nor does a parent that is quick."""
+    env = {"EXPMAN_FAILPOINTS": "exit-status=EIO"}
+    trainer, run_dir = start(program, run_base, "kill", **env)
+    trainer.wait()
+    wait_until(lambda: run_yaml(run_dir)["status"] == "CRASHED", "the status")
+    told = why(Run(run_dir))
+    assert told.startswith("# hang/run: CRASHED, by a signal or with its machine\n")
+    assert UNKNOWN in told
+    assert "killed by SIGKILL" not in told
+
+
+def test_exec_is_no_signal(program: StartProgram, run_base: Path) -> None:
+    """The process lives on as another program, and is not said to be killed."""
+    trainer, run_dir = start(program, run_base, "exec")
+    wait_until(lambda: run_yaml(run_dir)["status"] == "CRASHED", "the end of the run")
+    told = why(Run(run_dir))
+    assert told.startswith("# hang/run: CRASHED, it runs on as another program\n")
+    assert UNKNOWN not in told
+    trainer.kill()
+
+
+def test_a_live_run_whose_processes_are_gone(program: StartProgram, run_base: Path) -> None:
+    """It is RUNNING in its files, and nobody will ever say that it has ended."""
+    trainer, run_dir = start(program, run_base, "sleep")
+    writer = writer_of(trainer.pid)
+    os.kill(writer.pid, signal.SIGSTOP)
+    assert "no longer runs here" not in why(Run(run_dir))
+    trainer.kill()
+    told = why(Run(run_dir))
+    assert told.startswith("# hang/run: RUNNING, but its process is gone\n")
+    assert f"(pid {trainer.pid}) no longer runs here; `expman recover` finishes it" in told
+    assert "main has logged 10 rows, the last one with step 9 came" in told
+    os.kill(writer.pid, signal.SIGCONT)
+    wait_until(lambda: run_yaml(run_dir)["status"] == "CRASHED", "the end of the run")
 
 
 def test_both_killed(program: StartProgram, run_base: Path) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from pathlib import Path
 
+import msgspec
 from conftest import StartProgram
 from process.runs import wait_until
 
 import expman
 from expman import RunStatus
 from expman.storage.run_edits import Edit, ask
+from expman.storage.yamlfile import RunFile
+from expman.writer.recover import recover
+from expman.writer.stale import SILENT_S
 
 
 def test_a_pruned_run_is_finished(program: StartProgram, tmp_path: Path) -> None:
@@ -37,3 +43,24 @@ def test_a_pruned_run_is_finished(program: StartProgram, tmp_path: Path) -> None
     assert "pruned by the sweep s (median)" == run.reason
     assert run.postmortem is None
     assert 3 == run.vectors().num_rows
+
+
+def test_a_pruned_run_without_processes_is_finished(tmp_path: Path) -> None:
+    """`recover` says the same of one whose trainer, writer and memory are gone."""
+    with expman.LoggingEngine(expman.ExperimentConfig("e", str(tmp_path), run_name="a")) as run:
+        run.log_vector({"loss": 1.0}, 0)
+    file = RunFile(run.run_dir)
+    meta = file.read()
+    meta.status, meta.finished_at, meta.tags = RunStatus.RUNNING, None, ["mine"]
+    meta.pruned = "pruned by the sweep s (median)"
+    meta.host = msgspec.structs.replace(meta.host, boot_id="before the machine was restarted")
+    file.write(meta)
+    then = time.time() - 2 * SILENT_S
+    os.utime(file.path, (then, then))
+    (outcome,) = recover(str(tmp_path))
+    assert outcome.ok
+    found = expman.Run(run.run_dir)
+    assert (RunStatus.FINISHED, ["mine", "pruned"]) == (found.status, found.tags)
+    assert "pruned by the sweep s (median)" == found.reason
+    assert found.postmortem is None
+    assert "CRASHED" not in (Path(run.run_dir) / "run.log").read_text()

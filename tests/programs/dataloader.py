@@ -1,10 +1,14 @@
 """Trains over a DataLoader whose workers log each sample.
 
-dataloader.py METHOD PERSISTENT BASE_DIR WORKERS EPOCHS
+dataloader.py METHOD PERSISTENT BASE_DIR WORKERS EPOCHS [KILLED]: the worker that makes sample
+number KILLED gets SIGKILL, once the writer has its rows, and the training ends early.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
 import time
 
@@ -14,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from expman import ExperimentConfig, LoggingEngine
 
 SAMPLES = 200
+KILLED = int(sys.argv[6]) if len(sys.argv) > 6 else -1
 
 
 class Augmented(Dataset):  # type: ignore[type-arg]
@@ -36,6 +41,9 @@ class Augmented(Dataset):  # type: ignore[type-arg]
                 "worker": -1 if info is None else info.id,
             }
         )
+        if index == KILLED:
+            self.engine.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
         return sample
 
 
@@ -52,8 +60,9 @@ def main() -> None:
             multiprocessing_context=method,
         )
         for epoch in range(epochs):
-            for number, batch in enumerate(loader):
-                engine.log_vector({"batch_mean": float(batch.mean()), "epoch": epoch}, number)
+            with contextlib.suppress(RuntimeError if KILLED >= 0 else ()):
+                for number, batch in enumerate(loader):
+                    engine.log_vector({"batch_mean": float(batch.mean()), "epoch": epoch}, number)
         del loader
     print(engine.run_dir)
 

@@ -1,6 +1,6 @@
-"""A rank of a job that torchrun starts: ranks.py WAY BASE_DIR.
+"""A rank of a job that torchrun starts: ranks.py BASE_DIR.
 
-`apart`: each rank has a run of its own. `together`: rank 0 owns the run, tells the others where
+In `apart` each rank has a run of its own. In `together` rank 0 owns the run, tells the others where
 it is, and they log into it.
 """
 
@@ -26,17 +26,17 @@ def share(config: ExperimentConfig) -> LoggingEngine:
 
 
 def main() -> None:
-    """Logs some rows, and ends when all have."""
-    way, base_dir = sys.argv[1:]
+    """Logs some rows each way, and ends when all have."""
     dist.init_process_group("gloo")
-    config = ExperimentConfig("ranks", base_dir, run_name="run")
-    engine = LoggingEngine(config) if way == "apart" else share(config)
-    rank = int(os.environ["RANK"])
-    for n in range(ROWS):
-        engine.log_vector({"n": n, "of": rank}, n)
-    dist.barrier()
-    engine.close()
-    dist.barrier()
+    for way in ("apart", "together"):
+        config = ExperimentConfig("ranks", os.path.join(sys.argv[1], way), run_name="run")
+        engine = LoggingEngine(config) if way == "apart" else share(config)
+        rank = int(os.environ["RANK"])
+        for n in range(ROWS):
+            engine.log_vector({"n": n, "of": rank}, n)
+        dist.barrier()
+        engine.close()
+        dist.barrier()
     dist.destroy_process_group()
 
 

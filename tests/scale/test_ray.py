@@ -27,7 +27,7 @@ def test_many_runs_on_ray(
         *(run_base, DATA / "tensorboard", tmp_path / "flag"),
         env=ray_env,
         python=os.environ["EXPMAN_CLUSTERS_PYTHON"],
-    ).succeed(200)
+    ).succeed(500)
     assert not (tmp_path / "flag").exists()
     found, imported, before = done.splitlines()[-3:]
     assert "catalog 40 40 1 35 1 0" == found

@@ -74,7 +74,7 @@ def test_a_grid_on_ray(program: StartProgram, tmp_path: Path, ray_env: dict[str,
 
     go_on.touch()
     second = sweep.start("-j", "1", WAIT_FOR=go_on, FAILS=1)
-    assert 1 == second.wait(200), second.stderr
+    assert 1 == second.wait(400), second.stderr
     assert "best: trial 0" in second.stderr
     assert ["FINISHED", "FAILED", "FINISHED"] == sweep.statuses()
     assert [0, 0, 1, 1, 2] == sweep.starts()

@@ -50,7 +50,7 @@ def test_the_job_for_spark(
         cwd=tmp_path,
         env=spark_env,
         python=os.environ["EXPMAN_CLUSTERS_PYTHON"],
-    ).succeed(200)
+    ).succeed(500)
     counts, least, columns, rows, nothing = json.loads((tmp_path / "answer").read_text())
     assert [40, 1, 35, 1] == counts
     assert 0 == nothing

@@ -286,7 +286,7 @@ MAY_OPEN = {
     "mmap": {"transport.exit_record", "transport.owned", "transport.segment"},
     "shm_open": {"transport.segment"},
     # cli.doctor reports how large the file system is, the samples of the machine how full.
-    "/dev/shm": {"storage.postmortem", "transport.places", "cli.doctor", "writer.samplers.host"},
+    "/dev/shm": {"storage.examine", "transport.places", "cli.doctor", "writer.samplers.host"},
     # The samples of the machine have the number of open files.
     "/proc/PID/fd": {"storage.stacks", "transport.nameless", "writer.samplers.process_tree"},
 }
@@ -433,7 +433,7 @@ def is_setter(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bo
 MOST_LINES = 400
 MOST_ATTRIBUTES = 12
 # Records that mirror a file, a header or the table of settings have as many fields as that has.
-PLAIN_DATA = {"ExperimentConfig", "Hello", "RunMetadata", "SweepConfig"}
+PLAIN_DATA = {"ExperimentConfig", "Hello", "PostMortem", "RunMetadata", "SweepConfig"}
 
 
 def attributes(node: ast.ClassDef) -> set[str]:

@@ -54,12 +54,13 @@ function postmortem(details) {
 	if (!found && !bad) return null;
 	const reason = found?.reason ?? details.reason ?? details.error ?? "";
 	const told = (found?.facts || []).filter((fact) => reason === "" || !fact.text.endsWith(reason));
+	const cause = found?.cause ? `, ${cut(String(found.cause), 200)}` : "";
 	return h("section.panel.post", { "aria-label": "How it ended" },
-		h("h2", null, bad ? `The run ${details.status.toLowerCase()}` : "The run stood still"),
+		h("h2", null, bad ? `The run ${details.status.toLowerCase()}${cause}` : cause ? `The run finished${cause}` : "The run stood still"),
 		reason ? h("p.reason", null, cut(String(reason), 2000)) : null,
 		told.length ? h("ul", null, told.map((fact) => h("li", null, cut(String(fact.text), 2000), " ", h("span.soft", null, cut(String(fact.source ?? ""), 100))))) : null,
 		Object.keys(found?.nonfinite || {}).length ? h("p", null, "Not finite at the end: ", Object.entries(found.nonfinite).slice(0, 20)
-			.map(([name, step]) => h("span.badge.bad", null, h("bdi", null, `${cut(name, 60)} since step ${shown(step)}`)))) : null,
+			.map(([name, step]) => h("span.badge.bad", null, h("bdi", null, `${cut(name, 60)}, first at step ${shown(step)}`)))) : null,
 		fold("Traceback", found?.traceback, true),
 		fold("Stacks at the fault", found?.fatal_traceback, !found?.traceback),
 		fold("Last lines of the console", found?.console, !found?.traceback && !found?.fatal_traceback),
@@ -82,7 +83,7 @@ export class Overview {
 		const git = details.provenance?.git || {};
 		const host = meta.host || {};
 		const lost = [["rows_dropped", "Rows dropped"], ["rows_missing", "Rows missing"], ["console_lines_lost", "Console lines lost"],
-			["media_dropped", "Media dropped"], ["artifacts_missing", "Artifacts missing"], ["lanes_unreadable", "Producers not readable"], ["writer_restarts", "Writer restarts"]]
+			["media_dropped", "Media dropped"], ["artifacts_missing", "Artifacts missing"], ["processes_lost", "Processes lost"], ["lanes_unreadable", "Producers not readable"], ["writer_restarts", "Writer restarts"]]
 			.filter(([name]) => meta[name] > 0).map(([name, label]) => [label, h("span.bad", null, number(meta[name]))]);
 		const about = [
 			["Status", details.status], ["Reason", details.reason], ["Began", moment(details.started_at, true)], ["Ended", moment(details.finished_at, true)],

@@ -6,6 +6,7 @@ from typing import assert_never
 
 import msgspec
 
+from expman.models import RunStatus
 from expman.transport import records as wire
 from expman.writer.lanes import LaneState
 from expman.writer.open_run import OpenRun
@@ -53,6 +54,7 @@ class MarkSink(Sink):
             case wire.Flush():
                 self._flushes[lane.number] = _Flush(record.number, self.run.copier.mark)
             case wire.Sentinel():
+                lane.has_failed = record.status is RunStatus.FAILED
                 if lane.is_owner:
                     self.sentinel = record
             case _:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from expman.errors import StorageError
-from expman.metadata import PRUNED, ExperimentMetadata
+from expman.metadata import ExperimentMetadata
 from expman.models import LogLevel, MetricValue, RunStatus
 from expman.shown import count_of
 from expman.storage import yamlfile
@@ -260,9 +260,8 @@ class MetadataSink(Sink):
         """
         run, meta = self.run, self.run.meta
         self._take_edits()
-        if meta.pruned is not None and run.earlier is None:
-            status, reason = RunStatus.FINISHED, meta.pruned
-            meta.tags = list(dict.fromkeys((*(meta.tags or ()), PRUNED)))
+        if run.earlier is None:
+            status, reason = meta.end_as(status, reason)
         lacks = list(self._what_is_missing())
         if run.earlier is None:
             reason = "; ".join([*([reason] if reason else []), *lacks]) or None

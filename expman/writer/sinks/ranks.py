@@ -57,7 +57,7 @@ class RankSink(Sink):
         return len(self._ranks) > 1 or self._is_there
 
     def write(self, *, sync: bool) -> None:
-        """Has nothing in memory."""
+        """Does nothing: no rows are held in memory."""
 
     def work(self) -> bool:
         """Begins an update now and then, and takes the file once it is made."""
@@ -146,6 +146,6 @@ class RankSink(Sink):
         self._is_there = False
 
     def close(self) -> None:
-        """Gives up an update without waiting for it."""
+        """Cancels an update without waiting for it."""
         if self._update is not None:
             self._update.cancel()

@@ -368,14 +368,19 @@ def test_damage_costs_the_record_alone(
     assert f"{starts[at + 1] - starts[at]} bytes unreadable" == problem.detail
 
 
+@pytest.mark.parametrize("ordinal_of_4", [4, 6, 10_000], ids=["its own", "another's", "none"])
 def test_a_row_whose_header_counts_the_next_rows_among_its_values(
-    consumer: LaneConsumer, term: mmap.mmap, settled: None
+    consumer: LaneConsumer, term: mmap.mmap, settled: None, ordinal_of_4: int
 ) -> None:
-    """It alone is left out: rows of other sets come singly, with nested values as fields."""
+    """It alone is left out: rows of other sets come singly, with nested values as fields.
+
+    So it is if its ordinal is damaged, too.
+    """
     position = 0
     for ordinal in range(12):
         values: tuple[object, ...] = (0.5,) * (1 + ordinal % 2)
-        row = encoding.encode((encoding.VECTOR, ordinal, 10**18, ordinal, 0, values))
+        written = ordinal_of_4 if ordinal == 4 else ordinal
+        row = encoding.encode((encoding.VECTOR, written, 10**18, ordinal, 0, values))
         start, position = position, lay(term, position, row)
         publish(term, ordinal, len(row))
         if ordinal == 4:
@@ -457,6 +462,37 @@ def test_lost_rows_keep_their_numbers(
             numbers[number] = record.step  # type: ignore[union-attr]
 
     assert {n: n for n in range(10) if n != 4} == numbers
+
+
+@pytest.mark.parametrize("earlier", ["a larger ordinal", "an entry that is void"])
+def test_lost_rows_keep_their_numbers_after_other_damage(
+    lane: HandLane, consumer: LaneConsumer, term: mmap.mmap, settled: None, earlier: str
+) -> None:
+    """A successor gives rows the numbers that they had before two others were damaged.
+
+    A row with a smaller one would count as written, and be left out.
+    """
+    place = position = 0
+    for ordinal in range(10):
+        payload = encode_row(ordinal, ordinal)
+        publish(term, ordinal, len(payload))
+        place = position if ordinal == 5 else place
+        if ordinal == 2 and earlier == "a larger ordinal":
+            payload = encode_row(8, ordinal)
+        position = lay(term, position, payload)
+    before = consumer.poll()
+    term[DATA_OFFSET + place] = 0xC1
+    if earlier == "an entry that is void":
+        publish(term, 2, layout.VOID)
+    successor = LaneConsumer(lane.address, 0)
+
+    steps: dict[int, Any] = {}
+    for _ in range(20):
+        batch = successor.poll()
+        for number, record in enumerate(batch.records, batch.first_row):
+            steps[number] = record.step  # type: ignore[union-attr]
+    assert (0, 10) == (before.first_row, before.count)
+    assert {n: n for n in range(10) if n != 5} == steps
 
 
 def test_deep_nesting_is_no_exception(

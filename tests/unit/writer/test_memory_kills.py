@@ -9,7 +9,7 @@ from lanes import make_hello
 
 from expman.models import LogLevel
 from expman.writer import memory_kills
-from expman.writer.memory_kills import MemoryKills
+from expman.writer.memory_kills import RECENT_S, MemoryKills
 from expman.writer.post_mortem import OwnerPostMortem
 from expman.writer.samplers.memory_kills import MemoryKillSampler
 
@@ -54,3 +54,49 @@ def test_the_post_mortem_names_a_kill(events: Path) -> None:
     assert "out of memory" not in post_mortem.why_it_ended()
     events.write_text("oom_kill 2\n")
     assert "its cgroup ran out of memory" in post_mortem.why_it_ended()
+
+
+def test_a_kill_of_long_ago_explains_nothing(events: Path) -> None:
+    """Another process may have been killed hours before; large ones take a while to end."""
+    now = [0.0]
+    kills = MemoryKills(1, clock=lambda: now[0])
+    assert not kills.are_recent
+    events.write_text("oom_kill 2\n")
+    now[0] = 10.0
+    kills.look()
+    now[0] = 10.0 + RECENT_S
+    assert kills.are_recent
+    now[0] += 1.0
+    assert not kills.are_recent
+    events.write_text("oom_kill 3\n")
+    assert kills.are_recent
+
+
+def test_the_counter_is_not_read_again_and_again(events: Path) -> None:
+    """Once in a second is enough."""
+    now = [0.0]
+    kills = MemoryKills(1, clock=lambda: now[0])
+    kills.look()
+    events.write_text("oom_kill 2\n")
+    now[0] = 0.5
+    kills.look()
+    now[0] = 500.0
+    events.unlink()
+    assert not kills.are_recent
+
+
+def test_a_sigkill_without_a_kill_for_lack_of_memory(
+    events: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason says that, where the kernel counts such kills."""
+
+    def reason() -> str:
+        post_mortem = OwnerPostMortem(make_hello())
+        monkeypatch.setattr(post_mortem, "ask_parent", lambda pid: -9)
+        return post_mortem.why_it_ended()
+
+    assert reason().endswith(
+        "killed by SIGKILL; not for lack of memory, by the counter of its cgroup"
+    )
+    events.unlink()
+    assert reason().endswith("killed by SIGKILL")
