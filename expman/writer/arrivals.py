@@ -10,6 +10,7 @@ from expman.transport import nameless, segment
 from expman.transport.address import lane_numbers
 from expman.transport.consumer import LaneConsumer
 from expman.writer.held import HeldAddress
+from expman.writer.retry import ABANDON_S
 
 __all__ = ["Arrivals"]
 
@@ -35,6 +36,11 @@ class _Wait:
         self._since: float | None = None
         self._retry_at = 0.0
         self._is_reported = False
+
+    @property
+    def lasts_long(self) -> bool:
+        """True if there is no more hope."""
+        return self._since is not None and time.monotonic() - self._since >= ABANDON_S
 
     @property
     def is_over(self) -> bool:
@@ -87,6 +93,11 @@ class Arrivals:
     def waits_for(self) -> str | None:
         """Reason why an existing lane cannot be opened at present: no run may end without it."""
         return self._wait.why
+
+    @property
+    def may_find_more(self) -> bool:
+        """True if a lane that is there may still be opened: the writer must not end before."""
+        return self._wait.why is not None and not self._wait.lasts_long
 
     def look(self, *, every: bool = False, nameless: bool = False) -> list[LaneConsumer]:
         """The new lanes, those first that were claimed first.

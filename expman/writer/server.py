@@ -119,17 +119,21 @@ class Server:
         """Removes the address, so that no lane can be claimed under it any more.
 
         Returns:
-            False: a lane was claimed just before; it is served first.
+            False: a lane was claimed just before, or cannot be opened at present; it is served
+                first.
         """
+        if self._arrivals.may_find_more:
+            return False
         self._held.control.stopping = True
         hit("address-before-remove")
         self._held.remove()
         self._find_lanes(every=True)
-        if self._runs:
+        if self._runs or self._arrivals.may_find_more:
             with contextlib.suppress(OSError):  # the next round tries again
                 self._held.renew()
             return False
-        remove_leftovers(self.address, self._arrivals.unreadable)
+        if self._arrivals.waits_for is None:  # otherwise `recover` finds what is in that lane
+            remove_leftovers(self.address, self._arrivals.unreadable)
         self._held.close()
         return True
 

@@ -50,8 +50,7 @@ def writers_of(trainer_pid: int) -> list[Writer]:
 
 def writer_of(trainer_pid: int) -> Writer:
     """The one writer of a running trainer; it may have been started just now."""
-    wait_until(lambda: writers_of(trainer_pid), f"a writer of {trainer_pid}")
-    (writer,) = writers_of(trainer_pid)
+    (writer,) = wait_until(lambda: writers_of(trainer_pid), f"a writer of {trainer_pid}")
     return writer
 
 

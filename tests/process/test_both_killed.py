@@ -79,7 +79,7 @@ def test_recover(program, killed, run_base: Path, order: str) -> None:
     """`expman-writer recover` gives all rows and CRASHED; once more it finds nothing to do."""
     ledger, run_dir, writer = killed(order, worker=True)
     said = recover(program, run_base).succeed()
-    assert f"recovered {run_dir}: CRASHED, {ROWS + 2000} rows\n" == said
+    assert f"recovered {run_dir}: CRASHED, {ROWS + 2000:,} rows\n" == said
     run = ledger.check(run_dir, "CRASHED")
     assert "ended without closing the run" in run["reason"]
     assert [] == segments_of(writer)

@@ -90,7 +90,7 @@ def test_lost_term(program, killed, run_base: Path, which: int, way: str) -> Non
     run = run_yaml(run_dir)
     assert "CRASHED" == run["status"]
     assert f"; {ROWS - written:,} rows are missing" in run["reason"]
-    assert f"{ROWS - written} rows were logged and are not" in (run_dir / "run.log").read_text()
+    assert f"{ROWS - written:,} rows were logged and are not" in (run_dir / "run.log").read_text()
     seq = table["_seq"].to_numpy()
     gaps = np.flatnonzero(np.diff(np.concatenate([[-1], seq])) > 1)
     assert 1 == len(gaps)

@@ -106,9 +106,10 @@ def drop(program, base: Path, calls: int) -> None:
         run[key] for key in ("rows_logged", "rows_written", "rows_dropped", "rows_missing")
     )
     lines = [line for line in (run_dir / "run.log").read_text().splitlines() if "dropped" in line]
-    assert dropped == sum(int(line.split()[2]) for line in lines if "WARN" in line)
+    told = [line.split()[2].replace(",", "") for line in lines if "WARN" in line]
+    assert dropped == sum(map(int, told))
     (warning,) = answer["warnings"]
-    assert f"{dropped} rows of {run_dir} were dropped" in warning
+    assert f"{dropped:,} rows of {run_dir} were dropped" in warning
 
 
 def test_block(program, run_base: Path):
@@ -237,6 +238,6 @@ def test_writer_cannot_start(program, program_env, run_base: Path, tmp_path: Pat
     trainer.process.close_stdin()
     trainer.process.succeed()
     assert [] == writers_of(trainer.process.pid)
-    assert f"recovered {run_dir}: FINISHED, 2000 rows" in recover(run_base, program_env)
+    assert f"recovered {run_dir}: FINISHED, 2,000 rows" in recover(run_base, program_env)
     check_finished(run_dir, 2000)
     check_more(run_dir, [1000])

@@ -330,8 +330,8 @@ def test_dropped_rows_of_a_worker_are_counted(program, run_base: Path) -> None:
     assert rows == written + run["rows_dropped"]
     assert rows + 1 == run["rows_logged"]
     log = "\n".join(log_lines(run_dir))
-    said = re.findall(r"^\[WARN\] (\d+) rows of worker-0 dropped: ", log, re.MULTILINE)
-    assert run["rows_dropped"] == sum(map(int, said))
+    said = re.findall(r"^\[WARN\] ([\d,]+) rows? of worker-0 dropped: ", log, re.MULTILINE)
+    assert run["rows_dropped"] == sum(int(number.replace(",", "")) for number in said)
 
 
 def test_random_kills_of_workers(program, run_base: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import itertools
 import math
 import os
 import pickle
+import re
 import stat
 import threading
 from collections.abc import Callable
@@ -640,9 +641,9 @@ def test_dropped_rows_are_counted(start: Start, caplog: pytest.LogCaptureFixture
     steps = written["step"].to_pylist()
     assert steps == written["_seq"].to_pylist()
     assert steps == sorted(set(steps))
-    told = [int(line.split()[1]) for line in log_lines(engine.run_dir) if "rows dropped" in line]
-    assert found["rows_dropped"] == sum(told)
-    assert f"{found['rows_dropped']} rows of {engine.run_dir} were dropped" in caplog.text
+    told = re.findall(r"([\d,]+) rows? dropped", "\n".join(log_lines(engine.run_dir)))
+    assert found["rows_dropped"] == sum(int(count.replace(",", "")) for count in told)
+    assert f"{found['rows_dropped']:,} rows of {engine.run_dir} were dropped" in caplog.text
 
 
 def test_flush_without_time_says_where_the_data_is(start: Start) -> None:
