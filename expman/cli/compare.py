@@ -70,10 +70,12 @@ def command(
     -o writes curves to a PNG or SVG file: those of -m, or of all metrics that the runs share.
     """
     found = chosen_runs(runs, where, base_dir)
-    if len(found) < 2:
+    if not found or (len(found) < 2 and len(runs) < 2):
         raise click.UsageError(
             "compare needs at least two runs: name them, name an experiment, or give --where"
         )
+    if len(found) < 2:
+        print_note("all of these are one run; nothing differs")
     _check_metrics(found, metrics)
     if sort is not None:
         found = sorted_runs(found, sort)

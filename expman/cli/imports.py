@@ -107,7 +107,7 @@ def _reason(exc: Exception) -> str:
 
 
 def _show(made: Imported) -> None:
-    rows = count_of(made.rows, "row")
+    rows = f"{made.rows:,} rows"  # in every line the same word, also for 1: scripts read them
     if made.report is None:
         print_line(f"{made.run_dir}: {rows}, as before")
         return

@@ -88,6 +88,7 @@ def test_import_counts_what_it_leaves_out(expman_command: Expman, tmp_path: Path
     result = expman_command("import", "logs", "-e", "tb", "-d", "out")
 
     assert 0 == result.code
+    assert result.out.endswith("/logs: 4 rows\n")
     table = expman.Run(tmp_path / "out" / "tb" / "logs").vectors(["step", "loss", "step_"])
     rows = table.to_pylist()
     assert [0, 1, 2, 2] == [row["step"] for row in rows]
@@ -265,7 +266,8 @@ def test_an_import_that_is_killed(
     assert [] == found.unreadable
     assert {(RunStatus.FINISHED, 1)} >= {(run.status, run.metadata.rows_written) for run in found}
     assert not found or number == signal.SIGINT
-    assert 0 == expman_command("import", "logs", "-e", "tb", "-d", "out").code
+    result = expman_command("import", "logs", "-e", "tb", "-d", "out")
+    assert (0, True) == (result.code, "/logs: 1 rows" in result.out)
     assert {"logs", "experiment.yaml"} == set(os.listdir("out/tb"))
 
 

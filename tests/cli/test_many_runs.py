@@ -111,6 +111,13 @@ def test_compare_as_json(at_width: Callable[..., Result]) -> None:
     assert (RUNS, RUNS) == (len(found["runs"]), len(found["params"]["lr"]))
 
 
+def test_a_run_compared_with_itself(at_width: Callable[..., Result]) -> None:
+    """A script may name one run twice: that is shown, and a note says why nothing differs."""
+    result = at_width(80, "compare", "other/alone", "other/latest")
+    assert (0, True) == (result.code, "one run" in result.err)
+    assert "alone" in result.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
