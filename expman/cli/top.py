@@ -141,6 +141,8 @@ def _view(looks: _Looks, height: int | None) -> RenderableType:
     load, processors = os.getloadavg()[0], os.cpu_count()
     machine = f"load {load:.1f} of {count_of(processors or 1, 'processor')}"
     head = f"{count_runs(len(found))} live, {now:%H:%M:%S}, {machine}"
+    if height is not None:
+        head += "; q ends"  # here no long line of a run can push it off the screen
     parts: list[RenderableType] = [Text(head, "bold")]
     if looks.problem:
         parts.append(Text(visible(looks.problem), "yellow"))
@@ -160,8 +162,6 @@ def _view(looks: _Looks, height: int | None) -> RenderableType:
     if paths:
         parts.append(Text("in other base directories", "italic"))
         parts += [Text(visible(line), overflow="fold") for line in paths]
-    if height is not None:
-        parts.append(Text("q ends", "dim"))
     return Group(*parts)
 
 

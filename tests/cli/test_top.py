@@ -41,7 +41,7 @@ def base(run_base: Path) -> Path:
     for number in range(30):
         make_run(
             run_base,
-            f"live-{number:02d}",
+            f"alive-{number:02d}",
             block(0, {"loss": [1.0, 0.5]}),
             status=RunStatus.RUNNING,
             started_at=now(3600 - number),
@@ -51,13 +51,13 @@ def base(run_base: Path) -> Path:
             vectors={"loss": 0.5, "evil\x1b[2J": "\x1b[2J"},
             rows_written=2,
         )
-    make_run(run_base, "ended", block(0, {"loss": [1.0]}))
+    make_run(run_base, "one-of-yesterday", block(0, {"loss": [1.0]}))
     return run_base
 
 
 def of(out: str, base: Path) -> list[str]:
     """The lines of the base directory's runs: other tests of this user may have live ones, too."""
-    return [line for line in out.splitlines() if re.match(r"(exp/)?live-\d\d\b", line)]
+    return [line for line in out.splitlines() if re.match(r"(exp/)?alive-\d\d\b", line)]
 
 
 def test_top_once(expman_command: Expman, base: Path) -> None:
@@ -66,10 +66,10 @@ def test_top_once(expman_command: Expman, base: Path) -> None:
         result = expman_command(*arguments, base_dir=base)
         lines = of(result.out, base)
         assert (0, 30) == (result.code, len(lines))
-        assert "live-03" in lines[0]
+        assert "alive-03" in lines[0]
         assert "stands still 10m" in lines[0]
         assert "10 of 20, 50 %" in lines[1]
-        assert "ended" not in result.out
+        assert "one-of-yesterday" not in result.out
         assert "\x1b" not in result.out
 
 
@@ -108,18 +108,18 @@ def test_a_run_elsewhere_has_its_path(
     from expman.cli import top
     from expman.cli.output import console
 
-    own = live_status(expman.Run(base / "exp" / "live-01"))
+    own = live_status(expman.Run(base / "exp" / "alive-01"))
     assert own is not None
     other = dataclasses.replace(own, path="/data/team/exp/other", name="other")
     monkeypatch.setattr(top._Looks, "take", lambda _self: [own, other] * 3)
     out = expman_command("top", base_dir=base).out
-    assert ["live-01", "other"] == [line.split()[0] for line in out.splitlines()[2:4]]
+    assert ["alive-01", "other"] == [line.split()[0] for line in out.splitlines()[2:4]]
     assert out.endswith("in other base directories\n" + "  exp/other: /data/team/exp/other\n" * 3)
     for height in (10, 11, 12, 20):  # of a terminal, which has a last line of its own
         console().print(top._view(top._Looks(str(base)), height))
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) <= height
-        assert lines[-1] == "q ends"
+        assert lines[0].endswith("q ends")
 
 
 def test_top_without_a_base_directory(expman_command: Expman) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -55,9 +55,10 @@ def test_all_processes_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     """One look finds the served address among several; it does not grow with their number."""
     looks: list[str] = []
 
-    def find(start: str) -> dict[str, list[str]]:
-        looks.append(start)
-        return original(start)
+    def find(start: str, pids: Iterable[int] | None = None) -> dict[str, list[str]]:
+        if pids is None:
+            looks.append(start)
+        return original(start, pids)
 
     original = nameless.find
     monkeypatch.setattr(nameless, "find", find)
