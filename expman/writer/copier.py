@@ -69,7 +69,10 @@ class Copier:
         self.missing = sum(request.problem is not None for request in found)
         is_open = [request for request in found if request.problem is None]
         self._copying = _Copying(run_dir, is_in_place, self._requests, is_open)
-        self._found = {(request.lane, request.record) for request in found if request.media}
+        self._found: dict[int, int] = {}
+        for request in found:
+            first = self._found.get(request.lane, 0)
+            self._found[request.lane] = max(first, request.record + 1)
         self._mark, self._settled = len(is_open), 0
 
     def take(self, lane: int, record: int, artifact: wire.Artifact, term: int) -> None:
@@ -89,9 +92,13 @@ class Copier:
         self._mark += 1
         self._keeper.take(request, data, term)
 
-    def has_found(self, lane: int, record: int) -> bool:
-        """Whether an earlier writer has kept this medium: it is stored from its request."""
-        return (lane, record) in self._found
+    def found(self, lane: int) -> int:
+        """Records of a lane whose requests earlier writers have kept, noted or not.
+
+        Whoever serves the lane notes them before they are copied; see `keep`. Requests of one lane
+        are kept in its order: those before the last one are kept, too, or stored.
+        """
+        return self._found.get(lane, 0)
 
     def take_medium(self, request: Request, data: Data, term: int, *, doubtful: bool) -> None:
         """Takes a request, and the data that came with it.

@@ -26,6 +26,11 @@ class ArtifactSink(Sink):
         super().__init__(run)
         self._missing: list[CopyOutcome] = []  # reported, and not noted in their requests yet
 
+    def add_lane(self, lane: LaneState) -> None:
+        """Notes what a killed predecessor has kept and could not note."""
+        control = lane.consumer.control
+        control.artifacts_kept = max(control.artifacts_kept, self.run.copier.found(lane.number))
+
     def take(self, record: wire.Artifact, lane: LaneState | None, number: int) -> None:
         """Takes a request, unless it is in a file already."""
         assert lane is not None

@@ -43,11 +43,7 @@ class MediaSink(Sink):
         carried = None
         if record.staged is not None and is_memory_name(record.staged):
             carried = lane.consumer.carried(record.staged, record.size)
-        is_kept = number < control.artifacts_kept
-        if not is_kept and self.run.copier.has_found(lane.number, number):
-            control.artifacts_kept = number + 1  # the writer was killed before it could note that
-            is_kept = True
-        if is_kept:
+        if number < control.artifacts_kept:
             if carried is not None:
                 carried.free()
             return

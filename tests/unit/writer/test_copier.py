@@ -47,6 +47,28 @@ def keep_all(copier: Copier, count: int) -> list[int]:
     return numbers
 
 
+def test_a_successor_knows_what_was_kept(run_dir: Path, source: Path) -> None:
+    """The requests of each lane count up to the last one, though nobody could note them.
+
+    They are noted before they are copied, so that no third writer finds them neither noted nor
+    there, and takes their records once more.
+    """
+    killed = Requests(str(run_dir))
+    for lane, record in ((1, 3), (1, 7), (2, 0)):
+        killed.keep(
+            Request(
+                lane=lane,
+                record=record,
+                source=str(source),
+                staged=None,
+                target=f"a{record}",
+                logged_at_ns=record,
+            )
+        )
+    copier = Copier(str(run_dir))
+    assert [8, 1, 0] == [copier.found(lane) for lane in (1, 2, 3)]
+
+
 def test_what_is_kept_counts_though_the_next_fails(
     run_dir: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
