@@ -14,6 +14,7 @@ from expman.cli.output import console, print_note
 from expman.reading.columns_view import text_width
 from expman.reading.curves import Curve, scale_of
 from expman.reading.text import format_text, visible
+from expman.shown import count_of
 
 __all__ = ["SMOOTH_HELP", "print_chart"]
 
@@ -166,7 +167,7 @@ def _title(
     remarks += [f"smoothed by {smooth:g}"] * (smooth > 0)
     left_out = sum(curve.left_out for curve in curves)
     remarks += [f"{left_out:,} NaN or infinite: x"] * (left_out > 0)
-    remarks += [f"{below:,} point{'s' * (below > 1)} not above 0 left out"] * (below > 0)
+    remarks += [f"{count_of(below, 'point')} not above 0 left out"] * (below > 0)
     return format_text(title, 60) + (f" ({', '.join(remarks)})" if remarks else "")
 
 

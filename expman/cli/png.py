@@ -13,6 +13,7 @@ from expman.cli.output import print_note
 from expman.reading.curves import Curve, scale_of
 from expman.reading.metric_curves import Lines
 from expman.reading.text import format_names, format_text
+from expman.shown import count_of
 
 __all__ = ["MAX_CHARTS", "write_png"]
 
@@ -127,7 +128,7 @@ def _draw(
     remarks += [f"{left_out:,} NaN or infinite: ×"] * (left_out > 0)
     if log_scale:
         below = sum(y <= 0 for curve in lines.values() for y in curve.y)
-        remarks += [f"{below:,} point{'s' * (below > 1)} not above 0 left out"] * (below > 0)
+        remarks += [f"{count_of(below, 'point')} not above 0 left out"] * (below > 0)
         axis.set_yscale("log", nonpositive="mask")
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.yaxis.set_minor_formatter(_minor_label(lines.values()))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 
 from expman.models import PROCESS_ENDED, LogLevel
+from expman.shown import count_of
 from expman.transport import exit_record
 from expman.transport.consumer import LaneConsumer
 from expman.writer.behind import is_rank
@@ -117,4 +118,4 @@ def _rows(state: LaneState) -> str:
     if not rows:
         return "it had logged no row"
     which = "" if state.last_step is None else f", the last one with step {state.last_step:,}"
-    return f"it had logged {rows:,} row{'s' * (rows != 1)}{which}"
+    return f"it had logged {count_of(rows, 'row')}{which}"

@@ -7,6 +7,7 @@ import os
 import msgspec
 
 from expman.errors import StorageError
+from expman.metadata import RunMetadata
 from expman.models import RunStatus
 from expman.storage.journal import known_state
 from expman.storage.rank_lags import lags_of
@@ -71,8 +72,12 @@ def _steps_of(run_dir: str) -> dict[str, int]:
         meta = known_state(run_dir)
     except StorageError:
         meta = None
-    best = {} if meta is None else meta.best
-    return {name: one.last_step for name, one in best.items() if one.last_step is not None}
+    return {} if meta is None else _last_steps(meta)
+
+
+def _last_steps(meta: RunMetadata) -> dict[str, int]:
+    steps = {name: one.last_step for name, one in meta.best.items()}
+    return {name: step for name, step in steps.items() if step is not None}
 
 
 def _others(hello: Hello) -> dict[int, _Other]:
@@ -92,8 +97,7 @@ def _others(hello: Hello) -> dict[int, _Other]:
             continue
         if meta is None or meta.group != hello.group or meta.rank is None:
             continue
-        steps = {name: one.last_step for name, one in meta.best.items()}
-        known = {name: last for name, last in steps.items() if last is not None}
+        known = _last_steps(meta)
         if known and meta.rank.rank == rank:
             found[rank] = _Other(known, meta.status is not RunStatus.RUNNING)
     return found
